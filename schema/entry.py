@@ -1,0 +1,203 @@
+"""One entry of a job's log, checked and ready to be folded and shown.
+
+Reading is lenient about further fields (they pass through) and strict about what the contract
+says. The names that begin with ``_`` are log-only: they are folded, and never sent.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from schema.events import (
+    MAX_EVENT_BYTES,
+    Complete,
+    CompleteData,
+    Custom,
+    Event,
+    Failed,
+    FailedData,
+    InvalidEvent,
+    Percent,
+    ProgressData,
+    ProgressUpdate,
+    Seconds,
+    StepChange,
+    Terminal,
+    is_custom_name,
+    one_line,
+)
+
+CREATED: Final = "_created"
+RETRIED: Final = "_retried"
+CANCEL_REQUESTED: Final = "_cancel-requested"
+CHECKPOINT: Final = "_checkpoint"
+
+
+class Entry(Struct, frozen=True):
+    """One fact of a job's life.
+
+    Attributes:
+        id: its place in the log; None for what a publish-only worker published.
+        name: name of the event.
+        event: the event, or None for a log-only entry.
+        line: the event's data as one line of JSON, as a viewer gets it.
+        extra: what a progress or step event says beyond the contract's fields.
+        fields: all fields of the entry in the log; empty for a publication.
+        prev: id of the entry before, as its publication says.
+    """
+
+    id: str | None
+    name: str
+    event: Event | None
+    line: bytes
+    extra: Mapping[str, Any] = {}
+    fields: Mapping[str, str] = {}
+    prev: str | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing follows it in its attempt."""
+        return isinstance(self.event, Terminal)
+
+
+class _Whole(Struct, rename="camel", forbid_unknown_fields=True):
+    """A progress event with all of the contract's fields and no others: the usual one."""
+
+    progress: Percent
+    current_step: str | None
+    estimated_time_remaining: Seconds | None
+
+
+class _Partial(Struct, rename="camel"):
+    progress: Percent
+    current_step: str | None | UnsetType = UNSET
+    estimated_time_remaining: Seconds | None | UnsetType = UNSET
+
+
+class _Complete(Struct):
+    result: Raw | UnsetType = UNSET
+
+
+class _Failed(Struct, rename="camel"):
+    error: str
+    error_code: str | None | UnsetType = UNSET
+
+
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_partial = msgspec.json.Decoder(_Partial).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_complete = msgspec.json.Decoder(_Complete).decode
+_decode_failed = msgspec.json.Decoder(_Failed).decode
+_CONTRACT_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
+
+_Parsed = tuple[Event, bytes, Mapping[str, Any]]
+
+
+def _progress(line: bytes) -> tuple[ProgressData, bytes, Mapping[str, Any]]:
+    try:
+        whole = _decode_whole(line)
+    except msgspec.ValidationError:
+        pass
+    else:
+        return (
+            ProgressData(whole.progress, whole.current_step, whole.estimated_time_remaining),
+            line,
+            {},
+        )
+    partial = _decode_partial(line)
+    step, eta = partial.current_step, partial.estimated_time_remaining
+    data = ProgressData(
+        partial.progress, None if step is UNSET else step, None if eta is UNSET else eta
+    )
+    extra = _decode_object(line)
+    for field in _CONTRACT_FIELDS:
+        extra.pop(field, None)
+    if step is UNSET or eta is UNSET:
+        line = progress_line(data, extra)
+    return data, line, extra
+
+
+def progress_line(data: ProgressData, extra: Mapping[str, Any]) -> bytes:
+    """Return the data of a progress event as one line of JSON, contract fields first."""
+    return msgspec.json.encode({**msgspec.to_builtins(data), **extra})
+
+
+def _progress_update(line: bytes) -> _Parsed:
+    data, line, extra = _progress(line)
+    return ProgressUpdate(data), line, extra
+
+
+def _step_change(line: bytes) -> _Parsed:
+    data, line, extra = _progress(line)
+    return StepChange(data), line, extra
+
+
+def _complete(line: bytes) -> _Parsed:
+    data = _decode_complete(line)
+    if not isinstance(data.result, UnsetType):
+        return Complete(CompleteData(data.result)), line, {}
+    return Complete(CompleteData()), _with_null(line, "result"), {}
+
+
+def _failed(line: bytes) -> _Parsed:
+    data = _decode_failed(line)
+    if not isinstance(data.error_code, UnsetType):
+        return Failed(FailedData(data.error, data.error_code)), line, {}
+    return Failed(FailedData(data.error)), _with_null(line, "errorCode"), {}
+
+
+def _with_null(line: bytes, field: str) -> bytes:
+    return msgspec.json.encode({**_decode_object(line), field: None})
+
+
+_PARSERS: Final[Mapping[str, Callable[[bytes], _Parsed]]] = {
+    "progress-update": _progress_update,
+    "step-change": _step_change,
+    "complete": _complete,
+    "failed": _failed,
+}
+
+
+def parse_event(name: str, data: Raw | bytes) -> _Parsed:
+    """Check an event and return it with its data line and further fields.
+
+    Args:
+        name: what the event is called.
+        data: well-formed JSON.
+
+    Raises:
+        InvalidEvent: it breaks the contract, or is larger than ``MAX_EVENT_BYTES``.
+    """
+    if len(data) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"data of {len(data)} bytes, more than {MAX_EVENT_BYTES}")
+    line = one_line(data)
+    parser = _PARSERS.get(name)
+    try:
+        if parser is not None:
+            return parser(line)
+    except msgspec.MsgspecError as error:
+        raise InvalidEvent(f"{name}: {error}") from None
+    if not is_custom_name(name):
+        raise InvalidEvent(f"{name[:80]!r} is no name for an event")
+    if not line.lstrip().startswith(b"{"):
+        raise InvalidEvent(f"{name}: data must be an object")
+    return Custom(name, Raw(line)), line, {}
+
+
+def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
+    """Return what the log holds under an id.
+
+    Args:
+        entry_id: id of the entry.
+        fields: its fields; ``event`` and ``data`` at least, or ``event`` alone when log-only.
+
+    Raises:
+        InvalidEvent: it is nothing that the append script writes.
+    """
+    name = fields.get("event", "")
+    if name.startswith("_"):
+        return Entry(entry_id, name, None, b"", {}, fields)
+    event, line, extra = parse_event(name, fields.get("data", "").encode())
+    return Entry(entry_id, name, event, line, extra, fields)

@@ -1,0 +1,129 @@
+"""The frontend contract: what a viewer is sent, as one tagged union.
+
+The union is the logical form, ``{"type": …, "data": …}``. On a stream ``type`` becomes the
+``event:`` field and ``data`` alone becomes the ``data:`` line (see ``schema.sse``).
+
+Source: contract §4; seed document, "Event schema (frontend contract)".
+"""
+
+import re
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+MAX_EVENT_BYTES: Final = 1024 * 1024
+"""The largest ``data`` of one event, as JSON."""
+
+_CUSTOM_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_BROWSER_NAMES = frozenset({"message", "error", "open"})
+
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Seconds = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+
+
+class ConnectedData(Struct, frozen=True, rename="camel"):
+    """Tells a viewer what it is connected to; times are seconds."""
+
+    connection_id: str
+    job_id: str
+    max_age_seconds: float
+    keepalive_seconds: float
+
+
+class ProgressData(Struct, frozen=True, rename="camel"):
+    """How far a job is: percent, what it does, and the seconds it expects to need."""
+
+    progress: Percent
+    current_step: str | None = None
+    estimated_time_remaining: Seconds | None = None
+
+
+class CompleteData(Struct, frozen=True):
+    """The result of a job: any JSON value."""
+
+    result: Raw = Raw(b"null")
+
+
+class FailedData(Struct, frozen=True, rename="camel"):
+    """Why a job failed: a text for people, and a stable code where there is one."""
+
+    error: str
+    error_code: str | None = None
+
+
+class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
+    """First event of every stream. A control frame: it has no id."""
+
+    data: ConnectedData
+
+
+class ProgressUpdate(Struct, frozen=True, tag_field="type", tag="progress-update"):
+    """The job advanced."""
+
+    data: ProgressData
+
+
+class StepChange(Struct, frozen=True, tag_field="type", tag="step-change"):
+    """The job started, or its step changed."""
+
+    data: ProgressData
+
+
+class Complete(Struct, frozen=True, tag_field="type", tag="complete"):
+    """The job succeeded. Last event of its attempt."""
+
+    data: CompleteData
+
+
+class Failed(Struct, frozen=True, tag_field="type", tag="failed"):
+    """The job failed or was cancelled. Last event of its attempt."""
+
+    data: FailedData
+
+
+class Custom(Struct, frozen=True):
+    """An event that a worker named; Jobcast passes it on and keeps no state of it."""
+
+    type: str
+    data: Raw
+
+
+FrontendEvent = Connected | ProgressUpdate | StepChange | Complete | Failed
+Event = ProgressUpdate | StepChange | Complete | Failed | Custom
+Terminal = Complete | Failed
+
+CONTRACT_NAMES: Final = frozenset(
+    {"connected", "progress-update", "step-change", "complete", "failed"}
+)
+
+
+class InvalidEvent(ValueError):
+    """An event breaks the frontend contract."""
+
+
+def is_custom_name(name: str) -> bool:
+    """Say whether a worker may give its own event this name."""
+    return (
+        _CUSTOM_NAME.fullmatch(name) is not None
+        and name not in CONTRACT_NAMES
+        and name not in _BROWSER_NAMES
+    )
+
+
+def one_line(data: Raw | bytes) -> bytes:
+    """Return JSON as one line with its unicode unescaped, otherwise as it was.
+
+    Args:
+        data: JSON text, known to be well formed.
+
+    Raises:
+        InvalidEvent: it holds what UTF-8 can't (a lone surrogate).
+    """
+    text = bytes(data)
+    if b"\n" not in text and b"\r" not in text and b"\\u" not in text:
+        return text
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidEvent(str(error)) from None

@@ -1,0 +1,114 @@
+"""Bodies of HTTP requests and responses. Requests are strict: an unknown field is an error."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Raw, Struct
+
+from schema.entry_id import timestamp
+from schema.state import JobState, Status
+
+
+class CreateJob(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Body of ``POST /api/v1/jobs``."""
+
+    type: Annotated[str, Meta(min_length=1, max_length=128)]
+    input: dict[str, Any] = {}
+    session_id: str | None = None
+
+
+class JobCreated(Struct, frozen=True, rename="camel"):
+    """Answer to ``POST /api/v1/jobs``."""
+
+    job_id: str
+    status_url: str
+    stream_url: str
+
+
+class JobStatus(Struct, frozen=True, rename="camel"):
+    """Answer to ``GET …/status``; times are ISO 8601 with ``Z`` and milliseconds."""
+
+    job_id: str
+    status: Status
+    progress: int
+    current_step: str | None
+    estimated_time_remaining: int | float | None
+    error: str | None
+    error_code: str | None
+    result: Raw
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, job_id: str, state: JobState) -> "JobStatus":
+        """Show a state."""
+        return cls(
+            job_id,
+            state.status,
+            state.progress,
+            state.current_step,
+            state.estimated_time_remaining,
+            state.error,
+            state.error_code,
+            state.result,
+            timestamp(state.created),
+            timestamp(state.last),
+        )
+
+
+class JobSummary(Struct, frozen=True, rename="camel"):
+    """A job in a listing: its status without the result, and its type."""
+
+    job_id: str
+    type: str
+    status: Status
+    progress: int
+    current_step: str | None
+    estimated_time_remaining: int | float | None
+    error: str | None
+    error_code: str | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, job_id: str, state: JobState) -> "JobSummary":
+        """Show a state."""
+        return cls(
+            job_id,
+            state.type,
+            state.status,
+            state.progress,
+            state.current_step,
+            state.estimated_time_remaining,
+            state.error,
+            state.error_code,
+            timestamp(state.created),
+            timestamp(state.last),
+        )
+
+
+class JobList(Struct, frozen=True):
+    """Answer to ``GET /api/v1/jobs``; ``cursor`` is null on the last page."""
+
+    jobs: list[JobSummary]
+    cursor: str | None
+
+
+class JobCancelled(Struct, frozen=True):
+    """Answer to ``POST …/cancel``."""
+
+    cancelled: bool = True
+
+
+class JobRetried(Struct, frozen=True, rename="camel"):
+    """Answer to ``POST …/retry``."""
+
+    job_id: str
+
+
+class ErrorBody(Struct, frozen=True):
+    """Every error answer: a title, a text for people and a stable code."""
+
+    success: Literal[False]
+    error: str
+    message: str
+    code: str

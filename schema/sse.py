@@ -1,0 +1,66 @@
+"""Server-Sent Events as bytes.
+
+Source: HTML Living Standard, §9.2 "Server-sent events". Data is one line, ids and names are checked
+before they get here, so a CR or LF can't forge a frame.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from schema.entry import Entry
+from schema.state import JobState
+
+OK: Final = b": ok\n\n"
+KEEPALIVE: Final = b": keepalive\n\n"
+
+
+class Frame(Struct, frozen=True):
+    """One event as a viewer gets it, encoded once for all viewers.
+
+    Attributes:
+        data: the frame's bytes.
+        chunk: the same as one chunk of HTTP/1.1's chunked coding (RFC 9112 §7.1).
+        conflatable: whether a newer one of its kind makes it superfluous.
+        id: id of its log entry, or None.
+    """
+
+    data: bytes
+    chunk: bytes
+    conflatable: bool = False
+    id: str | None = None
+
+
+def chunked(data: bytes) -> bytes:
+    """Return bytes as one chunk of HTTP/1.1's chunked coding."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def encode(name: str, line: bytes, entry_id: str | None = None) -> Frame:
+    """Encode an event.
+
+    Args:
+        name: of the event, checked.
+        line: its data, one line of JSON.
+        entry_id: id of its log entry; None for what has no place in the log.
+    """
+    if entry_id is None:
+        data = b"event: %b\ndata: %b\n\n" % (name.encode(), line)
+    else:
+        data = b"id: %b\nevent: %b\ndata: %b\n\n" % (entry_id.encode(), name.encode(), line)
+    return Frame(data, chunked(data), name == "progress-update", entry_id)
+
+
+def encode_entry(entry: Entry) -> Frame:
+    """Encode an entry of the log, or a publication."""
+    return encode(entry.name, entry.line, entry.id)
+
+
+def encode_snapshot(state: JobState) -> Frame:
+    """Encode the current state as one event of the contract."""
+    return encode(*state.snapshot(), state.last)
+
+
+def retry(milliseconds: int) -> bytes:
+    """Return the block that tells an EventSource how long to wait before it reconnects."""
+    return b"retry: %d\n\n" % milliseconds

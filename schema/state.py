@@ -1,0 +1,208 @@
+"""What a job is, and the pure fold from its log to that.
+
+The append script keeps the same fold materialised in a hash, field for field, so that a status
+poll needs no log. ``fold(log) == state hash`` holds for every history.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import Any, Final, Literal, Self
+
+import msgspec
+from msgspec import Raw, Struct
+
+from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, progress_line
+from schema.events import Complete, Failed, ProgressData, ProgressUpdate, StepChange
+from schema.owner import Owner
+
+Status = Literal["queued", "running", "succeeded", "failed"]
+
+
+class JobState(Struct, frozen=True):
+    """The state of a job after the entry ``last``.
+
+    Attributes:
+        status: where it is in its life.
+        attempt: counts from 1; a retry raises it.
+        attempt_id: id of the entry that began the attempt.
+        created: id of the first entry.
+        last: id of the last entry folded in.
+        run: token of the run that may append; None unless started.
+        progress: percent.
+        estimated_time_remaining: seconds.
+        extra: further fields of the last progress or step event.
+        result: JSON of the result.
+        cancel_requested: whether the worker was asked to stop.
+    """
+
+    status: Status
+    attempt: int
+    attempt_id: str
+    created: str
+    last: str
+    type: str
+    user_id: str | None = None
+    session_id: str | None = None
+    run: str | None = None
+    progress: int = 0
+    current_step: str | None = None
+    estimated_time_remaining: int | float | None = None
+    extra: Mapping[str, Any] = {}
+    result: Raw = Raw(b"null")
+    error: str | None = None
+    error_code: str | None = None
+    cancel_requested: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the attempt has ended, well or not."""
+        return self.status in {"succeeded", "failed"}
+
+    @property
+    def owner(self) -> Owner:
+        """Whose job it is."""
+        return Owner(self.user_id, self.session_id)
+
+    @classmethod
+    def from_hash(cls, fields: Mapping[str, str | None]) -> Self:
+        """Read the state hash.
+
+        Args:
+            fields: its fields by name; absent and None are the same.
+
+        Raises:
+            ValueError: it is not what the append script writes.
+        """
+        eta = fields.get("estimatedTimeRemaining")
+        extra = fields.get("extra")
+        try:
+            return msgspec.convert(
+                {
+                    "status": fields["status"],
+                    "attempt": int(fields["attempt"] or ""),
+                    "attempt_id": fields["attemptId"],
+                    "created": fields["created"],
+                    "last": fields["last"],
+                    "type": fields["type"],
+                    "user_id": fields.get("userId"),
+                    "session_id": fields.get("sessionId"),
+                    "run": fields.get("run"),
+                    "progress": int(fields["progress"] or ""),
+                    "current_step": fields.get("currentStep"),
+                    "estimated_time_remaining": None if eta is None else _number(eta),
+                    "extra": {} if extra is None else msgspec.json.decode(extra),
+                    "result": Raw((fields.get("result") or "null").encode()),
+                    "error": fields.get("error"),
+                    "error_code": fields.get("errorCode"),
+                    "cancel_requested": fields.get("cancel") is not None,
+                },
+                cls,
+            )
+        except (KeyError, msgspec.MsgspecError, ValueError) as error:
+            raise ValueError(f"not a state of a job: {error}") from error
+
+    def snapshot(self) -> tuple[str, bytes]:
+        """Return the state as one event of the contract: its name and its data line."""
+        if self.status == "succeeded":
+            return "complete", b'{"result":' + bytes(self.result) + b"}"
+        if self.status == "failed":
+            return "failed", msgspec.json.encode(
+                {"error": self.error, "errorCode": self.error_code}
+            )
+        data = ProgressData(self.progress, self.current_step, self.estimated_time_remaining)
+        return "progress-update", progress_line(data, self.extra)
+
+
+STATE_FIELDS: Final = (
+    *("status", "attempt", "attemptId", "created", "last", "type", "userId", "sessionId", "run"),
+    *("progress", "currentStep", "estimatedTimeRemaining", "extra", "result", "error", "errorCode"),
+    "cancel",
+)
+"""The fields of the hash that ``from_hash`` reads, without the job's input, which may be large."""
+
+_FRESH: Final[dict[str, Any]] = {
+    "run": None,
+    "progress": 0,
+    "current_step": None,
+    "estimated_time_remaining": None,
+    "extra": {},
+    "result": Raw(b"null"),
+    "error": None,
+    "error_code": None,
+}
+
+
+def _number(text: str) -> int | float:
+    return msgspec.json.decode(text, type=int | float)
+
+
+def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - one return an event
+    """Fold one entry of the log into the state.
+
+    Args:
+        state: the state before; None before the first entry.
+        entry: an entry with an id, legal after that state.
+
+    Raises:
+        ValueError: there is no state to fold it into, or the entry has no id.
+    """
+    if entry.id is None:
+        raise ValueError("only what is in the log is folded")
+    if entry.name == CREATED:
+        first = {"status": "queued", "attempt": "1", "progress": "0", "last": entry.id}
+        return JobState.from_hash(
+            {**entry.fields, **first, "created": entry.id, "attemptId": entry.id}
+        )
+    if entry.name == CHECKPOINT:
+        return JobState.from_hash({**entry.fields, "last": entry.id})
+    if state is None:
+        raise ValueError("a log begins with its creation or a checkpoint")
+    replace = msgspec.structs.replace
+    match entry.event:
+        case ProgressUpdate(data) | StepChange(data):
+            run = entry.fields.get("run")
+            return replace(
+                state,
+                status="running",
+                last=entry.id,
+                run=state.run if run is None else run,
+                progress=data.progress,
+                current_step=data.current_step,
+                estimated_time_remaining=data.estimated_time_remaining,
+                extra=entry.extra,
+            )
+        case Complete(data):
+            return replace(
+                state,
+                status="succeeded",
+                last=entry.id,
+                progress=100,
+                estimated_time_remaining=None,
+                result=data.result,
+            )
+        case Failed(data):
+            return replace(
+                state,
+                status="failed",
+                last=entry.id,
+                error=data.error,
+                error_code=data.error_code,
+            )
+    if entry.name == RETRIED:
+        return replace(
+            state,
+            **_FRESH,
+            status="queued",
+            last=entry.id,
+            attempt=state.attempt + 1,
+            attempt_id=entry.id,
+            cancel_requested=False,
+        )
+    if entry.name == CANCEL_REQUESTED:
+        return replace(state, last=entry.id, cancel_requested=True)
+    return replace(state, last=entry.id)
+
+
+def fold(log: Iterable[Entry]) -> JobState | None:
+    """Return the state that a whole log amounts to; None for an empty one."""
+    return reduce(apply, log, None)

@@ -1,0 +1,82 @@
+"""What is in Redis: names of keys and channels, and the payload of a publication.
+
+Every key of one job carries the job's id as hash tag, so that a Cluster keeps them in one slot.
+"""
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from schema.entry import Entry, parse_event
+from schema.events import InvalidEvent
+
+EntryIdText = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9]{1,19}\Z")]
+
+
+class Publication(Struct):
+    """The payload on a job's channel.
+
+    ``id`` is the log entry and ``prev`` the entry before it; a publish-only worker sends neither.
+    """
+
+    event: str
+    data: Raw
+    id: EntryIdText | None = None
+    prev: EntryIdText | None = None
+
+
+_decode = msgspec.json.Decoder(Publication).decode
+
+
+def log_key(job_id: str) -> str:
+    """Name the stream that is a job's log."""
+    return f"jobs:{{{job_id}}}:log"
+
+
+def state_key(job_id: str) -> str:
+    """Name the hash that is a job's state."""
+    return f"jobs:{{{job_id}}}:state"
+
+
+def channel(job_id: str) -> str:
+    """Name the channel of a job's events on a standalone Redis."""
+    return f"jobs:{job_id}:events"
+
+
+def user_index_key(user_id: str) -> str:
+    """Name the sorted set of a user's jobs."""
+    return f"jobs:by-user:{user_id}"
+
+
+def session_index_key(session_id: str) -> str:
+    """Name the sorted set of a session's jobs."""
+    return f"jobs:by-session:{session_id}"
+
+
+def idempotency_key(owner: str, key: str) -> str:
+    """Name where the answer to an ``Idempotency-Key`` of an owner is kept."""
+    digest = hashlib.sha256(f"{len(owner)}:{owner}:{key}".encode()).hexdigest()
+    return f"jobs:idempotency:{digest}"
+
+
+UNCONFIRMED_KEY = "jobs:unconfirmed"
+"""The sorted set of jobs whose place in the queue was not confirmed, by Unix time in seconds."""
+
+
+def decode_publication(payload: bytes) -> Entry:
+    """Read what arrived on a channel.
+
+    Args:
+        payload: anything.
+
+    Raises:
+        InvalidEvent: not JSON, not an object, or not what the contract says.
+    """
+    try:
+        publication = _decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent(str(error)) from None
+    event, line, extra = parse_event(publication.event, publication.data)
+    return Entry(publication.id, publication.event, event, line, extra, {}, publication.prev)
