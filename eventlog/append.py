@@ -1,0 +1,170 @@
+"""Appending to the log: the Python caller of ``append.lua``."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from eventlog.connection import available
+from eventlog.errors import REFUSALS
+from schema.events import Complete, Terminal
+from schema.wire import channel, log_key, state_key
+
+_OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
+_NOTHING: Final = "{}"
+
+
+class Appended(Struct, frozen=True):
+    """What the append script answers.
+
+    Attributes:
+        id: of the entry; empty when there was nothing to append.
+        cancel_requested: whether the worker should stop.
+        receivers: subscribers that the publication reached; -1 when Redis refused to publish.
+        attempt: of the job.
+        status_before: what the job was.
+    """
+
+    id: str
+    cancel_requested: bool
+    receivers: int
+    attempt: int
+    status_before: str
+
+
+class NewJob(Struct, frozen=True):
+    """What a job is made of.
+
+    Attributes:
+        retention_s: seconds that its keys live on after it has finished.
+        max_entries: bound of its log.
+    """
+
+    type: str
+    input: Mapping[str, Any]
+    user_id: str | None
+    session_id: str | None
+    retention_s: int
+    max_entries: int
+
+
+class Appender:
+    """Appends what the service itself has to say of a job."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        source = resources.files("eventlog").joinpath("append.lua").read_text()
+        self._script = redis.register_script(source)
+        self.unpublished = 0
+
+    async def create(self, job_id: str, job: NewJob) -> Appended:
+        """Begin a job's log.
+
+        Raises:
+            JobExists: it has begun already.
+            LogUnavailable: Redis is away.
+        """
+        fields = {
+            "type": job.type,
+            "input": msgspec.json.encode(job.input).decode(),
+            "retention": str(job.retention_s),
+            "maxEntries": str(job.max_entries),
+        }
+        if job.user_id is not None:
+            fields["userId"] = job.user_id
+        if job.session_id is not None:
+            fields["sessionId"] = job.session_id
+        return await self._append(job_id, "create", fields=fields)
+
+    async def cancel(self, job_id: str) -> Appended:
+        """Fail a queued job, or ask a running one's worker to stop.
+
+        Raises:
+            NotCancellable: it has finished.
+            UnknownJob: there is none.
+            LogUnavailable: Redis is away.
+        """
+        return await self._append(job_id, "cancel")
+
+    async def retry(self, job_id: str) -> Appended:
+        """Queue a failed job for another attempt.
+
+        Raises:
+            NotFailed: it has not failed.
+            UnknownJob: there is none.
+            LogUnavailable: Redis is away.
+        """
+        clear = (*_OF_AN_ATTEMPT, "error", "errorCode", "cancel")
+        return await self._append(job_id, "retry", clear=clear)
+
+    async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Appended:
+        """End a job on behalf of a worker that does not append itself.
+
+        A queued job may be ended too. The first end wins.
+
+        Args:
+            job_id: the job.
+            event: how it ended.
+            attempt: only if it still is in this attempt.
+
+        Raises:
+            JobFinished: it has ended already.
+            Superseded: it is in another attempt.
+            UnknownJob: there is none.
+            LogUnavailable: Redis is away.
+        """
+        fields: dict[str, str] = {}
+        clear: list[str] = []
+        if isinstance(event, Complete):
+            operation = "complete"
+            result = bytes(event.data.result).decode()
+            data = f'{{"result":{result}}}'
+            clear.append("estimatedTimeRemaining")
+            if result == "null":
+                clear.append("result")
+            else:
+                fields["result"] = result
+        else:
+            operation = "fail"
+            data = msgspec.json.encode(event.data).decode()
+            fields["error"] = event.data.error
+            if event.data.error_code is None:
+                clear.append("errorCode")
+            else:
+                fields["errorCode"] = event.data.error_code
+        return await self._append(
+            job_id, operation, attempt=attempt, data=data, fields=fields, clear=clear
+        )
+
+    async def _append(  # noqa: PLR0913 - the script's arguments
+        self,
+        job_id: str,
+        operation: str,
+        *,
+        attempt: int | None = None,
+        data: str = _NOTHING,
+        fields: Mapping[str, str] | None = None,
+        clear: Sequence[str] = (),
+    ) -> Appended:
+        fields = fields or {}
+        of_attempt = "" if attempt is None else str(attempt)
+        arguments = ["PUBLISH", operation, of_attempt, "", "", data, "", str(len(fields))]
+        for name, value in fields.items():
+            arguments += (name, value)
+        keys = [log_key(job_id), state_key(job_id), channel(job_id)]
+        async with available():
+            try:
+                answer = await self._script(keys=keys, args=[*arguments, *clear])
+            except ResponseError as error:
+                code, _, text = str(error).partition(" ")
+                refusal = REFUSALS.get(code)
+                if refusal is None:
+                    raise
+                raise refusal(text) from None
+        entry_id, cancel, receivers, its_attempt, before = answer[:5]
+        self.unpublished += receivers < 0
+        return Appended(entry_id, bool(cancel), receivers, its_attempt, before)

@@ -1,0 +1,65 @@
+"""What can go wrong with the log. The class docstring is the default message."""
+
+
+class EventLogError(Exception):
+    """The event log refused."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class LogUnavailable(EventLogError):
+    """Redis can't be reached or does not answer in time."""
+
+
+class AppendRefused(EventLogError):
+    """The append breaks the state machine; nothing was written."""
+
+
+class UnknownJob(AppendRefused):
+    """There is no such job."""
+
+
+class JobExists(AppendRefused):
+    """The job exists already."""
+
+
+class JobFinished(AppendRefused):
+    """The job has finished already."""
+
+
+class Superseded(AppendRefused):
+    """A newer attempt or run took over."""
+
+
+class NotRunning(AppendRefused):
+    """The job was not started."""
+
+
+class NotFailed(AppendRefused):
+    """The job is not in failed state."""
+
+
+class NotCancellable(AppendRefused):
+    """The job is not cancellable."""
+
+
+class BadEvent(AppendRefused):
+    """The event breaks the contract."""
+
+
+class IdempotencyConflict(EventLogError):
+    """The Idempotency-Key was used for another request."""
+
+
+REFUSALS: dict[str, type[AppendRefused]] = {
+    "NOJOB": UnknownJob,
+    "EXISTS": JobExists,
+    "FINISHED": JobFinished,
+    "SUPERSEDED": Superseded,
+    "NOTRUNNING": NotRunning,
+    "NOTFAILED": NotFailed,
+    "NOTCANCELLABLE": NotCancellable,
+    "BADEVENT": BadEvent,
+}
+"""The append script's error replies by their first word."""

@@ -1,0 +1,91 @@
+"""Whose jobs there are: an index for each owner, newest first.
+
+A member is ``<creation, 13 digits of milliseconds>:<job id>``, all with score 0, so that the order is
+lexical and a page goes on exactly where the one before ended.
+"""
+
+from typing import Final
+
+from redis.asyncio import Redis
+
+from eventlog.connection import available
+from schema.entry_id import position
+from schema.wire import session_index_key, user_index_key
+
+_KEPT_S: Final = 8 * 24 * 3600
+_OLDEST: Final = "-"
+_NEWEST: Final = "+"
+
+
+class OwnerIndex:
+    """The jobs of each user and of each session."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def add(
+        self, job_id: str, created: str, user_id: str | None, session_id: str | None
+    ) -> None:
+        """Enter a job; doing it again changes nothing.
+
+        Args:
+            job_id: the job.
+            created: id of its first entry.
+            user_id: owner, if any.
+            session_id: owner, if any.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        member = f"{position(created)[0]:013d}:{job_id}"
+        async with available(), self._redis.pipeline(transaction=False) as pipe:
+            for key in _keys(user_id, session_id):
+                pipe.zadd(key, {member: 0})
+                pipe.expire(key, _KEPT_S)
+            await pipe.execute()
+
+    async def page(
+        self, user_id: str | None, session_id: str | None, limit: int, after: str | None
+    ) -> list[str]:
+        """Return members of the owner's index, newest first.
+
+        Args:
+            user_id: owner, if any.
+            session_id: owner, if any.
+            limit: how many at the most.
+            after: the member that ended the page before.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        newest = _NEWEST if after is None else f"({after}"
+        async with available(), self._redis.pipeline(transaction=False) as pipe:
+            for key in _keys(user_id, session_id):
+                pipe.zrange(key, newest, _OLDEST, desc=True, bylex=True, offset=0, num=limit)
+            pages = await pipe.execute()
+        return sorted({member for page in pages for member in page}, reverse=True)[:limit]
+
+    async def remove(self, members: list[str], user_id: str | None, session_id: str | None) -> None:
+        """Drop members whose jobs have expired.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        async with available(), self._redis.pipeline(transaction=False) as pipe:
+            for key in _keys(user_id, session_id):
+                pipe.zrem(key, *members)
+            await pipe.execute()
+
+
+def job_id_of(member: str) -> str:
+    """Return the job that a member of an index stands for."""
+    return member.partition(":")[2]
+
+
+def _keys(user_id: str | None, session_id: str | None) -> list[str]:
+    keys = []
+    if user_id is not None:
+        keys.append(user_index_key(user_id))
+    if session_id is not None:
+        keys.append(session_index_key(session_id))
+    return keys

@@ -1,0 +1,51 @@
+"""Finds out whether Redis answers, and whether it lets us publish."""
+
+import asyncio
+import logging
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from eventlog.connection import available
+from eventlog.errors import LogUnavailable
+from schema.wire import channel
+
+_log = logging.getLogger("jobcast.probe")
+
+_PAUSE_S: Final = 1.0
+_NOBODYS: Final = "."
+
+
+class Probe:
+    """Asks Redis how it is."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.may_publish: bool | None = None
+
+    async def answers(self) -> bool:
+        """Say whether Redis answers."""
+        try:
+            async with available():
+                await self._redis.ping()
+        except LogUnavailable:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Publish nothing to nobody once, and complain if that is refused (an ACL)."""
+        while self.may_publish is None:
+            try:
+                await self._redis.publish(channel(_NOBODYS), b"")
+            except ResponseError as error:
+                if "NOPERM" not in repr(error) and "permission" not in str(error):
+                    await asyncio.sleep(_PAUSE_S)
+                    continue
+                self.may_publish = False
+                _log.error("this Redis user may not publish on jobs:*:events: %s", error)  # noqa: TRY400
+            except Exception as error:  # noqa: BLE001 - whatever keeps Redis away, ask again
+                _log.info("redis can't be probed: %s", error)
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                self.may_publish = True
