@@ -1,0 +1,102 @@
+"""What waits for one viewer: bounded, lossless up to the bound, conflated past it."""
+
+from collections.abc import Callable
+from enum import Enum
+
+from schema.sse import Frame
+
+
+class Ending(Enum):
+    """Why nothing more will come."""
+
+    FINISHED = "finished"
+    """The job's last event was delivered; the response ends."""
+
+    RETRY = "retry"
+    """The viewer shall come again: the response ends with ``retry:``."""
+
+
+class Mailbox:
+    """The frames that one viewer has yet to get.
+
+    A frame goes straight to ``offer`` while that takes it. When it does not (the viewer reads too
+    slowly), frames wait here, up to ``bound`` bytes. Past that only the newest ``progress-update``
+    is kept; if the other frames alone pass the bound, the mailbox ends with ``RETRY`` after what
+    it holds, and the viewer resumes from the log.
+
+    Args:
+        bound: bytes that may wait.
+        offer: takes a frame at once and says True, or says False.
+        on_end: called once, when an ending was decided.
+    """
+
+    __slots__ = ("_bound", "_offer", "_on_end", "_size", "_waiting", "conflated", "ending")
+
+    def __init__(
+        self, bound: int, offer: Callable[[Frame], bool], on_end: Callable[[], None]
+    ) -> None:
+        self._bound = bound
+        self._offer = offer
+        self._on_end = on_end
+        self._waiting: list[Frame] = []
+        self._size = 0
+        self.ending: Ending | None = None
+        self.conflated = 0
+
+    def __len__(self) -> int:
+        """Count the frames that wait."""
+        return len(self._waiting)
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._size
+
+    def put(self, frame: Frame) -> None:
+        """Deliver a frame, or keep it until the viewer can take it."""
+        if self.ending is not None or (not self._waiting and self._offer(frame)):
+            return
+        self._waiting.append(frame)
+        self._size += len(frame.data)
+        if self._size > self._bound and len(self._waiting) > 1:
+            self._conflate()
+
+    def end(self, ending: Ending) -> None:
+        """Let nothing more in. What waits is still delivered."""
+        if self.ending is None:
+            self.ending = ending
+            self._on_end()
+
+    def take(self, limit: int) -> list[Frame]:
+        """Return what waits, oldest first, and forget it.
+
+        Args:
+            limit: bytes at the most; one frame is returned in any case if there is one.
+        """
+        if self._size <= limit:
+            taken, self._waiting, self._size = self._waiting, [], 0
+            return taken
+        size = count = 0
+        for frame in self._waiting:
+            size += len(frame.data)
+            if size > limit and count:
+                size -= len(frame.data)
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._size -= size
+        return taken
+
+    def _conflate(self) -> None:
+        newest = next((f for f in reversed(self._waiting) if f.conflatable), None)
+        kept = [f for f in self._waiting if not f.conflatable or f is newest]
+        self.conflated += len(self._waiting) - len(kept)
+        self._waiting = kept
+        self._size = sum(len(f.data) for f in kept)
+        if self._size > self._bound and len(kept) > 1:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        last = self._waiting.pop()
+        self._size -= len(last.data)
+        self.end(Ending.RETRY)

@@ -1,0 +1,46 @@
+"""What a job's actor is told. Commands are imperative, facts are in the past tense."""
+
+from msgspec import Struct
+
+from actors.mailbox import Mailbox
+from eventlog.reader import CatchUp
+
+
+class Register(Struct, frozen=True):
+    """A viewer came; ``cursor`` is the last id that it has seen, or None."""
+
+    mailbox: Mailbox
+    cursor: str | None = None
+
+
+class Deregister(Struct, frozen=True):
+    """A viewer went."""
+
+    mailbox: Mailbox
+
+
+class Published(Struct, frozen=True):
+    """A payload arrived on the job's channel."""
+
+    payload: bytes
+
+
+class Subscribed(Struct, frozen=True):
+    """What is published from here on will arrive; what was before may have been missed."""
+
+
+class CaughtUp(Struct, frozen=True):
+    """What Redis says of the job, asked for from the actor's cursor."""
+
+    answer: CatchUp
+
+
+class Resumed(Struct, frozen=True):
+    """What Redis says of the job, asked for from a viewer's cursor."""
+
+    mailbox: Mailbox
+    answer: CatchUp
+
+
+class Expire(Struct, frozen=True):
+    """Retire if nobody watches still."""
