@@ -1,0 +1,146 @@
+"""Every error that a caller can meet, and the one place that turns it into an answer."""
+
+import logging
+from typing import Any
+
+import msgspec
+from quart import Quart, Response
+from werkzeug.exceptions import HTTPException
+
+from eventlog.errors import (
+    IdempotencyConflict,
+    LogUnavailable,
+    NotCancellable,
+    NotFailed,
+    UnknownJob,
+)
+from schema.http import ErrorBody
+
+_log = logging.getLogger("jobcast.http")
+
+
+class ApiError(Exception):
+    """The request can't be answered as asked. The class docstring is the default message."""
+
+    status = 500
+    title = "Internal server error"
+    code = "INTERNAL"
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class Unauthorized(ApiError):
+    """Authentication or session ID (x-session-id) is required"""  # noqa: D400, D415 - sent as it is
+
+    status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
+
+
+class JobNotFound(ApiError):
+    """Job not found or access denied"""  # noqa: D400, D415 - sent as it is
+
+    status, title, code = 404, "Not found", "JOB_NOT_FOUND"
+
+
+class BadRequest(ApiError):
+    """The request is malformed"""  # noqa: D400, D415 - sent as it is
+
+    status, title, code = 400, "Bad request", "BAD_REQUEST"
+
+
+class CrossOrigin(ApiError):
+    """A cookie counts only for requests from an allowed origin"""  # noqa: D400, D415 - sent as it is
+
+    status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
+
+
+class TooManyStreams(ApiError):
+    """Too many open streams"""  # noqa: D400, D415 - sent as it is
+
+    status, title, code, retry_after_s = 429, "Too many requests", "TOO_MANY_STREAMS", 5
+
+
+class ServiceUnavailable(ApiError):
+    """The service is temporarily unavailable"""  # noqa: D400, D415 - sent as it is
+
+    status, title, code, retry_after_s = 503, "Service unavailable", "SERVICE_UNAVAILABLE", 2
+
+
+class ProcessFull(ServiceUnavailable):
+    """This process has as many open streams as it may"""  # noqa: D400, D415 - sent as it is
+
+    code = "TOO_MANY_STREAMS"
+
+
+_OF_HTTP = {
+    404: ("Not found", "There is nothing at this address", "NOT_FOUND"),
+    405: ("Method not allowed", "This address does not take this method", "METHOD_NOT_ALLOWED"),
+}
+
+
+def answer(  # noqa: PLR0913 - the parts of an error answer
+    status: int,
+    title: str,
+    message: str,
+    code: str,
+    retry_after_s: int | None = None,
+    allow: str | None = None,
+) -> Response:
+    """Return an error as JSON."""
+    response = Response(
+        msgspec.json.encode(ErrorBody(success=False, error=title, message=message, code=code)),
+        status,
+        content_type="application/json",
+    )
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    if allow is not None:
+        response.headers["Allow"] = allow
+    return response
+
+
+def register(app: Quart) -> None:
+    """Answer every error of an app with JSON."""
+
+    def of_api(error: ApiError) -> Response:
+        return answer(error.status, error.title, str(error), error.code, error.retry_after_s)
+
+    def of_log(error: LogUnavailable) -> Response:
+        _log.warning("redis is unavailable: %s", error.__cause__ or error)
+        return of_api(ServiceUnavailable())
+
+    def of_http(error: HTTPException) -> Response:
+        status = error.code or 500
+        if status in _OF_HTTP:
+            title, message, code = _OF_HTTP[status]
+        elif status < 500:  # noqa: PLR2004 - the caller's fault
+            title, code = error.name, "BAD_REQUEST"
+            message = error.description or error.name
+        else:
+            title, message, code = "Internal server error", "Something went wrong", "INTERNAL"
+        methods: Any = getattr(error, "valid_methods", None)
+        return answer(status, title, message, code, allow=", ".join(methods) if methods else None)
+
+    def of_anything(error: Exception) -> Response:
+        _log.exception("a request failed", exc_info=error)
+        return answer(500, "Internal server error", "Something went wrong", "INTERNAL")
+
+    app.register_error_handler(ApiError, of_api)
+    app.register_error_handler(LogUnavailable, of_log)
+    app.register_error_handler(UnknownJob, lambda _: of_api(JobNotFound()))
+    app.register_error_handler(
+        NotCancellable,
+        lambda _: answer(400, "Bad request", "Job is not cancellable", "JOB_NOT_CANCELLABLE"),
+    )
+    app.register_error_handler(
+        NotFailed,
+        lambda _: answer(400, "Bad request", "Job is not in failed state", "JOB_NOT_FAILED"),
+    )
+    app.register_error_handler(
+        IdempotencyConflict,
+        lambda error: answer(409, "Conflict", str(error), "IDEMPOTENCY_CONFLICT"),
+    )
+    app.register_error_handler(HTTPException, of_http)
+    app.register_error_handler(Exception, of_anything)

@@ -1,0 +1,50 @@
+"""Makes the application that Hypercorn serves."""
+
+from quart import Quart
+from quart_cors import cors
+
+from app import errors
+from app.handoff import StreamHandoff
+from app.lifecycle import attach, build
+from app.routes import health, jobs, page, stream
+from app.settings import Settings, settings_from
+
+_MAX_BODY = 1024 * 1024 + 4096
+
+
+def create_app(settings: Settings | None = None) -> Quart:
+    """Return the application.
+
+    Args:
+        settings: what an operator chose; read from the environment if None.
+
+    Raises:
+        InvalidSettings: they can't be meant; the message names the variable.
+    """
+    settings = settings or settings_from()
+    service = build(settings)
+    app = Quart("app", static_folder="static")
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.extensions["jobcast"] = service
+    for module in (jobs, stream, health, page):
+        app.register_blueprint(module.blueprint)
+    errors.register(app)
+    if settings.cors_origins:
+        cors(
+            app,
+            allow_origin=list(settings.cors_origins),
+            allow_credentials="*" not in settings.cors_origins,
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "last-event-id",
+                "x-session-id",
+            ],
+            allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+            expose_headers=["location", "retry-after"],
+            max_age=600,
+        )
+    attach(app, service)
+    app.asgi_app = StreamHandoff(app.asgi_app, service.viewers)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,172 @@
+"""What callers do with jobs: create, look up, list, cancel, retry. No HTTP here."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from app.errors import BadRequest, JobNotFound
+from app.queue import JobQueue
+from app.settings import Settings
+from eventlog.append import Appender, NewJob
+from eventlog.creation import Creation
+from eventlog.errors import JobExists
+from eventlog.index import OwnerIndex, job_id_of
+from eventlog.reader import Reader
+from schema.http import CreateJob, JobList, JobSummary
+from schema.job_id import new_job_id, parse_job_id
+from schema.owner import Owner
+from schema.state import JobState
+
+
+class Jobs:
+    """The jobs of all owners, each shown to its owner only."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators
+        self,
+        settings: Settings,
+        appender: Appender,
+        reader: Reader,
+        index: OwnerIndex,
+        creation: Creation,
+        queue: JobQueue,
+    ) -> None:
+        self._settings = settings
+        self._appender = appender
+        self._reader = reader
+        self._index = index
+        self._creation = creation
+        self._queue = queue
+
+    async def create(self, owner: Owner, request: CreateJob, idempotency_key: str | None) -> str:
+        """Create a job and queue it; each step may be repeated.
+
+        Returns:
+            The job's id; with an idempotency key, that of the first call.
+
+        Raises:
+            IdempotencyConflict: the key was used for another request.
+            LogUnavailable: Redis is away; what is left of the job will be failed.
+        """
+        job_id = new_job_id()
+        if idempotency_key is not None:
+            job_id = await self._creation.claim(
+                owner.user_id or f"session:{owner.session_id}",
+                idempotency_key,
+                _digest(request.type, request.input),
+                job_id,
+            )
+        state = await self._reader.load(job_id)
+        if state is not None and state.status != "queued":
+            return job_id
+        await self._creation.begin(job_id)
+        if state is None:
+            await self._begin_log(job_id, owner, request)
+            state = await self._reader.load(job_id)
+        if state is not None:
+            await self._index.add(job_id, state.created, owner.user_id, owner.session_id)
+            await self._queue.add(job_id, state.attempt, request.type)
+        await self._creation.confirm(job_id)
+        return job_id
+
+    async def owned(self, owner: Owner, text: str) -> tuple[str, JobState]:
+        """Return a job and its state.
+
+        Raises:
+            JobNotFound: there is none, or it belongs to somebody else.
+            LogUnavailable: Redis is away.
+        """
+        job_id = parse_job_id(text)
+        state = None if job_id is None else await self._reader.load(job_id)
+        if job_id is None or state is None or not state.owner.shares_with(owner):
+            raise JobNotFound
+        return job_id, state
+
+    async def page(self, owner: Owner, limit: int, cursor: str | None) -> JobList:
+        """List the owner's jobs, newest first.
+
+        Raises:
+            BadRequest: the cursor is none of ours.
+            LogUnavailable: Redis is away.
+        """
+        after = None if cursor is None else _decode(cursor)
+        found: list[JobSummary] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            members = await self._index.page(owner.user_id, owner.session_id, wanted, after)
+            ids = [job_id_of(member) for member in members]
+            states = await asyncio.gather(*map(self._reader.load, ids))
+            gone = []
+            for member, job_id, state in zip(members, ids, states, strict=True):
+                if state is None:
+                    gone.append(member)
+                elif state.owner.shares_with(owner):
+                    found.append(JobSummary.of(job_id, state))
+            if gone:
+                await self._index.remove(gone, owner.user_id, owner.session_id)
+            if len(members) < wanted:
+                return JobList(found, None)
+            after = members[-1]
+        return JobList(found, None if after is None else _encode(after))
+
+    async def cancel(self, job_id: str) -> None:
+        """Fail a queued job, or ask a running one to stop.
+
+        Raises:
+            NotCancellable: it has finished.
+            LogUnavailable: Redis is away.
+        """
+        answer = await self._appender.cancel(job_id)
+        if answer.status_before == "queued":
+            await self._queue.remove(job_id, answer.attempt)
+
+    async def retry(self, job_id: str, job_type: str) -> None:
+        """Queue a failed job again.
+
+        Raises:
+            NotFailed: it has not failed.
+            LogUnavailable: Redis is away; what is left of the attempt will be failed.
+        """
+        await self._creation.begin(job_id)
+        answer = await self._appender.retry(job_id)
+        await self._queue.add(job_id, answer.attempt, job_type)
+        await self._creation.confirm(job_id)
+
+    async def _begin_log(self, job_id: str, owner: Owner, request: CreateJob) -> None:
+        new = NewJob(
+            request.type,
+            request.input,
+            owner.user_id,
+            owner.session_id,
+            self._settings.retention_s,
+            self._settings.log_entries,
+        )
+        try:
+            await self._appender.create(job_id, new)
+        except JobExists:
+            return  # the same call came in twice at once
+
+
+def _digest(job_type: str, job_input: Mapping[str, Any]) -> str:
+    canonical = msgspec.json.encode([job_type, job_input], order="sorted")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _encode(member: str) -> str:
+    return base64.urlsafe_b64encode(member.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> str:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        member = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        member = ""
+    created, _, job_id = member.partition(":")
+    if len(created) != 13 or not created.isdigit() or parse_job_id(job_id) is None:  # noqa: PLR2004
+        raise BadRequest("cursor: not one that a listing gave")
+    return member

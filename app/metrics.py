@@ -1,0 +1,63 @@
+"""What a process counts, as Prometheus text."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from actors.directory import Directory
+from actors.subscriptions import Subscriptions
+from app.viewers import Viewers
+from eventlog.append import Appender
+
+
+class Metrics(Collector):
+    """Reads the parts' own counts when it is asked, so that counting costs an addition."""
+
+    def __init__(
+        self,
+        viewers: Viewers,
+        directory: Directory,
+        subscriptions: Subscriptions,
+        appender: Appender,
+    ) -> None:
+        self._viewers = viewers
+        self._directory = directory
+        self._subscriptions = subscriptions
+        self._appender = appender
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        yield GaugeMetricFamily("jobcast_streams", "Open streams", len(self._viewers))
+        yield GaugeMetricFamily("jobcast_actors", "Jobs with an actor", len(self._directory))
+        yield GaugeMetricFamily("jobcast_channels", "Followed channels", len(self._subscriptions))
+        yield GaugeMetricFamily(
+            "jobcast_subscribed",
+            "Whether the connection that follows jobs is up",
+            float(self._subscriptions.connected),
+        )
+        yield CounterMetricFamily(
+            "jobcast_streams_opened", "Streams opened since the start", self._viewers.total
+        )
+        yield CounterMetricFamily(
+            "jobcast_publications_dropped",
+            "Publications that broke the contract or are not in the log",
+            self._directory.dropped,
+        )
+        yield CounterMetricFamily(
+            "jobcast_publications_refused",
+            "Appends of this process whose publication Redis refused",
+            self._appender.unpublished,
+        )
+        yield CounterMetricFamily(
+            "jobcast_redis_reconnects",
+            "Times that the connection that follows jobs was lost",
+            self._subscriptions.reconnects,
+        )

@@ -1,0 +1,70 @@
+"""``/api/v1/jobs``: create, list, look at, cancel and retry jobs."""
+
+from quart import Blueprint, Response, request
+
+from app.errors import BadRequest
+from app.requests import as_json, body_as, identify, in_time, service
+from schema.http import CreateJob, JobCancelled, JobCreated, JobRetried, JobStatus
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
+
+_MAX_PAGE = 100
+_PAGE = 20
+_MAX_KEY = 255
+
+
+@blueprint.post("")
+@in_time
+async def create() -> Response:
+    """Create a job and queue it."""
+    identity = await identify(with_body=True)
+    wanted = await body_as(CreateJob)
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
+        raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
+    job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
+    url = f"/api/v1/jobs/{job_id}"
+    response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
+    response.headers["Location"] = f"{url}/status"
+    return response
+
+
+@blueprint.get("")
+@in_time
+async def listing() -> Response:
+    """List the caller's jobs, newest first."""
+    identity = await identify()
+    text = request.args.get("limit", str(_PAGE))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_PAGE):
+        raise BadRequest(f"limit: a whole number from 1 to {_MAX_PAGE}")
+    cursor = request.args.get("cursor")
+    return as_json(await service().jobs.page(identity.owner, int(text), cursor or None))
+
+
+@blueprint.get("/<text>/status")
+@in_time
+async def status(text: str) -> Response:
+    """Show a job as it is in Redis."""
+    identity = await identify()
+    job_id, state = await service().jobs.owned(identity.owner, text)
+    return as_json(JobStatus.of(job_id, state))
+
+
+@blueprint.post("/<text>/cancel")
+@in_time
+async def cancel(text: str) -> Response:
+    """Fail a queued job, or ask a running one's worker to stop."""
+    identity = await identify()
+    job_id, _ = await service().jobs.owned(identity.owner, text)
+    await service().jobs.cancel(job_id)
+    return as_json(JobCancelled())
+
+
+@blueprint.post("/<text>/retry")
+@in_time
+async def retry(text: str) -> Response:
+    """Queue a failed job again."""
+    identity = await identify()
+    job_id, state = await service().jobs.owned(identity.owner, text)
+    await service().jobs.retry(job_id, state.type)
+    return as_json(JobRetried(job_id))

@@ -1,0 +1,177 @@
+"""The settings: one struct, read from the environment, validated at start.
+
+Every name is an environment variable; times are seconds, sizes bytes.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+_log = logging.getLogger("jobcast.settings")
+
+_HMAC: Final = frozenset({"HS256", "HS384", "HS512"})
+_ASYMMETRIC: Final = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"})
+
+Positive = Annotated[int, Meta(gt=0)]
+PositiveTime = Annotated[float, Meta(gt=0, le=31_536_000)]
+
+
+class InvalidSettings(ValueError):
+    """The environment holds something that can't be meant."""
+
+
+class Settings(Struct, frozen=True):
+    """What an operator may choose.
+
+    Attributes:
+        redis_url: the Redis or Valkey that holds the logs.
+        jwt_secret: shared secret of HS256, HS384 and HS512.
+        jwt_algorithms: the algorithms that a token may be signed with.
+        jwt_public_key: PEM text, or the path of a PEM file.
+        jwt_jwks: path or http(s) URL of a JSON Web Key Set.
+        jwt_issuer: what ``iss`` must be, if set.
+        jwt_audience: what ``aud`` must hold, if set.
+        cookie_name: cookie that may carry a token; none if unset.
+        demo: start without any key, with sessions as the only identity.
+        stream_max_age_s: when a stream ends and its viewer comes again.
+        keepalive_s: silence after which a comment is sent.
+        grace_s: time to end the streams after SIGTERM.
+        retention_s: how long a finished job can be seen.
+        log_entries: bound of one job's log.
+        streams_per_owner: open streams of one owner, in this process.
+        streams_per_job: open streams of one job, in this process.
+        streams_per_process: open streams of this process.
+        mailbox_bytes: what may wait for one slow viewer.
+        cors_origins: origins that may call from a browser, or ``*``.
+        direct_write: write frames straight to the server's transport where that is possible.
+        queue: name of the BullMQ queue.
+        files_root: folder that the ``checksum`` job may read; read by the worker.
+    """
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    jwt_secret: str | None = None
+    jwt_algorithms: tuple[str, ...] = ("HS256",)
+    jwt_public_key: str | None = None
+    jwt_jwks: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    cookie_name: str | None = None
+    demo: bool = False
+    stream_max_age_s: PositiveTime = 600
+    keepalive_s: PositiveTime = 15
+    grace_s: PositiveTime = 10
+    retention_s: Positive = 86_400
+    log_entries: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
+    streams_per_owner: Positive = 10_000
+    streams_per_job: Positive = 10_000
+    streams_per_process: Positive = 50_000
+    mailbox_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
+    cors_origins: tuple[str, ...] = ()
+    direct_write: bool = True
+    queue: Annotated[str, Meta(pattern=r"^[^:\s]{1,128}\Z")] = "jobcast"
+    files_root: str | None = None
+
+
+_UNPREFIXED: Final = {"redis_url": "REDIS_URL", "jwt_secret": "JWT_SECRET"}
+_PREFIX: Final = "JOBCAST_"
+_BOOLEANS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return _UNPREFIXED.get(field, _PREFIX + field.upper())
+
+
+def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Args:
+        environment: variables and their text; an empty text counts as unset.
+
+    Raises:
+        InvalidSettings: a value can't be meant, or they do not go together; the message names the
+            variable.
+    """
+    values: dict[str, Any] = {}
+    known = set()
+    for field in msgspec.structs.fields(Settings):
+        name = variable(field.name)
+        known.add(name)
+        text = environment.get(name, "").strip()
+        if text:
+            values[field.name] = _value(name, text, field.type)
+    _warn_of_unknown(environment, known)
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidSettings(_named(str(error))) from None
+    _check(settings)
+    return settings
+
+
+def _value(name: str, text: str, kind: object) -> Any:  # noqa: ANN401 - msgspec judges it
+    if kind == tuple[str, ...]:
+        return [item for item in text.replace(",", " ").split() if item]
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise InvalidSettings(f"{name}: {text!r} is neither 1 nor 0")
+        return _BOOLEANS[text.lower()]
+    return text
+
+
+def _named(message: str) -> str:
+    text, _, path = message.partition(" - at `$.")
+    return f"{variable(path.rstrip('`'))}: {text}" if path else text
+
+
+def _warn_of_unknown(environment: Mapping[str, str], known: set[str]) -> None:
+    of_the_worker = {"JOBCAST_CONCURRENCY"}
+    for name in environment:
+        if name.startswith(_PREFIX) and name not in known | of_the_worker:
+            _log.warning("%s is no setting of Jobcast and is ignored", name)
+
+
+def _check(settings: Settings) -> None:
+    algorithms = frozenset(settings.jwt_algorithms)
+    unknown = algorithms - _HMAC - _ASYMMETRIC
+    if unknown or not algorithms:
+        raise InvalidSettings(
+            f"{variable('jwt_algorithms')}: {', '.join(sorted(unknown)) or 'nothing'} is not among "
+            f"{', '.join(sorted(_HMAC | _ASYMMETRIC))}"
+        )
+    if settings.jwt_public_key and settings.jwt_jwks:
+        raise InvalidSettings(
+            f"{variable('jwt_public_key')} and {variable('jwt_jwks')}: set one of them"
+        )
+    has_public = bool(settings.jwt_public_key or settings.jwt_jwks)
+    if has_public and not algorithms & _ASYMMETRIC:
+        raise InvalidSettings(
+            f"{variable('jwt_algorithms')}: a public key needs one of {', '.join(sorted(_ASYMMETRIC))}"
+        )
+    if algorithms & _ASYMMETRIC and not has_public:
+        raise InvalidSettings(
+            f"{variable('jwt_public_key')} or {variable('jwt_jwks')}: needed for "
+            f"{', '.join(sorted(algorithms & _ASYMMETRIC))}"
+        )
+    if not settings.jwt_secret and not has_public and not settings.demo:
+        raise InvalidSettings(
+            "JWT_SECRET: set it to the secret that your tokens are signed with (or "
+            f"{variable('jwt_public_key')} or {variable('jwt_jwks')}; {variable('demo')}=1 "
+            "starts without, for trying out)"
+        )
+    key = settings.jwt_public_key
+    if key and "-----BEGIN" not in key and not Path(key).is_file():
+        raise InvalidSettings(f"{variable('jwt_public_key')}: neither PEM text nor a file")
+    jwks = settings.jwt_jwks
+    if jwks and not jwks.startswith(("http://", "https://")) and not Path(jwks).is_file():
+        raise InvalidSettings(f"{variable('jwt_jwks')}: neither a URL nor a file")
+    for origin in settings.cors_origins:
+        if origin != "*" and not origin.startswith(("http://", "https://")):
+            raise InvalidSettings(f"{variable('cors_origins')}: {origin!r} is no origin")
+    if not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        raise InvalidSettings("REDIS_URL: begins with redis://, rediss:// or unix://")

@@ -1,0 +1,107 @@
+"""A viewer: one open stream, from its head to its end."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from actors.mailbox import Ending, Mailbox
+from app.transport import AsgiOutlet, Receive, Scope, Send, outlet_for
+from schema.sse import KEEPALIVE, Frame, chunked, retry
+
+RETRY_MS: Final = (1000, 5000)
+"""Between what a viewer is told to wait before it comes again: at random, so that a crowd spreads."""
+
+_KEEPALIVE_FRAME: Final = Frame(KEEPALIVE, chunked(KEEPALIVE))
+_FAREWELL_S: Final = 5.0
+"""How long a viewer may take to read what still waits when its stream ends."""
+
+Watch = Callable[[Mailbox], AbstractContextManager[None]]
+
+
+def retry_block() -> bytes:
+    """Return a ``retry:`` of random length."""
+    return retry(random.randint(*RETRY_MS))  # noqa: S311 - spread, not secrecy
+
+
+class Viewer:
+    """One SSE response whose head and first event are out.
+
+    Its life is one wait with four ends: the viewer goes, the job ends, its time is over (max age, token,
+    drain), or its mailbox overflows.
+
+    Args:
+        watch: context in which the job's events come into a mailbox.
+        lifetime_s: seconds until the viewer has to come again.
+        mailbox_bytes: what may wait for it.
+        direct: whether to write straight to the transport where that is possible.
+    """
+
+    __slots__ = ("_direct", "_life", "_lifetime_s", "_mailbox_bytes", "_watch", "mailbox", "outlet")
+
+    def __init__(
+        self, watch: Watch, *, lifetime_s: float, mailbox_bytes: int, direct: bool
+    ) -> None:
+        self._watch = watch
+        self._lifetime_s = lifetime_s
+        self._mailbox_bytes = mailbox_bytes
+        self._direct = direct
+        self._life: asyncio.Timeout | None = None
+        self.mailbox: Mailbox | None = None
+        self.outlet: AsgiOutlet | None = None
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Deliver events until one of the ends, and end the response where there is someone left."""
+        outlet = self.outlet = outlet_for(scope, send, direct=self._direct)
+        mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
+        outlet.attach(mailbox)
+        try:
+            with self._watch(mailbox):
+                if not await self._over(receive):
+                    return
+            mailbox.end(Ending.RETRY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await outlet.drained()
+                    await _finish(send, mailbox.ending)
+        finally:
+            outlet.stop()
+
+    def keep_alive(self, silent_since: float) -> None:
+        """Send a comment if nothing was sent for as long."""
+        if self.outlet is None or self.mailbox is None or len(self.mailbox):
+            return
+        if self.outlet.wrote_at <= silent_since:
+            self.mailbox.put(_KEEPALIVE_FRAME)
+
+    def send_back(self) -> None:
+        """End the stream with ``retry:``."""
+        if self.mailbox is not None:
+            self.mailbox.end(Ending.RETRY)
+
+    async def _over(self, receive: Receive) -> bool:
+        """Wait for an end; say whether the viewer is still there."""
+        self._life = asyncio.timeout(self._lifetime_s)
+        try:
+            async with self._life:
+                if self.mailbox is not None and self.mailbox.ending is not None:
+                    return True
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return True
+        finally:
+            self._life = None
+        return False
+
+    def _ended(self) -> None:
+        if self._life is not None and not self._life.expired():
+            self._life.reschedule(asyncio.get_running_loop().time())
+
+
+async def _finish(send: Send, ending: Ending | None) -> None:
+    if ending is not Ending.FINISHED:
+        await send({"type": "http.response.body", "body": retry_block(), "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,130 @@
+"""All open streams of this process: their number, their keepalives, their end at a drain."""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
+from app.settings import Settings
+from app.viewer import Viewer
+from schema.owner import Owner
+
+_TICK_S: Final = 1.0
+"""Keepalives are looked after this often, so one is late by as much at the most."""
+
+
+class Viewers:
+    """The open streams.
+
+    One clock serves the keepalives of all: every viewer stands in the slot of the tick at which it
+    would be due if nothing were sent until then, and is moved on when something was. So a viewer
+    costs one look in each keepalive interval, however many there are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._of_owner: Counter[str] = Counter()
+        self._of_job: Counter[str] = Counter()
+        self._open: set[Viewer] = set()
+        self._slots: defaultdict[int, list[Viewer]] = defaultdict(list)
+        self._reserved = 0
+        self.draining = False
+        self.total = 0
+
+    def __len__(self) -> int:
+        """Count the open streams."""
+        return len(self._open)
+
+    @contextmanager
+    def reserved(self, job_id: str, owner: Owner) -> Iterator[None]:
+        """Hold a place for a stream.
+
+        Raises:
+            TooManyStreams: the owner or the job has as many as it may.
+            ProcessFull: this process has as many as it may.
+            ServiceUnavailable: this process is about to end.
+        """
+        limits, names = self._settings, _names(owner)
+        if self.draining:
+            raise ServiceUnavailable
+        if self._of_job[job_id] >= limits.streams_per_job:
+            raise TooManyStreams("Too many open streams of this job")
+        if any(self._of_owner[name] >= limits.streams_per_owner for name in names):
+            raise TooManyStreams("Too many open streams of this owner")
+        if self._reserved >= limits.streams_per_process:
+            raise ProcessFull
+        self._reserved += 1
+        self._of_job[job_id] += 1
+        self._of_owner.update(names)
+        try:
+            yield
+        finally:
+            self._reserved -= 1
+            _decrease(self._of_job, [job_id])
+            _decrease(self._of_owner, names)
+
+    @contextmanager
+    def opened(self, viewer: Viewer) -> Iterator[None]:
+        """Count a stream as open, and keep it alive."""
+        self._open.add(viewer)
+        self.total += 1
+        now = asyncio.get_running_loop().time()
+        self._slots[self._slot(now)].append(viewer)
+        try:
+            yield
+        finally:
+            self._open.discard(viewer)
+
+    async def keep_alive(self) -> None:
+        """Run the clock of all keepalives until cancelled."""
+        loop = asyncio.get_running_loop()
+        done = int(loop.time())
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = loop.time()
+            for slot in range(done, int(now) + 1):
+                for viewer in self._slots.pop(slot, ()):
+                    if viewer not in self._open or viewer.outlet is None:
+                        continue
+                    viewer.keep_alive(now - self._settings.keepalive_s)
+                    self._slots[max(self._slot(viewer.outlet.wrote_at), slot + 1)].append(viewer)
+            done = int(now) + 1
+
+    async def drain(self, grace_s: float) -> None:
+        """Send every viewer back, a few at a time, and wait until all are gone.
+
+        Args:
+            grace_s: when to stop waiting.
+        """
+        self.draining = True
+        viewers = list(self._open)
+        random.shuffle(viewers)
+        for number, viewer in enumerate(viewers):
+            viewer.send_back()
+            if number % 100 == 99:  # noqa: PLR2004 - let the loop breathe
+                await asyncio.sleep(0)
+        deadline = asyncio.get_running_loop().time() + grace_s
+        while self._open and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+
+    def _slot(self, wrote_at: float) -> int:
+        return int(wrote_at + self._settings.keepalive_s) + 1
+
+
+def _names(owner: Owner) -> list[str]:
+    names = []
+    if owner.user_id is not None:
+        names.append(f"user:{owner.user_id}")
+    if owner.session_id is not None:
+        names.append(f"session:{owner.session_id}")
+    return names
+
+
+def _decrease(counter: Counter[str], names: list[str]) -> None:
+    for name in names:
+        counter[name] -= 1
+        if not counter[name]:
+            del counter[name]
