@@ -307,7 +307,7 @@ class JobActor(LoopActor):
         return not (self._viewers or self._resuming or self._waiting)
 
     def _finish(self) -> None:
-        """The job has ended: no new viewer comes here, those who have seen its end leave."""
+        """Take no new viewer, and let those go who have seen the job's end."""
         self._registrar.forget(self._job_id, self.actor_ref)
         self._feed.unfollow(self._job_id, self.actor_ref)
         viewers, self._viewers = self._viewers, {}

@@ -1,8 +1,9 @@
 """Pykka actors on an asyncio event loop.
 
-Pykka runs an actor in a thread of its own. A ``LoopActor`` runs on the event loop that it was started
-on: the first message into an empty inbox schedules one callback, which handles all that waits. An
-idle actor has no thread and no task. ``on_receive`` is synchronous, so handling one message is atomic.
+Pykka runs an actor in a thread of its own. A ``LoopActor`` runs on the event loop that it was
+started on: the first message into an empty inbox schedules one callback, which handles all that
+waits. An idle actor has no thread and no task. ``on_receive`` is synchronous, so handling one
+message is atomic.
 
 Source: Pykka's ``Actor`` names its extension points ``_create_actor_inbox``, ``_create_future`` and
 ``_start_actor_loop``; life cycle, failure and registry are its own.
@@ -122,14 +123,14 @@ class LoopActor(pykka.Actor):
         reply_to = envelope.reply_to
         try:
             response = self._handle_receive(envelope.message)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever a handler raises ends this actor only
             if reply_to is not None:
                 reply_to.set_exception()
                 return
             self._handle_failure(*sys.exc_info())
             try:
                 self.on_failure(*sys.exc_info())
-            except Exception:
+            except Exception:  # noqa: BLE001 - the hook may fail like the handler
                 self._handle_failure(*sys.exc_info())
         else:
             if reply_to is not None:

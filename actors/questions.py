@@ -75,10 +75,12 @@ class Questions:
         pause_s = _FIRST_PAUSE_S
         while wanted():
             try:
-                return await ask()
+                await ask()
             except LogUnavailable:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

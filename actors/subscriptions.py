@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -83,9 +83,10 @@ class Subscriptions:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._redis.connection_pool.make_connection()
+        pool: Any = self._redis.connection_pool
+        connection = cast("AbstractConnection", pool.make_connection())
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

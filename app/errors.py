@@ -32,43 +32,43 @@ class ApiError(Exception):
 
 
 class Unauthorized(ApiError):
-    """Authentication or session ID (x-session-id) is required"""  # noqa: D400, D415 - sent as it is
+    """Authentication or session ID (x-session-id) is required"""  # noqa: D400 - sent as it is
 
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
 class JobNotFound(ApiError):
-    """Job not found or access denied"""  # noqa: D400, D415 - sent as it is
+    """Job not found or access denied"""  # noqa: D400 - sent as it is
 
     status, title, code = 404, "Not found", "JOB_NOT_FOUND"
 
 
 class BadRequest(ApiError):
-    """The request is malformed"""  # noqa: D400, D415 - sent as it is
+    """The request is malformed"""  # noqa: D400 - sent as it is
 
     status, title, code = 400, "Bad request", "BAD_REQUEST"
 
 
 class CrossOrigin(ApiError):
-    """A cookie counts only for requests from an allowed origin"""  # noqa: D400, D415 - sent as it is
+    """A cookie counts only for requests from an allowed origin"""  # noqa: D400 - sent as it is
 
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
 class TooManyStreams(ApiError):
-    """Too many open streams"""  # noqa: D400, D415 - sent as it is
+    """Too many open streams"""  # noqa: D400 - sent as it is
 
     status, title, code, retry_after_s = 429, "Too many requests", "TOO_MANY_STREAMS", 5
 
 
 class ServiceUnavailable(ApiError):
-    """The service is temporarily unavailable"""  # noqa: D400, D415 - sent as it is
+    """The service is temporarily unavailable"""  # noqa: D400 - sent as it is
 
     status, title, code, retry_after_s = 503, "Service unavailable", "SERVICE_UNAVAILABLE", 2
 
 
 class ProcessFull(ServiceUnavailable):
-    """This process has as many open streams as it may"""  # noqa: D400, D415 - sent as it is
+    """This process has as many open streams as it may"""  # noqa: D400 - sent as it is
 
     code = "TOO_MANY_STREAMS"
 
@@ -84,6 +84,7 @@ def answer(  # noqa: PLR0913 - the parts of an error answer
     title: str,
     message: str,
     code: str,
+    *,
     retry_after_s: int | None = None,
     allow: str | None = None,
 ) -> Response:
@@ -105,7 +106,9 @@ def register(app: Quart) -> None:
     """Answer every error of an app with JSON."""
 
     def of_api(error: ApiError) -> Response:
-        return answer(error.status, error.title, str(error), error.code, error.retry_after_s)
+        return answer(
+            error.status, error.title, str(error), error.code, retry_after_s=error.retry_after_s
+        )
 
     def of_log(error: LogUnavailable) -> Response:
         _log.warning("redis is unavailable: %s", error.__cause__ or error)

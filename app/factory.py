@@ -46,5 +46,5 @@ def create_app(settings: Settings | None = None) -> Quart:
             max_age=600,
         )
     attach(app, service)
-    app.asgi_app = StreamHandoff(app.asgi_app, service.viewers)  # type: ignore[method-assign]
+    app.asgi_app = StreamHandoff(app.asgi_app, service.viewers)  # type: ignore[method-assign, assignment]
     return app

@@ -1,9 +1,9 @@
 """The ASGI wrapper that lets Quart finish while a stream stays open.
 
-A Quart handler decides about a stream and answers with its head and first event. Held open for ten
-minutes inside Quart, a response would keep a request context, two tasks and its wrappers alive.
-So the handler leaves a ``Stream`` in the scope; this wrapper withholds the message that would end the
-response, lets Quart finish, and serves the stream itself.
+A Quart handler decides about a stream and answers with its head and first event. Held open for
+ten minutes inside Quart, a response would keep a request context, two tasks and its wrappers
+alive. So the handler leaves a ``Stream`` in the scope; this wrapper withholds the message that
+would end the response, lets Quart finish, and serves the stream itself.
 """
 
 from contextlib import ExitStack

@@ -28,6 +28,7 @@ class Jobs:
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
+        *,
         settings: Settings,
         appender: Appender,
         reader: Reader,

@@ -59,7 +59,14 @@ def build(settings: Settings) -> Service:
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
-    jobs = Jobs(settings, appender, reader, OwnerIndex(commands), creation, queue)
+    jobs = Jobs(
+        settings=settings,
+        appender=appender,
+        reader=reader,
+        index=OwnerIndex(commands),
+        creation=creation,
+        queue=queue,
+    )
     return Service(
         settings=settings,
         authenticator=Authenticator(settings),

@@ -1,8 +1,8 @@
 """The queue that workers take jobs from: BullMQ, so that Node workers can serve it too.
 
-An entry holds ``{jobId, attempt}`` and nothing else; what there is to do is in the job's log. Its id
-is fresh for each attempt, for BullMQ ignores an id that it has seen; and it is the same for the same
-attempt, so that queueing twice queues once.
+An entry holds ``{jobId, attempt}`` and nothing else; what there is to do is in the job's log. Its
+id is fresh for each attempt, for BullMQ ignores an id that it has seen; and it is the same for the
+same attempt, so that queueing twice queues once.
 """
 
 from typing import Any, Final

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar, cast
 
 import msgspec
 from quart import Response, current_app, request
@@ -34,7 +34,7 @@ async def identify(*, with_body: bool = False) -> Identity:
     Raises:
         Unauthorized: nobody that can be known.
     """
-    session = body_session(await request.get_data()) if with_body else None
+    session = body_session(await _body()) if with_body else None
     return await service().authenticator.identify(request, session)
 
 
@@ -44,13 +44,16 @@ async def body_as(kind: type[T]) -> T:
     Raises:
         BadRequest: it is not JSON, or a field is wrong; the message names it.
     """
-    data = await request.get_data()
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(await _body(), type=kind)
     except msgspec.ValidationError as error:
         raise BadRequest(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body is not JSON: {error}") from None
+
+
+async def _body() -> bytes:
+    return cast("bytes", await request.get_data(as_text=False))
 
 
 def as_json(body: object, status: int = 200) -> Response:

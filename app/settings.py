@@ -151,7 +151,8 @@ def _check(settings: Settings) -> None:
     has_public = bool(settings.jwt_public_key or settings.jwt_jwks)
     if has_public and not algorithms & _ASYMMETRIC:
         raise InvalidSettings(
-            f"{variable('jwt_algorithms')}: a public key needs one of {', '.join(sorted(_ASYMMETRIC))}"
+            f"{variable('jwt_algorithms')}: a public key needs one of "
+            f"{', '.join(sorted(_ASYMMETRIC))}"
         )
     if algorithms & _ASYMMETRIC and not has_public:
         raise InvalidSettings(
@@ -164,6 +165,10 @@ def _check(settings: Settings) -> None:
             f"{variable('jwt_public_key')} or {variable('jwt_jwks')}; {variable('demo')}=1 "
             "starts without, for trying out)"
         )
+    _check_sources(settings)
+
+
+def _check_sources(settings: Settings) -> None:
     key = settings.jwt_public_key
     if key and "-----BEGIN" not in key and not Path(key).is_file():
         raise InvalidSettings(f"{variable('jwt_public_key')}: neither PEM text nor a file")

@@ -1,10 +1,10 @@
 """How frames get to a viewer: straight to the server's transport, or by ASGI ``send``.
 
-Hypercorn's way from ASGI ``send`` to the socket costs more than all the rest of a delivery. Once the
-head of an HTTP/1.1 response is out, a chunk needs nothing of it, and ``send`` leads to the
-connection's ``StreamWriter``. That path is private to Hypercorn, so it is looked for at run time and
-taken only where each step is what is expected; everywhere else ``send`` is used. This is the only
-module that knows of it.
+Hypercorn's way from ASGI ``send`` to the socket costs more than all the rest of a delivery. Once
+the head of an HTTP/1.1 response is out, a chunk needs nothing of it, and ``send`` leads to the
+connection's ``StreamWriter``. That path is private to Hypercorn, so it is looked for at run time
+and taken only where each step is what is expected; everywhere else ``send`` is used. This is the
+only module that knows of it.
 """
 
 import asyncio

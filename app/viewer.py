@@ -12,7 +12,7 @@ from app.transport import AsgiOutlet, Receive, Scope, Send, outlet_for
 from schema.sse import KEEPALIVE, Frame, chunked, retry
 
 RETRY_MS: Final = (1000, 5000)
-"""Between what a viewer is told to wait before it comes again: at random, so that a crowd spreads."""
+"""Least and most that a viewer waits before it comes again: at random, to spread a crowd."""
 
 _KEEPALIVE_FRAME: Final = Frame(KEEPALIVE, chunked(KEEPALIVE))
 _FAREWELL_S: Final = 5.0
@@ -29,8 +29,8 @@ def retry_block() -> bytes:
 class Viewer:
     """One SSE response whose head and first event are out.
 
-    Its life is one wait with four ends: the viewer goes, the job ends, its time is over (max age, token,
-    drain), or its mailbox overflows.
+    Its life is one wait with four ends: the viewer goes, the job ends, its time is over (max age,
+    token, drain), or its mailbox overflows.
 
     Args:
         watch: context in which the job's events come into a mailbox.
@@ -39,7 +39,10 @@ class Viewer:
         direct: whether to write straight to the transport where that is possible.
     """
 
-    __slots__ = ("_direct", "_life", "_lifetime_s", "_mailbox_bytes", "_watch", "mailbox", "outlet")
+    __slots__ = (
+        *("_direct", "_life", "_lifetime_s", "_mailbox_bytes", "_sent_back", "_watch"),
+        *("mailbox", "outlet"),
+    )
 
     def __init__(
         self, watch: Watch, *, lifetime_s: float, mailbox_bytes: int, direct: bool
@@ -48,15 +51,18 @@ class Viewer:
         self._lifetime_s = lifetime_s
         self._mailbox_bytes = mailbox_bytes
         self._direct = direct
+        self._sent_back = False
         self._life: asyncio.Timeout | None = None
         self.mailbox: Mailbox | None = None
         self.outlet: AsgiOutlet | None = None
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Deliver events until one of the ends, and end the response where there is someone left."""
+        """Deliver events until one of the ends; end the response if the viewer is still there."""
         outlet = self.outlet = outlet_for(scope, send, direct=self._direct)
         mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
         outlet.attach(mailbox)
+        if self._sent_back:
+            mailbox.end(Ending.RETRY)
         try:
             with self._watch(mailbox):
                 if not await self._over(receive):
@@ -77,7 +83,8 @@ class Viewer:
             self.mailbox.put(_KEEPALIVE_FRAME)
 
     def send_back(self) -> None:
-        """End the stream with ``retry:``."""
+        """End the stream with ``retry:``, also one that has yet to begin."""
+        self._sent_back = True
         if self.mailbox is not None:
             self.mailbox.end(Ending.RETRY)
 

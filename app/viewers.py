@@ -1,6 +1,7 @@
 """All open streams of this process: their number, their keepalives, their end at a drain."""
 
 import asyncio
+import contextlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ class Viewers:
         self._open: set[Viewer] = set()
         self._slots: defaultdict[int, list[Viewer]] = defaultdict(list)
         self._reserved = 0
+        self._all_gone: asyncio.Event | None = None
         self.draining = False
         self.total = 0
 
@@ -70,6 +72,8 @@ class Viewers:
     def opened(self, viewer: Viewer) -> Iterator[None]:
         """Count a stream as open, and keep it alive."""
         self._open.add(viewer)
+        if self.draining:
+            viewer.send_back()
         self.total += 1
         now = asyncio.get_running_loop().time()
         self._slots[self._slot(now)].append(viewer)
@@ -77,6 +81,8 @@ class Viewers:
             yield
         finally:
             self._open.discard(viewer)
+            if not self._open and self._all_gone is not None:
+                self._all_gone.set()
 
     async def keep_alive(self) -> None:
         """Run the clock of all keepalives until cancelled."""
@@ -106,9 +112,11 @@ class Viewers:
             viewer.send_back()
             if number % 100 == 99:  # noqa: PLR2004 - let the loop breathe
                 await asyncio.sleep(0)
-        deadline = asyncio.get_running_loop().time() + grace_s
-        while self._open and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        if self._open:
+            self._all_gone = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._all_gone.wait()
 
     def _slot(self, wrote_at: float) -> int:
         return int(wrote_at + self._settings.keepalive_s) + 1

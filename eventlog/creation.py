@@ -1,7 +1,7 @@
-"""What makes creating a job repeatable: idempotency keys, and jobs whose queueing is not sure yet."""
+"""What makes creating a job repeatable: idempotency keys, and a note of what is not sure yet."""
 
 import time
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -76,7 +76,7 @@ class Creation:
             LogUnavailable: Redis is away.
         """
         async with available():
-            found: list[str] = await self._redis.zrange(
+            found = await self._redis.zrange(
                 UNCONFIRMED_KEY, "-inf", time.time() - older_than_s, byscore=True
             )
-        return found
+        return cast("list[str]", found)

@@ -1,7 +1,7 @@
 """Whose jobs there are: an index for each owner, newest first.
 
-A member is ``<creation, 13 digits of milliseconds>:<job id>``, all with score 0, so that the order is
-lexical and a page goes on exactly where the one before ended.
+A member is ``<creation, 13 digits of milliseconds>:<job id>``, all with score 0, so that the order
+is lexical and a page goes on exactly where the one before ended.
 """
 
 from typing import Final

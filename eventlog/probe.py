@@ -43,7 +43,7 @@ class Probe:
                     await asyncio.sleep(_PAUSE_S)
                     continue
                 self.may_publish = False
-                _log.error("this Redis user may not publish on jobs:*:events: %s", error)  # noqa: TRY400
+                _log.error("this Redis user may not publish on jobs:*:events: %s", error)
             except Exception as error:  # noqa: BLE001 - whatever keeps Redis away, ask again
                 _log.info("redis can't be probed: %s", error)
                 await asyncio.sleep(_PAUSE_S)

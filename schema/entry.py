@@ -72,8 +72,8 @@ class _Whole(Struct, rename="camel", forbid_unknown_fields=True):
 
 class _Partial(Struct, rename="camel"):
     progress: Percent
-    current_step: str | None | UnsetType = UNSET
-    estimated_time_remaining: Seconds | None | UnsetType = UNSET
+    current_step: str | UnsetType | None = UNSET
+    estimated_time_remaining: Seconds | UnsetType | None = UNSET
 
 
 class _Complete(Struct):
@@ -82,7 +82,7 @@ class _Complete(Struct):
 
 class _Failed(Struct, rename="camel"):
     error: str
-    error_code: str | None | UnsetType = UNSET
+    error_code: str | UnsetType | None = UNSET
 
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode

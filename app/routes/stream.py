@@ -3,6 +3,7 @@
 import random
 from contextlib import ExitStack
 from functools import partial
+from typing import cast
 from uuid import uuid4
 
 import msgspec
@@ -13,6 +14,7 @@ from app.errors import JobNotFound, ServiceUnavailable, TooManyStreams
 from app.handoff import Stream, hand_off
 from app.replay import replay
 from app.requests import identify, in_time, service
+from app.transport import Scope
 from app.viewer import Viewer, retry_block
 from eventlog.errors import LogUnavailable
 from schema.entry_id import parse_cursor
@@ -83,7 +85,7 @@ def _hand_off(job_id: str, owner: Owner, identity: Identity, cursor: str | None)
             mailbox_bytes=settings.mailbox_bytes,
             direct=settings.direct_write,
         )
-        hand_off(request.scope, Stream(viewer, place))
+        hand_off(cast("Scope", request.scope), Stream(viewer, place))
     return _event_stream(_preamble(job_id, settings.stream_max_age_s))
 
 
