@@ -1,7 +1,8 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: for those who run the service."""
+"""``/healthz``, ``/readyz``, ``/metrics`` and ``/openapi.json``: for those who run and call it."""
 
 from quart import Blueprint, Response
 
+from app.openapi import description
 from app.requests import as_json, service
 
 blueprint = Blueprint("health", __name__)
@@ -21,6 +22,12 @@ async def readyz() -> Response:
         not parts.viewers.draining and parts.subscriptions.connected and await parts.probe.answers()
     )
     return as_json({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+
+@blueprint.get("/openapi.json")
+async def openapi() -> Response:
+    """Describe the HTTP interface."""
+    return as_json(description())
 
 
 @blueprint.get("/metrics")

@@ -1,0 +1,152 @@
+"""The OpenAPI description of the HTTP interface, made from the structs that enforce it."""
+
+from typing import Any, Final
+
+import msgspec
+
+from schema.http import (
+    CreateJob,
+    ErrorBody,
+    JobCancelled,
+    JobCreated,
+    JobList,
+    JobRetried,
+    JobStatus,
+)
+
+_BODIES: Final = (CreateJob, JobCreated, JobStatus, JobList, JobCancelled, JobRetried, ErrorBody)
+_REF: Final = "#/components/schemas/{name}"
+
+_ERRORS: Final = {
+    400: "A field of the request is wrong; the message names it",
+    401: "No user and no session",
+    404: "No such job, or somebody else's",
+    409: "The Idempotency-Key was used for another request",
+    429: "Too many open streams",
+    503: "Redis can't be reached; try again after Retry-After seconds",
+}
+
+_JOB_ID: Final = {
+    "name": "jobId",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+}
+
+
+def description() -> dict[str, Any]:
+    """Return the description, OpenAPI 3.1."""
+    _, schemas = msgspec.json.schema_components(_BODIES, ref_template=_REF)
+    job = "/api/v1/jobs/{jobId}"
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Jobcast",
+            "version": "1",
+            "description": "Pushes the progress of background jobs to browsers.",
+        },
+        "paths": {
+            "/api/v1/jobs": {
+                "post": _operation(
+                    "createJob",
+                    "Create a job and queue it",
+                    {201: JobCreated},
+                    (400, 401, 409, 503),
+                    body=CreateJob,
+                    parameters=[_header("Idempotency-Key", 255)],
+                ),
+                "get": _operation(
+                    "listJobs",
+                    "List the caller's jobs, newest first",
+                    {200: JobList},
+                    (400, 401, 503),
+                    parameters=[
+                        _query("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
+                        _query("cursor", {"type": "string"}),
+                    ],
+                ),
+            },
+            f"{job}/status": {
+                "parameters": [_JOB_ID],
+                "get": _operation("getStatus", "Show a job", {200: JobStatus}, (401, 404, 503)),
+            },
+            f"{job}/stream": {
+                "parameters": [_JOB_ID],
+                "get": _operation(
+                    "watchJob",
+                    "Watch a job as Server-Sent Events",
+                    {200: "text/event-stream", 204: None},
+                    (401, 404, 429, 503),
+                    parameters=[_header("Last-Event-ID", None)],
+                ),
+            },
+            f"{job}/cancel": {
+                "parameters": [_JOB_ID],
+                "post": _operation(
+                    "cancelJob", "Cancel a job", {200: JobCancelled}, (400, 401, 404, 503)
+                ),
+            },
+            f"{job}/retry": {
+                "parameters": [_JOB_ID],
+                "post": _operation(
+                    "retryJob", "Run a failed job again", {200: JobRetried}, (400, 401, 404, 503)
+                ),
+            },
+        },
+        "security": [{"bearer": []}, {"token": []}, {"session": []}, {"sessionInQuery": []}],
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "token": {"type": "apiKey", "in": "query", "name": "token"},
+                "session": {"type": "apiKey", "in": "header", "name": "x-session-id"},
+                "sessionInQuery": {"type": "apiKey", "in": "query", "name": "sessionId"},
+            },
+        },
+    }
+
+
+def _operation(  # noqa: PLR0913 - the parts of an operation
+    name: str,
+    summary: str,
+    answers: dict[int, type | str | None],
+    errors: tuple[int, ...],
+    *,
+    body: type | None = None,
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    responses = {str(status): _response(content) for status, content in answers.items()}
+    for status in errors:
+        responses[str(status)] = {
+            "description": _ERRORS[status],
+            "content": _json(ErrorBody),
+        }
+    operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(body)}
+    if parameters:
+        operation["parameters"] = parameters
+    return operation
+
+
+def _response(content: type | str | None) -> dict[str, Any]:
+    if content is None:
+        return {"description": "The job has ended and the viewer has seen its end"}
+    if isinstance(content, str):
+        return {"description": "Events", "content": {content: {"schema": {"type": "string"}}}}
+    return {"description": "Done", "content": _json(content)}
+
+
+def _json(body: type) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF.format(name=body.__name__)}}}
+
+
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _header(name: str, longest: int | None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if longest is not None:
+        schema["maxLength"] = longest
+    return {"name": name, "in": "header", "schema": schema}
