@@ -1,0 +1,115 @@
+/** The job panel: draws one model, `{jobId, state, message, job, isCancelling}`, and remembers nothing but the DOM. */
+
+import { bytes, count, plural, timeLeft } from "./format.js";
+
+const $ = (id) => document.getElementById(id);
+
+/** Every state that the panel can be in: its badge, and the sentence under it (spoken too). */
+const STATES = {
+  idle: ["Idle", "No job is open. Start one, or reopen a recent one."],
+  connecting: ["Connecting", "Connecting to the job’s events."],
+  live: ["Live", "Connected. Events arrive as they happen."],
+  reconnecting: ["Reconnecting", "The connection was lost. The job goes on, and the page catches up once it is back."],
+  succeeded: ["Succeeded", "The job succeeded."],
+  failed: ["Failed", "The job failed. Retry runs it again."],
+  cancelled: ["Cancelled", "The job was cancelled. Retry runs it again."],
+  "not-found": ["Not found", "Job not found, or it belongs to another browser."],
+  unavailable: ["Unavailable", "The service can’t be reached. The page keeps trying."],
+};
+const FINAL = new Set(["succeeded", "failed", "cancelled"]);
+const WITHOUT_JOB = new Set(["idle", "not-found"]);
+
+/** The state to show: how the job ended, else how the connection is. */
+export const shownState = ({ state, job }) => job.outcome ?? state;
+
+export const sentence = (state, { isCancelling = false, message = null } = {}) => {
+  if (isCancelling && !FINAL.has(state)) return "Cancelling. The worker is told with its next event.";
+  if (state === "unavailable" && message !== null) return `${message} The page keeps trying.`;
+  return STATES[state][1];
+};
+
+export function stepText({ step, progress, outcome }) {
+  if (outcome === "succeeded") return "Done";
+  if (step !== null) return step;
+  if (outcome !== null) return "Stopped";
+  if (progress === null) return "…";
+  return progress === 0 ? "Waiting for a worker" : "Working";
+}
+
+function countsText({ filesDone, filesTotal, bytesDone, bytesTotal }) {
+  const texts = [];
+  if (filesDone == null && filesTotal != null) texts.push(`${plural(filesTotal, "file")} so far`);
+  if (filesDone != null) texts.push(filesTotal != null ? `${count(filesDone)} of ${plural(filesTotal, "file")}` : plural(filesDone, "file"));
+  if (bytesDone != null) texts.push(bytesTotal != null ? `${bytes(bytesDone)} of ${bytes(bytesTotal)}` : bytes(bytesDone));
+  return texts.join(", ");
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A button that goes dead under the focus would drop a keyboard reader at the top of the page. */
+function setUsable(button, isUsable, attribute) {
+  if (!isUsable && document.activeElement === button) $("job-title").focus({ preventScroll: true });
+  button[attribute] = !isUsable;
+}
+
+function drawProgress(state, { progress, eta, outcome, step, counts }) {
+  const bar = $("progress");
+  const percent = progress === null ? "–" : `${progress}%`;
+  // An estimate is only as good as it is fresh.
+  const left = state === "live" && eta !== null ? timeLeft(eta) : "";
+  setText($("percent"), percent);
+  setText($("step"), stepText({ step, progress, outcome }));
+  setText($("eta"), left);
+  setText($("counts"), outcome === "succeeded" ? "" : countsText(counts));
+  bar.style.setProperty("--progress", String(progress ?? 0));
+  if (progress === null) {
+    bar.removeAttribute("aria-valuenow");
+    bar.setAttribute("aria-valuetext", "not known yet");
+  } else {
+    bar.setAttribute("aria-valuenow", String(progress));
+    bar.setAttribute("aria-valuetext", [`${progress} percent`, left].filter(Boolean).join(", "));
+  }
+}
+
+function drawError(state, { error, errorCode }) {
+  const isFailure = state === "failed";
+  $("error").hidden = !isFailure;
+  setText($("error"), isFailure ? [error ?? "No reason was given.", errorCode && `(${errorCode})`].filter(Boolean).join(" ") : "");
+}
+
+function titleText(state, { progress }) {
+  if (state === "idle") return "Jobcast";
+  const isUnderWay = (state === "live" || state === "connecting") && progress !== null;
+  return `${isUnderWay ? `${progress}%` : STATES[state][0]} · Jobcast`;
+}
+
+export function drawJob(model) {
+  const { jobId, job } = model;
+  const state = shownState(model);
+  const hasJob = !WITHOUT_JOB.has(state);
+  $("job").dataset.state = state;
+  $("state").dataset.state = state;
+  setText($("state"), STATES[state][0]);
+  setText($("note"), sentence(state, model));
+  $("job-line").hidden = jobId === null;
+  setText($("job-id"), jobId ?? "");
+  $("second-tab").hidden = !hasJob;
+  $("second-tab").href = jobId === null ? "#" : `#job=${encodeURIComponent(jobId)}`;
+  $("running").hidden = !hasJob;
+  $("actions").hidden = !hasJob;
+  drawProgress(state, job);
+  drawError(state, job);
+  setUsable($("cancel"), hasJob && !FINAL.has(state) && !model.isCancelling, "disabled");
+  setUsable($("retry"), (state === "failed" || state === "cancelled") && !model.isRetrying, "disabled");
+  const isWaiting = state === "unavailable" || state === "reconnecting";
+  setUsable($("reconnect"), isWaiting, "hidden");
+  document.title = titleText(state, job);
+}
+
+/** Shows why a job could not be started or a button did not do its work; null clears it. */
+export function drawProblem(id, message) {
+  $(id).hidden = message === null;
+  setText($(id), message ?? "");
+}
