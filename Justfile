@@ -1,0 +1,73 @@
+# `./justw RECIPE` runs these on a machine that has only Python.
+
+set positional-arguments
+
+python := ".venv/bin/python"
+
+# List the recipes
+@_default:
+    "{{ just_executable() }}" --list --unsorted
+
+# Install the pinned dependencies and this tree into .venv; at once when nothing changed
+setup:
+    #!/bin/sh
+    set -eu
+    # The folder is part of the stamp: an editable install in a copied or moved tree still means the old one.
+    stamp="$(pwd -P) $(cat constraints.txt pyproject.toml sdk/python/pyproject.toml | cksum)"
+    [ -x {{ python }} ] || ./justw --version >/dev/null
+    [ "$(cat .venv/setup-stamp 2>/dev/null)" = "$stamp" ] && exit
+    echo "Setting up .venv …"
+    pip="{{ python }} -m pip install --quiet --disable-pip-version-check"
+    $pip --require-hashes -r constraints.txt
+    # A tree has no hash, so it can't be in the same call. Its dependencies are there already.
+    $pip --no-deps --no-build-isolation -e . -e sdk/python
+    printf '%s\n' "$stamp" >.venv/setup-stamp
+
+# Start everything (Valkey, service, worker) and a first job; REDIS_URL= uses that Redis instead
+demo: setup
+    @exec {{ python }} -m app.demo
+
+# Run the tests; arguments go to pytest
+test *args: setup
+    @exec {{ python }} -m pytest "$@"
+
+# Start the service; arguments go to Hypercorn
+serve *args: setup
+    @exec {{ python }} -m hypercorn --config hypercorn.toml "$@" "app:create_app()"
+
+# Start a worker
+worker *args: setup
+    @exec {{ python }} -m worker "$@"
+
+# Run the benchmarks
+bench *args: setup
+    @exec {{ python }} -m benchmarks "$@"
+
+# Check the code's style
+lint: setup
+    {{ python }} -m ruff check
+    {{ python }} -m ruff format --check
+
+# Check the types
+types: setup
+    {{ python }} -m mypy
+
+# Format the code, and mend what the linter can
+fmt: setup
+    {{ python }} -m ruff check --fix
+    {{ python }} -m ruff format
+
+# Build both packages into dist/
+build: setup
+    rm -rf dist
+    {{ python }} -m build --quiet --no-isolation --outdir dist .
+    {{ python }} -m build --quiet --no-isolation --outdir dist sdk/python
+
+# Everything that must pass before a change is proposed
+check: lint types test build
+
+# Resolve the dependencies anew; `just lock --upgrade-package NAME` raises one, `--upgrade` all
+lock *args: setup
+    {{ python }} -m pip install --quiet uv
+    .venv/bin/uv pip compile pyproject.toml --extra dev --no-emit-package jobcast --python-version 3.11 \
+        --generate-hashes --no-annotate --no-header --quiet --output-file constraints.txt "$@"
