@@ -1,0 +1,39 @@
+"""Report a background job's progress to Jobcast from a worker.
+
+    async with jobcast.connect("redis://127.0.0.1:6379/0") as jobs:
+        async with jobs.run(job_id) as run:
+            await run.progress(40, "Writing...", eta=30)
+            run.result = {"pages": 12}
+
+Every event is one atomic step in Redis: checked, logged, folded into the job's state and published.
+A refusal raises a `JobcastError` and leaves no trace. What Redis itself raises (`redis.RedisError`:
+no connection, no answer in time) is passed on as it is and nothing is sent twice: after it, whether
+the event was written is not known.
+"""
+
+from jobcast._errors import (
+    InvalidEvent,
+    JobCancelled,
+    JobcastError,
+    JobExists,
+    JobFinished,
+    JobNotRunning,
+    JobSuperseded,
+    UnknownJob,
+)
+from jobcast._jobs import Jobs, connect
+from jobcast._run import Run
+
+__all__ = [
+    "InvalidEvent",
+    "JobCancelled",
+    "JobExists",
+    "JobFinished",
+    "JobNotRunning",
+    "JobSuperseded",
+    "JobcastError",
+    "Jobs",
+    "Run",
+    "UnknownJob",
+    "connect",
+]

@@ -1,0 +1,64 @@
+"""The connection to Redis."""
+
+from typing import Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from jobcast._event import Event
+from jobcast._script import APPEND, Answer, arguments, refusal
+from jobcast._wire import index_member, job_keys, owner_keys
+
+TIMEOUT_S: Final = 5.0
+MAX_CONNECTIONS: Final = 32
+INDEX_SECONDS: Final = 8 * 24 * 3600
+
+
+class Connection:
+    """Runs the append script. Opened at first use, shared by any number of runs.
+
+    Nothing is sent twice: an append that was written but not answered must not be written again.
+    """
+
+    def __init__(self, url: str) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            decode_responses=True,
+            max_connections=MAX_CONNECTIONS,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            # With RESP3, redis-py 8 hands out connections that the server has closed meanwhile.
+            protocol=2,
+        )
+        self._redis = Redis.from_pool(pool)
+        self._script = self._redis.register_script(APPEND)
+
+    async def append(
+        self, job_id: str, event: Event, *, attempt: int | None = None, run: str = ""
+    ) -> Answer:
+        """Append an event to a job's log; a `JobcastError` when the script refuses it."""
+        try:
+            reply = await self._script(
+                keys=list(job_keys(job_id)), args=arguments(event, attempt, run)
+            )
+        except ResponseError as error:
+            raise refusal(str(error)) or error from None
+        return Answer.from_reply(reply)
+
+    async def index(
+        self, job_id: str, created_id: str, user_id: str | None, session_id: str | None
+    ) -> None:
+        """List a job among those of its owners."""
+        member = index_member(created_id, job_id)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for key in owner_keys(user_id, session_id):
+                pipeline.zadd(key, {member: 0})
+                pipeline.expire(key, INDEX_SECONDS)
+            await pipeline.execute()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()

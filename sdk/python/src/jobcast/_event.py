@@ -1,0 +1,181 @@
+"""The events that a worker appends, checked and written out before anything is sent."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from jobcast._errors import InvalidEvent
+from jobcast._wire import to_json
+
+MAX_PROGRESS: Final = 100
+MAX_TYPE_CHARACTERS: Final = 128
+MAX_SESSION_CHARACTERS: Final = 255
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_FIELDS_OF_PROGRESS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
+_NO_SESSION: Final = ("null", "undefined")
+_RESERVED: Final = frozenset(
+    {
+        *("connected", "message", "error", "open"),
+        *("progress-update", "step-change", "complete", "failed"),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One call of the append script, but for the job, the attempt and the run it is for.
+
+    ``operation``, ``name``, ``data`` and ``progress`` are as the script's header describes them;
+    ``fields`` are set in the job's state and ``cleared`` are removed from it.
+    """
+
+    operation: str
+    name: str = ""
+    data: str = "{}"
+    progress: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    cleared: tuple[str, ...] = ()
+
+
+def created(  # noqa: PLR0913 - a job has these many parts
+    *,
+    job_type: str,
+    user_id: str | None,
+    session_id: str | None,
+    job_input: Mapping[str, object] | None,
+    retention_s: int,
+    max_entries: int,
+) -> Event:
+    """Return the event that begins a job's log."""
+    fields = {"type": _text(job_type, "type")}
+    if not 1 <= len(job_type) <= MAX_TYPE_CHARACTERS:
+        raise InvalidEvent(f"type must be a string of 1 to {MAX_TYPE_CHARACTERS} characters")
+    if user_id is None and session_id is None:
+        raise InvalidEvent("a job needs an owner: user_id, session_id or both")
+    if user_id is not None:
+        if user_id == "":
+            raise InvalidEvent("user_id must not be empty")
+        fields["userId"] = _text(user_id, "user_id")
+    if session_id is not None:
+        fields["sessionId"] = _session(session_id)
+    if job_input is not None:
+        fields["input"] = to_json(_object(job_input, "input"), "input")
+    fields["retention"] = str(retention_s)
+    fields["maxEntries"] = str(max_entries)
+    return Event(operation="create", fields=fields)
+
+
+def started() -> Event:
+    """Return the event that begins a run, or takes a job over from an earlier run."""
+    return Event(operation="start", cleared=("currentStep", "estimatedTimeRemaining", "extra"))
+
+
+def progressed(
+    progress: int, step: str | None, eta: float | None, more: Mapping[str, object]
+) -> Event:
+    """Return a ``progress-update``."""
+    return _progress("progress", _percent(progress), step, eta, more)
+
+
+def stepped(
+    step: str, progress: int | None, eta: float | None, more: Mapping[str, object]
+) -> Event:
+    """Return a ``step-change``; without ``progress`` the job's own stays."""
+    _text(step, "the step")
+    percent = "" if progress is None else _percent(progress)
+    return _progress("step", percent, step, eta, more)
+
+
+def emitted(name: str, data: Mapping[str, object]) -> Event:
+    """Return an event of the job's own."""
+    if not _NAME.fullmatch(_text(name, "an event name")):
+        raise InvalidEvent("an event name is a-z, then up to 63 of a-z, 0-9 and hyphens")
+    if name in _RESERVED:
+        raise InvalidEvent(f"the event name {name} is reserved")
+    return Event(operation="emit", name=name, data=to_json(_object(data, "data"), "data"))
+
+
+def completed(result: object) -> Event:
+    """Return the event that ends a job well."""
+    data = to_json({"result": result}, "result")
+    if result is None:
+        return Event(operation="complete", data=data, cleared=("result", "estimatedTimeRemaining"))
+    fields = {"result": to_json(result, "result")}
+    return Event(
+        operation="complete", data=data, fields=fields, cleared=("estimatedTimeRemaining",)
+    )
+
+
+def failed(error: str, code: str | None) -> Event:
+    """Return the event that ends a job badly."""
+    fields = {"error": _text(error, "error")}
+    if code is not None:
+        fields["errorCode"] = _text(code, "code")
+    data = to_json({"error": error, "errorCode": code}, "error")
+    cleared = ("errorCode",) if code is None else ()
+    return Event(operation="fail", data=data, fields=fields, cleared=cleared)
+
+
+def _progress(
+    operation: str, percent: str, step: str | None, eta: float | None, more: Mapping[str, object]
+) -> Event:
+    for name in _FIELDS_OF_PROGRESS:
+        if name in more:
+            raise InvalidEvent(f"{name} has an argument of its own and can't be a further field")
+    fields: dict[str, str] = {}
+    if step is not None:
+        fields["currentStep"] = _text(step, "the step")
+    if eta is not None:
+        fields["estimatedTimeRemaining"] = to_json(_seconds(eta), "eta")
+    if more:
+        fields["extra"] = to_json(more, "the further fields")
+    rest = to_json({"currentStep": step, "estimatedTimeRemaining": eta, **more}, "the event")
+    return Event(
+        operation=operation,
+        data="," + rest.removeprefix("{"),
+        progress=percent,
+        fields=fields,
+        cleared=tuple({"currentStep", "estimatedTimeRemaining", "extra"} - fields.keys()),
+    )
+
+
+def _percent(progress: object) -> str:
+    if isinstance(progress, bool) or not isinstance(progress, int):
+        raise InvalidEvent("progress must be an int")
+    if not 0 <= progress <= MAX_PROGRESS:
+        raise InvalidEvent(f"progress must be from 0 to {MAX_PROGRESS}, not {progress}")
+    return str(progress)
+
+
+def _seconds(eta: object) -> float:
+    if isinstance(eta, bool) or not isinstance(eta, int | float):
+        raise InvalidEvent("eta must be a number of seconds")
+    if eta < 0 or not math.isfinite(eta):
+        raise InvalidEvent(f"eta must be zero or more seconds, not {eta}")
+    return eta
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidEvent(f"{what} must be a string")
+    to_json(value, what)
+    return value
+
+
+def _session(session_id: str) -> str:
+    text = _text(session_id, "session_id")
+    if text != text.strip() or not 1 <= len(text) <= MAX_SESSION_CHARACTERS or text in _NO_SESSION:
+        raise InvalidEvent(
+            f"session_id must be 1 to {MAX_SESSION_CHARACTERS} characters without space around"
+            " them, and not the word null or undefined"
+        )
+    return text
+
+
+def _object(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        raise InvalidEvent(f"{what} must be a dict")
+    return dict(value)

@@ -1,0 +1,95 @@
+"""The jobs of one Redis."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from jobcast import _event
+from jobcast._connection import Connection
+from jobcast._errors import InvalidEvent
+from jobcast._run import Run
+from jobcast._wire import canonical_job_id
+
+DAY_SECONDS = 24 * 3600
+MIN_ENTRIES = 2
+
+
+def connect(url: str, *, retention_s: int = DAY_SECONDS, max_entries: int = 10_000) -> "Jobs":
+    """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
+
+    ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
+    options as query parameters (``?socket_timeout=2``; by default 5 seconds to connect and 5 to
+    answer). The connection is opened at first use. ``retention_s`` is how many seconds a job that
+    is created here is kept after its end, ``max_entries`` bounds its log.
+    """
+    _check_number("retention_s", retention_s, at_least=1)
+    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
+    return Jobs(Connection(url), retention_s=retention_s, max_entries=max_entries)
+
+
+class Jobs:
+    """Creates jobs and runs them. Made by `connect`; closes its connection as its block ends."""
+
+    def __init__(self, connection: Connection, *, retention_s: int, max_entries: int) -> None:
+        self._connection = connection
+        self._retention_s = retention_s
+        self._max_entries = max_entries
+
+    async def create(
+        self,
+        type: str,  # noqa: A002 - the contract's word
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        input: Mapping[str, object] | None = None,  # noqa: A002 - the contract's word
+        job_id: str | None = None,
+    ) -> str:
+        """Create a queued job and return its id: ``job_id``, or a lower-case UUID.
+
+        ``type`` is a string of 1-128 characters. ``user_id`` and ``session_id`` own the job: who
+        comes to the service as either may watch it; at least one is needed. ``input`` is what the
+        run gets. Putting the job on a queue is the caller's. Raises `JobExists`, `InvalidEvent`.
+        """
+        job_id = str(uuid4()) if job_id is None else canonical_job_id(job_id)
+        event = _event.created(
+            job_type=type,
+            user_id=user_id,
+            session_id=session_id,
+            job_input=input,
+            retention_s=self._retention_s,
+            max_entries=self._max_entries,
+        )
+        answer = await self._connection.append(job_id, event)
+        await self._connection.index(job_id, answer.entry_id, user_id, session_id)
+        return job_id
+
+    def run(self, job_id: str, attempt: int | None = None) -> Run:
+        """Return a run of the job, not started yet; see `Run`.
+
+        With ``attempt``, the number that came with the queue entry, a run that comes late for an
+        earlier attempt is refused at its start. Raises `InvalidEvent` for a malformed id.
+        """
+        if attempt is not None:
+            _check_number("attempt", attempt, at_least=1)
+        return Run(self._connection, canonical_job_id(job_id), attempt)
+
+    async def aclose(self) -> None:
+        """Close the connection, for use without ``async with``."""
+        await self._connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _check_number(name: str, value: object, *, at_least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise InvalidEvent(f"{name} must be a whole number, {at_least} or more")

@@ -1,0 +1,204 @@
+"""One run of one job."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from redis.exceptions import RedisError
+
+from jobcast import _event
+from jobcast._connection import Connection
+from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
+from jobcast._script import Answer
+
+MAX_MESSAGE_CHARACTERS: Final = 4096
+
+_INTERRUPTIONS: Final[dict[type[BaseException], str]] = {
+    asyncio.CancelledError: "The run was cancelled by its worker before it ended",
+    KeyboardInterrupt: "The run was interrupted before it ended",
+    SystemExit: "The worker exited before the run ended",
+}
+
+
+class Run:
+    """One run of one job, from its start to its end. Made by `Jobs.run`.
+
+    As a context manager it starts the job; when the block ends, it completes it with `result`,
+    unless the block has ended it already. When the block raises, it fails the job, with the
+    exception's message (or class name) as the error and its ``code``, if that is a string, as the
+    error code, and lets the exception propagate. `JobCancelled` fails the job with ``Cancelled``
+    and goes no further; only a job that was cancelled before it is taken over raises it from
+    ``async with`` itself, as there is no other way not to enter the block.
+
+    Each method returns the id of the log entry that it wrote. Each raises `JobSuperseded` once
+    another run or attempt has taken over, `JobFinished` after the job's end, `UnknownJob` once it
+    has expired, `InvalidEvent` for arguments that the contract refuses (before anything is sent),
+    and a ``redis.RedisError`` when Redis can't be reached. Calls of one run are in the order in
+    which they are awaited; don't overlap them.
+    """
+
+    job_id: str
+    """The job's id."""
+    attempt: int | None
+    """The job's attempt, from 1; None before the start, unless it was asked for."""
+    type: str = ""
+    """The job's type; known after the start."""
+    input: dict[str, Any]
+    """The job's input; known after the start, and empty when the job has none."""
+    result: object = None
+    """What the job is completed with at the end of the block."""
+    finished: bool = False
+    """Whether this run has completed or failed the job."""
+
+    def __init__(self, connection: Connection, job_id: str, attempt: int | None) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.input = {}
+        self._connection = connection
+        self._token: str | None = None
+
+    async def start(self) -> str:
+        """Start the job, or take it over from an earlier run of the same attempt.
+
+        Sets `attempt`, `type` and `input`. Raises `JobCancelled` (the job was started) when an
+        earlier run was asked to stop.
+        """
+        self._token = secrets.token_hex(8)
+        try:
+            answer = await self._append(_event.started())
+        except JobcastError:
+            self._token = None
+            raise
+        self.attempt = answer.attempt
+        self.type = answer.type
+        self.input = json.loads(answer.input) or {} if answer.input else {}
+        return _unless_cancelled(answer)
+
+    async def progress(
+        self,
+        progress: int,
+        /,
+        step: str | None = None,
+        *,
+        eta: float | None = None,
+        **more: object,
+    ) -> str:
+        """Report progress: percent 0-100, the current step, seconds left, and further fields.
+
+        What is left out is null for the viewers. A lower ``progress`` than the job's is raised to
+        it. Raises `JobCancelled`, after the event was written, when the job was asked to stop.
+        """
+        return await self._report(_event.progressed(progress, step, eta, more))
+
+    async def step(
+        self,
+        step: str,
+        /,
+        progress: int | None = None,
+        eta: float | None = None,
+        **more: object,
+    ) -> str:
+        """Report that a step begins. As `progress`, but it may lower the progress.
+
+        Without ``progress`` the job's own stays.
+        """
+        return await self._report(_event.stepped(step, progress, eta, more))
+
+    async def emit(self, name: str, data: Mapping[str, object]) -> str:
+        """Send an event of your own, which reaches viewers in order and is never dropped.
+
+        ``name`` is ``[a-z][a-z0-9-]{0,63}`` and none of the contract's; ``data`` is at most 1 MiB
+        of JSON. Raises `JobCancelled`, after the event was written, when the job was asked to stop.
+        """
+        return await self._report(_event.emitted(name, data))
+
+    async def complete(self, result: object = None) -> str:
+        """End the job well, with a result of at most 1 MiB of JSON."""
+        return await self._finish(_event.completed(result))
+
+    async def fail(self, error: str | BaseException, code: str | None = None) -> str:
+        """End the job badly, with a message for its viewers and a stable code for programs.
+
+        An exception is written as the end of a block writes it: see `Run`.
+        """
+        if isinstance(error, BaseException):
+            error, its_code = _describe(error)
+            code = its_code if code is None else code
+        return await self._finish(_event.failed(error, code))
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except (JobCancelled, asyncio.CancelledError) as error:
+            await self._fail_with(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: object,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self.finished:
+            return isinstance(error, JobCancelled)
+        if error is None:
+            try:
+                await self.complete(self.result)
+            except InvalidEvent as invalid:
+                await self._fail_with(invalid)
+                raise
+            return False
+        await self._fail_with(error)
+        return isinstance(error, JobCancelled)
+
+    async def _fail_with(self, error: BaseException) -> None:
+        try:
+            await self.fail(error)
+        except JobcastError:
+            # The job ended or was taken over meanwhile: nothing is left for this run to end.
+            return
+        except RedisError as away:
+            error.add_note(f"The job could not be failed: {away}")
+            if isinstance(error, JobCancelled):
+                raise
+
+    async def _report(self, event: _event.Event) -> str:
+        return _unless_cancelled(await self._append(event))
+
+    async def _finish(self, event: _event.Event) -> str:
+        answer = await self._append(event)
+        self.finished = True
+        return answer.entry_id
+
+    async def _append(self, event: _event.Event) -> Answer:
+        if self._token is None:
+            raise JobNotRunning
+        return await self._connection.append(
+            self.job_id, event, attempt=self.attempt, run=self._token
+        )
+
+
+def _unless_cancelled(answer: Answer) -> str:
+    if answer.cancel_requested:
+        raise JobCancelled
+    return answer.entry_id
+
+
+def _describe(error: BaseException) -> tuple[str, str | None]:
+    if isinstance(error, JobCancelled):
+        return "Cancelled", None
+    for kind, message in _INTERRUPTIONS.items():
+        if isinstance(error, kind):
+            return message, None
+    code = getattr(error, "code", None)
+    message = _presentable(str(error)) or type(error).__name__
+    return message, _presentable(code) if isinstance(code, str) else None
+
+
+def _presentable(text: str) -> str:
+    """Return text that JSON can carry: no lone surrogates, and not without end."""
+    return text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()

@@ -1,0 +1,62 @@
+"""How Jobcast is written down in Redis: names of keys and channels, ids, JSON text."""
+
+import json
+import re
+from typing import Final
+
+from jobcast._errors import InvalidEvent
+
+MAX_EVENT_BYTES: Final = 1024 * 1024
+
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def canonical_job_id(job_id: object) -> str:
+    """Return the id as keys spell it: a UUID in lower case, any other id as it is.
+
+    InvalidEvent unless it is 1-128 characters of letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+        raise InvalidEvent("job_id must be 1 to 128 letters, digits, dots, underscores and hyphens")
+    return job_id.lower() if _UUID.fullmatch(job_id) else job_id
+
+
+def job_keys(job_id: str) -> tuple[str, str, str]:
+    """Return the log, the state and the channel of a job; the log and the state share a slot."""
+    return f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state", f"jobs:{job_id}:events"
+
+
+def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
+    """Return the indexes that list the jobs of these owners."""
+    keys = []
+    if user_id is not None:
+        keys.append(f"jobs:by-user:{user_id}")
+    if session_id is not None:
+        keys.append(f"jobs:by-session:{session_id}")
+    return keys
+
+
+def index_member(created_id: str, job_id: str) -> str:
+    """Return a job's member in its owners' indexes, which sorts by creation.
+
+    ``created_id`` is the job's first log entry, ``<milliseconds>-<sequence>``.
+    """
+    milliseconds, _, _ = created_id.partition("-")
+    return f"{milliseconds:0>13}:{job_id}"
+
+
+def to_json(value: object, what: str) -> str:
+    """Return one line of compact JSON, UTF-8 unescaped; InvalidEvent, naming ``what``, otherwise.
+
+    Refused are values that JSON lacks (NaN and infinity among them), text that is not Unicode
+    (lone surrogates), and what is more than 1 MiB.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidEvent(f"{what} can't be written as JSON: {error}") from error
+    if size > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"{what} has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")
+    return text
