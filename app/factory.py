@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     """
     settings = settings or settings_from()
     service = build(settings)
-    app = Quart("app", static_folder="static")
+    app = Quart("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.extensions["jobcast"] = service
     for module in (jobs, stream, health, page):
