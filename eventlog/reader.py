@@ -1,10 +1,12 @@
 """Reading states and logs, many at a time.
 
-What is asked for in one turn of the event loop goes to Redis as one pipeline: ten thousand viewers
-that return at once cost a few round trips, and the same question is asked once.
+What is asked for in one turn of the event loop, or while earlier questions are still under way, goes
+to Redis as one pipeline: ten thousand viewers that return at once cost a few round trips, and the
+same question is asked once.
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -22,6 +24,7 @@ from schema.state import STATE_FIELDS, JobState
 from schema.wire import log_key, state_key
 
 _BATCH: Final = 200
+_UNDER_WAY: Final = 2
 PAGE: Final = 256
 """How many entries one answer holds at the most."""
 
@@ -73,7 +76,7 @@ class Reader:
         question = (job_id, cursor)
         answer = self._asked.get(question)
         if answer is None:
-            if not self._asked:
+            if not self._asked and len(self._tasks) < _UNDER_WAY:
                 asyncio.get_running_loop().call_soon(self._flush)
             answer = self._asked[question] = asyncio.get_running_loop().create_future()
         return await asyncio.shield(answer)
@@ -83,11 +86,17 @@ class Reader:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _flush(self) -> None:
-        asked, self._asked = list(self._asked.items()), {}
-        for start in range(0, len(asked), _BATCH):
-            task = asyncio.create_task(self._read(asked[start : start + _BATCH]))
+        while self._asked and len(self._tasks) < _UNDER_WAY:
+            asked = list(itertools.islice(self._asked.items(), _BATCH))
+            for question, _ in asked:
+                del self._asked[question]
+            task = asyncio.create_task(self._read(asked))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._read_more)
+
+    def _read_more(self, done: asyncio.Task[None]) -> None:
+        self._tasks.discard(done)
+        self._flush()
 
     async def _read(self, asked: Sequence[tuple[_Question, asyncio.Future[CatchUp]]]) -> None:
         try:
