@@ -1,0 +1,56 @@
+"""A plain subscriber of one channel, as Redis itself delivers it."""
+
+import json
+from types import TracebackType
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+PATIENCE_SECONDS = 5.0
+
+
+class Channel:
+    """Subscribes for the length of its block; the others read what was published."""
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self._redis = redis
+        self._name = name
+        self._pubsub = redis.pubsub()
+
+    async def next(self) -> Any:  # noqa: ANN401 - whatever JSON was published
+        """Return the next publication, decoded; AssertionError when none comes."""
+        message = await self._pubsub.get_message(
+            ignore_subscribe_messages=True, timeout=PATIENCE_SECONDS
+        )
+        assert message is not None, f"nothing was published on {self._name}"
+        return json.loads(message["data"])
+
+    async def until(self, *events: str) -> list[Any]:
+        """Return the publications up to the first of one of these events, itself included."""
+        publications = [await self.next()]
+        while publications[-1]["event"] not in events:
+            publications.append(await self.next())
+        return publications
+
+    async def rest(self) -> list[Any]:
+        """Return every publication up to now: those before a mark that is published here."""
+        await self._redis.publish(self._name, '"mark"')
+        publications = []
+        while (publication := await self.next()) != "mark":
+            publications.append(publication)
+        return publications
+
+    async def __aenter__(self) -> Self:
+        await self._pubsub.subscribe(self._name)
+        confirmation = await self._pubsub.get_message(timeout=PATIENCE_SECONDS)
+        assert confirmation is not None
+        assert confirmation["type"] == "subscribe"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]

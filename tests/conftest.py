@@ -1,0 +1,52 @@
+"""Fixtures for every test: a real Valkey, empty for each test that asks for its address."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from tests.service import Service
+from tests.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """Return one server for the whole run; a test that stops or freezes a server takes its own."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """Return the address of the server, which has no keys at all."""
+    valkey.flush()
+    return valkey.url
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
+    """Return a plain client, which decodes text."""
+    async with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
+    """Return the worker library, connected."""
+    async with jobcast.connect(redis_url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def shared_service(valkey: Valkey) -> Iterator[Service]:
+    """Return one service for the whole run; a test that needs other settings takes its own."""
+    with Service(valkey.url) as running:
+        yield running
+
+
+@pytest.fixture
+def service(shared_service: Service, redis_url: str) -> Service:
+    """Return the shared service on an empty Redis."""
+    assert redis_url
+    return shared_service

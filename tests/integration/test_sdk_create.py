@@ -1,0 +1,96 @@
+import re
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from jobcast import JobExists, UnknownJob
+from tests.channel import Channel
+from tests.stored import state_of
+
+EIGHT_DAYS = 8 * 24 * 3600
+SEVEN_DAYS = 7 * 24 * 3600
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+async def test_a_job_gets_a_lower_case_uuid(jobs: jobcast.Jobs) -> None:
+    assert UUID.fullmatch(await jobs.create("report", user_id="u1"))
+
+
+async def test_a_job_begins_queued_with_all_that_was_given(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    job_id = await jobs.create(
+        "report", user_id="u1", session_id="s1", input={"title": "Grüße 🚀"}, job_id="Job.1"
+    )
+    assert job_id == "Job.1"
+    state = await state_of(redis_client, "Job.1")
+    assert state.pop("last") == state.pop("created") == state.pop("attemptId")
+    assert state == {
+        "status": "queued",
+        "attempt": "1",
+        "progress": "0",
+        "type": "report",
+        "userId": "u1",
+        "sessionId": "s1",
+        "input": '{"title":"Grüße 🚀"}',
+        "retention": "86400",
+        "maxEntries": "10000",
+    }
+
+
+async def test_an_upper_case_uuid_is_the_same_job(jobs: jobcast.Jobs) -> None:
+    given = "3F2504E0-4F89-11D3-9A0C-0305E82C3301"
+    assert await jobs.create("report", user_id="u1", job_id=given) == given.lower()
+    with pytest.raises(JobExists):
+        await jobs.create("report", user_id="u1", job_id=given.lower())
+    await jobs.run(given).start()
+
+
+async def test_an_id_can_be_given_once(jobs: jobcast.Jobs, redis_client: Redis) -> None:
+    await jobs.create("report", user_id="u1", job_id="j1")
+    before = await state_of(redis_client, "j1")
+    with pytest.raises(JobExists, match="exists already"):
+        await jobs.create("other", user_id="u2", job_id="j1")
+    assert await state_of(redis_client, "j1") == before
+    assert not await redis_client.exists("jobs:by-user:u2")
+
+
+async def test_a_job_is_listed_among_those_of_its_owners_by_time(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    await jobs.create("report", user_id="u1", session_id="s1", job_id="j1")
+    created = (await state_of(redis_client, "j1"))["created"]
+    member = f"{int(created.split('-')[0]):013}:j1"
+    for key in ("jobs:by-user:u1", "jobs:by-session:s1"):
+        assert await redis_client.zrange(key, 0, -1, withscores=True) == [(member, 0.0)]
+        assert EIGHT_DAYS - 10 < await redis_client.ttl(key) <= EIGHT_DAYS
+
+
+async def test_a_job_with_one_owner_is_listed_once(jobs: jobcast.Jobs, redis_client: Redis) -> None:
+    await jobs.create("report", session_id="s1", job_id="j1")
+    assert sorted(await redis_client.keys("jobs:by-*")) == ["jobs:by-session:s1"]
+
+
+async def test_creating_is_not_published(jobs: jobcast.Jobs, redis_client: Redis) -> None:
+    async with Channel(redis_client, "jobs:j1:events") as channel:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        assert await channel.rest() == []
+
+
+async def test_an_unfinished_job_expires_after_a_week_and_a_finished_one_after_its_retention(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, retention_s=60) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        for key in ("jobs:{j1}:log", "jobs:{j1}:state"):
+            assert SEVEN_DAYS - 10 < await redis_client.ttl(key) <= SEVEN_DAYS
+        async with jobs.run("j1"):
+            pass
+        for key in ("jobs:{j1}:log", "jobs:{j1}:state"):
+            assert 50 < await redis_client.ttl(key) <= 60
+
+
+async def test_a_job_that_never_was_is_unknown(jobs: jobcast.Jobs) -> None:
+    with pytest.raises(UnknownJob, match="no such job"):
+        await jobs.run("nobody").start()

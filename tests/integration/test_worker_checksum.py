@@ -1,0 +1,239 @@
+"""The checksum job, as its viewers see it."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from jobcast import Run
+from tests.channel import Channel
+from tests.stored import cancel, ending_of
+from worker.checksum.hashing import CHUNK_BYTES
+from worker.checksum.job import checksum
+
+CHANNEL = "jobs:j1:events"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the root of the worker's files, still empty."""
+    monkeypatch.setenv("JOBCAST_FILES_ROOT", str(tmp_path))
+    return tmp_path
+
+
+async def do(jobs: jobcast.Jobs, **job_input: object) -> Run:
+    """Create ``j1`` and run it to its end."""
+    await jobs.create("checksum", user_id="u1", input=job_input, job_id="j1")
+    async with jobs.run("j1") as run:
+        run.result = await checksum(run)
+    return run
+
+
+async def seen(jobs: jobcast.Jobs, redis: Redis, **job_input: object) -> list[dict[str, Any]]:
+    """Return what the viewers of the job see, from its start to its end."""
+    async with Channel(redis, CHANNEL) as channel:
+        await do(jobs, **job_input)
+        return await channel.until("complete", "failed")
+
+
+async def test_a_small_folder_is_visible_step_by_step(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path
+) -> None:
+    (root / "b").mkdir()
+    contents = {"a": b"1" * 30, "b/c": b"", "b/d ü": b"2" * 30, "e": b"3" * 40}
+    for path, content in contents.items():
+        (root / path).write_bytes(content)
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
+    start, counting, *events, complete = await seen(jobs, redis_client, folder=".")
+    assert start["event"] == "step-change"
+    assert counting["event"] == "step-change"
+    assert counting["data"]["currentStep"] == "Counting files…"
+    hashed = [message["data"] for message in events if message["event"] == "file-hashed"]
+    assert hashed == [
+        {"file": path, "digest": digests[path], "bytes": len(contents[path])} for path in contents
+    ]
+    reports = [message["data"] for message in events if message["event"] == "progress-update"]
+    for report in reports:
+        report.pop("estimatedTimeRemaining")  # measured, or null on a machine that is fast enough
+    total = {"bytesTotal": 100, "filesTotal": 4}
+    assert reports == [
+        {"progress": 30, "currentStep": "a", "bytesDone": 30, "filesDone": 1, **total},
+        {"progress": 60, "currentStep": "b/d ü", "bytesDone": 60, "filesDone": 3, **total},
+        {"progress": 100, "currentStep": "e", "bytesDone": 100, "filesDone": 4, **total},
+    ]
+    result = complete["data"]["result"]
+    assert result.pop("seconds") >= 0
+    lines = "".join(f"{digests[path]}  {path}\n" for path in contents)
+    assert result == {
+        "files": 4,
+        "bytes": 100,
+        "algorithm": "sha256",
+        "digest": hashlib.sha256(lines.encode()).hexdigest(),
+        "digests": digests,
+        "unreadable": [],
+        "unreadableFiles": 0,
+        "truncated": False,
+    }
+
+
+def printed_by_sha256sum(folder: Path) -> str:
+    printed = subprocess.run(  # noqa: S602 - a literal
+        "find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum",  # noqa: S607
+        shell=True,
+        cwd=folder,
+        capture_output=True,
+        check=True,
+    )
+    return printed.stdout.decode().split()[0]
+
+
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="there is no sha256sum to compare with")
+async def test_the_digest_of_a_folder_is_that_of_what_sha256sum_prints(
+    jobs: jobcast.Jobs, root: Path
+) -> None:
+    (root / "photos" / "inner").mkdir(parents=True)
+    for path in ("z", "B", "a", "inner/ü", "inner-2", os.fsdecode(b"caf\xe9")):
+        (root / "photos" / path).write_text(str(hash(path)))
+    run = await do(jobs, folder="photos")
+    assert isinstance(run.result, dict)
+    assert run.result["digest"] == printed_by_sha256sum(root / "photos")
+
+
+@pytest.mark.usefixtures("root")
+async def test_an_empty_folder_succeeds_at_once(jobs: jobcast.Jobs, redis_client: Redis) -> None:
+    events = await seen(jobs, redis_client, folder=".")
+    assert [message["event"] for message in events] == ["step-change", "step-change", "complete"]
+    assert events[-1]["data"]["result"]["files"] == 0
+
+
+async def test_files_without_bytes_reach_the_end(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path
+) -> None:
+    for name in "abcde":
+        (root / name).touch()
+    events = await seen(jobs, redis_client, folder=".")
+    reports = [m["data"]["progress"] for m in events if m["event"] == "progress-update"]
+    assert reports == [20, 40, 60, 80, 100]
+
+
+async def test_another_algorithm_may_be_asked_for(jobs: jobcast.Jobs, root: Path) -> None:
+    (root / "a").write_bytes(b"1")
+    run = await do(jobs, folder=".", algorithm="blake2b")
+    assert isinstance(run.result, dict)
+    assert run.result["digests"] == {"a": hashlib.blake2b(b"1").hexdigest()}
+
+
+async def test_only_the_first_200_files_are_announced(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path
+) -> None:
+    for number in range(250):
+        (root / f"{number:03}").write_bytes(b"1")
+    events = await seen(jobs, redis_client, folder=".")
+    announced = [m["data"]["file"] for m in events if m["event"] == "file-hashed"]
+    assert announced == [f"{number:03}" for number in range(200)]
+    assert len(events[-1]["data"]["result"]["digests"]) == 250
+
+
+async def test_a_large_file_is_reported_while_it_is_read(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.checksum.job.SLICE_S", 0)
+    with (root / "zeros").open("wb") as file:
+        file.truncate(10 * CHUNK_BYTES)
+    events = await seen(jobs, redis_client, folder=".")
+    reports = [m["data"] for m in events if m["event"] == "progress-update"]
+    assert {20, 40, 60, 80, 100} <= {report["progress"] for report in reports}
+    assert [m["event"] for m in events].index("file-hashed") > len(reports) - 2
+
+
+async def test_a_cancel_request_stops_the_job_in_the_middle_of_a_file(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path
+) -> None:
+    with (root / "zeros").open("wb") as file:
+        file.truncate(200 * 1024**3)
+    await jobs.create("checksum", user_id="u1", input={"folder": "."}, job_id="j1")
+
+    async def work() -> None:
+        async with jobs.run("j1") as run:
+            await checksum(run)
+            pytest.fail("the job went on after it was cancelled")
+
+    async with Channel(redis_client, CHANNEL) as channel:
+        working = asyncio.create_task(work())
+        await channel.until("progress-update")
+        await cancel(redis_client, "j1")
+        await working
+        *_, before_last, last = await channel.rest()
+    assert before_last["data"]["filesDone"] == 0
+    assert before_last["data"]["bytesDone"] > 0
+    assert last == {**last, "event": "failed", "data": {"error": "Cancelled", "errorCode": None}}
+
+
+async def test_a_file_that_vanishes_is_listed_and_does_not_fail_the_job(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path
+) -> None:
+    for name in "abc":
+        (root / name).write_bytes(b"1")
+    await jobs.create("checksum", user_id="u1", input={"folder": "."}, job_id="j1")
+    async with jobs.run("j1") as run:
+        emit = run.emit
+
+        async def vanishing(name: str, data: dict[str, object]) -> str:
+            (root / "b").unlink(missing_ok=True)
+            return await emit(name, data)
+
+        run.emit = vanishing  # type: ignore[method-assign,assignment]
+        run.result = result = await checksum(run)
+    assert (result["files"], result["unreadable"]) == (2, ["b"])
+    assert list(result["digests"]) == ["a", "c"]
+    assert (await ending_of(redis_client, "j1"))[0] == "succeeded"
+
+
+async def test_symlinks_are_not_followed(jobs: jobcast.Jobs, root: Path) -> None:
+    (root / "photos").mkdir()
+    (root / "secret").write_bytes(b"secret")
+    (root / "photos" / "file").write_bytes(b"1")
+    (root / "photos" / "link").symlink_to("../secret")
+    (root / "photos" / "up").symlink_to("..")
+    run = await do(jobs, folder="photos")
+    assert isinstance(run.result, dict)
+    assert list(run.result["digests"]) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("job_input", "code"),
+    [
+        ({"folder": "nothing"}, "FOLDER_NOT_FOUND"),
+        ({"folder": ".."}, "OUTSIDE_ROOT"),
+        ({"folder": "/"}, "OUTSIDE_ROOT"),
+        ({"folder": "file"}, "NOT_A_FOLDER"),
+        ({}, "BAD_INPUT"),
+        ({"folder": ".", "algorithm": "crc32"}, "BAD_INPUT"),
+    ],
+)
+async def test_what_can_t_be_done_fails_with_a_code(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path, job_input: dict[str, object], code: str
+) -> None:
+    (root / "file").touch()
+    with pytest.raises(Exception, match=r".+"):
+        await do(jobs, **job_input)
+    status, _, error, its_code = await ending_of(redis_client, "j1")
+    assert (status, its_code) == ("failed", code)
+    assert error
+    assert str(root) not in error
+
+
+async def test_without_a_root_the_job_fails_with_a_code(
+    jobs: jobcast.Jobs, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JOBCAST_FILES_ROOT", raising=False)
+    with pytest.raises(Exception, match="no folder of files"):
+        await do(jobs, folder=".")
+    assert (await ending_of(redis_client, "j1"))[3] == "NO_FILES_ROOT"

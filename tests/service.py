@@ -1,0 +1,155 @@
+"""The service as it is deployed: Hypercorn in a process of its own, on a free port."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import jwt
+
+from tests.valkey import HOST, free_port
+
+ROOT: Final = Path(__file__).parent.parent
+SECRET: Final = "a secret of the tests, of enough bytes"
+SESSION: Final = "session-1"
+STARTUP_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 30.0
+
+
+def token(user: str = "user-1", **claims: Any) -> str:  # noqa: ANN401 - a claim is any JSON
+    """Return a token that the service of the tests takes; a claim of None is left out."""
+    given = {"userId": user, "exp": int(time.time()) + 3600, **claims}
+    return jwt.encode({k: v for k, v in given.items() if v is not None}, SECRET, "HS256")
+
+
+class Service:
+    """One service process on a Redis.
+
+    Settings are given by their environment variables: ``Service(url, JOBCAST_KEEPALIVE_S="1")``.
+    ``with Service(url) as service:`` starts it and ends it; a service that did not exit with 0 on
+    SIGTERM fails the test that left it.
+    """
+
+    def __init__(self, redis_url: str, *, server: list[str] | None = None, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._log = Path(tempfile.mkdtemp(prefix="jobcast-service-")) / "service.log"
+        self._command = server or [
+            *(sys.executable, "-m", "hypercorn", "--config", "hypercorn.toml"),
+            *("--bind", f"{HOST}:{self.port}", "app:create_app()"),
+        ]
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
+        self._environment = {
+            **inherited,
+            "REDIS_URL": redis_url,
+            "JWT_SECRET": SECRET,
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the id of the running process."""
+        return self._running().pid
+
+    @property
+    def log(self) -> str:
+        """Return what the process has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start the process and return once it answers; RuntimeError with its log if it won't."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [part.replace("{port}", str(self.port)) for part in self._command],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the service did not start: {self.log}")
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Stop the process in good order (SIGTERM) and return its exit code."""
+        process = self._running()
+        process.send_signal(signal.SIGTERM)
+        self._process = None
+        try:
+            return process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def kill(self) -> None:
+        """End the process at once (SIGKILL), as a crash does."""
+        process = self._running()
+        process.kill()
+        process.wait()
+        self._process = None
+
+    def client(self, session: str | None = SESSION, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
+        """Return an HTTP client of this service that calls as a session."""
+        headers = {} if session is None else {"x-session-id": session}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, **options)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        self._running().send_signal(number)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return what the process counts now, by name."""
+        async with self.client(None) as client:
+            lines = (await client.get("/metrics")).text.splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def open_files(self) -> int:
+        """Count the files and sockets that the process has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the process holds."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the service died: {self.log}")
+        code = self.stop()
+        if code != 0 and error is None:
+            raise RuntimeError(f"the service exited with {code}: {self.log}")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("this service is not running")
+        return self._process
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=1).status_code == 200
+        except httpx.HTTPError:
+            return False

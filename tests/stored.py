@@ -1,0 +1,46 @@
+"""A job as it is stored in Redis, and what the service does to it."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from jobcast._script import APPEND
+
+
+async def state_of(redis: Redis, job_id: str) -> dict[str, str]:
+    """Return the fields of the job's state."""
+    state: Any = await redis.hgetall(f"jobs:{{{job_id}}}:state")
+    return dict(state)
+
+
+async def log_of(redis: Redis, job_id: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the id and the fields of each entry of the job's log, oldest first."""
+    entries: Any = await redis.xrange(f"jobs:{{{job_id}}}:log")
+    return list(entries)
+
+
+async def ending_of(redis: Redis, job_id: str) -> tuple[str | None, ...]:
+    """Return the job's status, result (JSON), error and error code."""
+    fields = ("status", "result", "error", "errorCode")
+    ending: Any = await redis.hmget(f"jobs:{{{job_id}}}:state", fields)
+    return tuple(ending)
+
+
+async def cancel(redis: Redis, job_id: str) -> None:
+    """Cancel the job, as the service does when its owner asks for it."""
+    await _append(redis, job_id, "cancel")
+
+
+async def retry(redis: Redis, job_id: str) -> None:
+    """Put the failed job back into the state queued, with its next attempt."""
+    progress = ("currentStep", "estimatedTimeRemaining", "extra")
+    await _append(
+        redis, job_id, "retry", "run", *progress, "result", "error", "errorCode", "cancel"
+    )
+
+
+async def _append(redis: Redis, job_id: str, operation: str, *cleared: str) -> None:
+    await redis.register_script(APPEND)(
+        keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state", f"jobs:{job_id}:events"],
+        args=["PUBLISH", operation, "", "", "", "{}", "", "0", *cleared],
+    )

@@ -1,0 +1,23 @@
+"""Waiting for what must come to be, and making things happen at odd moments."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.02
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_SECONDS
+) -> None:
+    """Wait until a condition holds; TimeoutError if it does not in time."""
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def after(seconds: float) -> None:
+    """Let time go by that is itself what is tried: the offset of a race, the length of an outage."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, passed.set)
+    await passed.wait()

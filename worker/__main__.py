@@ -1,0 +1,36 @@
+"""``python -m worker``: serve the queue until SIGTERM or SIGINT, then exit with 0."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import worker.checksum  # noqa: F401 - registers its job
+from worker.registry import registry
+from worker.service import Worker
+from worker.settings import InvalidSettings, Settings
+
+
+def main() -> int:
+    """Return the exit code: 0 after a signal, 2 for settings that can't be meant."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)  # noqa: T201 - there is no log yet
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.captureWarnings(capture=True)
+    asyncio.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    service = Worker(settings, registry)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, service.stop)
+    await service.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

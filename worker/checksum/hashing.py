@@ -1,0 +1,62 @@
+"""Hashing files chunk by chunk."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from worker.checksum.tree import File, Unreadable, open_below
+
+CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some bytes of a file were hashed."""
+
+    file: File
+    size: int
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A file was hashed to its end: the digest in hex, and the bytes that it had."""
+
+    file: File
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file vanished or could not be read; ``size`` bytes of it had been hashed by then."""
+
+    file: File
+    size: int
+
+    @property
+    def unreadable(self) -> Unreadable:
+        """Return what the result says of it."""
+        return Unreadable(self.file.path)
+
+
+def hash_files(
+    folder: Path, files: Iterable[File], algorithm: str
+) -> Iterator[Chunk | Digest | Skipped]:
+    """Hash the files in their order: chunks of each, then its digest, or that it was skipped."""
+    buffer = bytearray(CHUNK_BYTES)
+    view = memoryview(buffer)
+    for file in files:
+        total = hashlib.new(algorithm, usedforsecurity=False)
+        hashed = 0
+        try:
+            with open_below(folder, file.path) as stream:
+                while size := stream.readinto(buffer):
+                    total.update(view[:size])
+                    hashed += size
+                    yield Chunk(file, size)
+        except OSError:
+            yield Skipped(file, hashed)
+        else:
+            yield Digest(file, total.hexdigest(), hashed)

@@ -1,0 +1,94 @@
+"""The checksum job."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import jobcast
+from worker.checksum.hashing import Chunk, Digest, Skipped, hash_files
+from worker.checksum.progress import Pace, Progress
+from worker.checksum.report import Report, shown
+from worker.checksum.request import Request
+from worker.checksum.slices import sliced
+from worker.checksum.tree import File, Unreadable, find
+from worker.registry import job
+from worker.settings import files_root
+
+SLICE_S: Final = 0.1
+MAX_ANNOUNCED: Final = 200
+COUNTING: Final = "Counting files…"
+
+
+@job("checksum")
+async def checksum(run: jobcast.Run) -> dict[str, Any]:
+    """Hash every regular file of a folder below JOBCAST_FILES_ROOT.
+
+    Input: see `Request`. Result: see `Report`, and ``seconds``. A step ``Counting files…``, then
+    progress by bytes with the current file as the step and ``bytesDone``, ``bytesTotal``,
+    ``filesDone`` and ``filesTotal``, and for each of the first 200 files an event ``file-hashed``
+    ``{file, digest, bytes}``; all further digests are in the result. Symlinks are not followed. A
+    file or folder that can't be read is listed in the result and does not fail the job.
+
+    Fails with the code BAD_INPUT, NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER.
+    """
+    started = time.monotonic()
+    request = Request.from_input(run.input)
+    folder = await asyncio.to_thread(lambda: request.below(files_root(os.environ)))
+    report = Report(request.algorithm)
+    await run.step(COUNTING)
+    files = await _count(run, folder, report)
+    await _hash(run, folder, files, report, request.algorithm)
+    return report.result(time.monotonic() - started)
+
+
+async def _count(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
+    """Return the files in the order in which they are hashed: by the bytes of their paths."""
+    files: list[File] = []
+    pace = Pace(time.monotonic())
+    async for batch in sliced(find(folder), SLICE_S, lambda _: False):
+        for entry in batch:
+            if isinstance(entry, Unreadable):
+                report.add_unreadable(entry)
+            else:
+                files.append(entry)
+        if pace.is_due(0, time.monotonic()):
+            await run.progress(0, COUNTING, filesTotal=len(files))
+    return sorted(files, key=lambda file: os.fsencode(file.path))
+
+
+async def _hash(
+    run: jobcast.Run, folder: Path, files: list[File], report: Report, algorithm: str
+) -> None:
+    started = time.monotonic()
+    pace = Pace(started)
+    progress = Progress(files, started)
+
+    def ends_slice(item: Chunk | Digest | Skipped) -> bool:
+        return not isinstance(item, Chunk) and progress.files_done < MAX_ANNOUNCED
+
+    async for batch in sliced(hash_files(folder, files, algorithm), SLICE_S, ends_slice):
+        for item in batch:
+            progress.add(item)
+            if isinstance(item, Digest):
+                report.add(item)
+                if progress.files_done <= MAX_ANNOUNCED:
+                    await run.emit("file-hashed", _announced(item))
+            elif isinstance(item, Skipped):
+                report.add_unreadable(item.unreadable)
+        now = time.monotonic()
+        if pace.is_due(progress.percent, now):
+            await run.progress(
+                progress.percent,
+                shown(batch[-1].file.path),
+                eta=progress.seconds_left(now),
+                bytesDone=progress.bytes_done,
+                bytesTotal=progress.bytes_total,
+                filesDone=progress.files_done,
+                filesTotal=progress.files_total,
+            )
+
+
+def _announced(done: Digest) -> dict[str, object]:
+    return {"file": shown(done.file.path), "digest": done.digest, "bytes": done.size}

@@ -1,0 +1,59 @@
+"""What a checksum job is asked for."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Self
+
+from worker.failure import Failure
+
+# A SHAKE digest has no length of its own.
+ALGORITHMS: Final = frozenset(
+    name for name in hashlib.algorithms_guaranteed if not name.startswith("shake_")
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The input of the job: ``{"folder": "relative/path", "algorithm"?: "sha256"}``."""
+
+    folder: str
+    algorithm: str = "sha256"
+
+    @classmethod
+    def from_input(cls, job_input: Mapping[str, object]) -> Self:
+        """Read the input; Failure BAD_INPUT names the field that is wrong."""
+        folder = job_input.get("folder")
+        if not isinstance(folder, str) or not folder or "\0" in folder:
+            raise Failure('folder must be a path below the root, such as "photos"', "BAD_INPUT")
+        algorithm = job_input.get("algorithm", cls.algorithm)
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+            names = ", ".join(sorted(ALGORITHMS))
+            raise Failure(f"algorithm must be one of {names}", "BAD_INPUT")
+        return cls(folder, algorithm)
+
+    def below(self, root: Path | None) -> Path:
+        """Return the folder, symlinks resolved, which is the root or is below it.
+
+        Failure NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER. Messages name the
+        folder as it was asked for: where the root is concerns nobody.
+        """
+        if root is None:
+            raise Failure("This worker has no folder of files", "NO_FILES_ROOT")
+        outside = Failure(f"{self.folder} is outside of the root", "OUTSIDE_ROOT")
+        if PurePosixPath(self.folder).is_absolute():
+            raise outside
+        try:
+            folder = (root / self.folder).resolve()
+            if not folder.is_relative_to(root.resolve()):
+                raise outside
+            is_there, is_folder = folder.exists(), folder.is_dir()
+        except (OSError, RuntimeError, ValueError):
+            # A name that is too long, links in a circle, a parent that may not be searched.
+            is_there = is_folder = False
+        if not is_there:
+            raise Failure(f"{self.folder} was not found", "FOLDER_NOT_FOUND")
+        if not is_folder:
+            raise Failure(f"{self.folder} is not a folder", "NOT_A_FOLDER")
+        return folder

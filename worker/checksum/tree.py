@@ -1,0 +1,68 @@
+"""The files of a folder: finding them and opening them."""
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file: its path below the folder, and its size in bytes when it was found."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or folder that could not be read; its path below the folder."""
+
+    path: str
+
+
+def find(folder: Path) -> Iterator[File | Unreadable]:
+    """Find every regular file below a folder, in any order, following no symlink."""
+    failed: list[OSError] = []
+    for place, _, names in os.walk(folder, onerror=failed.append):
+        for error in failed:
+            yield Unreadable(os.path.relpath(error.filename, folder))
+        failed.clear()
+        for name in names:
+            location = os.path.join(place, name)  # noqa: PTH118 - Path is slow for a million names
+            path = os.path.relpath(location, folder)
+            try:
+                status = os.lstat(location)
+            except OSError:
+                yield Unreadable(path)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield File(path, status.st_size)
+    for error in failed:
+        yield Unreadable(os.path.relpath(error.filename, folder))
+
+
+def open_below(folder: Path, path: str) -> io.FileIO:
+    """Open a regular file below a folder for reading; OSError if it is anything else by now.
+
+    Each part of the path is opened in the one before, and none may be a symlink: whoever may
+    rename things in the folder can't lead the reader out of it.
+    """
+    *parents, name = Path(path).parts
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for parent in parents:
+            inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = inner
+        # Not blocking: a pipe that took the file's name would wait for its writer.
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+    finally:
+        os.close(place)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "no regular file", path)
+    return io.FileIO(handle)

@@ -1,0 +1,29 @@
+"""What the queue holds of a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One delivery of one attempt of a job.
+
+    ``deliveries`` counts how often the queue has handed the attempt out, this time included.
+    """
+
+    job_id: str
+    attempt: int
+    deliveries: int
+
+    @classmethod
+    def from_data(cls, data: object, deliveries: int) -> Self:
+        """Read the data of a queue entry, ``{"jobId": …, "attempt": …}``; ValueError otherwise."""
+        if not isinstance(data, Mapping):
+            raise ValueError("the data of the queue entry is not an object")  # noqa: TRY004
+        job_id, attempt = data.get("jobId"), data.get("attempt")
+        if not isinstance(job_id, str):
+            raise ValueError("the queue entry has no jobId")  # noqa: TRY004
+        if not isinstance(attempt, int) or isinstance(attempt, bool):
+            raise ValueError("the queue entry has no attempt")  # noqa: TRY004
+        return cls(job_id, attempt, deliveries)

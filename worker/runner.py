@@ -1,0 +1,159 @@
+"""Runs the jobs of queue entries, and ends them at a shutdown."""
+
+import asyncio
+import logging
+from enum import Enum, auto
+from typing import Final
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
+from worker.entry import Entry
+from worker.failure import Failure
+from worker.registry import Registry
+
+MAX_DELIVERIES: Final = 10
+FAREWELL_S: Final = 5.0
+
+_AWAY: Final = (RedisConnectionError, RedisTimeoutError)
+_STOPPED: Final = Failure("The worker was shut down", "WORKER_STOPPED")
+_LOST: Final = Failure("The worker was lost too often while it ran the job", "WORKER_LOST")
+
+_log = logging.getLogger("jobcast.worker")
+
+
+class Outcome(Enum):
+    """What the queue should do with an entry."""
+
+    DONE = auto()
+    """Forget it: the job has ended, or is not this entry's to run."""
+    LATER = auto()
+    """Hand it out again: the job could not be run, or its end could not be written."""
+
+
+class Runner:
+    """Runs jobs, each in a task of its own, so that a shutdown can cancel them.
+
+    A job fails with what its function raises. Only when Redis is away the entry is for later: the
+    run that its next delivery starts takes the job over, whatever was written before.
+    """
+
+    def __init__(self, jobs: Jobs, registry: Registry) -> None:
+        self._jobs = jobs
+        self._registry = registry
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._is_stopping = False
+
+    async def run(self, entry: Entry) -> Outcome:
+        """Run the job of an entry to its end; never raises on the job's account."""
+        if self._is_stopping:
+            return Outcome.LATER
+        try:
+            run = self._jobs.run(entry.job_id, entry.attempt)
+        except JobcastError as refusal:
+            _log.error("a queue entry can't be run: %s", refusal)
+            return Outcome.DONE
+        task = asyncio.create_task(self._attend(run, entry), name=f"job {entry.job_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Not awaited itself: who waits here may be cancelled, the job may not.
+        await asyncio.wait({task})
+        return task.result()
+
+    async def give_up(self, entry: Entry) -> None:
+        """Fail the job of an entry whose workers were lost too often."""
+        try:
+            run = self._jobs.run(entry.job_id, entry.attempt)
+            await run.start()
+            await _fail(run, _LOST)
+        except JobCancelled as cancelled:
+            await _fail(run, cancelled)
+        except (JobcastError, RedisError) as error:
+            _log.warning("job %s: could not be failed: %s", entry.job_id, error)
+
+    async def stop(self, grace_s: float) -> None:
+        """Start no further job; give those that run ``grace_s`` seconds, then cancel them."""
+        self._is_stopping = True
+        if not self._tasks:
+            return
+        _log.info("waiting up to %g s for %d job(s)", grace_s, len(self._tasks))
+        await asyncio.wait(self._tasks, timeout=grace_s)
+        self.cancel()
+        if self._tasks:
+            _, stuck = await asyncio.wait(self._tasks, timeout=FAREWELL_S)
+            for task in stuck:
+                _log.error("%s does not end", task.get_name())
+
+    def cancel(self) -> None:
+        """Cancel the jobs that run, which fails them."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _attend(self, run: Run, entry: Entry) -> Outcome:
+        refused = await _start(run)
+        return await self._work(run, entry) if refused is None else refused
+
+    async def _work(self, run: Run, entry: Entry) -> Outcome:
+        try:
+            await self._call(run)
+        except (JobCancelled, JobSuperseded, JobFinished) as ended:
+            return await _fail(run, ended)
+        except asyncio.CancelledError as error:
+            return await _fail(run, _STOPPED if _is_cancelled() else error)
+        except _AWAY as error:
+            if entry.deliveries < MAX_DELIVERIES and not run.finished:
+                _log.warning("job %s: Redis is away: %s", run.job_id, error)
+                return Outcome.LATER
+            return await _fail(run, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it goes into the log and the job
+            _log.exception("job %s: failed", run.job_id)
+            return await _fail(run, error)
+        _log.info("job %s: done", run.job_id)
+        return Outcome.DONE
+
+    async def _call(self, run: Run) -> None:
+        function = self._registry.function(run.type)
+        if function is None:
+            raise Failure(f"No function is registered for the type {run.type}", "UNKNOWN_TYPE")
+        result = await function(run)
+        if not run.finished:
+            await run.complete(result)
+
+
+async def _start(run: Run) -> Outcome | None:
+    """Start the job; the outcome of its entry if there is nothing to run."""
+    try:
+        await run.start()
+    except JobCancelled as cancelled:
+        return await _fail(run, cancelled)
+    except JobcastError as refusal:
+        _log.info("job %s: nothing to do: %s", run.job_id, refusal)
+        return Outcome.DONE
+    except (RedisError, asyncio.CancelledError) as error:
+        _log.warning("job %s: not started: %r", run.job_id, error)
+        return Outcome.LATER
+    _log.info("job %s: %s, attempt %s", run.job_id, run.type, run.attempt)
+    return None
+
+
+async def _fail(run: Run, error: BaseException) -> Outcome:
+    if run.finished:
+        return Outcome.DONE
+    try:
+        await run.fail(error)
+    except JobcastError as refusal:
+        _log.info("job %s: is not this run's any more: %s", run.job_id, refusal)
+    except (RedisError, asyncio.CancelledError) as away:
+        _log.warning("job %s: could not be failed: %r", run.job_id, away)
+        return Outcome.LATER
+    else:
+        _log.info("job %s: failed: %s", run.job_id, error)
+    return Outcome.DONE
+
+
+def _is_cancelled() -> bool:
+    """Say whether this task was cancelled, and did not just await one that was."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

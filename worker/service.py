@@ -1,0 +1,61 @@
+"""The worker from its start to its shutdown."""
+
+import asyncio
+import logging
+
+import jobcast
+from worker.queue import LOCK_S, Queue
+from worker.registry import Registry
+from worker.runner import Runner
+from worker.settings import Settings
+
+_log = logging.getLogger("jobcast.worker")
+
+
+class Worker:
+    """Serves the queue from `run` to `stop`.
+
+    ``lock_s`` is how many seconds a dead worker's entry waits until it is handed out again.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, *, lock_s: float = LOCK_S) -> None:
+        self._settings = settings
+        self._jobs = jobcast.connect(settings.redis_url)
+        self._runner = Runner(self._jobs, registry)
+        self._queue = Queue(
+            settings.redis_url,
+            settings.queue,
+            self._runner,
+            concurrency=settings.concurrency,
+            lock_s=lock_s,
+        )
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until `stop` is called; then end the jobs and close the connections.
+
+        Jobs that still run after ``settings.grace_s`` seconds are cancelled, and fail with the
+        code ``WORKER_STOPPED``.
+        """
+        serving = asyncio.create_task(self._queue.serve())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            _log.info("shutting down")
+            await self._queue.pause()
+            await self._runner.stop(self._settings.grace_s)
+            await self._queue.close()
+        finally:
+            serving.cancel()
+            stopping.cancel()
+            results = await asyncio.gather(serving, stopping, return_exceptions=True)
+            await self._jobs.aclose()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def stop(self) -> None:
+        """Take no further job; a second call cancels those that run without waiting longer."""
+        if self._stopping.is_set():
+            self._runner.cancel()
+        self._stopping.set()

@@ -1,0 +1,108 @@
+"""What the worker reads from its environment."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+MAX_CONCURRENCY: Final = 1000
+MAX_GRACE_S: Final = 24 * 3600
+
+_SCHEMES: Final = ("redis", "rediss", "unix")
+_QUEUE: Final = re.compile(r"[^:\s]{1,128}")
+
+
+class InvalidSettings(ValueError):
+    """The environment holds something that can't be meant; the message names the variable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings; each is an environment variable, and an empty one counts as unset.
+
+    ``redis_url`` is REDIS_URL; with the prefix JOBCAST_: ``queue`` names the BullMQ queue,
+    ``files_root`` is the folder that the checksum job may read, ``concurrency`` bounds the jobs
+    that run at once, ``grace_s`` is how many seconds they get to end at a shutdown.
+    """
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    queue: str = "jobcast"
+    files_root: Path | None = None
+    concurrency: int = 4
+    grace_s: float = 10.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read and check every setting; InvalidSettings names the variable that is wrong."""
+        return cls(
+            redis_url=_redis_url(environment),
+            queue=_queue(environment),
+            files_root=files_root(environment),
+            concurrency=_concurrency(environment),
+            grace_s=_grace_s(environment),
+        )
+
+
+def files_root(environment: Mapping[str, str]) -> Path | None:
+    """Return the folder JOBCAST_FILES_ROOT, resolved; None when it is unset."""
+    text = _text(environment, "JOBCAST_FILES_ROOT")
+    if text is None:
+        return None
+    path = Path(text)
+    if not path.is_dir():
+        raise InvalidSettings(f"JOBCAST_FILES_ROOT: {text} is not a folder")
+    return path.resolve()
+
+
+def _redis_url(environment: Mapping[str, str]) -> str:
+    url = _text(environment, "REDIS_URL") or Settings.redis_url
+    # The address may carry a password: it is not repeated.
+    problem = "REDIS_URL: must be redis://…, rediss://… or unix://…, with a valid port"
+    try:
+        parts = urlsplit(url)
+        has_valid_port = parts.port is None or parts.port > 0
+    except ValueError:
+        raise InvalidSettings(problem) from None
+    if parts.scheme not in _SCHEMES or not has_valid_port:
+        raise InvalidSettings(problem)
+    return url
+
+
+def _queue(environment: Mapping[str, str]) -> str:
+    name = _text(environment, "JOBCAST_QUEUE") or Settings.queue
+    if not _QUEUE.fullmatch(name):
+        raise InvalidSettings("JOBCAST_QUEUE: 1 to 128 characters, no space and no colon")
+    return name
+
+
+def _concurrency(environment: Mapping[str, str]) -> int:
+    text = _text(environment, "JOBCAST_CONCURRENCY")
+    if text is None:
+        return Settings.concurrency
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
+        raise InvalidSettings(
+            f"JOBCAST_CONCURRENCY: must be a whole number from 1 to {MAX_CONCURRENCY}, not {text}"
+        )
+    return int(text)
+
+
+def _grace_s(environment: Mapping[str, str]) -> float:
+    text = _text(environment, "JOBCAST_GRACE_S")
+    if text is None:
+        return Settings.grace_s
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_GRACE_S:
+        raise InvalidSettings(
+            f"JOBCAST_GRACE_S: must be a number of seconds from 0 to {MAX_GRACE_S}, not {text}"
+        )
+    return seconds
+
+
+def _text(environment: Mapping[str, str], name: str) -> str | None:
+    return environment.get(name, "").strip() or None
