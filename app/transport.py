@@ -54,6 +54,10 @@ class AsgiOutlet:
         if self._pump is not None:
             self._pump.cancel()
 
+    def abort(self) -> None:
+        """Give up on a viewer that does not read; the server closes what it can't finish."""
+        self.stop()
+
     def _begin(self) -> None:
         if self._pump is None:
             self._pump = asyncio.create_task(self._work_off())
@@ -94,6 +98,11 @@ class DirectOutlet(AsgiOutlet):
         transport.write(frame.chunk)
         self.wrote_at = self._now()
         return True
+
+    def abort(self) -> None:
+        """Give up on a viewer that does not read: drop what it left in the buffer."""
+        self.stop()
+        self._transport.abort()
 
     async def _work_off(self) -> None:
         try:

@@ -1,7 +1,6 @@
 """A viewer: one open stream, from its head to its end."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -68,10 +67,12 @@ class Viewer:
                 if not await self._over(receive):
                     return
             mailbox.end(Ending.RETRY)
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_FAREWELL_S):
                     await outlet.drained()
                     await _finish(send, mailbox.ending)
+            except TimeoutError:
+                outlet.abort()
         finally:
             outlet.stop()
 
