@@ -1,9 +1,9 @@
 """The actor of one job: follows its channel, holds its state, feeds its viewers.
 
 What arrives on the channel is believed when it says that it follows the last entry that the actor
-knows (``prev``). Anything else, after a reconnect too, makes the actor look at the log, and the log
-decides: a gap is filled, a duplicate ignored, an invention dropped, lost data answered with a new
-snapshot.
+knows (``prev``), unless it ends the job. Anything else, after a reconnect too, makes the actor look
+at the log, and the log decides: a gap is filled, a duplicate ignored, an invention dropped, lost data
+answered with a new snapshot. An invention that was believed is taken back in the same way.
 """
 
 import logging
@@ -51,7 +51,7 @@ class Log(Protocol):
     def catch_up(  # noqa: D102
         self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
     ) -> None: ...
-    def settle(self, job_id: str, event: Terminal) -> None: ...  # noqa: D102
+    def settle(self, job_id: str, event: Terminal, attempt: int) -> None: ...  # noqa: D102
     def remind(self, delay_s: float, ref: Ref, message: object) -> None: ...  # noqa: D102
 
 
@@ -72,6 +72,8 @@ class JobActor(LoopActor):
         self._log = log
         self._registrar = registrar
         self._state: JobState | None = None
+        self._before: JobState | None = None  # what is returned to if the log denies the last event
+        self._returned = False
         self._viewers: dict[Mailbox, None] = {}
         self._resuming: dict[Mailbox, list[Frame]] = {}
         self._waiting: dict[Mailbox, str | None] = {}
@@ -108,8 +110,8 @@ class JobActor(LoopActor):
                 self._register(mailbox, cursor)
             case Deregister(mailbox):
                 self._deregister(mailbox)
-            case Resumed(mailbox, answer):
-                self._resumed(mailbox, answer)
+            case Resumed(mailbox, cursor, answer):
+                self._resumed(mailbox, cursor, answer)
             case CaughtUp(answer):
                 self._caught_up(answer)
             case Subscribed():
@@ -135,14 +137,19 @@ class JobActor(LoopActor):
     def _settle(self, entry: Entry) -> bool:
         """Deal with a publication if nothing need be looked up for it."""
         state = self._state
+        if state is None:
+            return False
         if entry.id is None:
             if isinstance(entry.event, Terminal):
-                self._log.settle(self._job_id, entry.event)
+                self._log.settle(self._job_id, entry.event, state.attempt)
             else:
                 self._broadcast(encode_entry(entry))
             return True
-        if state is None or entry.prev != state.last or position(entry.id) <= position(state.last):
+        if entry.prev != state.last or position(entry.id) <= position(state.last):
             return False
+        if entry.is_terminal:
+            return False
+        self._before = state
         self._advance(entry)
         return True
 
@@ -179,9 +186,19 @@ class JobActor(LoopActor):
         if answer.state is None:
             self._retire()
             return
-        if self._state is None or answer.missed is None:
+        if self._state is None:
+            self._replace(answer.state)
+        elif answer.missed is None and self._before is not None:
+            self._state, self._before, self._returned = self._before, None, True
+            self._look()
+            return
+        elif answer.missed is None:
+            self._returned = False
             self._replace(answer.state)
         else:
+            if self._returned:
+                self._broadcast(encode_snapshot(self._state))
+            self._before, self._returned = None, False
             for entry in answer.missed:
                 self._advance(entry)
                 if self._finished():
@@ -241,7 +258,7 @@ class JobActor(LoopActor):
 
     def _ask_for(self, mailbox: Mailbox, cursor: str) -> None:
         self._log.catch_up(
-            self._job_id, cursor, self.actor_ref, lambda answer: Resumed(mailbox, answer)
+            self._job_id, cursor, self.actor_ref, lambda answer: Resumed(mailbox, cursor, answer)
         )
 
     def _show(self, mailbox: Mailbox, *, snapshot: bool) -> None:
@@ -254,13 +271,18 @@ class JobActor(LoopActor):
         else:
             self._viewers[mailbox] = None
 
-    def _resumed(self, mailbox: Mailbox, answer: CatchUp) -> None:
+    def _resumed(self, mailbox: Mailbox, cursor: str, answer: CatchUp) -> None:
         frames = self._resuming.get(mailbox)
         if frames is None or self._state is None:
             return
+        known = position(self._state.last)
         if answer.state is None:
             self._resuming.pop(mailbox)
             mailbox.end(Ending.RETRY)
+        elif answer.missed is None and position(answer.state.last) > known:
+            self._catch_up_first(mailbox, None)
+        elif answer.missed is not None and position(cursor) > known:
+            self._catch_up_first(mailbox, cursor)
         elif answer.missed is None:
             self._resuming.pop(mailbox)
             self._show(mailbox, snapshot=True)
@@ -268,6 +290,15 @@ class JobActor(LoopActor):
         else:
             self._deliver_missed(mailbox, answer, frames)
         self._stop_if_done()
+
+    def _catch_up_first(self, mailbox: Mailbox, cursor: str | None) -> None:
+        """Let a viewer wait that has seen, or would be shown, more than the actor knows yet."""
+        self._resuming.pop(mailbox)
+        if self._finished():
+            mailbox.end(Ending.RETRY)
+        else:
+            self._waiting[mailbox] = cursor
+            self._look()
 
     def _deliver_missed(self, mailbox: Mailbox, answer: CatchUp, frames: list[Frame]) -> None:
         if self._state is None or answer.missed is None:

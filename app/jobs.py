@@ -14,7 +14,7 @@ from app.queue import JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
 from eventlog.creation import Creation
-from eventlog.errors import JobExists
+from eventlog.errors import JobExists, NotFailed
 from eventlog.index import OwnerIndex, job_id_of
 from eventlog.reader import Reader
 from schema.http import CreateJob, JobList, JobSummary
@@ -56,7 +56,7 @@ class Jobs:
         job_id = new_job_id()
         if idempotency_key is not None:
             job_id = await self._creation.claim(
-                owner.user_id or f"session:{owner.session_id}",
+                f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}",
                 idempotency_key,
                 _digest(request.type, request.input),
                 job_id,
@@ -98,7 +98,8 @@ class Jobs:
         found: list[JobSummary] = []
         while len(found) < limit:
             wanted = limit - len(found)
-            members = await self._index.page(owner.user_id, owner.session_id, wanted, after)
+            further = await self._index.page(owner.user_id, owner.session_id, wanted + 1, after)
+            members = further[:wanted]
             ids = [job_id_of(member) for member in members]
             states = await asyncio.gather(*map(self._reader.load, ids))
             gone = []
@@ -109,7 +110,7 @@ class Jobs:
                     found.append(JobSummary.of(job_id, state))
             if gone:
                 await self._index.remove(gone, owner.user_id, owner.session_id)
-            if len(members) < wanted:
+            if further == members:
                 return JobList(found, None)
             after = members[-1]
         return JobList(found, None if after is None else _encode(after))
@@ -133,8 +134,22 @@ class Jobs:
             LogUnavailable: Redis is away; what is left of the attempt will be failed.
         """
         await self._creation.begin(job_id)
-        answer = await self._appender.retry(job_id)
+        try:
+            answer = await self._appender.retry(job_id)
+        except NotFailed:
+            await self._queue_again(job_id)
+            raise
         await self._queue.add(job_id, answer.attempt, job_type)
+        await self._creation.confirm(job_id)
+
+    async def _queue_again(self, job_id: str) -> None:
+        """Take back the note of a retry that was none, so that the sweeper leaves the job alone.
+
+        It may also be the note of a retry that is under way, so the queue has to be certain first.
+        """
+        state = await self._reader.load(job_id)
+        if state is not None and state.status == "queued":
+            await self._queue.add(job_id, state.attempt, state.type)
         await self._creation.confirm(job_id)
 
     async def _begin_log(self, job_id: str, owner: Owner, request: CreateJob) -> None:

@@ -17,7 +17,7 @@ from app.auth import Authenticator
 from app.jobs import Jobs
 from app.metrics import Metrics
 from app.queue import JobQueue
-from app.settings import Settings
+from app.settings import InvalidSettings, Settings, variable
 from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
@@ -54,10 +54,13 @@ def build(settings: Settings) -> Service:
     """Build the parts of a service; nothing connects before it is used.
 
     Raises:
-        ValueError: a setting can't be used.
+        InvalidSettings: one can't be used; the message names the variable.
     """
-    commands = connect(settings.redis_url)
-    events = connect(settings.redis_url, decode=False)
+    try:
+        commands = connect(settings.redis_url)
+        events = connect(settings.redis_url, decode=False)
+    except ValueError as error:
+        raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
     appender, reader = Appender(commands), Reader(commands)
     creation, queue = Creation(commands), JobQueue(settings.queue, commands)
     subscriptions = Subscriptions(events)

@@ -5,6 +5,7 @@ Every name is an environment variable; times are seconds, sizes bytes.
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -60,7 +61,7 @@ class Settings(Struct, frozen=True):
     jwt_jwks: str | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
-    cookie_name: str | None = None
+    cookie_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")] | None = None
     demo: bool = False
     stream_max_age_s: PositiveTime = 600
     keepalive_s: PositiveTime = 15
@@ -78,6 +79,7 @@ class Settings(Struct, frozen=True):
 
 
 _UNPREFIXED: Final = {"redis_url": "REDIS_URL", "jwt_secret": "JWT_SECRET"}
+_ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+")
 _PREFIX: Final = "JOBCAST_"
 _BOOLEANS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -176,7 +178,7 @@ def _check_sources(settings: Settings) -> None:
     if jwks and not jwks.startswith(("http://", "https://")) and not Path(jwks).is_file():
         raise InvalidSettings(f"{variable('jwt_jwks')}: neither a URL nor a file")
     for origin in settings.cors_origins:
-        if origin != "*" and not origin.startswith(("http://", "https://")):
+        if origin != "*" and _ORIGIN.fullmatch(origin) is None:
             raise InvalidSettings(f"{variable('cors_origins')}: {origin!r} is no origin")
     if not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
         raise InvalidSettings("REDIS_URL: begins with redis://, rediss:// or unix://")

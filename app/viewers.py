@@ -89,7 +89,8 @@ class Viewers:
         loop = asyncio.get_running_loop()
         done = int(loop.time())
         while True:
-            await asyncio.sleep(_TICK_S)
+            now = loop.time()
+            await asyncio.sleep(int(now) + _TICK_S - now)  # a slot is over as its second begins
             now = loop.time()
             for slot in range(done, int(now) + 1):
                 for viewer in self._slots.pop(slot, ()):

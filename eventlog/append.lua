@@ -82,9 +82,6 @@ else
   end
 end
 
-if #data > MAX_EVENT_BYTES then
-  return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. MAX_EVENT_BYTES)
-end
 if op == 'emit' then
   if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$') or RESERVED[name] then
     return refuse('BADEVENT this event name is reserved or malformed')
@@ -124,6 +121,10 @@ elseif op == 'create' or op == 'retry' then
   set('status', 'queued')
   set('attempt', its_attempt)
   set('progress', '0')
+end
+
+if #data > MAX_EVENT_BYTES then
+  return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. MAX_EVENT_BYTES)
 end
 
 -- The log is bounded: every half of the bound the state is written into a checkpoint, and a full

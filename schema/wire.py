@@ -75,6 +75,7 @@ def decode_publication(payload: bytes) -> Entry:
         InvalidEvent: not JSON, not an object, or not what the contract says.
     """
     try:
+        payload.decode()  # msgspec does not look into the text that it leaves raw
         publication = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None

@@ -14,15 +14,23 @@ _MAX_KEY = 255
 
 
 @blueprint.post("")
-@in_time
 async def create() -> Response:
     """Create a job and queue it."""
+    await request.get_data()  # may take longer: how fast a body comes is not up to us
+    return await _create()
+
+
+@in_time
+async def _create() -> Response:
     identity = await identify(with_body=True)
     wanted = await body_as(CreateJob)
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
-    job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
+    try:
+        job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
+    except RecursionError:
+        raise BadRequest("input: nested too deeply") from None
     url = f"/api/v1/jobs/{job_id}"
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"

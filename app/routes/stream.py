@@ -51,7 +51,7 @@ async def _open(text: str) -> Response:
     owner, state = await _owner_of(job_id, identity)
     if state is not None and state.finished:
         if cursor == state.last:
-            return Response(b"", _NO_CONTENT)
+            return _no_content()
         missed = await replay(service().reader, job_id, cursor)
         return _event_stream(_preamble(job_id, service().settings.stream_max_age_s) + missed)
     return _hand_off(job_id, owner, identity, cursor)
@@ -98,6 +98,14 @@ def _preamble(job_id: str, max_age_s: float) -> bytes:
 def _plain(seconds: float) -> float:
     """Show whole seconds without a fraction."""
     return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _no_content() -> Response:
+    response = Response(b"", _NO_CONTENT)
+    del response.headers["Content-Length"]  # RFC 9110 §8.6: never in a 204
+    del response.headers["Content-Type"]
+    response.headers["Cache-Control"] = "no-store"  # a cache may keep a 204 otherwise
+    return response
 
 
 def _event_stream(body: bytes) -> Response:
