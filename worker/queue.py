@@ -6,6 +6,7 @@ renews, expires, and the next check of any worker puts the entry back.
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any, Final
 
@@ -27,11 +28,27 @@ CLOSE_TIMEOUT_S: Final = 3.0
 _IDLE_WAIT_S: Final = 2
 _ANSWER_TIMEOUT_S: Final = 15.0
 """BullMQ waits for a job with a command that blocks for up to 10 s: a shorter timeout ends it."""
+_SAY_AGAIN_S: Final = 10.0
 _MAX_STALLS: Final = 3
 _KEPT: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
 
 _log = logging.getLogger("jobcast.worker")
+
+
+class _BullWorker(Worker):  # type: ignore[misc]  # it ships no types
+    """Says that Redis is away, which BullMQ's worker only waits out."""
+
+    _said_at = -math.inf
+
+    def isConnectionError(self, error: Exception) -> bool:  # noqa: N802 - BullMQ's name
+        """Judge an error before BullMQ tries again."""
+        is_away = bool(super().isConnectionError(error))
+        now = time.monotonic()
+        if is_away and now - self._said_at > _SAY_AGAIN_S:
+            self._said_at = now
+            _log.warning("Redis is away: %s", error)
+        return is_away
 
 
 class Queue:
@@ -68,14 +85,14 @@ class Queue:
             "removeOnComplete": _KEPT,
             "removeOnFail": _KEPT,
         }
-        self._bull: Worker | None = None
+        self._bull: _BullWorker | None = None
         self._given_up: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Take entries until `close` is called, over any number of restarts of Redis."""
         while True:
             await self._until_redis_answers()
-            self._bull = Worker(self._name, self._process, self._options)
+            self._bull = _BullWorker(self._name, self._process, self._options)
             self._bull.on("error", _log_error)
             self._bull.on("stalled", _log_stalled)
             self._bull.on("failed", self._on_failed)

@@ -1,4 +1,8 @@
-"""Which function runs which type of job."""
+"""Which function runs which type of job.
+
+A job of your own is an ``async def`` under ``@job("its-type")`` in a module that `worker.__main__`
+imports.
+"""
 
 import inspect
 from collections.abc import Awaitable, Callable

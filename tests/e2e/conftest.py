@@ -1,10 +1,13 @@
 """Fixtures of the tests over real sockets: the service with both ways of writing, and a job."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page
 
 import jobcast
+from tests.browser import chromium
 from tests.service import SESSION, Service
 from tests.valkey import Valkey
 
@@ -29,3 +32,24 @@ def writer(request: pytest.FixtureRequest, redis_url: str) -> Service:
 async def job_id(jobs: jobcast.Jobs) -> str:
     """Return a queued job of the tests' session."""
     return await jobs.create("anything", session_id=SESSION)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Return one Chromium for the whole run; its tests run in the loop of the session too."""
+    async with chromium() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """Return a profile that has never been anywhere, as a visitor's own browser is."""
+    context = await browser.new_context()
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(context: BrowserContext) -> Page:
+    """Return an empty page of that profile."""
+    return await context.new_page()

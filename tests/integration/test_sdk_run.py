@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 import jobcast
 from jobcast import JobCancelled, JobFinished, JobNotRunning, JobSuperseded, Run
 from tests.channel import Channel
-from tests.stored import cancel, log_of, retry, state_of
+from tests.stored import cancel, ending_of, log_of, retry, state_of
 
 LOG, CHANNEL = "jobs:{j1}:log", "jobs:j1:events"
 
@@ -111,6 +111,26 @@ async def test_a_failure_has_an_error_and_a_code(run: Run, redis_client: Redis) 
     assert (state["status"], state["error"], state["errorCode"]) == (
         *("failed", "No paper", "E_PAPER"),
     )
+
+
+async def test_an_exception_is_a_failure_with_its_message_and_code(
+    run: Run, redis_client: Redis
+) -> None:
+    await run.start()
+    error = ValueError("No paper")
+    error.code = "E_PAPER"  # type: ignore[attr-defined]
+    await run.fail(error)
+    assert (await ending_of(redis_client, "j1"))[2:] == ("No paper", "E_PAPER")
+
+
+async def test_a_given_code_is_stronger_than_that_of_the_exception(
+    run: Run, redis_client: Redis
+) -> None:
+    await run.start()
+    error = ValueError("No paper")
+    error.code = "E_PAPER"  # type: ignore[attr-defined]
+    await run.fail(error, "E_OTHER")
+    assert (await ending_of(redis_client, "j1"))[2:] == ("No paper", "E_OTHER")
 
 
 async def test_a_run_starts_under_the_attempt_that_it_was_queued_for(

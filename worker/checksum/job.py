@@ -55,7 +55,7 @@ async def _count(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
                 files.append(entry)
         if pace.is_due(0, time.monotonic()):
             await run.progress(0, COUNTING, filesTotal=len(files))
-    return sorted(files, key=lambda file: os.fsencode(file.path))
+    return await asyncio.to_thread(sorted, files, key=lambda file: os.fsencode(file.path))
 
 
 async def _hash(

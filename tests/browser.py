@@ -1,0 +1,106 @@
+"""Chromium for tests, and a native EventSource in one of its pages."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.sse import Event
+
+PATIENCE_SECONDS: Final = 20.0
+CONNECTING: Final = 0
+CLOSED: Final = 2
+
+# Playwright's own arguments turn off the rest: sandbox, updates, first run, background traffic.
+_ARGUMENTS: Final = ("--disable-gpu", "--disable-quic", "--disable-sync")
+_POLL_MS: Final = 50
+
+_OPEN: Final = """
+([url, names]) => {
+  const source = new EventSource(url);
+  const events = [];
+  for (const name of names) {
+    source.addEventListener(name, ({ data, lastEventId }) =>
+      events.push({ name, data: JSON.parse(data), id: lastEventId, at: performance.now() }));
+  }
+  globalThis.watched = { source, events };
+}
+"""
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Run the installed Chromium.
+
+    Where there is none the test is skipped, except in CI, where it fails.
+    """
+    executable = shutil.which("chromium")
+    if executable is None:
+        missing = "no `chromium` is installed: nothing can be said of the page and of EventSource"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=executable, args=list(_ARGUMENTS)
+        )
+        yield browser
+        await browser.close()
+
+
+class Source:
+    """A native EventSource in a page, one a page, with all that it has seen since it was opened."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    @classmethod
+    async def open(cls, page: Page, url: str, *custom: str) -> Self:
+        """Open it on a stream; it can only listen to custom events whose names it is told."""
+        contract = ("connected", "progress-update", "step-change", "complete", "failed")
+        await page.evaluate(_OPEN, [url, [*contract, *custom]])
+        return cls(page)
+
+    @property
+    async def events(self) -> list[Event]:
+        """Return what it has seen, oldest first."""
+        seen = await self._page.evaluate("watched.events")
+        return [Event(event["name"], event["data"], event["id"]) for event in seen]
+
+    async def count(self, name: str) -> int:
+        """Return how many events of a name it has seen."""
+        return sum(event.name == name for event in await self.events)
+
+    async def ids(self) -> list[str]:
+        """Return the ids of the log's events, those of the first snapshot left out."""
+        events = [event for event in await self.events if event.name != "connected"]
+        return [event.id for event in events[1:]]
+
+    async def sees(self, name: str) -> None:
+        """Wait for the first event of a name."""
+        await self._until("name => watched.events.some((event) => event.name === name)", name)
+
+    async def sees_id(self, entry_id: str) -> None:
+        """Wait for the event of an entry of the log."""
+        await self._until("id => watched.events.some((event) => event.id === id)", entry_id)
+
+    async def is_in(self, state: int) -> None:
+        """Wait for a ``readyState``."""
+        await self._until("state => watched.source.readyState === state", state)
+
+    async def is_open_since(self, seconds: float, name: str) -> None:
+        """Wait until so much time has passed since the first event of a name."""
+        passed = """
+        ([name, ms]) => performance.now() - watched.events.find((e) => e.name === name).at >= ms
+        """
+        await self._until(passed, [name, seconds * 1000])
+
+    async def _until(self, condition: str, argument: object) -> None:
+        await self._page.wait_for_function(
+            condition, arg=argument, polling=_POLL_MS, timeout=PATIENCE_SECONDS * 1000
+        )

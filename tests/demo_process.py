@@ -1,0 +1,133 @@
+"""The demo as a newcomer starts it: ``python -m app.demo``, with what it starts."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+ROOT: Final = Path(__file__).parent.parent
+STARTUP_SECONDS: Final = 40.0
+STOP_SECONDS: Final = 40.0
+
+
+class DemoProcess:
+    """One demo: ``with DemoProcess(data, files) as demo``.
+
+    ``data`` is the folder of its data and logs, ``files`` the one that its jobs may read; settings
+    are given by their environment variables. The block begins once it has said where its page is. A
+    demo that does not exit with 0 on Ctrl-C, or that leaves a process behind, fails the test that
+    left it.
+    """
+
+    def __init__(self, data: Path, files: Path, **settings: str) -> None:
+        unset = ("REDIS_URL", "JWT_SECRET")
+        inherited = {
+            k: v for k, v in os.environ.items() if k not in unset and not k.startswith("JOBCAST_")
+        }
+        self._environment = {
+            **inherited,
+            "JOBCAST_DEMO_DATA": str(data),
+            "JOBCAST_FILES_ROOT": str(files),
+            **settings,
+        }
+        self.files = files
+        self._data = data
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def printed(self) -> str:
+        """Return what the demo has printed since its start."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Return the address of the page, without a slash at its end."""
+        return self._printed(r"Page +(http://\S+)/")
+
+    @property
+    def session(self) -> str:
+        """Return the session that owns the job which the demo starts with."""
+        return self._printed(r"x-session-id: ([^']+)")
+
+    @property
+    def first_job(self) -> str:
+        """Return the id of that job."""
+        return self._printed(r"/jobs/([^/]+)/stream")
+
+    @property
+    def processes(self) -> list[int]:
+        """Return the ids of the demo's processes that are there: all of the session it leads."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(ValueError, ProcessLookupError):
+                if os.getsid(int(entry.name)) == self._running().pid:
+                    found.append(int(entry.name))
+        return found
+
+    def press_ctrl_c(self) -> int:
+        """Interrupt it as a terminal does, and return its exit code."""
+        process = self._running()
+        os.killpg(process.pid, signal.SIGINT)
+        return process.wait(STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "app.demo"],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while "Ctrl-C stops it" not in self.printed:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._kill()
+                raise RuntimeError(f"the demo did not start: {self.printed}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            code = self._running().poll()
+            if code is None:
+                code = self.press_ctrl_c()
+            left = self.processes
+        finally:
+            self._kill()
+        if error is None and (code != 0 or left):
+            raise RuntimeError(f"the demo exited with {code} and left {left}: {self.printed}")
+
+    @property
+    def _log(self) -> Path:
+        return self._data.with_suffix(".log")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("this demo was not started")
+        return self._process
+
+    def _printed(self, pattern: str) -> str:
+        found = re.search(pattern, self.printed)
+        if found is None:
+            raise RuntimeError(f"the demo has not printed {pattern!r}: {self.printed}")
+        return found[1]
+
+    def _kill(self) -> None:
+        for pid in self.processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._running().wait()

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.demo_process import DemoProcess
+from tests.sse import watch
+
+SPARSE_BYTES = 64 * 1024**3
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Return a folder that takes longer to hash than any test runs, and takes no room."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    with (folder / "zeros.bin").open("wb") as file:
+        file.truncate(SPARSE_BYTES)
+    return folder
+
+
+async def test_ctrl_c_ends_the_demo_and_all_it_started_while_a_job_runs_and_is_watched(
+    tmp_path: Path, files: Path
+) -> None:
+    with DemoProcess(tmp_path / "data", files, JOBCAST_GRACE_S="1") as demo:
+        async with watch(demo.url, demo.first_job, session=demo.session) as stream:
+            events = [await stream.next(), await stream.next()]
+            assert [event.name for event in events] == ["connected", "progress-update"]
+            assert len(demo.processes) == 4
+            assert demo.press_ctrl_c() == 0
+            assert demo.processes == []
+            await stream.rest()
+            assert stream.parser.retries
+            assert not stream.cut
+
+
+async def test_a_second_start_still_has_the_first_ones_jobs(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_bytes(b"a")
+    with DemoProcess(tmp_path / "data", tmp_path / "files") as demo:
+        first, session = demo.first_job, demo.session
+        async with watch(demo.url, first, session=session) as stream:
+            result = (await stream.until("complete"))[-1].data["result"]
+    with DemoProcess(tmp_path / "data", tmp_path / "files") as demo:
+        headers = {"x-session-id": session}
+        async with httpx.AsyncClient(base_url=demo.url, headers=headers) as client:
+            status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
+    assert (status["status"], status["result"]) == ("succeeded", json.loads(json.dumps(result)))
+    assert result["files"] == 1
+
+
+def test_a_second_demo_in_the_same_folder_says_that_one_is_running(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    with DemoProcess(tmp_path / "data", tmp_path / "files"):
+        with (
+            pytest.raises(RuntimeError, match="A demo is running already"),
+            DemoProcess(tmp_path / "data", tmp_path / "files"),
+        ):
+            pass

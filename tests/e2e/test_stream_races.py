@@ -1,0 +1,160 @@
+import asyncio
+import random
+
+from redis.asyncio import Redis
+
+import jobcast
+from tests.service import SESSION, Service
+from tests.sse import Event, watch
+from tests.stored import log_of, retry
+from tests.waiting import after
+
+RACES = 600
+AT_ONCE = 4
+WINDOW_S = 0.006
+TERMINAL = {"complete", "failed"}
+
+
+async def test_an_end_near_a_connect_is_told_exactly_once(
+    writer: Service, jobs: jobcast.Jobs
+) -> None:
+    async def end(run: jobcast.Run, number: int) -> str:
+        await after(chance.uniform(0, 2 * WINDOW_S))
+        return await (run.complete({"n": number}) if number % 2 else run.fail("No disk"))
+
+    async def connect(job_id: str) -> list[Event]:
+        async with watch(writer.url, job_id) as stream:
+            events = await stream.rest()
+        assert not stream.cut
+        assert stream.parser.retries == []
+        return events
+
+    async def race(number: int) -> None:
+        async with places:
+            job_id = await jobs.create("anything", session_id=SESSION)
+            run = jobs.run(job_id)
+            await run.start()
+            last, events = await asyncio.gather(end(run, number), connect(job_id))
+            assert [event.id for event in events if event.name in TERMINAL] == [last]
+            assert events[-1].id == last
+            assert events[0].name == "connected"
+            live.append(len(events))
+            async with watch(writer.url, job_id, last_event_id=last) as again:
+                assert again.status == 204
+
+    chance = random.Random(1)
+    places = asyncio.Semaphore(AT_ONCE)
+    live: list[int] = []
+    async with asyncio.TaskGroup() as group:
+        for number in range(RACES):
+            group.create_task(race(number))
+    assert len(live) == RACES
+    assert {2, 3} <= set(live)  # both sides of the race were seen
+
+
+def assert_in_order(events: list[Event], log: list[str]) -> None:
+    """Check that nothing is missing or twice from the first event on, nor goes backwards."""
+    connected, *events = events
+    assert connected.name == "connected"
+    ids = [event.id for event in events]
+    assert ids == log[log.index(ids[0]) :]
+    progress = [event.data["progress"] for event in events if event.name == "progress-update"]
+    assert progress == sorted(progress)
+
+
+async def test_viewers_that_come_while_a_worker_reports_miss_nothing_and_see_no_way_back(
+    writer: Service, jobs: jobcast.Jobs, job_id: str, redis_client: Redis
+) -> None:
+    async def work() -> None:
+        async with jobs.run(job_id) as run:
+            for number in range(400):
+                await (run.emit("note", {"n": number}) if number % 4 == 3 else run.progress(number // 4))
+
+    async def view() -> list[Event]:
+        await after(random.uniform(0, 40 * WINDOW_S))
+        async with watch(writer.url, job_id) as stream:
+            return await stream.rest()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work())
+        viewers = [group.create_task(view()) for _ in range(60)]
+    log = [entry_id for entry_id, _ in await log_of(redis_client, job_id)]
+    firsts = set()
+    for viewer in viewers:
+        assert_in_order(viewer.result(), log)
+        firsts.add(viewer.result()[1].id)
+    assert len(firsts) > 5
+
+
+async def test_viewers_that_come_around_a_retry_see_the_end_of_one_attempt_once(
+    service: Service, jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    async def work(job_id: str) -> dict[str, str]:
+        first = jobs.run(job_id)
+        await first.start()
+        failed = await first.fail("No disk")
+        await retry(redis_client, job_id)
+        second = jobs.run(job_id)
+        await second.start()
+        await second.progress(10)
+        return {"failed": failed, "complete": await second.complete()}
+
+    async def view(job_id: str) -> None:
+        await after(random.uniform(0, 2 * WINDOW_S))
+        cursor: str | None = None
+        terminals: list[tuple[str, str]] = []
+        seen: list[str] = []
+        while True:
+            async with watch(service.url, job_id, last_event_id=cursor) as stream:
+                if stream.status == 204:
+                    break
+                events = (await stream.rest())[1:]
+                assert not stream.cut
+            seen += [event.id for event in events]
+            terminals += [(e.name, e.id) for e in events if e.name in TERMINAL]
+            cursor = seen[-1]
+            if terminals and terminals[-1][0] == "complete":
+                break
+        ends = await works[job_id]
+        assert len(seen) == len(set(seen))
+        assert terminals in (
+            [("complete", ends["complete"])],
+            [("failed", ends["failed"]), ("complete", ends["complete"])],
+        )
+
+    works: dict[str, asyncio.Task[dict[str, str]]] = {}
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def race() -> None:
+        async with places:
+            job_id = await jobs.create("anything", session_id=SESSION)
+            works[job_id] = asyncio.create_task(work(job_id))
+            await asyncio.gather(*(view(job_id) for _ in range(3)))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(60):
+            group.create_task(race())
+
+
+async def test_viewers_that_come_and_go_at_once_around_one_that_stays_do_it_no_harm(
+    writer: Service, jobs: jobcast.Jobs, job_id: str, redis_client: Redis
+) -> None:
+    async def flicker(number: int) -> None:
+        await after(random.uniform(0, 20 * WINDOW_S))
+        async with watch(writer.url, job_id) as stream:
+            if number % 3 == 0:
+                stream.abort()
+            elif number % 3 == 1:
+                await stream.next()
+
+    async with watch(writer.url, job_id) as staying:
+        begun = await staying.until("progress-update")
+        async with asyncio.TaskGroup() as group:
+            for number in range(60):
+                group.create_task(flicker(number))
+            async with jobs.run(job_id) as run:
+                for number in range(100):
+                    await run.progress(number)
+        events = await staying.rest()
+    log = [entry_id for entry_id, _ in await log_of(redis_client, job_id)]
+    assert_in_order([*begun, *events], log)

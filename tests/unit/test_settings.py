@@ -1,0 +1,152 @@
+"""What an operator may set, and how a mistake is answered."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from app.settings import InvalidSettings, Settings, settings_from, variable
+from tests.keys import PAIRS
+
+ENOUGH = {"JWT_SECRET": "secret"}
+
+
+def test_a_secret_is_enough() -> None:
+    assert settings_from(ENOUGH) == Settings(jwt_secret="secret")
+
+
+def test_every_setting_can_be_set(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_text(PAIRS["RS256"].pem)
+    given = {
+        "REDIS_URL": "rediss://redis.example:6380/1",
+        "JWT_SECRET": "secret",
+        "JOBCAST_JWT_ALGORITHMS": "HS512, RS256",
+        "JOBCAST_JWT_PUBLIC_KEY": str(file),
+        "JOBCAST_JWT_ISSUER": "us",
+        "JOBCAST_JWT_AUDIENCE": "jobs",
+        "JOBCAST_COOKIE_NAME": "__Host-token",
+        "JOBCAST_DEMO": "yes",
+        "JOBCAST_STREAM_MAX_AGE_S": "60",
+        "JOBCAST_KEEPALIVE_S": "0.5",
+        "JOBCAST_GRACE_S": "1",
+        "JOBCAST_RETENTION_S": "60",
+        "JOBCAST_LOG_ENTRIES": "100",
+        "JOBCAST_STREAMS_PER_OWNER": "1",
+        "JOBCAST_STREAMS_PER_JOB": "2",
+        "JOBCAST_STREAMS_PER_PROCESS": "3",
+        "JOBCAST_MAILBOX_BYTES": "2048",
+        "JOBCAST_CORS_ORIGINS": "https://a.example http://localhost:3000",
+        "JOBCAST_DIRECT_WRITE": "0",
+        "JOBCAST_QUEUE": "reports",
+        "JOBCAST_FILES_ROOT": str(tmp_path),
+    }
+    settings = settings_from(given)
+    assert settings == Settings(
+        redis_url="rediss://redis.example:6380/1",
+        jwt_secret="secret",
+        jwt_algorithms=("HS512", "RS256"),
+        jwt_public_key=str(file),
+        jwt_issuer="us",
+        jwt_audience="jobs",
+        cookie_name="__Host-token",
+        demo=True,
+        stream_max_age_s=60,
+        keepalive_s=0.5,
+        grace_s=1,
+        retention_s=60,
+        log_entries=100,
+        streams_per_owner=1,
+        streams_per_job=2,
+        streams_per_process=3,
+        mailbox_bytes=2048,
+        cors_origins=("https://a.example", "http://localhost:3000"),
+        direct_write=False,
+        queue="reports",
+        files_root=str(tmp_path),
+    )
+    known = {variable(field.name) for field in msgspec.structs.fields(Settings)}
+    assert known - set(given) == {"JOBCAST_JWT_JWKS"}
+
+
+def test_an_empty_text_is_unset() -> None:
+    empty = {variable(field.name): " " for field in msgspec.structs.fields(Settings)}
+    assert settings_from({**empty, **ENOUGH}) == settings_from(ENOUGH)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("REDIS_URL", "http://redis.example"),
+        ("REDIS_URL", "redis.example:6379"),
+        ("JOBCAST_JWT_ALGORITHMS", "none"),
+        ("JOBCAST_JWT_ALGORITHMS", "HS256,NONE"),
+        ("JOBCAST_JWT_ALGORITHMS", "hs256"),
+        ("JOBCAST_JWT_ALGORITHMS", ","),
+        ("JOBCAST_JWT_ALGORITHMS", "PS256"),
+        ("JOBCAST_JWT_PUBLIC_KEY", "/there/is/no/such.pem"),
+        ("JOBCAST_JWT_JWKS", "/there/is/no/such.json"),
+        ("JOBCAST_COOKIE_NAME", "a b"),
+        ("JOBCAST_COOKIE_NAME", "token;"),
+        ("JOBCAST_DEMO", "maybe"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "0"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "-1"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "nan"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "inf"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "10m"),
+        ("JOBCAST_KEEPALIVE_S", "0"),
+        ("JOBCAST_KEEPALIVE_S", "never"),
+        ("JOBCAST_GRACE_S", "-5"),
+        ("JOBCAST_RETENTION_S", "1.5"),
+        ("JOBCAST_RETENTION_S", "0"),
+        ("JOBCAST_LOG_ENTRIES", "9"),
+        ("JOBCAST_LOG_ENTRIES", "1000001"),
+        ("JOBCAST_STREAMS_PER_OWNER", "0"),
+        ("JOBCAST_STREAMS_PER_JOB", "many"),
+        ("JOBCAST_STREAMS_PER_PROCESS", "-1"),
+        ("JOBCAST_MAILBOX_BYTES", "1023"),
+        ("JOBCAST_CORS_ORIGINS", "a.example"),
+        ("JOBCAST_CORS_ORIGINS", "https://a.example/"),
+        ("JOBCAST_CORS_ORIGINS", "https://a.example https://b.example/path"),
+        ("JOBCAST_CORS_ORIGINS", "https://"),
+        ("JOBCAST_CORS_ORIGINS", "null"),
+        ("JOBCAST_DIRECT_WRITE", "on?"),
+        ("JOBCAST_QUEUE", "a:b"),
+        ("JOBCAST_QUEUE", "a b"),
+    ],
+)
+def test_a_value_that_cant_be_meant_is_named(name: str, text: str) -> None:
+    algorithms = {"JOBCAST_JWT_ALGORITHMS": "RS256"} if "JWT" in name else {}
+    with pytest.raises(InvalidSettings, match=f"^{name}: "):
+        settings_from({**ENOUGH, **algorithms, name: text})
+
+
+def test_a_public_key_and_its_algorithms_belong_together() -> None:
+    pem = PAIRS["RS256"].pem
+    with pytest.raises(InvalidSettings, match="^JOBCAST_JWT_ALGORITHMS: a public key needs one of"):
+        settings_from({**ENOUGH, "JOBCAST_JWT_PUBLIC_KEY": pem})
+    with pytest.raises(InvalidSettings, match="JOBCAST_JWT_PUBLIC_KEY or JOBCAST_JWT_JWKS: needed"):
+        settings_from({**ENOUGH, "JOBCAST_JWT_ALGORITHMS": "RS256"})
+    with pytest.raises(InvalidSettings, match="JOBCAST_JWT_PUBLIC_KEY and JOBCAST_JWT_JWKS"):
+        settings_from(
+            {
+                "JOBCAST_JWT_ALGORITHMS": "RS256",
+                "JOBCAST_JWT_PUBLIC_KEY": pem,
+                "JOBCAST_JWT_JWKS": "https://keys.example/jwks.json",
+            }
+        )
+
+
+def test_nothing_secret_is_built_in() -> None:
+    with pytest.raises(InvalidSettings, match=r"^JWT_SECRET: .*JOBCAST_DEMO=1"):
+        settings_from({})
+    assert settings_from({"JOBCAST_DEMO": "1"}).jwt_secret is None
+
+
+def test_a_misspelt_setting_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        settings_from({**ENOUGH, "JOBCAST_KEEP_ALIVE_S": "5"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "JOBCAST_KEEP_ALIVE_S is no setting of Jobcast and is ignored"
+    ]
