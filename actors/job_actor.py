@@ -188,6 +188,9 @@ class JobActor(LoopActor):
             return
         if self._state is None:
             self._replace(answer.state)
+        elif (end := self._end_before(answer.state)) is not None:
+            self._advance(end)
+            return
         elif answer.missed is None and self._before is not None:
             self._state, self._before, self._returned = self._before, None, True
             self._look()
@@ -212,6 +215,14 @@ class JobActor(LoopActor):
         for mailbox, cursor in waiting.items():
             self._admit(mailbox, cursor)
         self._settle_rest()
+
+    def _end_before(self, state: JobState) -> Entry | None:
+        """Return the published end of the actor's attempt, if the log is in a later one already."""
+        known = self._state
+        if known is None or known.attempt >= state.attempt:
+            return None
+        chained = (e for e in self._unsettled if e.id is not None and e.prev == known.last)
+        return next((entry for entry in chained if entry.is_terminal), None)
 
     def _replace(self, state: JobState) -> None:
         known, self._state = self._state, state

@@ -1,8 +1,8 @@
 """``python -m app.demo``: Valkey, the service and a worker in one go, for trying out.
 
-Data and logs are in ``.demo/`` below the project, or in the folder that ``JOBCAST_DEMO_DATA`` names,
-and are kept, so a second start still has the first one's jobs. ``REDIS_URL``, if set, names the
-Redis to use instead of a Valkey of its own.
+Data and logs are in ``.demo/`` below the project, or in the folder that ``JOBCAST_DEMO_DATA``
+names, and are kept, so a second start still has the first one's jobs. ``REDIS_URL``, if set, names
+the Redis to use instead of a Valkey of its own.
 """
 
 import asyncio

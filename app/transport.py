@@ -142,6 +142,8 @@ def _writer_behind(scope: Scope, send: Send) -> asyncio.StreamWriter | None:
     writer = getattr(server, "writer", None)
     if not isinstance(writer, asyncio.StreamWriter) or not _is_chunked(stream):
         return None
+    if writer.transport.is_closing():
+        return None
     return writer
 
 

@@ -177,7 +177,7 @@ def parse_event(name: str, data: Raw | bytes) -> _Parsed:
     try:
         if parser is not None:
             return parser(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidEvent(f"{name}: {error}") from None
     if not is_custom_name(name):
         raise InvalidEvent(f"{name[:80]!r} is no name for an event")

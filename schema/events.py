@@ -118,12 +118,12 @@ def one_line(data: Raw | bytes) -> bytes:
         data: JSON text, known to be well formed.
 
     Raises:
-        InvalidEvent: it holds what UTF-8 can't (a lone surrogate).
+        InvalidEvent: it holds what UTF-8 can't (a lone surrogate), or is nested too deeply.
     """
     text = bytes(data)
     if b"\n" not in text and b"\r" not in text and b"\\u" not in text:
         return text
     try:
         return msgspec.json.encode(msgspec.json.decode(text))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None

@@ -98,7 +98,7 @@ class JobState(Struct, frozen=True):
                 },
                 cls,
             )
-        except (KeyError, msgspec.MsgspecError, ValueError) as error:
+        except (KeyError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise ValueError(f"not a state of a job: {error}") from error
 
     def snapshot(self) -> tuple[str, bytes]:

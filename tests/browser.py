@@ -96,7 +96,7 @@ class Source:
     async def is_open_since(self, seconds: float, name: str) -> None:
         """Wait until so much time has passed since the first event of a name."""
         passed = """
-        ([name, ms]) => performance.now() - watched.events.find((e) => e.name === name).at >= ms
+        ([name, ms]) => performance.now() - watched.events.find((e) => e.name === name)?.at >= ms
         """
         await self._until(passed, [name, seconds * 1000])
 

@@ -16,6 +16,17 @@ ON_A_JOB: Final = ("status", "stream", "cancel", "retry")
 ON_WHAT_IS_THERE: Final = ("status", "stream", "list", "cancel", "retry")
 """In an order in which each can be done, to the owner of a queued job."""
 
+FRESH: Final = {
+    "status": "queued",
+    "progress": 0,
+    "currentStep": None,
+    "estimatedTimeRemaining": None,
+    "error": None,
+    "errorCode": None,
+    "result": None,
+}
+"""The status of a job that waits to be run, without its id and times."""
+
 
 async def call(
     client: httpx.AsyncClient,
@@ -34,3 +45,24 @@ async def call(
         await answer.aread()
     await answer.aclose()
     return answer
+
+
+async def create(client: httpx.AsyncClient, **body: Any) -> str:  # noqa: ANN401 - any JSON
+    """Create a job and return its id."""
+    answer = await call(client, "create", json={"type": "report", **body})
+    assert answer.status_code == 201, answer.text
+    job_id: str = answer.json()["jobId"]
+    return job_id
+
+
+async def status_of(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
+    """Return the status of a job of the caller's."""
+    answer = await call(client, "status", job_id)
+    assert answer.status_code == 200
+    status: dict[str, Any] = answer.json()
+    return status
+
+
+def without_times(status: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a status is the same for all jobs in the same state."""
+    return {k: v for k, v in status.items() if k not in {"jobId", "createdAt", "updatedAt"}}

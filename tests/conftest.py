@@ -3,11 +3,16 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 import jobcast
 from tests.service import Service
 from tests.valkey import Valkey
+
+# A machine that others use as well is slow at times: an example may take as long as it takes.
+settings.register_profile("suite", deadline=None, max_examples=50)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ SECRET: Final = "a secret of the tests, of enough bytes"
 SESSION: Final = "session-1"
 STARTUP_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 30.0
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Spares each client the 60 ms of reading certificates that nobody shows here."""
 
 
 def token(user: str = "user-1", **claims: Any) -> str:  # noqa: ANN401 - a claim is any JSON
@@ -103,7 +106,8 @@ class Service:
     def client(self, session: str | None = SESSION, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
         """Return an HTTP client of this service that calls as a session."""
         headers = {} if session is None else {"x-session-id": session}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, **options)
+        given = {"timeout": 10, "verify": _NO_TLS, **options}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, **given)
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""
@@ -118,7 +122,7 @@ class Service:
 
     def open_files(self) -> int:
         """Count the files and sockets that the process has open."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def resident_bytes(self) -> int:
         """Return how much memory the process holds."""
@@ -150,6 +154,7 @@ class Service:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=1).status_code == 200
+            answer = httpx.get(f"{self.url}/healthz", timeout=1, verify=_NO_TLS)
         except httpx.HTTPError:
             return False
+        return answer.status_code == 200

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 20.0
 
 
 @dataclass

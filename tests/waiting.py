@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.02
 
 

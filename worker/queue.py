@@ -86,12 +86,15 @@ class Queue:
             "removeOnFail": _KEPT,
         }
         self._bull: _BullWorker | None = None
+        self._closing = asyncio.Event()
         self._given_up: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Take entries until `close` is called, over any number of restarts of Redis."""
         while True:
             await self._until_redis_answers()
+            if self._closing.is_set():
+                return
             self._bull = _BullWorker(self._name, self._process, self._options)
             self._bull.on("error", _log_error)
             self._bull.on("stalled", _log_stalled)
@@ -100,7 +103,7 @@ class Queue:
                 await self._bull.run()
             except RedisError as error:
                 _log.warning("the queue can't be served: %s", error)
-            if self._bull.closing:
+            if self._closing.is_set():
                 return
             # BullMQ gave up (and said why on stderr): a next one goes on.
             await self._bull.close(force=True)
@@ -112,6 +115,7 @@ class Queue:
 
     async def close(self) -> None:
         """Take no further entry, wait for those that run, close the connections."""
+        self._closing.set()
         if self._bull is not None:
             closing = asyncio.create_task(self._bull.close())
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
@@ -125,7 +129,7 @@ class Queue:
 
     async def _until_redis_answers(self) -> None:
         was_away = False
-        while True:
+        while not self._closing.is_set():
             try:
                 await self._redis.ping()
             except RedisError as error:

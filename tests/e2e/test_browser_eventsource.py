@@ -20,7 +20,7 @@ SAYINGS = [
     "Grüße aus Øst, ¿qué tal? Ελληνικά",
     "日本語のテキスト 한국어 中文",
     "مرحبا بالعالم, שלום",
-    "👩‍👩‍👧‍👦 🏳️‍🌈 𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 𐍈𐎠𓂀 é e\u0301",
     "one\ntwo\r\nthree\rfour\u2028five\u2029six\u0085seven",
     "\n\nevent: complete\ndata: {}\n\n: forged",
     '"quoted" \\back\\ </script> \u0000 \ufeff \U0010ffff',
@@ -81,8 +81,8 @@ async def test_it_gets_through_an_outage_of_redis_and_misses_and_repeats_nothing
             ids += [await run.emit("tick", {"n": 2}), await run.progress(90), await run.complete()]
             for source in (stays, reconnects):
                 await source.sees("complete")
+            await stays.is_in(CLOSED)
             for source in (stays, reconnects):
-                await source.is_in(CLOSED)
                 assert await source.ids() == ids
             assert await stays.count("connected") == 1
 
@@ -118,14 +118,13 @@ async def test_it_comes_again_at_the_streams_max_age_and_misses_and_repeats_noth
             source = await watching(page, service, job_id)
             run = jobs.run(job_id)
             ids = [await run.start()]
-            for between in range(2):
-                await source.is_in(CONNECTING)
-                ids += [await run.emit("tick", {"n": between}), await run.progress(10 * between)]
-                await source.sees_id(ids[-1])
-            ids += [await run.progress(70), await run.complete()]
+            await source.is_in(CONNECTING)
+            ids += [await run.emit("tick", {"while": "away"}), await run.progress(40)]
+            await source.sees_id(ids[-1])
+            ids += [await run.emit("tick", {"while": "back"}), await run.complete()]
             await source.sees("complete")
     assert await source.ids() == ids
-    assert await source.count("connected") >= 3
+    assert await source.count("connected") >= 2
     assert (await source.events)[0].data["maxAgeSeconds"] == 1
 
 

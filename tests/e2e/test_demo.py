@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import httpx
@@ -46,15 +45,15 @@ async def test_a_second_start_still_has_the_first_ones_jobs(tmp_path: Path) -> N
         headers = {"x-session-id": session}
         async with httpx.AsyncClient(base_url=demo.url, headers=headers) as client:
             status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
-    assert (status["status"], status["result"]) == ("succeeded", json.loads(json.dumps(result)))
+    assert (status["status"], status["result"]) == ("succeeded", result)
     assert result["files"] == 1
 
 
 def test_a_second_demo_in_the_same_folder_says_that_one_is_running(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    with DemoProcess(tmp_path / "data", tmp_path / "files"):
-        with (
-            pytest.raises(RuntimeError, match="A demo is running already"),
-            DemoProcess(tmp_path / "data", tmp_path / "files"),
-        ):
-            pass
+    with (
+        DemoProcess(tmp_path / "data", tmp_path / "files"),
+        pytest.raises(RuntimeError, match="A demo is running already"),
+        DemoProcess(tmp_path / "data", tmp_path / "files"),
+    ):
+        pass

@@ -117,6 +117,25 @@ async def test_a_call_that_is_given_up_leaves_the_connection_in_order(own_valkey
             await run.progress(20)
 
 
+async def test_a_task_that_is_cancelled_at_any_moment_ends(jobs: jobcast.Jobs) -> None:
+    """On Python 3.11 a cancellation can get lost in what redis-py waits with."""
+    run = jobs.run(await jobs.create("report", user_id="u1"))
+    await run.start()
+
+    async def work() -> None:
+        while True:
+            await run.progress(10)
+
+    for number in range(200):
+        task = asyncio.create_task(work())
+        # So many turns of the event loop: somewhere within the first calls.
+        for _ in range(number % 40):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+        assert task.cancelled()
+
+
 async def test_many_runs_at_once_share_few_connections(redis_url: str) -> None:
     async with jobcast.connect(redis_url) as jobs:
         ids = await asyncio.gather(*(jobs.create("report", user_id="u1") for _ in range(100)))

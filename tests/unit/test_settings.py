@@ -124,7 +124,7 @@ def test_a_value_that_cant_be_meant_is_named(name: str, text: str) -> None:
 
 def test_a_public_key_and_its_algorithms_belong_together() -> None:
     pem = PAIRS["RS256"].pem
-    with pytest.raises(InvalidSettings, match="^JOBCAST_JWT_ALGORITHMS: a public key needs one of"):
+    with pytest.raises(InvalidSettings, match="JOBCAST_JWT_ALGORITHMS: a public key needs one of"):
         settings_from({**ENOUGH, "JOBCAST_JWT_PUBLIC_KEY": pem})
     with pytest.raises(InvalidSettings, match="JOBCAST_JWT_PUBLIC_KEY or JOBCAST_JWT_JWKS: needed"):
         settings_from({**ENOUGH, "JOBCAST_JWT_ALGORITHMS": "RS256"})

@@ -1,11 +1,15 @@
 """The connection to Redis."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobcast._event import Event
 from jobcast._script import APPEND, Answer, arguments, refusal
@@ -33,6 +37,10 @@ class Connection:
             # With RESP3, redis-py 8 hands out connections that the server has closed meanwhile.
             protocol=2,
         )
+        # redis-py keeps to a timeout of its own by asyncio.wait_for, which on Python 3.11 may lose
+        # the cancellation of the task that waits: the timeout is kept here instead.
+        self._timeout_s: float | None = pool.connection_kwargs["socket_timeout"]
+        pool.connection_kwargs["socket_timeout"] = None
         self._redis = Redis.from_pool(pool)
         self._script = self._redis.register_script(APPEND)
 
@@ -41,9 +49,10 @@ class Connection:
     ) -> Answer:
         """Append an event to a job's log; a `JobcastError` when the script refuses it."""
         try:
-            reply = await self._script(
-                keys=list(job_keys(job_id)), args=arguments(event, attempt, run)
-            )
+            async with self._limited():
+                reply = await self._script(
+                    keys=list(job_keys(job_id)), args=arguments(event, attempt, run)
+                )
         except ResponseError as error:
             raise refusal(str(error)) or error from None
         return Answer.from_reply(reply)
@@ -53,11 +62,19 @@ class Connection:
     ) -> None:
         """List a job among those of its owners."""
         member = index_member(created_id, job_id)
-        async with self._redis.pipeline(transaction=False) as pipeline:
+        async with self._limited(), self._redis.pipeline(transaction=False) as pipeline:
             for key in owner_keys(user_id, session_id):
                 pipeline.zadd(key, {member: 0})
                 pipeline.expire(key, INDEX_SECONDS)
             await pipeline.execute()
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError:
+            raise RedisTimeoutError(f"Redis did not answer in {self._timeout_s} s") from None
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -19,9 +19,9 @@ def connect(url: str, *, retention_s: int = DAY_SECONDS, max_entries: int = 10_0
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
     ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
-    options as query parameters (``?socket_timeout=2``; by default 5 seconds to connect and 5 to
-    answer). The connection is opened at first use. ``retention_s`` is how many seconds a job that
-    is created here is kept after its end, ``max_entries`` bounds its log.
+    options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5).
+    The connection is opened at first use. ``retention_s`` is how many seconds a job that is
+    created here is kept after its end, ``max_entries`` bounds its log.
     """
     _check_number("retention_s", retention_s, at_least=1)
     _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)

@@ -1,0 +1,317 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from tests.service import SESSION, Service
+from tests.sse import Stream, watch
+from tests.stored import log_of
+from tests.valkey import Valkey
+from tests.waiting import after, eventually
+
+RETURN_S = 5.0
+KEEPALIVE = b": keepalive\n\n"
+
+
+@pytest.fixture(scope="module")
+def own_valkey() -> Iterator[Valkey]:
+    """Return a server that these tests take away."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_service(own_valkey: Valkey) -> Iterator[Service]:
+    """Return a service on it that is seldom silent."""
+    with Service(own_valkey.url, JOBCAST_KEEPALIVE_S="1") as running:
+        yield running
+
+
+@pytest.fixture
+async def service(own_service: Service) -> Service:
+    """Return it once it follows its Redis."""
+
+    async def ready() -> bool:
+        return (await own_service.metrics())["jobcast_subscribed"] == 1
+
+    await eventually(ready)
+    return own_service
+
+
+@pytest.fixture
+async def jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
+    """Return the worker library, connected to it."""
+    async with jobcast.connect(own_valkey.url) as connected:
+        yield connected
+
+
+async def kept_alive(stream: Stream) -> None:
+    """Wait for two keepalives that have not been read yet."""
+    await stream.received(KEEPALIVE * 2)
+
+
+async def restarted(valkey: Valkey) -> None:
+    await asyncio.to_thread(valkey.start)
+
+
+@pytest.mark.parametrize("ending", ["killed", "stopped"])
+async def test_streams_stay_open_while_redis_is_away_and_go_on_when_it_is_back(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey, ending: str
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with watch(service.url, job_id, last_event_id=first) as stream:
+        await stream.next()
+        own_valkey.kill() if ending == "killed" else own_valkey.stop()
+        await kept_alive(stream)
+        await restarted(own_valkey)
+        back = time.monotonic()
+        async with jobcast.connect(own_valkey.url) as again:
+            late = again.run(job_id)
+            ids = [await late.start(), await late.progress(40), await late.emit("note", {})]
+            ids.append(await late.complete())
+        assert [event.id for event in await stream.rest()] == ids
+        assert time.monotonic() - back < RETURN_S
+    assert not stream.cut
+    assert stream.parser.retries == []
+
+
+async def test_what_was_appended_while_the_service_could_not_follow_arrives_after_the_freeze(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    ended, running = [await jobs.create("anything", session_id=SESSION) for _ in range(2)]
+    runs = [jobs.run(job_id) for job_id in (ended, running)]
+    firsts = [await run.start() for run in runs]
+    async with (
+        watch(service.url, ended, last_event_id=firsts[0]) as one,
+        watch(service.url, running, last_event_id=firsts[1]) as other,
+    ):
+        await one.next()
+        await other.next()
+        own_valkey.pause()
+        try:
+            async with asyncio.TaskGroup() as group:
+                appended = group.create_task(runs[0].complete({"ok": True}))
+                reported = group.create_task(runs[1].progress(40))
+                await kept_alive(one)
+                own_valkey.resume()
+        finally:
+            own_valkey.resume()
+        back = time.monotonic()
+        assert [event.id for event in await one.rest()] == [appended.result()]
+        assert (await other.next()).id == reported.result()
+        assert time.monotonic() - back < RETURN_S
+        last = await runs[1].complete()
+        assert [event.id for event in await other.rest()] == [last]
+
+
+async def test_many_jobs_recover_together(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    async def follow(job_id: str, cursor: str) -> list[str]:
+        async with watch(service.url, job_id, last_event_id=cursor) as stream:
+            await stream.next()
+            opened.release()
+            return [event.id for event in await stream.rest()]
+
+    opened = asyncio.Semaphore(0)
+    runs = {}
+    for _ in range(40):
+        job_id = await jobs.create("anything", session_id=SESSION)
+        runs[job_id] = jobs.run(job_id)
+    firsts = {job_id: await run.start() for job_id, run in runs.items()}
+    async with asyncio.TaskGroup() as group:
+        viewers = {
+            job_id: group.create_task(follow(job_id, first)) for job_id, first in firsts.items()
+        }
+        for _ in viewers:
+            await opened.acquire()
+        own_valkey.kill()
+        await restarted(own_valkey)
+        back = time.monotonic()
+        expected = {}
+        async with jobcast.connect(own_valkey.url) as again:
+            for job_id in runs:
+                late = again.run(job_id)
+                ids = [await late.start(), await late.emit("note", {}), await late.complete()]
+                expected[job_id] = ids
+    assert {job_id: viewer.result() for job_id, viewer in viewers.items()} == expected
+    assert time.monotonic() - back < RETURN_S
+
+
+async def test_a_job_that_redis_lost_sends_its_viewers_back_to_a_404(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with watch(service.url, job_id, last_event_id=first) as stream:
+        await stream.next()
+        own_valkey.flush()
+        own_valkey.kill()
+        await restarted(own_valkey)
+        assert await stream.rest() == []
+    assert not stream.cut
+    assert len(stream.parser.retries) == 1
+    assert stream.blocks[-1].startswith(b"retry: ")
+    async with watch(service.url, job_id, last_event_id=first) as stream:
+        assert stream.status == 404
+
+
+async def test_a_log_that_ends_before_the_cursor_wins(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    kept = await run.progress(40)
+    async with (
+        Redis.from_url(own_valkey.url, decode_responses=True) as client,
+        watch(service.url, job_id, last_event_id=first) as stream,
+    ):
+        log, state = f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
+        saved = {key: await client.execute_command("DUMP", key, NEVER_DECODE=True) for key in (log, state)}
+        lost = [await run.progress(60), await run.emit("note", {}), await run.progress(80)]
+        await stream.next()
+        assert [(await stream.next()).id for _ in range(4)] == [kept, *lost]
+        for key, value in saved.items():
+            await client.restore(key, 0, value, replace=True)
+        await client.client_kill_filter(_type="pubsub")
+        shown = await stream.next()
+        assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", kept, 40)
+        ids = [await run.progress(50), await run.emit("note", {}), await run.complete()]
+        assert [event.id for event in await stream.rest()] == ids
+        assert [entry_id for entry_id, _ in await log_of(client, job_id)][-4:] == [kept, *ids]
+
+
+async def test_a_lost_subscription_alone_is_noticed_and_made_good(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with (
+        Redis.from_url(own_valkey.url) as client,
+        watch(service.url, job_id, last_event_id=first) as stream,
+    ):
+        await stream.next()
+        ids = []
+        for number in range(30):
+            if number % 5 == 0:
+                await client.client_kill_filter(_type="pubsub")
+            ids.append(await run.emit("note", {"n": number}))
+        ids.append(await run.complete())
+        assert [event.id for event in await stream.rest()] == ids
+
+
+async def test_who_comes_while_redis_is_away_is_put_off_within_two_seconds(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    for take_away, give_back in (
+        (own_valkey.pause, own_valkey.resume),
+        (own_valkey.kill, own_valkey.start),
+    ):
+        take_away()
+        try:
+            begun = time.monotonic()
+            async with watch(service.url, job_id) as stream:
+                assert stream.status == 503
+                assert int(stream.headers["retry-after"]) > 0
+                await stream.rest()
+                assert b'"code":"SERVICE_UNAVAILABLE"' in stream.body
+            assert time.monotonic() - begun < 2.5
+            async with watch(service.url, job_id, last_event_id="1-1") as stream:
+                await stream.rest()
+                assert (stream.status, stream.cut) == (200, False)
+                assert stream.blocks == [stream.body]
+                assert stream.body.startswith(b": unavailable\nretry: ")
+                assert 1000 <= stream.parser.retries[0] <= 5000
+            assert time.monotonic() - begun < 5
+        finally:
+            await asyncio.to_thread(give_back)
+
+        async def served() -> bool:
+            async with watch(service.url, job_id) as stream:
+                return stream.status == 200
+
+        await eventually(served)
+
+
+async def test_who_comes_to_a_watched_job_while_redis_is_away_is_shown_what_is_known(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    ids = [await run.start(), await run.emit("note", {}), await run.progress(40)]
+    async with watch(service.url, job_id) as watching:
+        await watching.until("progress-update")
+        own_valkey.pause()
+        try:
+            async with (
+                watch(service.url, job_id) as late,
+                watch(service.url, job_id, last_event_id=ids[0]) as returning,
+            ):
+                assert (await late.until("progress-update"))[-1].id == ids[-1]
+                assert (await returning.next()).name == "connected"
+                await kept_alive(returning)
+                own_valkey.resume()
+                assert [(await returning.next()).id for _ in ids[1:]] == ids[1:]
+                last = await run.complete()
+                for stream in (watching, late, returning):
+                    assert [event.id for event in await stream.rest()] == [last]
+        finally:
+            own_valkey.resume()
+
+
+async def test_a_published_end_is_appended_when_redis_is_back(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    async with Redis.from_url(own_valkey.url) as client, watch(service.url, job_id) as stream:
+        await stream.until("progress-update")
+        # What goes out with the next command arrives at once, while writes have to wait.
+        await client.execute_command("CLIENT", "PAUSE", "3000", "WRITE")
+        await client.publish(f"jobs:{job_id}:events", '{"event":"complete","data":{"result":1}}')
+        assert [event.name for event in await stream.rest()] == ["complete"]
+
+
+async def test_outages_one_after_the_other_lose_nothing(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    ids: list[str] = []
+
+    async def work() -> None:
+        number = 0
+        while not done.is_set():
+            async with jobcast.connect(own_valkey.url) as own:
+                try:
+                    run = own.run(job_id)
+                    await run.start()
+                    while not done.is_set():
+                        number += 1
+                        await run.emit("note", {"n": number})
+                        await after(0.01)
+                    await run.complete()
+                except (OSError, Exception):  # noqa: BLE001 - whatever a worker meets
+                    await after(0.05)
+
+    done = asyncio.Event()
+    async with watch(service.url, job_id) as stream, asyncio.TaskGroup() as group:
+        group.create_task(work())
+        for _ in range(3):
+            await stream.until("note")
+            own_valkey.kill()
+            await restarted(own_valkey)
+            await stream.until("note")
+        done.set()
+        await stream.rest()
+        async with Redis.from_url(own_valkey.url, decode_responses=True) as client:
+            ids = [entry_id for entry_id, _ in await log_of(client, job_id)]
+    shown = [line[4:].decode() for line in stream.body.split(b"\n") if line.startswith(b"id: ")]
+    assert shown == ids
