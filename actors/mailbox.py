@@ -21,8 +21,9 @@ class Mailbox:
 
     A frame goes straight to ``offer`` while that takes it. When it does not (the viewer reads too
     slowly), frames wait here, up to ``bound`` bytes. Past that only the newest ``progress-update``
-    is kept; if the other frames alone pass the bound, the mailbox ends with ``RETRY`` after what
-    it holds, and the viewer resumes from the log.
+    is kept, which may pass the bound; if the other frames alone pass it, the mailbox ends with
+    ``RETRY`` after what it holds, and the viewer resumes from the log. A single frame may be larger
+    than the bound.
 
     Args:
         bound: bytes that may wait.
@@ -93,7 +94,8 @@ class Mailbox:
         self.conflated += len(self._waiting) - len(kept)
         self._waiting = kept
         self._size = sum(len(f.data) for f in kept)
-        if self._size > self._bound and len(kept) > 1:
+        others = self._size - (0 if newest is None else len(newest.data))
+        if others > self._bound and len(kept) > 1:
             self._overflow()
 
     def _overflow(self) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+import re
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from app.errors import BadRequest, JobNotFound
 from app.queue import JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
-from eventlog.creation import Creation
+from eventlog.creation import Claim, Creation
 from eventlog.errors import JobExists, NotFailed
 from eventlog.index import OwnerIndex, job_id_of
 from eventlog.reader import Reader
@@ -21,6 +21,8 @@ from schema.http import CreateJob, JobList, JobSummary
 from schema.job_id import new_job_id, parse_job_id
 from schema.owner import Owner
 from schema.state import JobState
+
+_CREATED: Final = re.compile("[0-9]{13}")
 
 
 class Jobs:
@@ -53,14 +55,17 @@ class Jobs:
             IdempotencyConflict: the key was used for another request.
             LogUnavailable: Redis is away; what is left of the job will be failed.
         """
-        job_id = new_job_id()
-        if idempotency_key is not None:
-            job_id = await self._creation.claim(
-                f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}",
-                idempotency_key,
-                _digest(request.type, request.input),
-                job_id,
-            )
+        if idempotency_key is None:
+            return await self._create(new_job_id(), owner, request)
+        name = f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}"
+        fresh = Claim(new_job_id(), _digest(request))
+        claim = await self._creation.claim(name, idempotency_key, fresh)
+        if not claim.queued:
+            await self._create(claim.job_id, owner, request)
+            await self._creation.fulfil(name, idempotency_key, claim)
+        return claim.job_id
+
+    async def _create(self, job_id: str, owner: Owner, request: CreateJob) -> str:
         state = await self._reader.load(job_id)
         if state is not None and state.status != "queued":
             return job_id
@@ -69,7 +74,7 @@ class Jobs:
             await self._begin_log(job_id, owner, request)
             state = await self._reader.load(job_id)
         if state is not None:
-            await self._index.add(job_id, state.created, owner.user_id, owner.session_id)
+            await self._list(job_id, state)
             await self._queue.add(job_id, state.attempt, request.type)
         await self._creation.confirm(job_id)
         return job_id
@@ -126,20 +131,27 @@ class Jobs:
         if answer.status_before == "queued":
             await self._queue.remove(job_id, answer.attempt)
 
-    async def retry(self, job_id: str, job_type: str) -> None:
+    async def retry(self, job_id: str, state: JobState) -> None:
         """Queue a failed job again.
+
+        Args:
+            job_id: the job.
+            state: what it was when its owner asked.
 
         Raises:
             NotFailed: it has not failed.
             LogUnavailable: Redis is away; what is left of the attempt will be failed.
         """
+        if state.status != "failed":
+            raise NotFailed
         await self._creation.begin(job_id)
         try:
             answer = await self._appender.retry(job_id)
         except NotFailed:
             await self._queue_again(job_id)
             raise
-        await self._queue.add(job_id, answer.attempt, job_type)
+        await self._list(job_id, state)
+        await self._queue.add(job_id, answer.attempt, state.type)
         await self._creation.confirm(job_id)
 
     async def _queue_again(self, job_id: str) -> None:
@@ -151,6 +163,10 @@ class Jobs:
         if state is not None and state.status == "queued":
             await self._queue.add(job_id, state.attempt, state.type)
         await self._creation.confirm(job_id)
+
+    async def _list(self, job_id: str, state: JobState) -> None:
+        retention_s = self._settings.retention_s
+        await self._index.add(job_id, state.created, state.owner, retention_s)
 
     async def _begin_log(self, job_id: str, owner: Owner, request: CreateJob) -> None:
         new = NewJob(
@@ -167,8 +183,8 @@ class Jobs:
             return  # the same call came in twice at once
 
 
-def _digest(job_type: str, job_input: Mapping[str, Any]) -> str:
-    canonical = msgspec.json.encode([job_type, job_input], order="sorted")
+def _digest(request: CreateJob) -> str:
+    canonical = msgspec.json.encode(request, order="sorted")
     return hashlib.sha256(canonical).hexdigest()
 
 
@@ -183,6 +199,6 @@ def _decode(cursor: str) -> str:
     except (binascii.Error, ValueError):
         member = ""
     created, _, job_id = member.partition(":")
-    if len(created) != 13 or not created.isdigit() or parse_job_id(job_id) is None:  # noqa: PLR2004
+    if _CREATED.fullmatch(created) is None or parse_job_id(job_id) is None:
         raise BadRequest("cursor: not one that a listing gave")
     return member

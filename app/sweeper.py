@@ -15,7 +15,7 @@ from eventlog.append import Appender
 from eventlog.creation import Creation
 from eventlog.errors import AppendRefused, LogUnavailable
 from eventlog.reader import Reader
-from schema.events import Failed, FailedData
+from schema.events import FailedData
 
 _log = logging.getLogger("jobcast.sweeper")
 
@@ -23,7 +23,7 @@ PATIENCE_S: Final = 30.0
 """How long a job may stay unconfirmed: more than any request lasts."""
 
 _PAUSE_S: Final = 10.0
-_NOT_QUEUED: Final = Failed(FailedData("The job could not be queued", "NOT_QUEUED"))
+_NOT_QUEUED: Final = FailedData("The job could not be queued", "NOT_QUEUED")
 
 
 class Sweeper:
@@ -58,7 +58,7 @@ class Sweeper:
             if state is not None and state.status == "queued":
                 await self._queue.remove(job_id, state.attempt)
                 try:
-                    await self._appender.settle(job_id, _NOT_QUEUED, attempt=state.attempt)
+                    await self._appender.abandon(job_id, state.attempt, _NOT_QUEUED)
                 except AppendRefused as refusal:
                     _log.info("job %s needed no sweeping: %s", job_id, refusal)
                 else:

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from eventlog.connection import available
 from eventlog.errors import REFUSALS
-from schema.events import Complete, Terminal
+from schema.events import Complete, Failed, FailedData, Terminal
 from schema.wire import channel, log_key, state_key
 
 _OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
@@ -101,6 +101,17 @@ class Appender:
         clear = (*_OF_AN_ATTEMPT, "error", "errorCode", "cancel")
         return await self._append(job_id, "retry", clear=clear)
 
+    async def abandon(self, job_id: str, attempt: int, failure: FailedData) -> Appended:
+        """Fail an attempt that no worker has started.
+
+        Raises:
+            Superseded: a worker has, or it is another attempt.
+            JobFinished: it has ended already.
+            UnknownJob: there is none.
+            LogUnavailable: Redis is away.
+        """
+        return await self._end(job_id, "abandon", Failed(failure), attempt)
+
     async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Appended:
         """End a job on behalf of a worker that does not append itself.
 
@@ -117,10 +128,15 @@ class Appender:
             UnknownJob: there is none.
             LogUnavailable: Redis is away.
         """
+        operation = "complete" if isinstance(event, Complete) else "fail"
+        return await self._end(job_id, operation, event, attempt)
+
+    async def _end(
+        self, job_id: str, operation: str, event: Terminal, attempt: int | None
+    ) -> Appended:
         fields: dict[str, str] = {}
         clear: list[str] = []
         if isinstance(event, Complete):
-            operation = "complete"
             result = bytes(event.data.result).decode()
             data = f'{{"result":{result}}}'
             clear.append("estimatedTimeRemaining")
@@ -129,7 +145,6 @@ class Appender:
             else:
                 fields["result"] = result
         else:
-            operation = "fail"
             data = msgspec.json.encode(event.data).decode()
             fields["error"] = event.data.error
             if event.data.error_code is None:

@@ -14,9 +14,18 @@ from schema.wire import UNCONFIRMED_KEY, idempotency_key
 _KEY_KEPT_S: Final = 24 * 3600
 
 
-class _Claim(Struct):
+class Claim(Struct, frozen=True):
+    """What an Idempotency-Key stands for.
+
+    Attributes:
+        job_id: the job.
+        request: digest of the request.
+        queued: whether the job was queued for certain: nothing is left to be done.
+    """
+
     job_id: str
     request: str
+    queued: bool = False
 
 
 class Creation:
@@ -25,31 +34,39 @@ class Creation:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def claim(self, owner: str, key: str, request: str, job_id: str) -> str:
-        """Return the job that an Idempotency-Key stands for: this one, or that of the first call.
+    async def claim(self, owner: str, key: str, fresh: Claim) -> Claim:
+        """Return what an Idempotency-Key stands for: this claim, or that of the first call.
 
         Args:
             owner: whose key it is.
             key: the key.
-            request: digest of the request.
-            job_id: the job to be created if the key is fresh.
+            fresh: what it shall stand for if it was not used yet.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
             LogUnavailable: Redis is away.
         """
         name = idempotency_key(owner, key)
-        claim = msgspec.json.encode(_Claim(job_id, request))
         async with available():
-            if await self._redis.set(name, claim, nx=True, ex=_KEY_KEPT_S):
-                return job_id
+            if await self._redis.set(name, msgspec.json.encode(fresh), nx=True, ex=_KEY_KEPT_S):
+                return fresh
             found = await self._redis.get(name)
         if found is None:  # it ran out in between
-            return await self.claim(owner, key, request, job_id)
-        first = msgspec.json.decode(found, type=_Claim)
-        if first.request != request:
+            return await self.claim(owner, key, fresh)
+        first = msgspec.json.decode(found, type=Claim)
+        if first.request != fresh.request:
             raise IdempotencyConflict
-        return first.job_id
+        return first
+
+    async def fulfil(self, owner: str, key: str, claim: Claim) -> None:
+        """Note that the job of an Idempotency-Key was queued, so that a repeat does nothing.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        done = msgspec.json.encode(msgspec.structs.replace(claim, queued=True))
+        async with available():
+            await self._redis.set(idempotency_key(owner, key), done, xx=True, keepttl=True)
 
     async def begin(self, job_id: str) -> None:
         """Note that a job is about to be queued.

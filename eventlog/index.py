@@ -10,9 +10,11 @@ from redis.asyncio import Redis
 
 from eventlog.connection import available
 from schema.entry_id import position
+from schema.owner import Owner
 from schema.wire import session_index_key, user_index_key
 
-_KEPT_S: Final = 8 * 24 * 3600
+_UNFINISHED_S: Final = 8 * 24 * 3600
+"""More than an unfinished job lives on after its last entry."""
 _OLDEST: Final = "-"
 _NEWEST: Final = "+"
 
@@ -23,25 +25,23 @@ class OwnerIndex:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def add(
-        self, job_id: str, created: str, user_id: str | None, session_id: str | None
-    ) -> None:
+    async def add(self, job_id: str, created: str, owner: Owner, retention_s: int) -> None:
         """Enter a job; doing it again changes nothing.
 
         Args:
             job_id: the job.
             created: id of its first entry.
-            user_id: owner, if any.
-            session_id: owner, if any.
+            owner: whose job it is.
+            retention_s: how long a finished job is kept.
 
         Raises:
             LogUnavailable: Redis is away.
         """
         member = f"{position(created)[0]:013d}:{job_id}"
         async with available(), self._redis.pipeline(transaction=False) as pipe:
-            for key in _keys(user_id, session_id):
+            for key in _keys(owner.user_id, owner.session_id):
                 pipe.zadd(key, {member: 0})
-                pipe.expire(key, _KEPT_S)
+                pipe.expire(key, _UNFINISHED_S + retention_s)
             await pipe.execute()
 
     async def page(

@@ -1,8 +1,8 @@
 """Reading states and logs, many at a time.
 
-What is asked for in one turn of the event loop, or while earlier questions are still under way, goes
-to Redis as one pipeline: ten thousand viewers that return at once cost a few round trips, and the
-same question is asked once.
+What is asked for in one turn of the event loop, or while earlier questions are under way, goes to
+Redis as one pipeline: ten thousand viewers that return at once cost a few round trips, and the same
+question is asked once.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What waits in the BullMQ queue, as its own commands see it."""
 
-from typing import Any
+from typing import Any, cast
 
 from bullmq import Job, Queue
 from redis.asyncio import Redis
@@ -19,3 +19,14 @@ async def entry(redis: Redis, entry_id: str, queue: str = QUEUE) -> tuple[str, A
     options: Any = {"connection": redis}
     found = await Job.fromId(Queue(queue, options), entry_id)
     return None if found is None else (found.name, found.data)
+
+
+async def left_over(redis: Redis) -> list[str]:
+    """Return what an outage left: jobs that wait for nobody, entries of no job, and notes."""
+    expected = []
+    for key in await redis.keys("jobs:{*}:state"):
+        status, attempt = await cast("Any", redis.hmget(key, ["status", "attempt"]))
+        if status == "queued":
+            expected.append(f"{key.removeprefix('jobs:{').removesuffix('}:state')}-{attempt}")
+    notes: Any = await redis.zrange("jobs:unconfirmed", 0, -1)
+    return sorted(set(expected) ^ set(await waiting(redis))) + list(notes)

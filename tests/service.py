@@ -96,6 +96,17 @@ class Service:
             process.wait()
             raise
 
+    @property
+    def runs(self) -> bool:
+        """Whether the process was started and its end was not waited for."""
+        return self._process is not None
+
+    def wait(self) -> int:
+        """Wait for the end of the process and return its exit code."""
+        code = self._running().wait(STOP_SECONDS)
+        self._process = None
+        return code
+
     def kill(self) -> None:
         """End the process at once (SIGKILL), as a crash does."""
         process = self._running()

@@ -46,6 +46,8 @@ class Valkey:
                     get_binary_path(),
                     *("--bind", HOST, "--port", str(self.port), "--dir", self._folder),
                     *("--appendonly", "yes", "--save", "", "--daemonize", "no"),
+                    # Written before each answer, so that a killed server has lost nothing.
+                    *("--appendfsync", "no"),
                     *self._options,
                 ],
                 stdin=subprocess.DEVNULL,

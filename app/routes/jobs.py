@@ -74,5 +74,5 @@ async def retry(text: str) -> Response:
     """Queue a failed job again."""
     identity = await identify()
     job_id, state = await service().jobs.owned(identity.owner, text)
-    await service().jobs.retry(job_id, state.type)
+    await service().jobs.retry(job_id, state)
     return as_json(JobRetried(job_id))

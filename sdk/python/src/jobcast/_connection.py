@@ -1,6 +1,7 @@
 """The connection to Redis."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,9 +16,12 @@ from jobcast._event import Event
 from jobcast._script import APPEND, Answer, arguments, refusal
 from jobcast._wire import index_member, job_keys, owner_keys
 
+_log = logging.getLogger("jobcast")
+
 TIMEOUT_S: Final = 5.0
 MAX_CONNECTIONS: Final = 32
-INDEX_SECONDS: Final = 8 * 24 * 3600
+UNFINISHED_S: Final = 8 * 24 * 3600
+"""More than an unfinished job lives on after its last entry."""
 
 
 class Connection:
@@ -43,6 +47,7 @@ class Connection:
         pool.connection_kwargs["socket_timeout"] = None
         self._redis = Redis.from_pool(pool)
         self._script = self._redis.register_script(APPEND)
+        self._warned = False
 
     async def append(
         self, job_id: str, event: Event, *, attempt: int | None = None, run: str = ""
@@ -55,17 +60,27 @@ class Connection:
                 )
         except ResponseError as error:
             raise refusal(str(error)) or error from None
-        return Answer.from_reply(reply)
+        answer = Answer.from_reply(reply)
+        if answer.receivers < 0 and not self._warned:
+            self._warned = True
+            _log.warning("this Redis user may not publish: viewers learn of events late, or never")
+        return answer
 
     async def index(
-        self, job_id: str, created_id: str, user_id: str | None, session_id: str | None
+        self,
+        job_id: str,
+        created_id: str,
+        *,
+        user_id: str | None,
+        session_id: str | None,
+        retention_s: int,
     ) -> None:
-        """List a job among those of its owners."""
+        """List a job among those of its owners, for longer than it can live."""
         member = index_member(created_id, job_id)
         async with self._limited(), self._redis.pipeline(transaction=False) as pipeline:
             for key in owner_keys(user_id, session_id):
                 pipeline.zadd(key, {member: 0})
-                pipeline.expire(key, INDEX_SECONDS)
+                pipeline.expire(key, UNFINISHED_S + retention_s)
             await pipeline.execute()
 
     @asynccontextmanager

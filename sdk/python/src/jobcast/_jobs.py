@@ -61,7 +61,13 @@ class Jobs:
             max_entries=self._max_entries,
         )
         answer = await self._connection.append(job_id, event)
-        await self._connection.index(job_id, answer.entry_id, user_id, session_id)
+        await self._connection.index(
+            job_id,
+            answer.entry_id,
+            user_id=user_id,
+            session_id=session_id,
+            retention_s=self._retention_s,
+        )
         return job_id
 
     def run(self, job_id: str, attempt: int | None = None) -> Run:

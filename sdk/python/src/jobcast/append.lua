@@ -7,7 +7,7 @@
 --       2 state    jobs:{<id>}:state
 --       3 channel  jobs:<id>:events, or in a Cluster jobs:{<id>}:events
 -- ARGV  1 publish command: PUBLISH, or in a Cluster SPUBLISH
---       2 operation: create start progress step emit complete fail cancel retry
+--       2 operation: create start progress step emit complete fail cancel retry abandon
 --       3 attempt the caller works on; '' is any
 --       4 run token of the caller; '' is any, and lets complete and fail end a queued job
 --       5 name of the event (emit only)
@@ -30,7 +30,7 @@ local RESERVED = {
 }
 local EVENT_OF = {
   create = '_created', retry = '_retried', start = 'step-change', progress = 'progress-update',
-  step = 'step-change', complete = 'complete', fail = 'failed', cancel = '_cancel-requested',
+  step = 'step-change', complete = 'complete', fail = 'failed', abandon = 'failed', cancel = '_cancel-requested',
 }
 local FINISHED = { succeeded = true, failed = true }
 
@@ -72,7 +72,9 @@ else
     return refuse('SUPERSEDED attempt ' .. attempt .. ' was followed by attempt ' .. its_attempt)
   end
   if FINISHED[status] then return refuse('FINISHED the job has ' .. status .. ' already') end
-  if op ~= 'start' then
+  if op == 'abandon' then
+    if status ~= 'queued' then return refuse('SUPERSEDED a worker has started the job') end
+  elseif op ~= 'start' then
     if status == 'queued' and not (run == '' and (op == 'complete' or op == 'fail')) then
       return refuse('NOTRUNNING the job is queued and was not started')
     end
@@ -106,7 +108,7 @@ elseif op == 'start' then
 elseif op == 'complete' then
   set('status', 'succeeded')
   set('progress', '100')
-elseif op == 'fail' then
+elseif op == 'fail' or op == 'abandon' then
   set('status', 'failed')
 elseif op == 'cancel' and status == 'queued' then
   name = 'failed'

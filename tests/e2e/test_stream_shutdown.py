@@ -1,0 +1,154 @@
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import jobcast
+from tests.service import SESSION, Service
+from tests.sse import Stream, watch
+from tests.valkey import HOST
+from tests.waiting import eventually
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def start(redis_url: str) -> Iterator[Start]:
+    """Return what starts a service that the test will end."""
+    started: list[Service] = []
+
+    def start(**settings: str) -> Service:
+        service = Service(redis_url, **settings)
+        service.start()
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        if service.runs:
+            service.kill()
+
+
+async def refuses(service: Service) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(HOST, service.port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
+def assert_sent_back(stream: Stream) -> None:
+    assert stream.ended
+    assert not stream.cut
+    assert stream.blocks[-1] == b"retry: %d\n\n" % stream.parser.retries[0]
+    assert stream.body.endswith(stream.blocks[-1])
+    assert 1000 <= stream.parser.retries[0] <= 5000
+
+
+@pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "asgi"])
+async def test_a_shutdown_sends_every_viewer_back_and_exits_with_0(
+    start: Start, jobs: jobcast.Jobs, job_id: str, direct: str
+) -> None:
+    async def view(number: int) -> Stream:
+        version = "1.0" if number % 5 == 4 else "1.1"
+        async with watch(service.url, job_id, version=version) as stream:
+            await stream.until("progress-update")
+            opened.release()
+            await stream.rest()
+        return stream
+
+    service = start(JOBCAST_DIRECT_WRITE=direct)
+    opened = asyncio.Semaphore(0)
+    async with asyncio.TaskGroup() as group:
+        viewers = [group.create_task(view(number)) for number in range(60)]
+        for _ in viewers:
+            await opened.acquire()
+        begun = time.monotonic()
+        stopped = asyncio.create_task(asyncio.to_thread(service.stop))
+    streams = [viewer.result() for viewer in viewers]
+    for stream in streams:
+        assert_sent_back(stream)
+    assert len({stream.parser.retries[0] for stream in streams}) > 20
+    assert await stopped == 0
+    assert time.monotonic() - begun < 8
+    assert await refuses(service)
+
+
+async def test_new_connections_are_refused_as_soon_as_the_drain_has_begun(
+    start: Start, job_id: str
+) -> None:
+    service = start(JOBCAST_GRACE_S="5")
+    with socket.create_connection((HOST, service.port)) as slow:
+        slow.sendall(
+            f"GET /api/v1/jobs/{job_id}/stream HTTP/1.1\r\nHost: a\r\nx-session-id: {SESSION}\r\n".encode()
+        )
+        async with watch(service.url, job_id) as stream:
+            await stream.until("progress-update")
+            service.send(signal.SIGTERM)
+            await stream.rest()
+            assert_sent_back(stream)
+            await eventually(lambda: refuses(service))
+    assert await asyncio.to_thread(service.wait) == 0
+
+
+async def test_a_viewer_that_is_sent_back_misses_nothing(
+    start: Start, service: Service, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    ending = start()
+    run = jobs.run(job_id)
+    first = await run.start()
+    seen: list[str] = []
+    ids: list[str] = []
+
+    async def work() -> None:
+        for number in range(200):
+            ids.append(await run.emit("note", {"n": number}))
+        ids.append(await run.complete())
+
+    async with watch(ending.url, job_id, last_event_id=first) as stream:
+        await stream.next()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work())
+            seen.append((await stream.next()).id)
+            ending.send(signal.SIGTERM)
+            seen += [event.id for event in await stream.rest()]
+    assert not stream.cut
+    async with watch(service.url, job_id, last_event_id=seen[-1]) as stream:
+        if stream.status == 200:
+            seen += [event.id for event in await stream.rest()][1:]
+    assert seen == ids
+    assert await asyncio.to_thread(ending.wait) == 0
+
+
+async def test_neither_a_viewer_that_does_not_read_nor_a_second_signal_harms_a_shutdown(
+    start: Start, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    service = start(JOBCAST_GRACE_S="2")
+    run = jobs.run(job_id)
+    first = await run.start()
+    request = (
+        f"GET /api/v1/jobs/{job_id}/stream HTTP/1.1\r\nHost: a\r\n"
+        f"x-session-id: {SESSION}\r\nLast-Event-ID: {first}\r\n\r\n"
+    )
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect((HOST, service.port))
+        stalled.sendall(request.encode())
+        assert stalled.recv(1)
+        async with watch(service.url, job_id, last_event_id=first) as stream:
+            await stream.next()
+            for _ in range(12):
+                await run.emit("note", {"text": "x" * 500_000})
+                await stream.next()
+            begun = time.monotonic()
+            service.send(signal.SIGTERM)
+            await stream.rest()
+            assert_sent_back(stream)
+        service.send(signal.SIGTERM)
+        assert await asyncio.to_thread(service.wait) == 0
+        assert time.monotonic() - begun < 20
+    assert "Traceback" not in service.log

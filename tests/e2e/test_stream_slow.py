@@ -1,0 +1,206 @@
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+import jobcast
+from tests.service import SESSION, Service
+from tests.sse import Parser, watch
+from tests.valkey import HOST, Valkey
+from tests.waiting import eventually
+
+MAILBOX_BYTES = 64 * 1024
+MEBIBYTE = 1024 * 1024
+# What the kernel takes on both sides without the viewer having read anything, and more.
+FLOOD_BYTES = 12 * MEBIBYTE
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["direct", "asgi"])
+def strict_service(valkey: Valkey, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Return a service that keeps little for a viewer that does not read."""
+    with Service(
+        valkey.url,
+        JOBCAST_MAILBOX_BYTES=str(MAILBOX_BYTES),
+        JOBCAST_DIRECT_WRITE=str(request.param),
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def strict(strict_service: Service, redis_url: str) -> Service:
+    """Return it on an empty Redis."""
+    assert redis_url
+    return strict_service
+
+
+class SlowViewer:
+    """A viewer that reads only when it is told to, with a small window."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.bytes = b""
+
+    async def first_byte(self) -> None:
+        """Wait until the response has begun."""
+        self.bytes += await asyncio.get_running_loop().sock_recv(self._connection, 1)
+
+    async def all(self) -> bytes:
+        """Read to the end of the response and return its body."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(30):
+            while not self.bytes.endswith(b"\r\n0\r\n\r\n"):
+                part = await loop.sock_recv(self._connection, 1 << 20)
+                assert part, "the response was cut"
+                self.bytes += part
+        body, rest = b"", self.bytes.partition(b"\r\n\r\n")[2]
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+        return body
+
+
+@asynccontextmanager
+async def slow_viewer(
+    service: Service, job_id: str, last_event_id: str
+) -> AsyncIterator[SlowViewer]:
+    request = (
+        f"GET /api/v1/jobs/{job_id}/stream HTTP/1.1\r\nHost: a\r\n"
+        f"x-session-id: {SESSION}\r\nLast-Event-ID: {last_event_id}\r\n\r\n"
+    )
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)  # noqa: FBT003 - the standard library's
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(connection, (HOST, service.port))
+        await loop.sock_sendall(connection, request.encode())
+        viewer = SlowViewer(connection)
+        await viewer.first_byte()
+        yield viewer
+
+
+async def no_streams(service: Service) -> bool:
+    return (await service.metrics())["jobcast_streams"] == 0
+
+
+async def test_to_a_viewer_that_does_not_read_reports_are_conflated_and_others_never_notice(
+    strict: Service, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    run = jobs.run(job_id)
+    first = await run.start()
+    ids, notes = [], []
+    async with (
+        slow_viewer(strict, job_id, first) as slow,
+        watch(strict.url, job_id, last_event_id=first) as brisk,
+    ):
+        for number in range(FLOOD_BYTES // 50_000):
+            ids.append(await run.progress(number * 100 // 240, text="x" * 50_000))
+            if number % 20 == 10:
+                notes.append(await run.emit("note", {"n": number}))
+                ids.append(notes[-1])
+        ids.append(await run.complete())
+        assert [event.id for event in await brisk.rest()][1:] == ids
+        body = await slow.all()
+    shown = Parser().feed(body)[1:]
+    assert [event.id for event in shown if event.name == "note"] == notes
+    assert shown[-1].id == ids[-1]
+    assert [event.id for event in shown] == [i for i in ids if i in {e.id for e in shown}]
+    assert len(shown) < len(ids)
+    progress = [event.data["progress"] for event in shown if event.name == "progress-update"]
+    assert progress == sorted(progress)
+
+
+async def test_custom_events_are_never_dropped_the_viewer_resumes_from_the_log(
+    strict: Service, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with (
+        slow_viewer(strict, job_id, first) as slow,
+        watch(strict.url, job_id, last_event_id=first) as brisk,
+    ):
+        await brisk.next()
+        ids = []
+        for number in range(FLOOD_BYTES // 50_000):
+            ids.append(await run.emit("note", {"n": number, "text": "x" * 50_000}))
+            assert (await brisk.next()).id == ids[-1]
+        body = await slow.all()
+        parser = Parser()
+        seen = [event.id for event in parser.feed(body)][1:]
+        assert 0 < len(seen) < len(ids)
+        assert seen == ids[: len(seen)]
+        assert re.search(rb"\n\nretry: [1-5]\d{3}\n\n\Z", body)
+        ids.append(await run.complete())
+        assert [event.id for event in await brisk.rest()] == ids[-1:]
+    for _ in range(200):
+        async with watch(strict.url, job_id, last_event_id=seen[-1]) as again:
+            if again.status == 204:
+                break
+            more = [event.id for event in await again.rest()][1:]
+            assert more
+            assert not again.cut
+            seen += more
+    assert seen == ids
+
+
+async def test_a_viewer_that_never_reads_is_let_go_of_and_leaves_nothing_behind(
+    strict: Service, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    run = jobs.run(job_id)
+    first = await run.start()
+    await eventually(lambda: no_streams(strict))
+    files = strict.open_files()
+    async with slow_viewer(strict, job_id, first), slow_viewer(strict, job_id, first):
+        for number in range(FLOOD_BYTES // 500_000):
+            await run.emit("note", {"n": number, "text": "x" * 500_000})
+        await eventually(lambda: no_streams(strict))
+
+        async def closed() -> bool:
+            return strict.open_files() <= files
+
+        await eventually(closed)
+
+
+async def test_what_waits_for_slow_viewers_is_bounded(
+    strict: Service, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    run = jobs.run(job_id)
+    first = await run.start()
+    for _ in range(20):
+        await run.progress(0, text="x" * 100_000)
+    before = strict.resident_bytes()
+    async with (
+        slow_viewer(strict, job_id, first),
+        slow_viewer(strict, job_id, first),
+        slow_viewer(strict, job_id, first),
+        watch(strict.url, job_id) as brisk,
+    ):
+        await brisk.until("progress-update")
+        for number in range(300):
+            last = await run.progress(number // 3, text="x" * 100_000)
+            while (await brisk.next()).id != last:
+                pass
+        assert strict.resident_bytes() - before < 20 * MEBIBYTE
+
+
+async def test_the_long_history_of_a_finished_job_is_sent_in_bounded_parts(
+    strict: Service, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    run = jobs.run(job_id)
+    first = await run.start()
+    ids = [await run.emit("note", {"n": n, "text": "x" * 100_000}) for n in range(300)]
+    ids.append(await run.complete())
+    before, seen, parts = strict.resident_bytes(), [first], 0
+    while True:
+        async with watch(strict.url, job_id, last_event_id=seen[-1]) as stream:
+            if stream.status == 204:
+                break
+            assert (await stream.next()).name == "connected"
+            seen += [event.id for event in await stream.rest()]
+            assert not stream.cut
+            parts += 1
+    assert seen[1:] == ids
+    assert strict.resident_bytes() - before < 60 * MEBIBYTE, json.dumps({"parts": parts})

@@ -1,0 +1,20 @@
+"""The service's own parts, within the test's process and without HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.lifecycle import Service, build
+from app.settings import Settings
+from tests.service import SECRET
+
+
+@asynccontextmanager
+async def parts(url: str) -> AsyncIterator[Service]:
+    """Build the parts of a service and close their connections."""
+    built = build(Settings(redis_url=url, jwt_secret=SECRET))
+    try:
+        yield built
+    finally:
+        await built.reader.close()
+        for client in built.clients:
+            await client.aclose()
