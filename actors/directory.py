@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from actors.job_actor import Feed, JobActor, Log
+from actors.job_actor import JobActor
 from actors.mailbox import Mailbox
 from actors.messages import Deregister, Register
+from actors.ports import Feed, Log
 from actors.questions import Ref, tell
 from schema.owner import Owner
 

@@ -10,6 +10,7 @@ Source: Pykka's ``Actor`` names its extension points ``_create_actor_inbox``, ``
 """
 
 import asyncio
+import logging
 import sys
 import threading
 from collections import deque
@@ -19,6 +20,8 @@ import pykka
 from pykka._envelope import Envelope
 
 from actors.loop_future import LoopFuture
+
+_log = logging.getLogger("pykka")
 
 _FAIR_SHARE: Final = 128
 """Messages that one actor handles before others get their turn."""
@@ -101,7 +104,11 @@ class LoopActor(pykka.Actor):
         return LoopFuture()
 
     def _start_actor_loop(self) -> None:
-        self.actor_inbox.open(self)
+        try:
+            self.actor_inbox.open(self)
+        except RuntimeError:
+            pykka.ActorRegistry.unregister(self.actor_ref)
+            raise
 
     def handle_waiting(self) -> None:
         """Handle what is in the inbox: the event loop's part in the actor, not for callers."""
@@ -109,12 +116,14 @@ class LoopActor(pykka.Actor):
             self._began = True
             self._actor_loop_setup()
         inbox, stopped = self.actor_inbox, self.actor_stopped
-        for _ in range(_FAIR_SHARE):
-            if stopped.is_set() or inbox.empty():
-                break
-            self._handle(inbox.get())
-        if stopped.is_set():
-            self._end()
+        try:
+            for _ in range(_FAIR_SHARE):
+                if stopped.is_set() or inbox.empty():
+                    break
+                self._handle(inbox.get())
+        finally:
+            if stopped.is_set():
+                self._end()
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Learn of a message that came too late to be handled. Runs after the actor stopped."""
@@ -125,16 +134,28 @@ class LoopActor(pykka.Actor):
             response = self._handle_receive(envelope.message)
         except Exception:  # noqa: BLE001 - whatever a handler raises ends this actor only
             if reply_to is not None:
+                _log.info("Exception returned from %s to caller:", self, exc_info=True)
                 reply_to.set_exception()
-                return
-            self._handle_failure(*sys.exc_info())
-            try:
-                self.on_failure(*sys.exc_info())
-            except Exception:  # noqa: BLE001 - the hook may fail like the handler
-                self._handle_failure(*sys.exc_info())
+            else:
+                self._fail()
+        except BaseException as error:
+            _log.debug("%r in %s. Stopping all actors.", error, self)
+            if reply_to is not None:
+                reply_to.set_exception()
+            self._stop()
+            pykka.ActorRegistry.stop_all(block=False)
+            raise  # the event loop knows what an interrupt means
         else:
             if reply_to is not None:
                 reply_to.set(response)
+
+    def _fail(self) -> None:
+        """End this actor, and no other, for the exception being handled."""
+        self._handle_failure(*sys.exc_info())
+        try:
+            self.on_failure(*sys.exc_info())
+        except Exception:  # noqa: BLE001 - the hook may fail like the handler
+            self._handle_failure(*sys.exc_info())
 
     def _end(self) -> None:
         inbox = self.actor_inbox

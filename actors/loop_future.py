@@ -57,8 +57,8 @@ class LoopFuture(pykka.Future[T]):
             RuntimeError: there is a reply, or a get hook, already.
         """
         self._refuse_a_second()
-        error = (exc_info or sys.exc_info())[1]
-        self._reply.set_exception(error)
+        kind, error, _ = exc_info or sys.exc_info()
+        self._reply.set_exception(kind() if error is None and kind is not None else error)
 
     def set_get_hook(self, func: Any) -> None:  # noqa: ANN401 - Pykka's GetHookFunc is private
         """Let a function make the reply when it is asked for.
@@ -66,13 +66,15 @@ class LoopFuture(pykka.Future[T]):
         Raises:
             RuntimeError: there is a reply already.
         """
-        self._refuse_a_second()
+        if self._reply.done():
+            raise RuntimeError("this future has its reply already")
         super().set_get_hook(func)
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the reply on the running event loop."""
         if self._get_hook is None:
-            return (yield from asyncio.wrap_future(self._reply).__await__())
+            # Shielded: one who waits no more must not cancel the reply, which others may wait for.
+            return (yield from asyncio.shield(asyncio.wrap_future(self._reply)).__await__())
         while True:  # a hook asks other futures and can't be awaited itself
             try:
                 return self.get(timeout=0)

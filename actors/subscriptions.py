@@ -22,6 +22,7 @@ _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
 _PING_S: Final = 1.5
+_CONNECT_S: Final = 2.0
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 
@@ -86,7 +87,8 @@ class Subscriptions:
         pool: Any = self._redis.connection_pool
         connection = cast("AbstractConnection", pool.make_connection())
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
+            async with asyncio.timeout(_CONNECT_S):
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -8,6 +8,7 @@ from app.handoff import StreamHandoff
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
 from app.settings import Settings, settings_from
+from app.transport import close_with_the_client
 
 _MAX_BODY = 1024 * 1024 + 4096
 
@@ -22,6 +23,7 @@ def create_app(settings: Settings | None = None) -> Quart:
         InvalidSettings: they can't be meant; the message names the variable.
     """
     settings = settings or settings_from()
+    close_with_the_client()
     service = build(settings)
     app = Quart("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY

@@ -17,7 +17,7 @@ async def replay(reader: Reader, job_id: str, cursor: str | None) -> bytes:
     """
     frames: list[bytes] = []
     while True:
-        answer = await reader.catch_up(job_id, cursor)
+        answer = (await reader.catch_up(job_id, cursor)).for_viewer(cursor)
         if answer.state is None:
             return b"".join(frames)
         if answer.missed is None:

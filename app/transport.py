@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from hypercorn.asyncio.tcp_server import TCPServer
+
 from actors.mailbox import Mailbox
 from schema.sse import Frame, chunked
 
@@ -24,10 +26,16 @@ HIGH_WATER: Final = 64 * 1024
 
 
 class AsgiOutlet:
-    """Writes through ASGI ``send``, one task at a time while something waits."""
+    """Writes through ASGI ``send``, one task at a time while something waits.
 
-    def __init__(self, send: Send) -> None:
+    Args:
+        send: of the request.
+        reset: closes the connection at once, where there is a way to it.
+    """
+
+    def __init__(self, send: Send, reset: Callable[[], None] | None = None) -> None:
         self._send = send
+        self._reset = reset
         self._pump: asyncio.Task[None] | None = None
         self._mailbox: Mailbox | None = None
         self.wrote_at = 0.0
@@ -55,8 +63,13 @@ class AsgiOutlet:
             self._pump.cancel()
 
     def abort(self) -> None:
-        """Give up on a viewer that does not read; the server closes what it can't finish."""
+        """Give up on a viewer that does not read: drop what it left in the buffer.
+
+        Without a way to the connection, the server closes it once that has been read.
+        """
         self.stop()
+        if self._reset is not None:
+            self._reset()
 
     def _begin(self) -> None:
         if self._pump is None:
@@ -81,7 +94,7 @@ class DirectOutlet(AsgiOutlet):
     """Writes chunks straight to the transport of an HTTP/1.1 connection."""
 
     def __init__(self, send: Send, writer: asyncio.StreamWriter) -> None:
-        super().__init__(send)
+        super().__init__(send, writer.transport.abort)
         self._writer = writer
         self._transport = writer.transport
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -98,11 +111,6 @@ class DirectOutlet(AsgiOutlet):
         transport.write(frame.chunk)
         self.wrote_at = self._now()
         return True
-
-    def abort(self) -> None:
-        """Give up on a viewer that does not read: drop what it left in the buffer."""
-        self.stop()
-        self._transport.abort()
 
     async def _work_off(self) -> None:
         try:
@@ -123,28 +131,33 @@ def outlet_for(scope: Scope, send: Send, *, direct: bool) -> AsgiOutlet:
     Args:
         scope: of the request.
         send: its ASGI ``send``.
-        direct: whether the transport may be used.
+        direct: whether frames may be written to the transport.
     """
-    writer = _writer_behind(scope, send) if direct else None
-    return AsgiOutlet(send) if writer is None else DirectOutlet(send, writer)
+    writer = _writer_behind(send)
+    if writer is None:
+        return AsgiOutlet(send)
+    if direct and _takes_chunks(scope, send) and not writer.transport.is_closing():
+        return DirectOutlet(send, writer)
+    return AsgiOutlet(send, writer.transport.abort)
 
 
-def _writer_behind(scope: Scope, send: Send) -> asyncio.StreamWriter | None:
+def _writer_behind(send: Send) -> asyncio.StreamWriter | None:
     """Find Hypercorn's writer: app_send, then H11Protocol.stream_send, then TCPServer."""
-    if scope.get("http_version") != "1.1" or scope.get("method") != "GET":
-        return None
     stream = getattr(send, "__self__", None)
     protocol = getattr(getattr(stream, "send", None), "__self__", None)
     server = getattr(getattr(protocol, "send", None), "__self__", None)
     names = tuple(type(owner).__name__ for owner in (stream, protocol, server))
+    writer = getattr(server, "writer", None)
     if names != ("HTTPStream", "H11Protocol", "TCPServer"):
         return None
-    writer = getattr(server, "writer", None)
-    if not isinstance(writer, asyncio.StreamWriter) or not _is_chunked(stream):
-        return None
-    if writer.transport.is_closing():
-        return None
-    return writer
+    return writer if isinstance(writer, asyncio.StreamWriter) else None
+
+
+def _takes_chunks(scope: Scope, send: Send) -> bool:
+    """Say whether the response was begun in HTTP/1.1's chunked coding and has a body."""
+    if scope.get("http_version") != "1.1" or scope.get("method") != "GET":
+        return False
+    return _is_chunked(getattr(send, "__self__", None))
 
 
 def _is_chunked(stream: Any) -> bool:  # noqa: ANN401 - Hypercorn's own
@@ -152,3 +165,21 @@ def _is_chunked(stream: Any) -> bool:  # noqa: ANN401 - Hypercorn's own
     if not isinstance(response, dict) or response.get("status") != 200:  # noqa: PLR2004
         return False
     return all(name.lower() != b"content-length" for name, _ in response.get("headers", ()))
+
+
+def close_with_the_client() -> None:
+    """Have Hypercorn close an idle connection when its client does.
+
+    Hypercorn 0.18 sees that the client has left, but waits for its idle timer before it closes: the
+    socket of everyone who left after an answer stays open for ``keep_alive_timeout``.
+    """
+    read: Any = TCPServer._read_data  # noqa: SLF001 - what this module is for
+    if getattr(read, "closes_with_the_client", False):
+        return
+
+    async def read_and_stop_waiting(server: TCPServer) -> None:
+        await read(server)
+        await server.idle_task.stop()
+
+    read_and_stop_waiting.closes_with_the_client = True  # type: ignore[attr-defined]
+    TCPServer._read_data = read_and_stop_waiting  # type: ignore[method-assign, assignment]  # noqa: SLF001

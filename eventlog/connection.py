@@ -1,5 +1,6 @@
 """Connections to Redis, bounded in number and in time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -17,15 +18,15 @@ COMMAND_TIMEOUT_S: Final = 1.4
 _POOL_SIZE: Final = 32
 
 
-def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, decode: bool = True) -> Redis:
+def connect(url: str, *, decode: bool = True) -> Redis:
     """Return a client that opens its connections when they are needed.
 
-    A stale connection is tried once more on a new one; nothing else is repeated, for an append
-    whose answer was lost may have happened.
+    Nothing is repeated, for an append whose answer was lost may have happened. Answers are bounded
+    by ``available`` and not by the client, which bounds a write in a way that may lose the
+    cancellation of the task that waits for it (``asyncio.wait_for`` on Python 3.11).
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
-        timeout_s: bound of connecting, of waiting for a free connection, and of one answer.
         decode: answers as str instead of bytes.
 
     Raises:
@@ -34,9 +35,9 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, decode: bool = Tr
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_POOL_SIZE,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        timeout=COMMAND_TIMEOUT_S,
+        socket_timeout=None,
+        socket_connect_timeout=COMMAND_TIMEOUT_S,
         socket_keepalive=True,
         decode_responses=decode,
         protocol=2,
@@ -47,12 +48,13 @@ def connect(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S, decode: bool = Tr
 
 @asynccontextmanager
 async def available() -> AsyncIterator[None]:
-    """Turn the client's ways of saying that Redis is away into one.
+    """Bound what is asked of Redis in time, and turn the ways of its absence into one.
 
     Raises:
         LogUnavailable: Redis did not answer, or answered that it can't serve.
     """
     try:
-        yield
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            yield
     except (RedisError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})") from error

@@ -7,7 +7,7 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from eventlog.connection import available
+from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import LogUnavailable
 from schema.wire import channel
 
@@ -37,7 +37,8 @@ class Probe:
         """Publish nothing to nobody once, and complain if that is refused (an ACL)."""
         while self.may_publish is None:
             try:
-                await self._redis.publish(channel(_NOBODYS), b"")
+                async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                    await self._redis.publish(channel(_NOBODYS), b"")
             except ResponseError as error:
                 if "NOPERM" not in repr(error) and "permission" not in str(error):
                     await asyncio.sleep(_PAUSE_S)

@@ -35,13 +35,20 @@ class CatchUp(Struct, frozen=True):
     Attributes:
         state: the state; None when there is no such job.
         missed: the first entries after the cursor, log-only ones included; None when the cursor is
-            not in the log or belongs to an earlier attempt.
+            not in the log.
         more: whether there are further ones, to be asked for from the last of these.
     """
 
     state: JobState | None
     missed: tuple[Entry, ...] | None = None
     more: bool = False
+
+    def for_viewer(self, cursor: str | None) -> "CatchUp":
+        """Return this as it holds for a viewer: one of an earlier attempt has to begin anew."""
+        if self.state is None or cursor is None or self.missed is None:
+            return self
+        of_earlier = position(cursor) < position(self.state.attempt_id)
+        return CatchUp(self.state) if of_earlier else self
 
 
 _Question = tuple[str, str | None]
@@ -139,15 +146,13 @@ def _answer(values: object, log: object, cursor: str | None) -> CatchUp:
     entries = cast("list[tuple[str, dict[str, str]]]", log)
     if cursor is None or not entries or entries[0][0] != cursor:
         return CatchUp(state)
-    if position(cursor) < position(state.attempt_id):
-        return CatchUp(state)
     end = position(state.last)
     missed = tuple(
         entry_from_log(entry_id, fields)
         for entry_id, fields in entries[1:]
         if position(entry_id) <= end
     )
-    more = len(entries) > PAGE and position(missed[-1].id or cursor) < end
+    more = len(entries) > PAGE and position(entries[-1][0]) < end
     return CatchUp(state, missed, more)
 
 

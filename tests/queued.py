@@ -1,9 +1,11 @@
 """What waits in the BullMQ queue, as its own commands see it."""
 
-from typing import Any, cast
+from typing import Any
 
 from bullmq import Job, Queue
 from redis.asyncio import Redis
+
+from tests.stored import job_ids, state_of
 
 QUEUE = "jobcast"
 
@@ -24,9 +26,9 @@ async def entry(redis: Redis, entry_id: str, queue: str = QUEUE) -> tuple[str, A
 async def left_over(redis: Redis) -> list[str]:
     """Return what an outage left: jobs that wait for nobody, entries of no job, and notes."""
     expected = []
-    for key in await redis.keys("jobs:{*}:state"):
-        status, attempt = await cast("Any", redis.hmget(key, ["status", "attempt"]))
-        if status == "queued":
-            expected.append(f"{key.removeprefix('jobs:{').removesuffix('}:state')}-{attempt}")
+    for job_id in await job_ids(redis):
+        state = await state_of(redis, job_id)
+        if state["status"] == "queued":
+            expected.append(f"{job_id}-{state['attempt']}")
     notes: Any = await redis.zrange("jobs:unconfirmed", 0, -1)
     return sorted(set(expected) ^ set(await waiting(redis))) + list(notes)

@@ -127,7 +127,8 @@ class Service:
     async def metrics(self) -> dict[str, float]:
         """Return what the process counts now, by name."""
         async with self.client(None) as client:
-            lines = (await client.get("/metrics")).text.splitlines()
+            answer = await client.get("/metrics", headers={"Connection": "close"})
+        lines = answer.text.splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 

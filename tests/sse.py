@@ -151,7 +151,9 @@ class Stream:
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(1) == b""
 
-    async def send_on(self, method: str, target: str, headers: dict[str, str] | None = None) -> None:
+    async def send_on(
+        self, method: str, target: str, headers: dict[str, str] | None = None
+    ) -> None:
         """Send another request over the same connection and read the head of its answer."""
         given = {"Host": "localhost", **(headers or {})}
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items())]

@@ -7,6 +7,12 @@ from redis.asyncio import Redis
 from jobcast._script import APPEND
 
 
+async def job_ids(redis: Redis) -> list[str]:
+    """Return the ids of all jobs."""
+    keys: Any = await redis.keys("jobs:{*}:state")
+    return [key.removeprefix("jobs:{").removesuffix("}:state") for key in keys]
+
+
 async def state_of(redis: Redis, job_id: str) -> dict[str, str]:
     """Return the fields of the job's state."""
     state: Any = await redis.hgetall(f"jobs:{{{job_id}}}:state")

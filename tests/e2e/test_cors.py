@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -25,7 +26,10 @@ def own_valkey() -> Iterator[Valkey]:
 
 @pytest.fixture(scope="module")
 def cors_service(own_valkey: Valkey) -> Iterator[Service]:
-    settings = {"JOBCAST_CORS_ORIGINS": f"{FIRST},{SECOND}", "JOBCAST_STREAMS_PER_JOB": "1"}
+    settings: dict[str, Any] = {
+        "JOBCAST_CORS_ORIGINS": f"{FIRST},{SECOND}",
+        "JOBCAST_STREAMS_PER_JOB": "1",
+    }
     with Service(own_valkey.url, **settings) as running:
         yield running
 
@@ -157,7 +161,7 @@ async def test_nothing_is_open_when_nothing_is_configured(service: Service) -> N
 
 
 async def test_a_star_opens_to_all_origins_but_never_with_credentials(valkey: Valkey) -> None:
-    settings = {"JOBCAST_CORS_ORIGINS": "*", "JOBCAST_COOKIE_NAME": "jwt"}
+    settings: dict[str, Any] = {"JOBCAST_CORS_ORIGINS": "*", "JOBCAST_COOKIE_NAME": "jwt"}
     with Service(valkey.url, **settings) as service:
         async with service.client() as client:
             client.headers["Origin"] = ELSEWHERE[0]

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,7 @@ async def test_the_interface_describes_itself(service: Service) -> None:
     ids=["no key", "a wrong number", "a wrong port", "a wrong option", "a wrong key set"],
 )
 def test_a_service_that_is_set_wrongly_does_not_start_and_says_why(
-    settings: dict[str, str], message: str
+    settings: dict[str, Any], message: str
 ) -> None:
     service = Service("redis://127.0.0.1:1/0", **settings)
     ended = subprocess.run(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jwt
 import pytest
@@ -26,7 +27,7 @@ MINE = token("user-1")
 THEIRS = token("user-2")
 BAD = token("user-1", exp=int(time.time()) - 10)
 
-Row = dict[str, dict[str, str]]
+Row = dict[str, Any]
 
 
 def bearer(text: str) -> dict[str, str]:
@@ -57,7 +58,7 @@ async def answers(service: Service, job_id: str, who: Row) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def with_cookie(valkey: Valkey) -> Iterator[Service]:
-    settings = {"JOBCAST_COOKIE_NAME": "jwt", "JOBCAST_CORS_ORIGINS": ORIGIN}
+    settings: dict[str, Any] = {"JOBCAST_COOKIE_NAME": "jwt", "JOBCAST_CORS_ORIGINS": ORIGIN}
     with Service(valkey.url, **settings) as running:
         yield running
 
@@ -189,7 +190,7 @@ async def test_who_is_nobody_is_told_so_by_every_call(
 
 
 def unsigned() -> str:
-    return jwt.encode({"userId": "user-1"}, None, "none")
+    return jwt.encode({"userId": "user-1"}, "", "none")
 
 
 def tampered() -> str:

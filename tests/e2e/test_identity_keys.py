@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -40,7 +41,7 @@ def published(text: str) -> Iterator[str]:
 
 
 @contextmanager
-def configured(form: str, folder: Path) -> Iterator[tuple[dict[str, str], list[KeyPair]]]:
+def configured(form: str, folder: Path) -> Iterator[tuple[dict[str, Any], list[KeyPair]]]:
     """Give the variables of a service that knows public keys, and their pairs."""
     file, pairs = folder / "key", [PAIRS["ES256"]]
     if form == "PEM text":
@@ -73,7 +74,7 @@ async def test_tokens_of_a_private_key_are_verified_with_the_public_one(
             pairs[0].token(iss="them", aud="jobs"),
             pairs[0].token(exp=1, **CLAIMS),
             token(**CLAIMS),
-            jwt.encode({"userId": "user-1", **CLAIMS}, None, "none"),
+            jwt.encode({"userId": "user-1", **CLAIMS}, "", "none"),
         ]
         algorithms = ",".join(pair.algorithm for pair in pairs)
         with Service(
@@ -100,7 +101,7 @@ async def test_in_demo_mode_without_a_key_no_token_is_good(
     with Service(valkey.url, JWT_SECRET="", JOBCAST_DEMO="1") as service:
         assert "demo mode" in service.log
         async with service.client(None) as client:
-            for text in (token(), jwt.encode({"userId": "user-1"}, None, "none")):
+            for text in (token(), jwt.encode({"userId": "user-1"}, "", "none")):
                 for name in ON_WHAT_IS_THERE:
                     headers = {"Authorization": f"Bearer {text}"}
                     assert (await call(client, name, job_id, headers=headers)).status_code == 401

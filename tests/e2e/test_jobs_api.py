@@ -133,14 +133,16 @@ async def test_a_body_that_is_wrong_is_a_400_that_says_where(
     assert await redis_client.keys("*") == []
 
 
-@pytest.mark.parametrize("depth", range(960, 1000, 3))
-async def test_an_input_of_any_depth_is_taken_or_refused(service: Service, depth: int) -> None:
-    body = b'{"type":"a","input":%s1%s}' % (b'{"a":' * depth, b"}" * depth)
+async def test_an_input_of_any_depth_is_taken_or_refused(service: Service) -> None:
+    statuses = set()
     async with service.client() as client:
-        answer = await call(client, "create", json=None, content=body)
-        assert answer.status_code in {201, 400}, answer.text
-        if answer.status_code == 201:
-            assert (await status_of(client, answer.json()["jobId"]))["status"] == "queued"
+        for depth in range(940, 1000):
+            body = b'{"type":"a","input":%s1%s}' % (b'{"a":' * depth, b"}" * depth)
+            answer = await call(client, "create", json=None, content=body)
+            statuses.add(answer.status_code)
+            if answer.status_code == 201:
+                assert (await status_of(client, answer.json()["jobId"]))["status"] == "queued"
+    assert statuses == {201, 400}
 
 
 async def test_a_body_without_a_length_is_bounded_too(service: Service) -> None:
@@ -176,7 +178,7 @@ async def test_the_content_type_of_a_body_does_not_matter(service: Service) -> N
 
 async def test_unknown_query_parameters_are_ignored(service: Service) -> None:
     async with service.client() as client:
-        more = {"params": {"_": "1", "limits": "x", "type": "b"}}
+        more: dict[str, Any] = {"params": {"_": "1", "limits": "x", "type": "b"}}
         answer = await call(client, "create", **more)
         assert answer.status_code == 201
         for name in ("status", "stream", "list", "cancel", "retry"):

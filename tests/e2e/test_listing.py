@@ -198,7 +198,7 @@ async def test_a_job_in_the_wrong_list_is_not_shown(
     service: Service, redis_client: Redis, jobs: jobcast.Jobs
 ) -> None:
     foreign = await jobs.create("anything", session_id="another")
-    members = await redis_client.zrange("jobs:by-session:another", 0, -1)
+    members: Any = await redis_client.zrange("jobs:by-session:another", 0, -1)
     await redis_client.zadd(f"jobs:by-session:{SESSION}", dict.fromkeys(members, 0))
     async with service.client() as client:
         own = await create(client)

@@ -147,11 +147,11 @@ async def test_an_outage_amid_many_calls_leaves_no_job_waiting_for_nobody(
         Redis.from_url(own_valkey.url, decode_responses=True) as redis,
     ):
         if name == "retry":
-            ids = [[await create(client) for _ in range(60)] for _ in range(6)]
+            ids = [[await create(client) for _ in range(25)] for _ in range(6)]
             for job_id in (job_id for some in ids for job_id in some):
                 await call(client, "cancel", job_id)
         running = [asyncio.create_task(until_refused(client, name, some)) for some in ids]
-        await after(0.1)
+        await after(0.05)
         with outage(own_valkey):
             granted = [job_id for some in await asyncio.gather(*running) for job_id in some]
         assert granted

@@ -205,7 +205,9 @@ async def test_a_forged_id_hides_and_doubles_no_real_event(  # noqa: PLR0913 - t
         events = await stream.rest()
     real = [event for event in events if event.id != its_id[when]]
     assert [event.id for event in real if event.name == "mark"] == [ids[2], ids[4]]
-    assert [event.data for event in real if event.name == "complete"] == [{"result": {"real": True}}]
+    assert [event.data for event in real if event.name == "complete"] == [
+        {"result": {"real": True}}
+    ]
     assert events[-1].id == ids[-1]
     assert not [event for event in events if event.name == "failed"]
     if (prev, event) != ("correct prev", event) or event in {"complete", "failed"}:

@@ -21,9 +21,7 @@ async def begun(stream: Stream) -> None:
     await stream.received(b"event: progress-update")
 
 
-async def test_the_head_is_what_the_contract_says_and_no_more(
-    writer: Service, job_id: str
-) -> None:
+async def test_the_head_is_what_the_contract_says_and_no_more(writer: Service, job_id: str) -> None:
     asked = {"Accept-Encoding": "gzip, deflate, br", "Accept": "text/event-stream"}
     async with watch(writer.url, job_id, headers=asked) as stream:
         await begun(stream)

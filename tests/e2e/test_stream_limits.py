@@ -56,7 +56,9 @@ async def assert_refused(stream: Stream, status: int, message: str) -> None:
     assert stream.status == status
     assert int(stream.headers["retry-after"]) > 0
     assert stream.headers["content-type"] == "application/json"
-    expected = f'{{"success":false,"error":"{title}","message":"{message}","code":"TOO_MANY_STREAMS"}}'
+    expected = (
+        f'{{"success":false,"error":"{title}","message":"{message}","code":"TOO_MANY_STREAMS"}}'
+    )
     assert stream.body.decode() == expected
 
 

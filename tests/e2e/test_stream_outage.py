@@ -175,7 +175,10 @@ async def test_a_log_that_ends_before_the_cursor_wins(
         watch(service.url, job_id, last_event_id=first) as stream,
     ):
         log, state = f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
-        saved = {key: await client.execute_command("DUMP", key, NEVER_DECODE=True) for key in (log, state)}
+        saved = {
+            key: await client.execute_command("DUMP", key, NEVER_DECODE=True)
+            for key in (log, state)
+        }
         lost = [await run.progress(60), await run.emit("note", {}), await run.progress(80)]
         await stream.next()
         assert [(await stream.next()).id for _ in range(4)] == [kept, *lost]
@@ -289,7 +292,7 @@ async def test_outages_one_after_the_other_lose_nothing(
 
     async def work() -> None:
         number = 0
-        while not done.is_set():
+        while True:
             async with jobcast.connect(own_valkey.url) as own:
                 try:
                     run = own.run(job_id)
@@ -299,8 +302,12 @@ async def test_outages_one_after_the_other_lose_nothing(
                         await run.emit("note", {"n": number})
                         await after(0.01)
                     await run.complete()
+                except jobcast.JobFinished:
+                    return
                 except (RedisError, jobcast.JobcastError):
                     await after(0.05)
+                else:
+                    return
 
     done = asyncio.Event()
     async with watch(service.url, job_id) as stream, asyncio.TaskGroup() as group:

@@ -167,7 +167,10 @@ async def test_what_is_published_while_a_viewer_connects_does_not_harm_it(
             group.create_task(work())
             async with watch(service.url, job_id) as stream:
                 connected, snapshot, *rest = await stream.rest()
-        assert (connected.name, snapshot.id) == ("connected", (await log_of(redis_client, job_id))[0][0])
+        assert (connected.name, snapshot.id) == (
+            "connected",
+            (await log_of(redis_client, job_id))[0][0],
+        )
         assert [event.name for event in rest].count("complete") == 1
         assert await names_in_log(redis_client, job_id) == ["_created", "complete"]
 

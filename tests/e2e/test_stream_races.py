@@ -68,7 +68,11 @@ async def test_viewers_that_come_while_a_worker_reports_miss_nothing_and_see_no_
     async def work() -> None:
         async with jobs.run(job_id) as run:
             for number in range(400):
-                await (run.emit("note", {"n": number}) if number % 4 == 3 else run.progress(number // 4))
+                await (
+                    run.emit("note", {"n": number})
+                    if number % 4 == 3
+                    else run.progress(number // 4)
+                )
 
     async def view() -> list[Event]:
         await after(random.uniform(0, 40 * WINDOW_S))

@@ -143,7 +143,7 @@ async def test_with_an_id_that_is_not_in_the_log_the_snapshot_comes(
     last = await run.progress(50)
     milliseconds = int(first.partition("-")[0])
     foreign = (
-        *("0-0", "0-1", f"{milliseconds}-77", f"{milliseconds - 1}-0", "99999999999999-0"),
+        *("0-0", "0-1", f"{milliseconds}-77", f"{milliseconds - 1}-77", "99999999999999-0"),
         *(f"{2**64 - 1}-{2**64 - 1}", f"{last}7", f"{2**64}-0"),
     )
     async with watch(service.url, job_id if watched else job_id.upper()) as other:

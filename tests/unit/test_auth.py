@@ -151,7 +151,7 @@ async def test_an_algorithm_that_is_not_allowed_is_refused_although_its_key_is_k
 async def test_the_user_is_the_claim_user_id_else_sub(
     claims: dict[str, Any], user: str | None
 ) -> None:
-    assert await user_of(token(**{"user": None, **claims}), authenticator()) == user  # type: ignore[arg-type]
+    assert await user_of(token(**{"user": None, **claims}), authenticator()) == user
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
 import asyncio
+import queue
+from collections.abc import Iterable
 
 import pykka
 import pytest
@@ -38,7 +40,7 @@ def test_an_exception_is_raised_each_time() -> None:
 def test_the_exception_being_handled_is_the_reply() -> None:
     future: LoopFuture[int] = LoopFuture()
     try:
-        raise KeyError("x")
+        {}["x"]
     except KeyError:
         future.set_exception()
     with pytest.raises(KeyError, match="x"):
@@ -67,11 +69,11 @@ def test_a_reply_that_is_a_timeout_error_is_no_timeout() -> None:
 def test_there_is_one_reply(kind: type[pykka.Future[int]]) -> None:
     future = kind()
     future.set(1)
-    with pytest.raises(Exception, match=""):  # noqa: PT011 - Pykka's own is queue.Full
+    with pytest.raises((queue.Full, RuntimeError)):
         future.set(2)
-    with pytest.raises(Exception, match=""):  # noqa: PT011
+    with pytest.raises((queue.Full, RuntimeError)):
         future.set_exception((KeyError, KeyError(), None))
-    with pytest.raises(Exception, match=""):  # noqa: PT011
+    with pytest.raises((queue.Full, RuntimeError)):
         future.set_get_hook(lambda _: 3)
     assert future.get() == 1
 
@@ -136,7 +138,9 @@ async def test_what_is_made_of_other_replies_can_be_awaited() -> None:
     asyncio.get_running_loop().call_soon(second.set, 2)
     assert await first.join(second) == [1, 2]
     assert await first.map(lambda number: number + 10) == 11
-    assert await future_of(3).map(lambda number: range(number)).filter(bool) == [1, 2]
-    assert await future_of(3).map(range).reduce(lambda total, number: total + number) == 3
+    numbers: LoopFuture[Iterable[int]] = LoopFuture()
+    numbers.set([0, 1, 2])
+    assert await numbers.filter(bool) == [1, 2]
+    assert await numbers.reduce(lambda total, number: total + number) == 3
     with pytest.raises(KeyError):
         await failed(KeyError()).map(lambda number: number)

@@ -1,0 +1,194 @@
+"""An actor that knows the state of one job, from its channel and its log.
+
+What arrives on the channel is believed when it says that it follows the last entry that the actor
+knows (``prev``), unless it ends the job. Anything else, after a reconnect too, makes the actor look
+at the log, and the log decides: a gap is filled, a duplicate ignored, an invention dropped, lost
+data answered with a new snapshot. An invention that was believed is taken back in the same way.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable
+
+from actors.loop_actor import LoopActor
+from actors.messages import CaughtUp
+from actors.ports import Feed, Log, Registrar
+from eventlog.reader import CatchUp
+from schema.entry import Entry
+from schema.entry_id import position
+from schema.events import InvalidEvent, Terminal
+from schema.sse import Frame, encode_entry, encode_snapshot
+from schema.state import JobState, apply
+from schema.wire import decode_publication
+
+_log = logging.getLogger("jobcast.actors")
+
+
+class Follower(LoopActor):
+    """Follows one job; what becomes of it is told to the hooks below."""
+
+    def __init__(self, job_id: str, feed: Feed, log: Log, registrar: Registrar) -> None:
+        super().__init__()
+        self._job_id = job_id
+        self._feed = feed
+        self._log = log
+        self._registrar = registrar
+        self._state: JobState | None = None
+        self._before: JobState | None = None  # what is returned to if the log denies the last event
+        self._returned = False
+        self._over = False
+        self._looking = True  # until the first Subscribed was answered nothing is known
+        self._asked = False
+        self._ask_again = False
+        self._unsettled: list[Entry] = []
+        self._unsettled_when_asked = 0
+        self._complained = False
+
+    @abstractmethod
+    def _on_event(self, frame: Frame) -> None:
+        """Show an event, or a new snapshot."""
+
+    @abstractmethod
+    def _on_attempt_end(self) -> None:
+        """Let those go who have been shown the end of an attempt; another follows already."""
+
+    @abstractmethod
+    def _on_end(self) -> None:
+        """Let those go who have been shown the end of the job."""
+
+    @abstractmethod
+    def _on_known(self) -> None:
+        """Attend to those who came while the state was not known."""
+
+    @abstractmethod
+    def _on_lost(self) -> None:
+        """Give up: Redis has no such job any more."""
+
+    def _published(self, payload: bytes) -> None:
+        try:
+            entry = decode_publication(payload)
+        except InvalidEvent as error:
+            self._drop(str(error))
+            return
+        if self._looking:
+            self._unsettled.append(entry)
+        elif not self._settle(entry):
+            self._unsettled.append(entry)
+            self._look()
+
+    def _settle(self, entry: Entry) -> bool:
+        """Deal with a publication if nothing need be looked up for it."""
+        state = self._state
+        if state is None:
+            return False
+        if entry.id is None:
+            if isinstance(entry.event, Terminal):
+                self._log.settle(self._job_id, entry.event, state.attempt)
+            else:
+                self._on_event(encode_entry(entry))
+            return True
+        if entry.prev != state.last or position(entry.id) <= position(state.last):
+            return False
+        if entry.is_terminal:
+            return False
+        self._before = state
+        self._advance(entry)
+        return True
+
+    def _advance(self, entry: Entry) -> None:
+        self._state = apply(self._state, entry)
+        if entry.event is not None:
+            self._on_event(encode_entry(entry))
+
+    def _look(self) -> None:
+        self._looking = True
+        if self._asked:
+            self._ask_again = True
+            return
+        self._asked = True
+        self._unsettled_when_asked = len(self._unsettled)
+        cursor = None if self._state is None else self._state.last
+        self._log.catch_up(self._job_id, cursor, self.actor_ref, CaughtUp)
+
+    def _caught_up(self, answer: CatchUp) -> None:
+        self._asked = False
+        if self._over:
+            return
+        if answer.state is None:
+            self._on_lost()
+            return
+        if self._state is None:
+            self._replace(answer.state)
+        elif answer.missed is None and self._before is not None:
+            self._state, self._before, self._returned = self._before, None, True
+            self._look()
+            return
+        elif answer.missed is None:
+            self._returned = False
+            self._replace(answer.state)
+        else:
+            if self._returned:
+                self._on_event(encode_snapshot(self._state))
+            self._before, self._returned = None, False
+            self._make_good(self._state, answer.missed, answer.state.attempt)
+        self._look_again_or_settle(more=answer.more)
+
+    def _look_again_or_settle(self, *, more: bool) -> None:
+        if self._over:
+            return
+        if self._ask_again or more:
+            self._ask_again = False
+            self._look()
+            return
+        self._looking = False
+        self._on_known()
+        self._settle_rest()
+
+    def _make_good(self, state: JobState, missed: Iterable[Entry], attempt: int) -> None:
+        """Deliver what the log has more, up to the end of the job's latest attempt."""
+        for entry in missed:
+            self._advance(entry)
+            if entry.is_terminal and state.attempt >= attempt:
+                self._conclude()
+                return
+            if entry.is_terminal:
+                self._on_attempt_end()
+            state = self._state or state
+
+    def _replace(self, state: JobState) -> None:
+        known, self._state = self._state, state
+        if known is not None and known.last != state.last:
+            self._on_event(encode_snapshot(state))
+        if state.finished:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        self._over = True
+        self._on_end()
+
+    def _settle_rest(self) -> None:
+        """Judge what arrived while the log was read.
+
+        What had arrived before the question and is not in the answer was never appended.
+        """
+        unsettled, self._unsettled = self._unsettled, []
+        for number, entry in enumerate(unsettled):
+            state = self._state
+            if self._over or state is None:
+                return
+            if entry.id is not None and position(entry.id) <= position(state.last):
+                continue
+            if self._looking:
+                self._unsettled.append(entry)
+            elif not self._settle(entry):
+                if number < self._unsettled_when_asked:
+                    self._drop(f"id {entry.id} is not in the log")
+                else:
+                    self._unsettled.append(entry)
+                    self._look()
+
+    def _drop(self, why: str) -> None:
+        self._registrar.note_dropped()
+        if not self._complained:
+            self._complained = True
+            _log.warning("job %s: dropped a publication: %s", self._job_id, why[:200])

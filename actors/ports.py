@@ -1,0 +1,43 @@
+"""What a job's actor needs from around it; the tests have stand-ins of their own."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from actors.questions import Ref
+from eventlog.reader import CatchUp
+from schema.events import Terminal
+
+
+class Feed(Protocol):
+    """Where published events come from."""
+
+    def follow(self, job_id: str, ref: Ref) -> None:
+        """Tell an actor what is published of a job, and ``Subscribed`` when that begins."""
+
+    def unfollow(self, job_id: str, ref: Ref) -> None:
+        """Tell that actor no more."""
+
+
+class Log(Protocol):
+    """Who answers what an actor asks of Redis."""
+
+    def catch_up(
+        self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
+    ) -> None:
+        """Ask what became of a job since a cursor; the actor is told ``answer(…)``."""
+
+    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
+        """Have the end that a publish-only worker published appended."""
+
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        """Tell an actor something later."""
+
+
+class Registrar(Protocol):
+    """Who knows which actor serves a job."""
+
+    def forget(self, job_id: str, ref: Ref) -> None:
+        """Send no further viewer to an actor."""
+
+    def note_dropped(self) -> None:
+        """Count a publication that was dropped."""
