@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from pykka import ActorRegistry
+
 from actors.audience import Audience, deliver
 from actors.follower import Follower
 from actors.mailbox import Ending, Mailbox
@@ -32,6 +34,8 @@ class JobActor(Follower):
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
+        # The directory knows this actor; Pykka's registry is a list, searched at each stop.
+        ActorRegistry.unregister(self.actor_ref)
         self._feed.follow(self._job_id, self.actor_ref)
 
     def on_stop(self) -> None:

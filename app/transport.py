@@ -50,6 +50,11 @@ class AsgiOutlet:
         self._begin()
         return False
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is known to be closed."""
+        return False
+
     async def drained(self) -> None:
         """Wait until the mailbox is empty or the viewer is gone."""
         if self._mailbox and len(self._mailbox):
@@ -111,6 +116,11 @@ class DirectOutlet(AsgiOutlet):
         transport.write(frame.chunk)
         self.wrote_at = self._now()
         return True
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is known to be closed."""
+        return self._transport.is_closing()
 
     async def _work_off(self) -> None:
         try:

@@ -77,10 +77,16 @@ class Viewer:
             outlet.stop()
 
     def keep_alive(self, silent_since: float) -> None:
-        """Send a comment if nothing was sent for as long."""
-        if self.outlet is None or self.mailbox is None or len(self.mailbox):
+        """Send a comment if nothing was sent for as long.
+
+        This is also when a viewer is missed whose leaving the server did not tell of, because a
+        further request of the same connection waits.
+        """
+        if self.outlet is None or self.mailbox is None:
             return
-        if self.outlet.wrote_at <= silent_since:
+        if self.outlet.gone:
+            self.send_back()
+        elif not len(self.mailbox) and self.outlet.wrote_at <= silent_since:
             self.mailbox.put(_KEEPALIVE_FRAME)
 
     def send_back(self) -> None:

@@ -1,11 +1,17 @@
 """Bodies of HTTP requests and responses. Requests are strict: an unknown field is an error."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta, Raw, Struct
 
 from schema.entry_id import timestamp
 from schema.state import JobState, Status
+
+MAX_DEPTH: Final = 100
+"""How many levels of objects and arrays a job's input may have."""
+
+_CONTAINERS: Final = (dict, list)
 
 
 class CreateJob(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -14,6 +20,23 @@ class CreateJob(Struct, frozen=True, rename="camel", forbid_unknown_fields=True)
     type: Annotated[str, Meta(min_length=1, max_length=128)]
     input: dict[str, Any] = {}
     session_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what a worker could not read: Python's own JSON reader ends near 1000 levels."""
+        text = msgspec.json.encode(self.input)
+        if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+            return  # what is looked at below can be slow, and this is the usual case
+        level: list[Any] = [self.input]
+        for _ in range(MAX_DEPTH):
+            level = [inner for outer in level for inner in _within(outer)]
+            if not level:
+                return
+        raise ValueError(f"input: nested more than {MAX_DEPTH} levels deep")
+
+
+def _within(outer: Any) -> list[Any]:  # noqa: ANN401 - any JSON
+    values = outer.values() if isinstance(outer, dict) else outer
+    return [value for value in values if isinstance(value, _CONTAINERS)]
 
 
 class JobCreated(Struct, frozen=True, rename="camel"):

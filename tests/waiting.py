@@ -1,6 +1,7 @@
 """Waiting for what must come to be, and making things happen at odd moments."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 PATIENCE_SECONDS = 20.0
@@ -12,12 +13,17 @@ async def eventually(
 ) -> None:
     """Wait until a condition holds; TimeoutError if it does not in time."""
     async with asyncio.timeout(within_s):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - what is waited for is in another process
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def after(seconds: float) -> None:
-    """Let time go by that is itself what is tried: the offset of a race, the length of an outage."""
+    """Let time go by that is itself what is tried: the length of an outage or of a visit."""
     passed = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, passed.set)
     await passed.wait()
+
+
+async def sometime_within(seconds: float) -> None:
+    """Let a random time go by: one of the moments at which two things may meet."""
+    await after(random.uniform(0, seconds))  # noqa: S311 - chance, not secrecy

@@ -27,10 +27,7 @@ async def _create() -> Response:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
-    try:
-        job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
-    except RecursionError:
-        raise BadRequest("input: nested too deeply") from None
+    job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
     url = f"/api/v1/jobs/{job_id}"
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"

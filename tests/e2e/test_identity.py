@@ -202,7 +202,7 @@ def tampered() -> str:
     "given",
     [
         BAD,
-        token(nbf=int(time.time()) + 60),
+        token(nbf=int(time.time()) + 3600),
         unsigned(),
         unsigned() + MINE.rpartition(".")[2],
         tampered(),

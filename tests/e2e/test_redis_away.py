@@ -14,7 +14,7 @@ from tests.parts import parts
 from tests.queued import left_over, waiting
 from tests.service import Service
 from tests.valkey import Valkey
-from tests.waiting import after, eventually
+from tests.waiting import eventually
 
 IN_TIME_SECONDS = 2.5
 AWAY = {
@@ -124,16 +124,16 @@ async def test_what_could_not_be_created_is_not_half_there(
         assert (await call(client, "create", headers=key)).json() == again.json()
 
 
-async def until_refused(client: httpx.AsyncClient, name: str, ids: list[str]) -> list[str]:
-    """Make a call again and again until it is refused; return the jobs that it was granted for."""
-    granted: list[str] = []
+async def until_refused(
+    client: httpx.AsyncClient, name: str, ids: list[str], granted: list[str]
+) -> None:
+    """Make a call again and again until it is refused; note the jobs that it was granted for."""
     for job_id in ids:
         answer = await call(client, name, job_id)
         if answer.status_code == 503:
             break
         assert answer.status_code in {200, 201}
         granted.append(answer.json()["jobId"])
-    return granted
 
 
 @pytest.mark.parametrize("name", ["create", "retry"])
@@ -150,11 +150,15 @@ async def test_an_outage_amid_many_calls_leaves_no_job_waiting_for_nobody(
             ids = [[await create(client) for _ in range(25)] for _ in range(6)]
             for job_id in (job_id for some in ids for job_id in some):
                 await call(client, "cancel", job_id)
-        running = [asyncio.create_task(until_refused(client, name, some)) for some in ids]
-        await after(0.05)
+        granted: list[str] = []
+
+        async def is_in_the_midst() -> bool:
+            return len(granted) >= 5
+
+        calls = asyncio.gather(*(until_refused(client, name, some, granted) for some in ids))
+        await eventually(is_in_the_midst)
         with outage(own_valkey):
-            granted = [job_id for some in await asyncio.gather(*running) for job_id in some]
-        assert granted
+            await calls
 
         async def settled() -> bool:
             await sweep(own_valkey.url)

@@ -182,7 +182,7 @@ FORGERIES = {
 @pytest.mark.parametrize("kind", FORGERIES)
 @pytest.mark.parametrize("prev", ["without prev", "foreign prev", "correct prev"])
 @pytest.mark.parametrize("when", ["far", "soon", "past"])
-async def test_a_forged_id_hides_and_doubles_no_real_event(  # noqa: PLR0913 - the cases
+async def test_a_forged_id_hides_and_doubles_no_real_event(  # noqa: PLR0913, PLR0917 - the cases
     service: Service,
     jobs: jobcast.Jobs,
     job_id: str,

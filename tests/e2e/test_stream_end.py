@@ -178,7 +178,7 @@ async def test_keepalives_come_within_a_second_of_their_time_and_only_in_silence
 ) -> None:
     async def silences(job_id: str, delay_s: float) -> list[float]:
         await after(delay_s)
-        found = []
+        found: list[float] = []
         async with watch(service.url, job_id) as stream:
             assert (await stream.next()).data["keepaliveSeconds"] == 1
             await stream.until("progress-update")

@@ -61,7 +61,10 @@ async def test_unicode_and_line_breaks_arrive_as_the_worker_wrote_them(
     writer: Service, jobs: jobcast.Jobs, job_id: str
 ) -> None:
     text = "é 🚀 \u2028\u2029\x85 a\nid: 9-9\n\nevent: complete\r\ndata: {} C:\\users \x01\x7f \"'"
-    data = {"text": text, "ключ\n": [1.0, -0.5, 12345678901234567890, None, True, {}]}
+    data: dict[str, Any] = {
+        "text": text,
+        "ключ\n": [1.0, -0.5, 12345678901234567890, None, True, {}],
+    }
     async with watch(writer.url, job_id) as stream:
         await stream.until("progress-update")
         run = jobs.run(job_id)
@@ -104,8 +107,11 @@ async def test_further_fields_of_a_report_pass_through(
         await stream.next()
         await run.progress(5, phase="draft", detail={"pages": [1, 2]})
         assert (await stream.next()).data == {
-            **{"progress": 5, "currentStep": None, "estimatedTimeRemaining": None},
-            **{"phase": "draft", "detail": {"pages": [1, 2]}},
+            "progress": 5,
+            "currentStep": None,
+            "estimatedTimeRemaining": None,
+            "phase": "draft",
+            "detail": {"pages": [1, 2]},
         }
 
 

@@ -1,5 +1,4 @@
 import asyncio
-import random
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +8,7 @@ import jobcast
 from tests.service import SESSION, Service
 from tests.sse import request, watch
 from tests.valkey import Valkey
-from tests.waiting import after, eventually
+from tests.waiting import after, eventually, sometime_within
 
 VIEWERS = 2000
 AT_ONCE = 200
@@ -29,7 +28,8 @@ def own_valkey() -> Iterator[Valkey]:
 @pytest.fixture(scope="module", params=["1", "0"], ids=["direct", "asgi"])
 def own_service(own_valkey: Valkey, request: pytest.FixtureRequest) -> Iterator[Service]:
     """Return a service on it."""
-    with Service(own_valkey.url, JOBCAST_DIRECT_WRITE=str(request.param)) as running:
+    direct = str(request.param)
+    with Service(own_valkey.url, JOBCAST_DIRECT_WRITE=direct, JOBCAST_KEEPALIVE_S="1") as running:
         yield running
 
 
@@ -64,7 +64,7 @@ async def test_of_two_thousand_viewers_that_come_and_go_nothing_is_left(
                 await stream.until("progress-update")
             else:
                 await stream.until("progress-update")
-                await after(random.uniform(0, 0.05))
+                await sometime_within(0.05)
 
     places = asyncio.Semaphore(AT_ONCE)
     async with (
@@ -155,6 +155,39 @@ async def test_a_viewer_that_returns_while_its_job_lingers_goes_on_without_a_gap
             *more, _complete = [event.id for event in await stream.rest()][1:]
     expected = ids[1:]
     assert [*seen[1:], *more][-len(set(ids[1:])) :] == expected
+
+
+@pytest.mark.parametrize("leave", ["close", "abort"])
+async def test_a_viewer_that_leaves_while_its_next_request_waits_is_missed(
+    own_valkey: Valkey, own_service: Service, leave: str
+) -> None:
+    async def missed() -> bool:
+        return (await own_service.metrics())["jobcast_streams"] == 0
+
+    async with jobcast.connect(own_valkey.url) as jobs:
+        job_id = await jobs.create("anything", session_id=SESSION)
+    async with watch(own_service.url, job_id) as stream:
+        await stream.until("progress-update")
+        stream.ask("GET", "/healthz")
+        await stream.received(b": keepalive\n\n")
+        stream.close() if leave == "close" else stream.abort()
+        await eventually(missed)
+
+
+async def test_a_request_that_waits_behind_a_stream_is_answered_after_it(
+    own_valkey: Valkey, own_service: Service
+) -> None:
+    async with jobcast.connect(own_valkey.url) as jobs:
+        job_id = await jobs.create("anything", session_id=SESSION)
+        async with watch(own_service.url, job_id) as stream:
+            await stream.until("progress-update")
+            stream.ask("GET", "/healthz")
+            async with jobs.run(job_id) as run:
+                await run.emit("note", {"text": "x" * 100_000})
+            assert [event.name for event in await stream.rest()][-1] == "complete"
+            assert not stream.cut
+            await stream.answer()
+            assert (stream.status, stream.headers["content-type"]) == (200, "application/json")
 
 
 async def test_a_client_that_leaves_after_its_answer_leaves_no_connection_behind(

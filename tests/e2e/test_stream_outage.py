@@ -171,19 +171,18 @@ async def test_a_log_that_ends_before_the_cursor_wins(
     first = await run.start()
     kept = await run.progress(40)
     async with (
+        Redis.from_url(own_valkey.url) as raw,
         Redis.from_url(own_valkey.url, decode_responses=True) as client,
         watch(service.url, job_id, last_event_id=first) as stream,
     ):
         log, state = f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
-        saved = {
-            key: await client.execute_command("DUMP", key, NEVER_DECODE=True)
-            for key in (log, state)
-        }
+        saved = {key: await raw.dump(key) for key in (log, state)}
         lost = [await run.progress(60), await run.emit("note", {}), await run.progress(80)]
         await stream.next()
         assert [(await stream.next()).id for _ in range(4)] == [kept, *lost]
         for key, value in saved.items():
-            await client.restore(key, 0, value, replace=True)
+            assert value is not None
+            await raw.restore(key, 0, value, replace=True)
         await client.client_kill_filter(_type="pubsub")
         shown = await stream.next()
         assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", kept, 40)
@@ -279,7 +278,7 @@ async def test_a_published_end_is_appended_when_redis_is_back(
     async with Redis.from_url(own_valkey.url) as client, watch(service.url, job_id) as stream:
         await stream.until("progress-update")
         # What goes out with the next command arrives at once, while writes have to wait.
-        await client.execute_command("CLIENT", "PAUSE", "3000", "WRITE")
+        await client.client_pause(3000, all=False)
         await client.publish(f"jobs:{job_id}:events", '{"event":"complete","data":{"result":1}}')
         assert [event.name for event in await stream.rest()] == ["complete"]
 

@@ -82,7 +82,7 @@ async def test_what_is_only_published_keeps_its_place_among_what_is_appended(
 
 @pytest.mark.parametrize("state", ["queued", "running"])
 @pytest.mark.parametrize("ending", ["complete", "failed", "failed with a code", "nothing said"])
-async def test_a_published_end_is_appended_once_and_comes_with_an_id(  # noqa: PLR0913 - the cases
+async def test_a_published_end_is_appended_once_and_comes_with_an_id(  # noqa: PLR0913, PLR0917 - the cases
     writer: Service,
     jobs: jobcast.Jobs,
     job_id: str,

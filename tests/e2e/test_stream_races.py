@@ -1,5 +1,4 @@
 import asyncio
-import random
 
 from redis.asyncio import Redis
 
@@ -7,7 +6,7 @@ import jobcast
 from tests.service import SESSION, Service
 from tests.sse import Event, watch
 from tests.stored import log_of, retry
-from tests.waiting import after
+from tests.waiting import sometime_within
 
 RACES = 300  # with each way of writing
 AT_ONCE = 4
@@ -19,7 +18,7 @@ async def test_an_end_near_a_connect_is_told_exactly_once(
     writer: Service, jobs: jobcast.Jobs
 ) -> None:
     async def end(run: jobcast.Run, number: int) -> str:
-        await after(chance.uniform(0, 2 * WINDOW_S))
+        await sometime_within(2 * WINDOW_S)
         return await (run.complete({"n": number}) if number % 2 else run.fail("No disk"))
 
     async def connect(job_id: str) -> list[Event]:
@@ -42,7 +41,6 @@ async def test_an_end_near_a_connect_is_told_exactly_once(
             async with watch(writer.url, job_id, last_event_id=last) as again:
                 assert again.status == 204
 
-    chance = random.Random(1)
     places = asyncio.Semaphore(AT_ONCE)
     live: list[int] = []
     async with asyncio.TaskGroup() as group:
@@ -75,7 +73,7 @@ async def test_viewers_that_come_while_a_worker_reports_miss_nothing_and_see_no_
                 )
 
     async def view() -> list[Event]:
-        await after(random.uniform(0, 40 * WINDOW_S))
+        await sometime_within(40 * WINDOW_S)
         async with watch(writer.url, job_id) as stream:
             return await stream.rest()
 
@@ -104,7 +102,7 @@ async def test_viewers_that_come_around_a_retry_see_the_end_of_one_attempt_once(
         return {"failed": failed, "complete": await second.complete()}
 
     async def view(job_id: str) -> None:
-        await after(random.uniform(0, 2 * WINDOW_S))
+        await sometime_within(2 * WINDOW_S)
         cursor: str | None = None
         terminals: list[tuple[str, str]] = []
         seen: list[str] = []
@@ -144,7 +142,7 @@ async def test_viewers_that_come_and_go_at_once_around_one_that_stays_do_it_no_h
     writer: Service, jobs: jobcast.Jobs, job_id: str, redis_client: Redis
 ) -> None:
     async def flicker(number: int) -> None:
-        await after(random.uniform(0, 20 * WINDOW_S))
+        await sometime_within(20 * WINDOW_S)
         async with watch(writer.url, job_id) as stream:
             if number % 3 == 0:
                 stream.abort()

@@ -2,7 +2,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.waiting import eventually
 
 MAILBOX_BYTES = 64 * 1024
 MEBIBYTE = 1024 * 1024
+SPARE_FILES = 3  # connections to Redis that come and go by themselves
 # What the kernel takes on both sides without the viewer having read anything, and more.
 FLOOD_BYTES = 12 * MEBIBYTE
 
@@ -155,13 +156,15 @@ async def test_a_viewer_that_never_reads_is_let_go_of_and_leaves_nothing_behind(
     first = await run.start()
     await eventually(lambda: no_streams(strict))
     files = strict.open_files()
-    async with slow_viewer(strict, job_id, first), slow_viewer(strict, job_id, first):
+    async with AsyncExitStack() as stack:
+        for _ in range(2 * SPARE_FILES):
+            await stack.enter_async_context(slow_viewer(strict, job_id, first))
         for number in range(FLOOD_BYTES // 500_000):
             await run.emit("note", {"n": number, "text": "x" * 500_000})
         await eventually(lambda: no_streams(strict))
 
         async def closed() -> bool:
-            return strict.open_files() <= files
+            return strict.open_files() <= files + SPARE_FILES
 
         await eventually(closed)
 
@@ -184,10 +187,10 @@ async def test_what_waits_for_slow_viewers_is_bounded(
         watch(strict.url, job_id, last_event_id=last) as brisk,
     ):
         await brisk.next()
-        for number in range(FLOOD_BYTES // 100_000):
-            last = await run.progress(number * 100 // 130, text="x" * 100_000)
+        for number in range(2 * FLOOD_BYTES // 100_000):
+            last = await run.progress(number * 100 // 260, text="x" * 100_000)
             assert (await brisk.next()).id == last
-        assert strict.resident_bytes() - before < FLOOD_BYTES / 2
+        assert strict.resident_bytes() - before < FLOOD_BYTES
 
 
 async def test_the_long_history_of_a_finished_job_is_sent_in_bounded_parts(

@@ -27,11 +27,15 @@ def second_service(valkey: Valkey) -> Iterator[Service]:
         yield running
 
 
+async def set_user(client: Redis, *rules: str) -> None:
+    await client.execute_command("ACL", "SETUSER", USER, *rules)  # type: ignore[no-untyped-call]
+
+
 @pytest.fixture
 async def second(second_service: Service, redis_client: Redis) -> AsyncIterator[Service]:
     """Return it; what a test forbids it is allowed again afterwards."""
     yield second_service
-    await redis_client.execute_command("ACL", "SETUSER", USER, *ALLOWED)
+    await set_user(redis_client, *ALLOWED)
 
 
 async def begun(stream: Stream) -> None:
@@ -96,7 +100,7 @@ async def deafen(client: Redis, service: Service) -> None:
         return await losses() > before + 2
 
     before = await losses()
-    await client.execute_command("ACL", "SETUSER", USER, "resetchannels")
+    await set_user(client, "resetchannels")
     await eventually(deaf)
 
 
@@ -113,7 +117,7 @@ async def test_a_viewer_ahead_of_a_process_that_lags_gets_nothing_twice(
         seen = [(await one.next()).id for _ in range(3)]
         async with watch(second.url, job_id, last_event_id=seen[-1]) as resumed:
             await resumed.next()
-            await redis_client.execute_command("ACL", "SETUSER", USER, *ALLOWED)
+            await set_user(redis_client, *ALLOWED)
             assert [event.id for event in await lagging.until("note")] == ids[:1]
             ids += [await run.emit("note", {"n": 7}), await run.complete()]
             assert [event.id for event in await resumed.rest()] == ids[3:]
@@ -139,7 +143,7 @@ async def test_a_viewer_of_an_earlier_attempt_gets_its_end_from_a_process_that_l
             await resumed.next()
             shown = await resumed.next()
             assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", last, 30)
-            await redis_client.execute_command("ACL", "SETUSER", USER, *ALLOWED)
+            await set_user(redis_client, *ALLOWED)
             end = await again.complete()
             assert [event.id for event in await resumed.rest()] == [end]
 

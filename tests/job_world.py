@@ -1,0 +1,264 @@
+"""A job as Redis would have it, for an actor that is asked about without any Redis.
+
+The log grows by the same rules as the append script's; publications, the reading of answers and
+their arrival each happen when a test says so, in the order that it says.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pykka
+from pykka.messages import ProxyGetAttr
+
+from actors.mailbox import Ending, Mailbox
+from actors.messages import Deregister, Published, Register, Subscribed
+from actors.questions import Ref
+from eventlog.reader import CatchUp
+from schema.entry import Entry, entry_from_log
+from schema.events import Terminal
+from schema.sse import Frame
+from schema.state import JobState, fold
+from tests.sse import Event, Parser
+
+JOB = "j1"
+
+
+class Watcher:
+    """A viewer's end of a mailbox; ``events`` are what it was sent, as a browser reads it."""
+
+    def __init__(self, cursor: str | None = None) -> None:
+        self.cursor = cursor
+        self.events: list[Event] = []
+        self.mailbox = Mailbox(10**6, self._offer, lambda: None)
+        self._parser = Parser()
+
+    @property
+    def ending(self) -> Ending | None:
+        """Return why nothing more comes, if so."""
+        return self.mailbox.ending
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the events so far."""
+        return [event.name for event in self.events]
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the ids of the events so far; of one without id, that of the event before."""
+        return [event.id for event in self.events]
+
+    def _offer(self, frame: Frame) -> bool:
+        self.events += self._parser.feed(frame.data)
+        return True
+
+
+@dataclass
+class Question:
+    """What an actor asked; the answer is read at one time and arrives at another."""
+
+    cursor: str | None
+    ref: Ref
+    message: Callable[[CatchUp], object]
+    answer: CatchUp | None = None
+
+
+@dataclass
+class JobLog:
+    """The job's log, its publications, and who asks about it."""
+
+    page: int = 100
+    entries: list[Entry] = field(default_factory=list)
+    gone: bool = False
+    questions: list[Question] = field(default_factory=list)
+    settled: list[tuple[Terminal, int]] = field(default_factory=list)
+    reminders: list[tuple[float, Ref, object]] = field(default_factory=list)
+    _number: int = 0
+    _last: str = ""
+
+    def __post_init__(self) -> None:
+        self.append("_created", type="report", sessionId="s1")
+
+    @property
+    def state(self) -> JobState:
+        """Return the job as it is."""
+        state = fold(self.entries)
+        assert state is not None
+        return state
+
+    @property
+    def last(self) -> str:
+        """Return the id of the last entry."""
+        return self.state.last
+
+    def append(self, name: str, data: object = None, **fields: str) -> bytes:
+        """Append an entry and return its publication; that of a log-only entry is empty."""
+        text = json.dumps({} if data is None else data, ensure_ascii=False)
+        prev, self._last = self._last, self._add({"event": name, "data": text, **fields})
+        if name.startswith("_"):
+            return b""
+        return publication(name, text, self._last, prev)
+
+    def progress(self, percent: int) -> bytes:
+        """Append progress."""
+        nothing = {"currentStep": None, "estimatedTimeRemaining": None}
+        return self.append("progress-update", {"progress": percent, **nothing})
+
+    def start(self) -> bytes:
+        """Append the start of a run."""
+        nothing = {"currentStep": None, "estimatedTimeRemaining": None}
+        return self.append("step-change", {"progress": 0, **nothing}, run="r1")
+
+    def cut(self) -> None:
+        """Put a checkpoint at the end and forget all before it, as the script does to a full log.
+
+        Something must be appended next: the script writes no checkpoint without it.
+        """
+        state = self.state
+        fields = {
+            "status": state.status,
+            "attempt": str(state.attempt),
+            "attemptId": state.attempt_id,
+            "created": state.created,
+            "last": state.last,
+            "type": state.type,
+            "sessionId": state.session_id or "",
+            "progress": str(state.progress),
+            "extra": json.dumps(dict(state.extra)),
+        }
+        if state.run is not None:
+            fields["run"] = state.run
+        if state.cancel_requested:
+            fields["cancel"] = "1"
+        self._add({"event": "_checkpoint", **fields})
+        del self.entries[:-1]
+
+    def read(self, cursor: str | None) -> CatchUp:
+        """Return what the reader would say now."""
+        if self.gone:
+            return CatchUp(None)
+        state, ids = self.state, [entry.id for entry in self.entries]
+        if cursor not in ids:
+            return CatchUp(state)
+        after = self.entries[ids.index(cursor) + 1 :]
+        return CatchUp(state, tuple(after[: self.page]), len(after) > self.page)
+
+    def catch_up(
+        self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
+    ) -> None:
+        assert job_id == JOB
+        self.questions.append(Question(cursor, ref, answer))
+
+    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
+        assert job_id == JOB
+        self.settled.append((event, attempt))
+
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        self.reminders.append((delay_s, ref, message))
+
+    def _add(self, fields: dict[str, str]) -> str:
+        self._number += 1
+        entry_id = f"{self._number}-0"
+        self.entries.append(entry_from_log(entry_id, fields))
+        return entry_id
+
+
+def publication(
+    name: str, data: str, entry_id: str | None = None, prev: str | None = None
+) -> bytes:
+    """Return a payload; without id as a publish-only worker sends it."""
+    ids = "" if entry_id is None else f'"id":"{entry_id}",'
+    ids += "" if prev is None else f'"prev":"{prev}",'
+    return f'{{{ids}"event":"{name}","data":{data}}}'.encode()
+
+
+class Feed:
+    """Who follows the job's channel."""
+
+    def __init__(self) -> None:
+        self.ref: Ref | None = None
+
+    def follow(self, job_id: str, ref: Ref) -> None:
+        assert job_id == JOB
+        self.ref = ref
+
+    def unfollow(self, job_id: str, ref: Ref) -> None:
+        assert job_id == JOB
+        if self.ref is ref:
+            self.ref = None
+
+
+class Registrar:
+    """Learns of actors that take no more viewers, and of dropped publications."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[Ref] = []
+        self.dropped = 0
+
+    def forget(self, job_id: str, ref: Ref) -> None:
+        assert job_id == JOB
+        self.forgotten.append(ref)
+
+    def note_dropped(self) -> None:
+        self.dropped += 1
+
+
+async def handled(ref: Ref) -> None:
+    """Wait until the actor has handled all that it was told so far."""
+    try:
+        await ref.ask(ProxyGetAttr(("actor_urn",)), block=False)
+    except pykka.ActorDeadError:
+        return
+
+
+class Scene:
+    """One actor and its job, played step by step."""
+
+    def __init__(self, start: Callable[[Feed, JobLog, Registrar], Ref], log: JobLog) -> None:
+        self.log = log
+        self.feed = Feed()
+        self.registrar = Registrar()
+        self.ref = start(self.feed, log, self.registrar)
+
+    async def tell(self, *messages: object) -> None:
+        for message in messages:
+            self.ref.tell(message)
+        await handled(self.ref)
+
+    async def publish(self, *payloads: bytes) -> None:
+        await self.tell(*(Published(payload) for payload in payloads))
+
+    async def subscribed(self) -> None:
+        await self.tell(Subscribed())
+
+    async def watch(self, cursor: str | None = None) -> Watcher:
+        watcher = Watcher(cursor)
+        await self.tell(Register(watcher.mailbox, cursor))
+        return watcher
+
+    async def leave(self, watcher: Watcher) -> None:
+        await self.tell(Deregister(watcher.mailbox))
+
+    async def answer(self) -> None:
+        """Give the answer to the oldest question; it is read now unless it was before."""
+        question = self.log.questions.pop(0)
+        answer = question.answer or self.log.read(question.cursor)
+        await self.tell(question.message(answer))
+
+    async def answer_all(self) -> None:
+        """Answer until nothing more is asked."""
+        while self.log.questions:
+            await self.answer()
+
+    async def live(self) -> Watcher:
+        """Bring the actor to where it knows the job; return a viewer that has its snapshot."""
+        watcher = await self.watch()
+        await self.subscribed()
+        await self.answer()
+        return watcher
+
+    @property
+    def asked(self) -> list[Any]:
+        """Return the cursors of the open questions."""
+        return [question.cursor for question in self.log.questions]

@@ -1,0 +1,300 @@
+"""One job, its actors and its viewers, with everything happening in any order.
+
+Whatever the order, each viewer's events must tell one story: a snapshot or what it missed first,
+then every event of the log once and in order, up to the end of its attempt.
+"""
+
+import asyncio
+import json
+from contextlib import ExitStack
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from actors.directory import Directory
+from actors.mailbox import Ending
+from actors.messages import Expire, Published, Subscribed
+from schema.entry import Entry
+from schema.entry_id import position
+from schema.owner import Owner
+from schema.state import JobState, apply
+from tests.job_world import JOB, Feed, JobLog, Watcher, handled, publication
+from tests.sse import Event
+
+OWNER = Owner(None, "s1")
+places = st.integers(0, 10**6)
+
+
+class Watched(Watcher):
+    """A viewer within its context; ``before`` is how far the log had come when it came."""
+
+    def __init__(self, directory: Directory, cursor: str | None, before: str) -> None:
+        super().__init__(cursor)
+        self.before = before
+        self._open = ExitStack()
+        self._open.enter_context(directory.viewing(JOB, OWNER, self.mailbox, cursor))
+
+    def leave(self) -> None:
+        self._open.close()
+
+
+class AnyOrder(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.runner.run(self._prepare())
+
+    async def _prepare(self) -> None:
+        self.log = JobLog(page=3)
+        self.feed = Feed()
+        self.directory = Directory(self.feed, self.log)
+        self.history: list[tuple[Entry, JobState]] = []
+        self.on_the_way: list[object] = []
+        self.connected = True
+        self.followed: object = None
+        self.here: list[Watched] = []
+        self.all: list[Watched] = []
+        self.lowest = (0, 0)
+        self._note()
+
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self._come_to_rest())
+            for watched in self.all:
+                self._check_story(watched)
+        finally:
+            self.runner.run(self._all_leave())
+            self.runner.close()
+        assert len(self.directory) == 0
+        assert self.feed.ref is None
+
+    @rule()
+    def the_job_goes_on(self) -> None:
+        status = self.log.state.status
+        if status == "queued":
+            self._append(self.log.start())
+        elif status == "running":
+            self._append(self.log.progress(len(self.history) % 101))
+        else:
+            self._append(self.log.append("_retried"))
+
+    @precondition(lambda self: self.log.state.status == "running")
+    @rule(name=st.sampled_from(["note", "_cancel-requested", "step-change"]))
+    def something_else_happens(self, name: str) -> None:
+        data = {"progress": 1, "currentStep": "x", "estimatedTimeRemaining": None}
+        if name == "_cancel-requested" and self.log.state.cancel_requested:
+            return
+        self._append(self.log.append(name, data if name == "step-change" else {"n": 1}))
+
+    @precondition(lambda self: self.log.state.status == "running")
+    @rule(name=st.sampled_from(["complete", "failed", "failed", "failed"]))
+    def the_job_ends(self, name: str) -> None:
+        data = {"result": {"a": 1}} if name == "complete" else {"error": "x", "errorCode": None}
+        self._append(self.log.append(name, data))
+
+    @precondition(lambda self: not self.log.state.finished)
+    @rule()
+    def the_log_is_cut(self) -> None:
+        self.log.cut()
+        self.lowest = position(self.log.entries[0].id or "")
+        self.history.append((self.log.entries[0], self.log.state))
+        self.the_job_goes_on()
+
+    @rule(count=st.integers(1, 5))
+    def publications_arrive(self, count: int) -> None:
+        self.runner.run(self._arrive(count))
+
+    @rule(place=places)
+    def an_answer_is_read(self, place: int) -> None:
+        unread = [question for question in self.log.questions if question.answer is None]
+        if unread:
+            question = unread[place % len(unread)]
+            question.answer = self.log.read(question.cursor)
+
+    @rule(place=places)
+    def an_answer_arrives(self, place: int) -> None:
+        if self.log.questions:
+            self.runner.run(self._answer(place % len(self.log.questions)))
+
+    @rule()
+    def the_connection_is_lost(self) -> None:
+        self.connected = False
+        self.on_the_way.clear()
+
+    @rule()
+    def the_connection_is_back(self) -> None:
+        self.connected = True
+        self.followed = self.feed.ref
+        if self.feed.ref is not None:
+            self.on_the_way.append(Subscribed())
+
+    @rule(place=places, kind=st.sampled_from(["fresh", "fresh", "seen", "seen", "any", "wrong"]))
+    def a_viewer_comes(self, place: int, kind: str) -> None:
+        ids = [entry.id for entry, _ in self.history]
+        cursor = {
+            "fresh": None,
+            "seen": ids[-1 - place % min(6, len(ids))],
+            "any": ids[place % len(ids)],
+            "wrong": f"{place % (len(ids) + 3)}-5",
+        }[kind]
+        self.runner.run(self._come(cursor))
+
+    @precondition(lambda self: self.here)
+    @rule(place=places)
+    def a_viewer_goes(self, place: int) -> None:
+        self.runner.run(self._leave(self.here[place % len(self.here)]))
+
+    @precondition(lambda self: self.all)
+    @rule(place=places)
+    def a_viewer_comes_back(self, place: int) -> None:
+        seen = [watched.events[-1].id for watched in self.all if watched.events]
+        if seen:
+            self.runner.run(self._come(seen[place % len(seen)]))
+
+    @rule()
+    def time_passes(self) -> None:
+        self.runner.run(self._expire())
+
+    @precondition(lambda self: self.connected and self.feed.ref is not None)
+    @rule()
+    def somebody_publishes_an_invention(self) -> None:
+        self.on_the_way.append(Published(publication("note", '{"invented":1}', "999-9")))
+
+    @invariant()
+    def no_progress_is_shown_twice_or_out_of_order(self) -> None:
+        for watched in self.here:
+            ids = [position(event.id) for event in watched.events]
+            assert ids == sorted(set(ids)), watched.events
+
+    def _append(self, payload: bytes) -> None:
+        self._note()
+        self._subscribe_if_asked()
+        if self.connected and self.feed.ref is not None and payload:
+            self.on_the_way.append(Published(payload))
+
+    def _note(self) -> None:
+        entry = self.log.entries[-1]
+        state = self.history[-1][1] if self.history else None
+        self.history.append((entry, apply(state, entry)))
+
+    def _subscribe_if_asked(self) -> None:
+        if self.connected and self.feed.ref is not self.followed:
+            self.followed = self.feed.ref
+            if self.feed.ref is not None:
+                self.on_the_way.append(Subscribed())
+
+    async def _arrive(self, count: int) -> None:
+        self._subscribe_if_asked()
+        for _ in range(min(count, len(self.on_the_way))):
+            message = self.on_the_way.pop(0)
+            ref = self.feed.ref
+            if ref is not None:
+                ref.tell(message)
+                await handled(ref)
+
+    async def _answer(self, place: int) -> None:
+        question = self.log.questions.pop(place)
+        answer = question.answer or self.log.read(question.cursor)
+        if question.ref.is_alive():
+            question.ref.tell(question.message(answer))
+            await handled(question.ref)
+
+    async def _come(self, cursor: str | None) -> None:
+        watched = Watched(self.directory, cursor, self.log.last)
+        self.here.append(watched)
+        self.all.append(watched)
+        if self.feed.ref is not None:
+            await handled(self.feed.ref)
+
+    async def _leave(self, watched: Watched) -> None:
+        ref = self.feed.ref
+        self.here.remove(watched)
+        watched.leave()
+        if ref is not None:
+            await handled(ref)
+
+    async def _expire(self) -> None:
+        reminders, self.log.reminders = self.log.reminders, []
+        for _, ref, message in reminders:
+            assert isinstance(message, Expire)
+            if ref.is_alive():
+                ref.tell(message)
+                await handled(ref)
+
+    async def _come_to_rest(self) -> None:
+        if not self.connected:
+            self.the_connection_is_back()
+        self._subscribe_if_asked()
+        for _ in range(1000):
+            if not self.on_the_way and not self.log.questions:
+                return
+            await self._arrive(1)
+            if self.log.questions:
+                await self._answer(0)
+        raise AssertionError("it never comes to rest")
+
+    async def _all_leave(self) -> None:
+        for watched in list(self.here):
+            await self._leave(watched)
+        await self._come_to_rest()
+        await self._expire()
+
+    def _check_story(self, watched: Watched) -> None:
+        at = None if watched.cursor is None else self._place_of(watched.cursor)
+        for event in watched.events:
+            following = self._next(at)
+            if following is not None and self._is(event, following):
+                at = following
+                continue
+            assert self._may_begin_anew(at), (watched.cursor, watched.events)
+            at = self._place_of(event.id)
+            assert at is not None, event
+            self._check_snapshot(event, self.history[at][1])
+        stays = watched in self.here and watched.ending is None
+        ended = watched.ending is Ending.FINISHED
+        if stays:
+            assert at is not None
+            assert self._next(at) is None, "events were missed"
+            assert not self.history[at][1].finished or not self.log.state.finished
+        if ended:
+            assert at is None or self.history[at][1].finished or self._next(at) is None
+
+    def _place_of(self, entry_id: str) -> int | None:
+        ids = [entry.id for entry, _ in self.history]
+        return ids.index(entry_id) if entry_id in ids else None
+
+    def _next(self, at: int | None) -> int | None:
+        """Return the place of the next event that a viewer is to see."""
+        if at is None:
+            return None
+        shown = (
+            n for n in range(at + 1, len(self.history)) if self.history[n][0].event is not None
+        )
+        return next(shown, None)
+
+    def _is(self, event: Event, at: int) -> bool:
+        entry = self.history[at][0]
+        return (event.id, event.name, event.data) == (entry.id, entry.name, json.loads(entry.line))
+
+    def _may_begin_anew(self, at: int | None) -> bool:
+        """Say whether there was a reason for a snapshot."""
+        if at is None:
+            return True
+        entry, state = self.history[at]
+        attempt = self.log.state.attempt
+        return position(entry.id or "") < self.lowest or state.attempt < attempt
+
+    def _check_snapshot(self, event: Event, state: JobState) -> None:
+        name, line = state.snapshot()
+        assert (event.name, event.data) == (name, json.loads(line))
+
+
+def test_every_viewer_gets_one_story_whatever_the_order() -> None:
+    run_state_machine_as_test(AnyOrder, settings=settings(max_examples=60, stateful_step_count=60))
