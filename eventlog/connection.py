@@ -40,6 +40,7 @@ def connect(url: str, *, decode: bool = True) -> Redis:
         socket_connect_timeout=COMMAND_TIMEOUT_S,
         socket_keepalive=True,
         decode_responses=decode,
+        encoding_errors="replace",  # one job's bad bytes must not spoil a pipeline of many jobs
         protocol=2,
         retry=Retry(NoBackoff(), 0),
     )

@@ -1,5 +1,6 @@
 """The demo as a newcomer starts it: ``python -m app.demo``, with what it starts."""
 
+import itertools
 import os
 import re
 import signal
@@ -14,6 +15,8 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).parent.parent
 STARTUP_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 40.0
+
+_NUMBERS: Final = itertools.count()
 
 
 class DemoProcess:
@@ -37,7 +40,8 @@ class DemoProcess:
             **settings,
         }
         self.files = files
-        self._data = data
+        # One of its own: two demos may be tried on one folder.
+        self._log = data.with_name(f"{data.name}-{next(_NUMBERS)}.log")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -110,10 +114,6 @@ class DemoProcess:
             self._kill()
         if error is None and (code != 0 or left):
             raise RuntimeError(f"the demo exited with {code} and left {left}: {self.printed}")
-
-    @property
-    def _log(self) -> Path:
-        return self._data.with_suffix(".log")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -12,6 +12,7 @@ from typing import Any
 import pykka
 from pykka.messages import ProxyGetAttr
 
+from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Published, Register, Subscribed
 from actors.questions import Ref
@@ -215,11 +216,11 @@ async def handled(ref: Ref) -> None:
 class Scene:
     """One actor and its job, played step by step."""
 
-    def __init__(self, start: Callable[[Feed, JobLog, Registrar], Ref], log: JobLog) -> None:
+    def __init__(self, log: JobLog) -> None:
         self.log = log
         self.feed = Feed()
         self.registrar = Registrar()
-        self.ref = start(self.feed, log, self.registrar)
+        self.ref = JobActor.start(JOB, self.feed, log, self.registrar)
 
     async def tell(self, *messages: object) -> None:
         for message in messages:

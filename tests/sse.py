@@ -155,9 +155,17 @@ class Stream:
         self, method: str, target: str, headers: dict[str, str] | None = None
     ) -> None:
         """Send another request over the same connection and read the head of its answer."""
+        self.ask(method, target, headers)
+        await self.answer()
+
+    def ask(self, method: str, target: str, headers: dict[str, str] | None = None) -> None:
+        """Send another request over the same connection, whether or not this one was answered."""
         given = {"Host": "localhost", **(headers or {})}
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items())]
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+
+    async def answer(self) -> None:
+        """Read the head of the answer to the next request of this connection."""
         self.headers, self.body, self.parser = {}, b"", Parser()
         self.ended = self.cut = False
         self._events = []

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
+from jobcast._script import APPEND
 from tests.service import SESSION, Service
 from tests.sse import Stream, watch
 from tests.stored import log_of
@@ -230,3 +232,34 @@ async def test_a_copy_of_a_real_publication_is_delivered_once(
             await redis_client.publish(f"jobs:{job_id}:events", copy)
         ids.append(await run.complete())
         assert [event.id for event in await stream.rest()] == ids
+
+
+async def test_what_a_worker_wrote_into_the_log_badly_harms_no_other_job(
+    service: Service, jobs: jobcast.Jobs, job_id: str, redis_client: Redis, redis_url: str
+) -> None:
+    bad = await jobs.create("anything", session_id=SESSION)
+    runs = {of: jobs.run(of) for of in (bad, job_id)}
+    firsts = {of: await run.start() for of, run in runs.items()}
+    text = b'"a\xffb"'
+    arguments = (b"PUBLISH", b"progress", b"", b"", b"", b',"currentStep":%b}' % text, b"50", b"1")
+    async with Redis.from_url(redis_url) as raw, watching(service, job_id) as stream:
+        await raw.register_script(APPEND)(
+            keys=[f"jobs:{{{bad}}}:log", f"jobs:{{{bad}}}:state", f"jobs:{bad}:events"],
+            args=[*arguments, b"currentStep", b"a\xffb"],
+        )
+        async with asyncio.TaskGroup() as group:
+            for of in (bad, job_id) * 5:
+                group.create_task(came_through(service, of, firsts[of]))
+            for run in runs.values():
+                await run.emit("mark", {})
+                await run.complete()
+        assert [event.name for event in await stream.rest()] == ["mark", "complete"]
+    async with service.client() as client:
+        for of in runs:
+            status = (await client.get(f"/api/v1/jobs/{of}/status")).json()
+            assert status["status"] == "succeeded"
+
+
+async def came_through(service: Service, job_id: str, cursor: str) -> None:
+    async with watch(service.url, job_id, last_event_id=cursor) as stream:
+        assert (await stream.rest())[-1].name == "complete", (stream.body, job_id)

@@ -204,3 +204,52 @@ async def test_a_burst_reaches_every_viewer_whole_and_in_order(
             await (run.emit("note", {"n": number}) if number % 3 else run.progress(number // 6))
     _created, *sent = [entry_id for entry_id, _ in await log_of(redis_client, job_id)]
     assert [await viewer for viewer in viewers] == [sent] * 5
+
+
+@pytest.mark.parametrize("kind", ["emit", "progress", "complete"])
+async def test_data_as_deep_as_a_worker_may_send_it_arrives(
+    service: Service, jobs: jobcast.Jobs, job_id: str, kind: str
+) -> None:
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with asyncio.TaskGroup() as group:
+        live = group.create_task(_deepest(service, job_id, first))
+        sent = await _append_deepest(run, kind)
+    missed = await _deepest(service, job_id, first)
+    assert live.result() == missed
+    assert missed.startswith(f"id: {sent}\n".encode())
+    if kind != "emit":
+        assert await _deepest(service, job_id, None) in {missed, missed.replace(b"step-", b"")}
+
+
+async def _deepest(service: Service, job_id: str, cursor: str | None) -> bytes:
+    """Return the block that holds deep data, without taking it apart."""
+    headers = {} if cursor is None else {"Last-Event-ID": cursor}
+    body = b""
+    async with service.client() as client:
+        target = f"/api/v1/jobs/{job_id}/stream"
+        async with client.stream("GET", target, headers=headers) as response:
+            async for part in response.aiter_bytes():
+                body += part
+                if b'{"a":{"a":' in body and body.endswith(b"}\n\n"):
+                    break
+    return body.split(b"\n\n")[-2]
+
+
+async def _append_deepest(run: jobcast.Run, kind: str) -> str:
+    """Append the deepest event of a kind that is not refused."""
+    for depth in range(1000, 0, -1):
+        data: dict[str, Any] = {}
+        for _ in range(depth):
+            data = {"a": data}
+        try:
+            match kind:
+                case "emit":
+                    return await run.emit("note", data)
+                case "progress":
+                    return await run.progress(5, x=data)
+                case _:
+                    return await run.complete(data)
+        except jobcast.InvalidEvent:
+            continue
+    raise AssertionError("every depth was refused")

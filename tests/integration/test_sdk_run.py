@@ -25,6 +25,15 @@ async def test_a_start_tells_what_is_to_be_done(run: Run) -> None:
     assert (run.attempt, run.type, run.input) == (1, "report", {"title": "Grüße"})
 
 
+async def test_a_job_whose_input_cannot_be_read_fails(run: Run, redis_client: Redis) -> None:
+    await redis_client.hset(
+        "jobs:{j1}:state", "input", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"
+    )
+    with pytest.raises(jobcast.InvalidEvent):
+        await run.start()
+    assert (await state_of(redis_client, "j1"))["errorCode"] == "BAD_INPUT"
+
+
 async def test_a_job_without_input_has_an_empty_one(jobs: jobcast.Jobs) -> None:
     await jobs.create("report", user_id="u1", job_id="j2")
     run = jobs.run("j2")

@@ -1,33 +1,11 @@
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
-from pykka import ActorRegistry
 
-from actors.job_actor import JobActor
 from actors.mailbox import Ending
-from actors.messages import CaughtUp, Deregister, Expire, Published, Register
-from actors.questions import Ref
+from eventlog.reader import CatchUp
 from schema.events import Complete, Failed
-from tests.job_world import JOB, Feed, JobLog, Registrar, Scene, Watcher, handled, publication
-
-
-def start(feed: Feed, log: JobLog, registrar: Registrar) -> Ref:
-    return JobActor.start(JOB, feed, log, registrar)
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    played = Scene(start, JobLog())
-    await handled(played.ref)
-    yield played
-    if played.ref.is_alive():
-        await played.ref.stop(block=False)
-
-
-@pytest.fixture
-def log(scene: Scene) -> JobLog:
-    return scene.log
+from tests.job_world import JOB, JobLog, Scene, publication
 
 
 async def test_it_follows_the_channel_first_and_asks_when_that_is_in_force(scene: Scene) -> None:
@@ -213,16 +191,6 @@ async def test_what_was_missed_may_have_many_pages(scene: Scene, log: JobLog) ->
     assert watcher.ids == [f"{number}-0" for number in range(1, 13)]
 
 
-async def test_the_end_may_be_among_what_was_missed(scene: Scene, log: JobLog) -> None:
-    watcher = await scene.live()
-    log.start()
-    log.append("complete", {"result": 1})
-    await scene.subscribed()
-    await scene.answer()
-    assert watcher.names[1:] == ["step-change", "complete"]
-    assert watcher.ending is Ending.FINISHED
-
-
 async def test_a_log_that_was_cut_past_the_cursor_gives_a_snapshot(
     scene: Scene, log: JobLog
 ) -> None:
@@ -247,6 +215,14 @@ async def test_a_log_that_is_shorter_than_the_cursor_wins(scene: Scene, log: Job
     assert watcher.events[-1].data["progress"] == 0
 
 
+async def test_a_log_that_was_lost_alone_shows_nothing_twice(scene: Scene, log: JobLog) -> None:
+    watcher = await scene.live()
+    await scene.subscribed()
+    log.questions[0].answer = CatchUp(log.state)
+    await scene.answer()
+    assert watcher.ids == ["1-0"]
+
+
 async def test_an_invention_that_was_believed_is_taken_back(scene: Scene, log: JobLog) -> None:
     watcher = await scene.live()
     await scene.publish(log.start())
@@ -257,6 +233,15 @@ async def test_an_invention_that_was_believed_is_taken_back(scene: Scene, log: J
     assert watcher.ids[2:] == ["2-7", "2-0", "3-0", "4-0"]
 
 
+async def test_an_invention_that_names_the_last_entry_but_lies_before_it_is_not_believed(
+    scene: Scene, log: JobLog
+) -> None:
+    watcher = await scene.live()
+    await scene.publish(log.start(), publication("note", "{}", "1-5", "2-0"), log.progress(1))
+    await scene.answer_all()
+    assert watcher.ids == ["1-0", "2-0", "3-0"]
+
+
 async def test_an_invented_end_ends_nothing(scene: Scene, log: JobLog) -> None:
     watcher = await scene.live()
     await scene.publish(log.start())
@@ -265,110 +250,6 @@ async def test_an_invented_end_ends_nothing(scene: Scene, log: JobLog) -> None:
     await scene.publish(log.progress(10))
     assert watcher.names[1:] == ["step-change", "progress-update"]
     assert watcher.ending is None
-
-
-async def test_an_end_that_a_retry_has_followed_ends_those_who_saw_it_and_nobody_else(
-    scene: Scene, log: JobLog
-) -> None:
-    watcher = await scene.live()
-    log.start()
-    log.append("failed", {"error": "x", "errorCode": None})
-    log.append("_retried")
-    await scene.subscribed()
-    late = await scene.watch()
-    await scene.answer_all()
-    assert (watcher.names[-1], watcher.ending) == ("failed", Ending.FINISHED)
-    assert late.names[-1] == "failed"
-    again = await scene.watch(watcher.ids[-1])
-    await scene.answer_all()
-    await scene.publish(log.start())
-    await scene.answer_all()
-    assert again.ids == ["4-0", "5-0"]
-
-
-async def test_a_job_that_redis_has_lost_sends_its_viewers_back(scene: Scene, log: JobLog) -> None:
-    live, resuming = await scene.live(), await scene.watch("0-7")
-    log.gone = True
-    await scene.subscribed()
-    await scene.answer_all()
-    assert (live.ending, resuming.ending) == (Ending.RETRY, Ending.RETRY)
-    assert scene.feed.ref is None
-    assert scene.registrar.forgotten[0] is scene.ref
-    assert not scene.ref.is_alive()
-
-
-async def test_a_job_that_never_was_sends_its_viewers_back(scene: Scene, log: JobLog) -> None:
-    log.gone = True
-    watcher = await scene.live()
-    assert watcher.ending is Ending.RETRY
-    assert not scene.ref.is_alive()
-
-
-@pytest.mark.parametrize("end", ["complete", "failed"])
-async def test_an_end_is_delivered_and_ends_the_streams_and_the_actor(
-    scene: Scene, log: JobLog, end: str
-) -> None:
-    watcher = await scene.live()
-    data = {"complete": {"result": 1}, "failed": {"error": "x", "errorCode": None}}[end]
-    await scene.publish(log.start(), log.append(end, data), publication("note", "{}"))
-    assert scene.asked == ["2-0"]
-    await scene.answer()
-    assert watcher.names[1:] == ["step-change", end]
-    assert watcher.events[-1].data == data
-    assert watcher.ending is Ending.FINISHED
-    assert scene.registrar.forgotten[0] is scene.ref
-    assert scene.feed.ref is None
-    assert not scene.ref.is_alive()
-
-
-async def test_a_job_that_had_finished_before_gives_its_end_as_a_snapshot(
-    scene: Scene, log: JobLog
-) -> None:
-    log.start()
-    log.append("complete", {"result": 1})
-    watcher = await scene.live()
-    assert (watcher.names, watcher.ids) == (["complete"], ["3-0"])
-    assert watcher.ending is Ending.FINISHED
-
-
-async def test_a_viewer_that_comes_just_after_the_end_is_not_left_alone(
-    scene: Scene, log: JobLog
-) -> None:
-    await scene.live()
-    late = Watcher()
-    await scene.tell(
-        *map(Published, (log.start(), log.append("complete", {"result": 1}))),
-        Register(late.mailbox, None),
-    )
-    await scene.answer_all()
-    assert (late.names, late.ending) == (["progress-update", "complete"], Ending.FINISHED)
-
-
-async def test_a_viewer_that_comes_while_the_actor_stops_is_sent_back(scene: Scene) -> None:
-    late = Watcher()
-    stop = scene.ref.stop(block=False)
-    scene.ref.tell(Register(late.mailbox, None))
-    await stop
-    assert late.ending is Ending.RETRY
-
-
-async def test_a_stop_from_outside_sends_all_viewers_back(scene: Scene) -> None:
-    live, resuming = await scene.live(), await scene.watch("0-7")
-    await scene.ref.stop(block=False)
-    assert (live.ending, resuming.ending) == (Ending.RETRY, Ending.RETRY)
-    assert scene.feed.ref is None
-
-
-async def test_a_failure_sends_all_viewers_back(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    live, waiting = await scene.live(), await scene.watch("0-7")
-    monkeypatch.setattr(logging.getLogger("pykka"), "disabled", True)
-    await scene.tell(CaughtUp(None))  # type: ignore[arg-type]  # what it can't handle
-    assert (live.ending, waiting.ending) == (Ending.RETRY, Ending.RETRY)
-    assert scene.registrar.forgotten[0] is scene.ref
-    assert scene.feed.ref is None
-    assert not scene.ref.is_alive()
 
 
 async def test_a_publish_only_worker_is_heard_live_and_leaves_no_trace(
@@ -418,55 +299,3 @@ async def test_a_publish_only_workers_failure_is_appended_too(scene: Scene, log:
     [(event, _)] = log.settled
     assert isinstance(event, Failed)
     assert event.data.error == "x"
-
-
-async def test_an_actor_that_nobody_watches_lingers_and_retires(scene: Scene, log: JobLog) -> None:
-    watcher = await scene.live()
-    await scene.leave(watcher)
-    [(delay_s, ref, message)] = log.reminders
-    assert 0 < delay_s < 10
-    assert ref is scene.ref
-    assert scene.ref.is_alive()
-    await scene.tell(message)
-    assert not scene.ref.is_alive()
-    assert scene.feed.ref is None
-    assert scene.registrar.forgotten[0] is scene.ref
-
-
-async def test_a_viewer_that_comes_within_the_linger_time_keeps_the_actor(
-    scene: Scene, log: JobLog
-) -> None:
-    await scene.leave(await scene.live())
-    back = await scene.watch()
-    await scene.tell(Expire())
-    await scene.publish(log.start())
-    assert back.ids == ["1-0", "2-0"]
-
-
-async def test_a_viewer_that_left_gets_nothing_more(scene: Scene, log: JobLog) -> None:
-    stays, goes = await scene.live(), await scene.watch()
-    await scene.leave(goes)
-    await scene.publish(log.start())
-    assert (len(stays.events), len(goes.events)) == (2, 1)
-    assert log.reminders == []
-
-
-async def test_a_viewer_that_left_before_the_state_was_known_is_forgotten(scene: Scene) -> None:
-    watcher = await scene.watch()
-    await scene.leave(watcher)
-    await scene.subscribed()
-    await scene.answer()
-    assert watcher.events == []
-    assert len(scene.log.reminders) == 1
-
-
-async def test_a_viewer_that_ended_before_it_was_registered_is_not(scene: Scene) -> None:
-    await scene.live()
-    watcher = Watcher()
-    watcher.mailbox.end(Ending.RETRY)
-    await scene.tell(Register(watcher.mailbox, None), Deregister(watcher.mailbox))
-    assert watcher.events == []
-
-
-async def test_it_keeps_out_of_pykkas_registry_which_is_a_list_to_be_searched(scene: Scene) -> None:
-    assert scene.ref not in ActorRegistry.get_all()

@@ -33,11 +33,10 @@ places = st.integers(0, 10**6)
 
 
 class Watched(Watcher):
-    """A viewer within its context; ``before`` is how far the log had come when it came."""
+    """A viewer within its context."""
 
-    def __init__(self, directory: Directory, cursor: str | None, before: str) -> None:
+    def __init__(self, directory: Directory, cursor: str | None) -> None:
         super().__init__(cursor)
-        self.before = before
         self._open = ExitStack()
         self._open.enter_context(directory.viewing(JOB, OWNER, self.mailbox, cursor))
 
@@ -207,7 +206,7 @@ class AnyOrder(RuleBasedStateMachine):
             await handled(question.ref)
 
     async def _come(self, cursor: str | None) -> None:
-        watched = Watched(self.directory, cursor, self.log.last)
+        watched = Watched(self.directory, cursor)
         self.here.append(watched)
         self.all.append(watched)
         if self.feed.ref is not None:
@@ -254,16 +253,15 @@ class AnyOrder(RuleBasedStateMachine):
                 at = following
                 continue
             assert self._may_begin_anew(at), (watched.cursor, watched.events)
-            at = self._place_of(event.id)
+            seen, at = at, self._place_of(event.id)
             assert at is not None, event
+            assert seen is None or seen <= at, "it went back"
             self._check_snapshot(event, self.history[at][1])
-        stays = watched in self.here and watched.ending is None
-        ended = watched.ending is Ending.FINISHED
-        if stays:
+        if watched in self.here and watched.ending is None:
             assert at is not None
             assert self._next(at) is None, "events were missed"
-            assert not self.history[at][1].finished or not self.log.state.finished
-        if ended:
+            assert not self.log.state.finished
+        if watched.ending is Ending.FINISHED:
             assert at is None or self.history[at][1].finished or self._next(at) is None
 
     def _place_of(self, entry_id: str) -> int | None:

@@ -1,34 +1,17 @@
-from collections.abc import AsyncIterator
-
 import pytest
 
-from actors.job_actor import JobActor
 from actors.mailbox import Ending
-from actors.questions import Ref
-from tests.job_world import JOB, Feed, JobLog, Registrar, Scene, handled, publication
-
-
-def start(feed: Feed, log: JobLog, registrar: Registrar) -> Ref:
-    return JobActor.start(JOB, feed, log, registrar)
+from tests.job_world import JobLog, Scene, handled, publication
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
+async def scene(scene: Scene) -> Scene:
     """Return an actor that knows its job, which has come to its fifth entry, ``5-0``."""
-    played = Scene(start, JobLog())
-    await handled(played.ref)
-    played.log.start()
+    scene.log.start()
     for percent in (10, 20, 30):
-        played.log.progress(percent)
-    await played.live()
-    yield played
-    if played.ref.is_alive():
-        await played.ref.stop(block=False)
-
-
-@pytest.fixture
-def log(scene: Scene) -> JobLog:
-    return scene.log
+        scene.log.progress(percent)
+    await scene.live()
+    return scene
 
 
 async def test_a_viewer_at_the_end_gets_what_comes_and_nothing_else(
@@ -79,6 +62,19 @@ async def test_a_viewer_that_has_seen_more_than_the_actor_sees_nothing_twice(
     await scene.publish(*payloads, log.progress(60))
     await scene.answer_all()
     assert watcher.ids == ["8-0"]
+
+
+async def test_a_viewer_that_would_be_shown_less_than_it_has_seen_waits_for_the_actor(
+    scene: Scene, log: JobLog
+) -> None:
+    payloads = [log.progress(40), log.progress(50)]
+    log.cut()
+    payloads.append(log.progress(60))
+    watcher = await scene.watch("7-0")
+    await scene.answer_all()
+    await scene.publish(*payloads)
+    await scene.answer_all()
+    assert watcher.ids == ["9-0"]
 
 
 async def test_many_pages_are_asked_for_one_by_one(scene: Scene, log: JobLog) -> None:
@@ -170,7 +166,7 @@ async def test_a_viewer_that_resumes_from_an_earlier_attempt_gets_a_snapshot(
 ) -> None:
     await scene.publish(log.append("failed", {"error": "x", "errorCode": None}))
     log.append("_retried")
-    again = Scene(start, log)
+    again = Scene(log)
     watcher = await again.watch("4-0")
     await again.subscribed()
     await again.answer_all()
@@ -210,7 +206,7 @@ async def test_a_viewer_that_never_gets_its_answer_does_not_fill_the_memory(
 
 
 async def test_a_resume_before_the_state_is_known_waits_for_it(log: JobLog, scene: Scene) -> None:
-    fresh = Scene(start, log)
+    fresh = Scene(log)
     watchers = [await fresh.watch(cursor) for cursor in ("3-0", "5-0", None)]
     await fresh.subscribed()
     assert fresh.asked == [None]

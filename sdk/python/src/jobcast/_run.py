@@ -64,7 +64,8 @@ class Run:
         """Start the job, or take it over from an earlier run of the same attempt.
 
         Sets `attempt`, `type` and `input`. Raises `JobCancelled` (the job was started) when an
-        earlier run was asked to stop.
+        earlier run was asked to stop, and `InvalidEvent` (the job was failed) when the job's input
+        is no JSON that Python reads.
         """
         self._token = secrets.token_hex(8)
         try:
@@ -74,7 +75,11 @@ class Run:
             raise
         self.attempt = answer.attempt
         self.type = answer.type
-        self.input = json.loads(answer.input) or {} if answer.input else {}
+        try:
+            self.input = json.loads(answer.input) or {} if answer.input else {}
+        except (ValueError, RecursionError):
+            await self.fail("The job's input can't be read", "BAD_INPUT")
+            raise InvalidEvent("the job's input can't be read; the job was failed") from None
         return _unless_cancelled(answer)
 
     async def progress(

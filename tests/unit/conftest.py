@@ -1,0 +1,23 @@
+"""Fixtures of the tests without any I/O."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.job_world import JobLog, Scene, handled
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """Return an actor that has begun to follow its job, which was just created."""
+    played = Scene(JobLog())
+    await handled(played.ref)
+    yield played
+    if played.ref.is_alive():
+        await played.ref.stop(block=False)
+
+
+@pytest.fixture
+def log(scene: Scene) -> JobLog:
+    """Return the log of the job."""
+    return scene.log
