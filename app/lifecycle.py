@@ -8,7 +8,6 @@ from typing import Final
 
 from msgspec import Struct
 from quart import Quart
-from redis.asyncio import Redis
 
 from actors.directory import Directory
 from actors.questions import Questions
@@ -21,7 +20,7 @@ from app.settings import InvalidSettings, Settings, variable
 from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
-from eventlog.connection import connect
+from eventlog.connection import Client, connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.probe import Probe
@@ -38,7 +37,7 @@ class Service(Struct, frozen=True):
 
     settings: Settings
     authenticator: Authenticator
-    clients: tuple[Redis, ...]
+    clients: tuple[Client, ...]
     reader: Reader
     jobs: Jobs
     directory: Directory

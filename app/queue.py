@@ -8,9 +8,8 @@ same attempt, so that queueing twice queues once.
 from typing import Any, Final
 
 from bullmq import Job, Queue
-from redis.asyncio import Redis
 
-from eventlog.connection import available
+from eventlog.connection import Client, available
 
 _KEPT: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
@@ -24,7 +23,7 @@ class JobQueue:
         redis: a client whose answers are str.
     """
 
-    def __init__(self, name: str, redis: Redis) -> None:
+    def __init__(self, name: str, redis: Client) -> None:
         options: Any = {"connection": redis}
         self._queue = Queue(name, options)
 

@@ -17,8 +17,11 @@ COMMAND_TIMEOUT_S: Final = 1.4
 
 _POOL_SIZE: Final = 32
 
+Client = Redis
+"""What ``connect`` returns: for those who build and pass it on, and know nothing of Redis."""
 
-def connect(url: str, *, decode: bool = True) -> Redis:
+
+def connect(url: str, *, decode: bool = True) -> Client:
     """Return a client that opens its connections when they are needed.
 
     Nothing is repeated, for an append whose answer was lost may have happened. Answers are bounded
@@ -44,7 +47,7 @@ def connect(url: str, *, decode: bool = True) -> Redis:
         protocol=2,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis.from_pool(pool)
+    return Client.from_pool(pool)
 
 
 @asynccontextmanager

@@ -1,0 +1,43 @@
+"""Hypercorn within the test's own process, so that a test sees what an ASGI application sees."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from tests.valkey import HOST
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(application: Application) -> AsyncIterator[str]:
+    """Serve an application for the length of the block; its address is what the block gets."""
+
+    async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
+        if scope["type"] != "lifespan":
+            await application(scope, receive, send)
+            return
+        for answer in ("lifespan.startup.complete", "lifespan.shutdown.complete"):
+            await receive()
+            await send({"type": answer})
+
+    listener = socket.create_server((HOST, 0))
+    port = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = config.accesslog = None
+    config.graceful_timeout = 0
+    over = asyncio.Event()
+    task = asyncio.create_task(
+        serve(cast("Any", with_lifespan), config, shutdown_trigger=over.wait)
+    )
+    try:
+        yield f"http://{HOST}:{port}"
+    finally:
+        over.set()
+        await task

