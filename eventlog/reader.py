@@ -25,8 +25,8 @@ from schema.wire import log_key, state_key
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
-PAGE: Final = 256
-"""How many entries one answer holds at the most."""
+PAGE: Final = 64
+"""How many entries one answer holds at the most: as many of 1 MiB are still read in time."""
 
 
 class CatchUp(Struct, frozen=True):

@@ -5,6 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,17 +99,25 @@ def slow(demo: DemoProcess) -> Folder:
     return Folder("slow", digests)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(context: BrowserContext, demo: DemoProcess) -> AsyncIterator[Page]:
-    """Return the demo's page; whatever its console calls an error fails the test."""
+@asynccontextmanager
+async def visiting(context: BrowserContext, demo: DemoProcess) -> AsyncIterator[Page]:
+    """Open the page; whatever its console calls an error fails the test."""
     problems: list[str] = []
     context.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     context.on("weberror", lambda thrown: problems.append(str(thrown.error)))
     await context.add_init_script(OBSERVE)
     page = await context.new_page()
     await page.goto(demo.url)
+    await expect(page.get_by_test_id("recent-note")).to_contain_text("None yet")
     yield page
     assert problems == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(context: BrowserContext, demo: DemoProcess) -> AsyncIterator[Page]:
+    """Return the demo's page in a browser that was never there."""
+    async with visiting(context, demo) as page:
+        yield page
 
 
 async def start(page: Page, folder: str) -> str:
@@ -306,11 +315,10 @@ async def test_nothing_is_wider_than_the_screen(
     phone = await browser.new_context(
         viewport={"width": width, "height": 700}, is_mobile=True, has_touch=True
     )
-    page = await phone.new_page()
-    await page.goto(demo.url)
-    assert await page.evaluate("document.documentElement.scrollWidth") == width
-    await start(page, quick.name)
-    await shows(page, quick)
-    await expect(recent(page, await page.get_by_test_id("job-id").inner_text())).to_be_visible()
-    assert await page.evaluate("document.documentElement.scrollWidth") == width
+    async with visiting(phone, demo) as page:
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
+        job_id = await start(page, quick.name)
+        await shows(page, quick)
+        await expect(recent(page, job_id)).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
     await phone.close()

@@ -1,4 +1,5 @@
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -207,6 +208,28 @@ async def test_a_lost_subscription_alone_is_noticed_and_made_good(
             if number % 5 == 0:
                 await client.client_kill_filter(_type="pubsub")
             ids.append(await run.emit("note", {"n": number}))
+        ids.append(await run.complete())
+        assert [event.id for event in await stream.rest()] == ids
+
+
+async def test_a_service_that_slept_while_redis_gave_it_up_loses_nothing(
+    service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with (
+        Redis.from_url(own_valkey.url) as client,
+        watch(service.url, job_id, last_event_id=first) as stream,
+    ):
+        await stream.next()
+        service.send(signal.SIGSTOP)
+        try:
+            ids = [await run.emit("note", {"n": number}) for number in range(300)]
+            await client.client_kill_filter(_type="pubsub")
+            ids += [await run.emit("note", {"n": number}) for number in range(600)]
+        finally:
+            service.send(signal.SIGCONT)
         ids.append(await run.complete())
         assert [event.id for event in await stream.rest()] == ids
 

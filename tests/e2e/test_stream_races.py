@@ -6,11 +6,12 @@ import jobcast
 from tests.service import SESSION, Service
 from tests.sse import Event, watch
 from tests.stored import log_of, retry
-from tests.waiting import sometime_within
+from tests.waiting import after, sometime_within
 
 RACES = 300  # with each way of writing
 AT_ONCE = 4
 WINDOW_S = 0.006
+MAX_AGE_S = 1.5
 TERMINAL = {"complete", "failed"}
 
 
@@ -160,3 +161,32 @@ async def test_viewers_that_come_and_go_at_once_around_one_that_stays_do_it_no_h
         events = await staying.rest()
     log = [entry_id for entry_id, _ in await log_of(redis_client, job_id)]
     assert_in_order([*begun, *events], log)
+
+
+async def test_an_end_at_the_moment_of_a_max_age_is_told_once_now_or_after_the_return(
+    redis_url: str, jobs: jobcast.Jobs
+) -> None:
+    async def race() -> bool:
+        job_id = await jobs.create("anything", session_id=SESSION)
+        run = jobs.run(job_id)
+        await run.start()
+        async with watch(service.url, job_id) as stream:
+            await stream.until("progress-update")
+            await after(0.6 * MAX_AGE_S)
+            await sometime_within(0.4 * MAX_AGE_S)
+            last = await run.complete()
+            seen = [event.id for event in await stream.rest()]
+            assert not stream.cut
+            assert len(seen) + len(stream.parser.retries) == 1
+            cursor = stream.parser.last_event_id
+        async with watch(service.url, job_id, last_event_id=cursor) as again:
+            if seen:
+                assert again.status == 204
+            else:
+                assert [event.id for event in await again.rest()][1:] == [last]
+        return bool(seen)
+
+    with Service(redis_url, JOBCAST_STREAM_MAX_AGE_S=str(MAX_AGE_S)) as service:
+        async with asyncio.TaskGroup() as group:
+            races = [group.create_task(race()) for _ in range(80)]
+    assert {race.result() for race in races} == {True, False}

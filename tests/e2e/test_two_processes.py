@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 import jobcast
 from tests.channel import Channel
-from tests.service import Service
+from tests.service import SESSION, Service
 from tests.sse import Stream, watch
 from tests.stored import ending_of, log_of, retry, state_of
 from tests.valkey import HOST, Valkey
@@ -146,6 +146,25 @@ async def test_a_viewer_of_an_earlier_attempt_gets_its_end_from_a_process_that_l
             await set_user(redis_client, *ALLOWED)
             end = await again.complete()
             assert [event.id for event in await resumed.rest()] == [end]
+
+
+async def test_what_was_trimmed_before_a_process_could_read_it_is_made_good_by_a_snapshot(
+    second: Service, redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, max_entries=10) as few:
+        job_id = await few.create("anything", session_id=SESSION)
+        run = few.run(job_id)
+        first = await run.start()
+        async with watch(second.url, job_id, last_event_id=first) as lagging:
+            await lagging.next()
+            await deafen(redis_client, second)
+            for number in range(50):
+                last = await run.progress(number)
+            await set_user(redis_client, *ALLOWED)
+            shown = await lagging.next()
+            assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", last, 49)
+            ids = [await run.emit("note", {}), await run.complete()]
+            assert [event.id for event in await lagging.rest()] == ids
 
 
 async def test_the_end_that_a_publish_only_worker_publishes_is_appended_once_by_both(

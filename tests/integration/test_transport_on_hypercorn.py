@@ -40,7 +40,7 @@ class Probe:
         self.begun = asyncio.Event()
         self.over = asyncio.Event()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         head = {"type": "http.response.start", "status": self.status, "headers": self.headers}
         await send(head)
         await send({"type": "http.response.body", "body": b": ok\n\n", "more_body": True})
@@ -55,7 +55,7 @@ class Probe:
     def put(self, *numbers: int, size: int = 2) -> None:
         assert self.mailbox is not None
         for number in numbers:
-            self.mailbox.put(encode("note", b"1" * size, f"{number}-0"))
+            self.mailbox.put(encode("note", b'"%b"' % (b"x" * size), f"{number}-0"))
 
 
 @asynccontextmanager
@@ -153,9 +153,13 @@ async def test_the_connection_serves_another_request_after_a_stream() -> None:
         probe.put(1)
         probe.over.set()
         assert [event.id for event in await response.rest()] == ["1-0"]
+        probe.begun.clear()
+        probe.over.clear()
         await response.send_on("GET", "/")
         assert response.status == 200
+        await asyncio.wait_for(probe.begun.wait(), WAIT_SECONDS)
         probe.put(2)
+        probe.over.set()
         assert [event.id for event in await response.rest()] == ["2-0"]
 
 

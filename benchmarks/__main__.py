@@ -1,0 +1,105 @@
+"""``python -m benchmarks``: run the cases and print what they came to."""
+
+import argparse
+import asyncio
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import uvloop
+
+from benchmarks.case import Case, Result, Sample
+from benchmarks.cases.append import APPEND
+from benchmarks.cases.burst import BURST
+from benchmarks.cases.connect import CONNECT
+from benchmarks.cases.delivery import FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST
+from benchmarks.cases.idle import IDLE
+from benchmarks.cases.memory import MEMORY
+from benchmarks.cases.scale import TWENTY_THOUSAND
+from benchmarks.cases.status import STATUS
+from benchmarks.processes import LOAD_CORE, pin
+from benchmarks.report import heading, load_average, table
+
+_DELIVERY: Final = (FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST)
+_STREAMS: Final = (MEMORY, CONNECT, TWENTY_THOUSAND, BURST)
+CASES: Final[Sequence[Case]] = (*_DELIVERY, *_STREAMS, APPEND, STATUS, *IDLE)
+
+_RUNS: Final = 5
+_SECONDS: Final = 5.0
+_LONGEST_S: Final = 300.0
+"""No single measurement may take longer."""
+
+
+def main() -> int:
+    """Run what was asked for; 1 if a measurement failed or missed its bar."""
+    options = _parser().parse_args()
+    chosen = [case for case in CASES if _is_wanted(case, options.case)]
+    if options.list:
+        for case in CASES:
+            print(f"{case.name:<16} {case.title}")
+        return 0
+    if not chosen:
+        print(f"there is no case {' '.join(options.case)}", file=sys.stderr)
+        return 2
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    pin(LOAD_CORE)
+    return 0 if uvloop.run(_run(chosen, options.runs, options.seconds)) else 1
+
+
+async def _run(cases: Sequence[Case], runs: int, seconds: float) -> bool:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    print(heading(runs, seconds))
+    good = True
+    for case in cases:
+        before = load_average()
+        results = await _results(case, runs, seconds)
+        print(table(case, results), end="")
+        print(f"  load average {before} before, {load_average()} after\n", flush=True)
+        good = good and not any(r.failure or r.missed or r.drowned for r in results if r.samples)
+    return good
+
+
+async def _results(case: Case, runs: int, seconds: float) -> list[Result]:
+    first: list[Sample] = []
+    results = [Result(subject, first) for subject in case.subjects]
+    results[0].samples = first
+    for run in range(runs):
+        for result in results:
+            if result.subject.missing() is None and result.failure is None:
+                where = f"{case.name} {run + 1}/{runs} {result.subject.name}"
+                print(f"{where:<70}", end="\r", file=sys.stderr)
+                result.samples.append(await _sample(result, seconds))
+    print(" " * 70, end="\r", file=sys.stderr)
+    return results
+
+
+async def _sample(result: Result, seconds: float) -> Sample:
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            return await result.subject.measure(seconds)
+    except (OSError, RuntimeError, TimeoutError) as error:
+        return Sample(failure=f"{type(error).__name__} {error}".strip())
+
+
+def _is_wanted(case: Case, names: Sequence[str]) -> bool:
+    return not names or any(case.name == name or case.name.startswith(f"{name}-") for name in names)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("case", nargs="*", help="the cases to run; all if none is named")
+    parser.add_argument("--runs", type=int, default=_RUNS, help="how often (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=_SECONDS, help="how long each measures (%(default)g)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the cases")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

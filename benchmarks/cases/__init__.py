@@ -1,0 +1,1 @@
+"""The cases, one noun a module."""

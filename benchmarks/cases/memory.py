@@ -1,0 +1,57 @@
+"""What an open stream costs in memory, each of a job of its own."""
+
+import asyncio
+from contextlib import ExitStack
+from functools import partial
+from typing import Final
+
+from benchmarks import rivals
+from benchmarks.case import Bar, Case, Sample, Subject
+from benchmarks.load import job_ids, prepare
+from benchmarks.servers import JOBCAST, Server, valkey
+from benchmarks.viewers import Crowd
+
+_VIEWERS: Final = 5000
+_SETTLE_S: Final = 0.5
+_LINEAR: Final = "2nd half / 1st"
+
+
+async def weigh(server: Server, seconds: float) -> Sample:  # noqa: ARG001 - it takes what it takes
+    """Open streams, half of them and then the others, and see what the process grows by."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(valkey())
+        process = stack.enter_context(server.start(redis.port))
+        jobs = job_ids(_VIEWERS + 1)
+        prepare(redis.port, jobs)
+        half = _VIEWERS // 2
+        sizes = []
+        for some in (jobs[:1], jobs[1 : 1 + half], jobs[1 + half :]):
+            requests = [server.request(job_id) for job_id in some]
+            crowd = Crowd(process.port, requests, server.ready_mark)
+            stack.callback(crowd.leave)
+            await crowd.join()
+            if crowd.refused:
+                return Sample(failure=f"{crowd.refused} streams refused")
+            await asyncio.sleep(_SETTLE_S)
+            sizes.append(process.rss_kib())
+        first, second = (sizes[1] - sizes[0]) / half, (sizes[2] - sizes[1]) / half
+        more = {_LINEAR: second / first, "MiB in all": sizes[2] / 1024}
+        return Sample((first + second) / 2, more)
+
+
+MEMORY: Final = Case(
+    "memory",
+    "5,000 viewers, each of a job of its own",
+    "KiB a viewer",
+    [
+        Subject(
+            JOBCAST.name,
+            partial(weigh, JOBCAST),
+            [Bar(24, ratio=False), Bar(1.15, _LINEAR, ratio=False)],
+        ),
+        *(
+            Subject(peer.name, partial(weigh, peer), (), peer.missing)
+            for peer in (rivals.BARE, rivals.NCHAN, rivals.EXPRESS)
+        ),
+    ],
+)

@@ -1,0 +1,76 @@
+"""How many status polls a second are answered."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Final
+
+from benchmarks.case import HEADROOM, Case, Sample, Subject
+from benchmarks.load import job_ids, prepare, token
+from benchmarks.processes import HOST, Process
+from benchmarks.servers import JOBCAST, get, hypercorn, valkey
+
+_CONNECTIONS: Final = 32
+_WARM_UP_S: Final = 0.5
+_US_PER_S: Final = 1e6
+
+
+def _constant(redis_port: int) -> Process:  # noqa: ARG001 - it needs no Redis
+    return hypercorn("benchmarks.peers.constant:app")
+
+
+async def poll(start: Callable[[int], Process], seconds: float) -> Sample:
+    """Poll, a job for each connection, as fast as answers come."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(valkey())
+        process = stack.enter_context(start(redis.port))
+        jobs = job_ids(_CONNECTIONS)
+        prepare(redis.port, jobs)
+        requests = [
+            get(f"/api/v1/jobs/{job_id}/status", f"Authorization: Bearer {token(job_id)}\r\n")
+            for job_id in jobs
+        ]
+        await _poll_all(process.port, requests, _WARM_UP_S)
+        server_s, redis_s, mine_s = process.cpu_s(), redis.cpu_s(), time.process_time()
+        began = time.monotonic()
+        answers = await _poll_all(process.port, requests, seconds)
+        took_s = time.monotonic() - began
+        redis_s, mine_s = redis.cpu_s() - redis_s, time.process_time() - mine_s
+        more = {
+            "CPU µs": (process.cpu_s() - server_s) / answers * _US_PER_S,
+            HEADROOM: max(0.0, took_s - redis_s) / mine_s,
+        }
+        return Sample(answers / took_s, more)
+
+
+async def _poll_all(port: int, requests: list[bytes], seconds: float) -> int:
+    until = time.monotonic() + seconds
+    return sum(await asyncio.gather(*(_poll(port, request, until) for request in requests)))
+
+
+async def _poll(port: int, request: bytes, until: float) -> int:
+    reader, writer = await asyncio.open_connection(HOST, port)
+    answers = 0
+    while time.monotonic() < until:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head.decode(errors="replace").splitlines()[0])
+        length = head.lower().partition(b"content-length:")[2].split()[0]
+        await reader.readexactly(int(length))
+        answers += 1
+    writer.close()
+    return answers
+
+
+STATUS: Final = Case(
+    "status",
+    f"polls of {_CONNECTIONS} jobs, as fast as they are answered",
+    "polls a second",
+    [
+        Subject("Jobcast", partial(poll, JOBCAST.start)),
+        Subject("constant on Quart", partial(poll, _constant)),
+    ],
+)

@@ -1,0 +1,1 @@
+"""The applications that Jobcast is measured against, each run in a process of its own."""
