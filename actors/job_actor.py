@@ -140,7 +140,7 @@ class JobActor(Follower):
             self._show(mailbox, snapshot=True)
             deliver(mailbox, (frame for frame in frames if frame.id is None))
         else:
-            self._deliver_missed(mailbox, answer, frames)
+            self._deliver_missed(mailbox, cursor, answer, frames)
         self._stop_if_done()
 
     def _catch_up_first(self, mailbox: Mailbox, cursor: str | None) -> None:
@@ -152,11 +152,13 @@ class JobActor(Follower):
             self._audience.waiting[mailbox] = cursor
             self._look()
 
-    def _deliver_missed(self, mailbox: Mailbox, answer: CatchUp, frames: list[Frame]) -> None:
+    def _deliver_missed(
+        self, mailbox: Mailbox, cursor: str, answer: CatchUp, frames: list[Frame]
+    ) -> None:
         if self._state is None or answer.missed is None:
             return
         known = position(self._state.last)
-        seen = (0, 0)
+        seen = position(cursor)
         for entry in answer.missed:
             if entry.id is None or position(entry.id) > known:
                 break  # it is still to come to the actor, which will deliver it

@@ -47,10 +47,10 @@ class CrowdProcess:
             TimeoutError: they never were.
         """
         if not await asyncio.to_thread(self._pipe.poll, _JOIN_S):
-            raise TimeoutError
+            raise TimeoutError("viewers that said nothing")
         took = self._pipe.recv()
         if not isinstance(took, float):
-            raise TimeoutError
+            raise TimeoutError(took)
         return took
 
     async def count(self) -> int:
@@ -96,7 +96,7 @@ async def _answer(pipe: Connection, crowd: Crowd) -> None:
             else:
                 pipe.send(Seen(crowd.ages_ns, crowd.refused, crowd.lost))
                 crowd.ages_ns = array("q")
-    except TimeoutError:
-        pipe.send(None)
+    except TimeoutError as error:
+        pipe.send(str(error))
     except EOFError:
         crowd.leave()

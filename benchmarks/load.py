@@ -119,13 +119,18 @@ class Load:
                 for _ in range(min(total - done, int(late_s * per_s) + 1)):
                     workers[self.sent % len(workers)].publish(self._next())
                 await asyncio.sleep(_TICK_S)
-            async with asyncio.timeout(_PATIENCE_S):
-                while self.answered < self.sent and not self._silent:  # noqa: ASYNC110
-                    await asyncio.sleep(_TICK_S)
+            await self._all_answered()
         finally:
             for worker in workers:
                 if worker.transport is not None:
                     worker.transport.close()
+
+    async def _all_answered(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.answered < self.sent and not self._silent:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.sent - self.answered} of {self.sent} events unanswered")
+            await asyncio.sleep(_TICK_S)
 
     async def _connect(self) -> _Worker:
         loop = asyncio.get_running_loop()

@@ -126,11 +126,15 @@ class Crowd:
         """
         gate = asyncio.Semaphore(at_once)
         began = time.monotonic()
-        async with asyncio.timeout(wait_s):
-            async with asyncio.TaskGroup() as opening:
-                for request in self._requests:
-                    opening.create_task(self._open(request, gate))
-            await self._all_answered.wait()
+        try:
+            async with asyncio.timeout(wait_s):
+                async with asyncio.TaskGroup() as opening:
+                    for request in self._requests:
+                        opening.create_task(self._open(request, gate))
+                await self._all_answered.wait()
+        except TimeoutError:
+            said = f"{self.live} of {len(self._requests)} viewers live, {self.refused} refused"
+            raise TimeoutError(said) from None
         return time.monotonic() - began
 
     def leave(self) -> None:

@@ -153,6 +153,7 @@ function wake() {
 }
 
 $("start-form").addEventListener("submit", start);
+$("start").disabled = false; // before this the form would be sent by the browser itself
 $("cancel").addEventListener("click", cancel);
 $("retry").addEventListener("click", retry);
 $("reconnect").addEventListener("click", () => stream?.hurry());
