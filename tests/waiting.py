@@ -17,6 +17,15 @@ async def eventually(
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
+async def until(condition: Callable[[], bool], within_s: float = PATIENCE_SECONDS) -> None:
+    """Wait until a condition holds that this process itself brings about."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await eventually(holds, within_s)
+
+
 async def after(seconds: float) -> None:
     """Let time go by that is itself what is tried: the length of an outage or of a visit."""
     passed = asyncio.Event()

@@ -90,6 +90,19 @@ async def test_many_pages_are_asked_for_one_by_one(scene: Scene, log: JobLog) ->
     assert watcher.ids == [f"{number}-0" for number in range(3, 17)]
 
 
+async def test_what_came_live_before_a_page_is_not_repeated_after_it(
+    scene: Scene, log: JobLog
+) -> None:
+    log.page = 5
+    watcher = await scene.watch("1-0")
+    await scene.publish(log.progress(40))
+    payload = log.progress(50)
+    await scene.answer_all()
+    await scene.publish(payload)
+    await scene.answer_all()
+    assert watcher.ids == ["2-0", "3-0", "4-0", "5-0", "6-0", "7-0"]
+
+
 @pytest.mark.parametrize("cursor", ["0-1", "4-1", "99-0"])
 async def test_a_cursor_that_is_not_in_the_log_gives_a_snapshot(
     scene: Scene, log: JobLog, cursor: str

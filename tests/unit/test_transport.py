@@ -1,6 +1,5 @@
 import asyncio
 import gc
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +8,7 @@ import pytest
 from actors.mailbox import Mailbox
 from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, outlet_for
 from schema.sse import Frame, chunked, encode
-from tests.waiting import eventually
+from tests.waiting import until
 
 SCOPE = {"type": "http", "http_version": "1.1", "method": "GET"}
 
@@ -114,13 +113,6 @@ async def complaints() -> list[object]:
     return heard
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async def holds() -> bool:
-        return condition()
-
-    await eventually(holds)
-
-
 async def test_a_frame_is_written_as_a_chunk_at_once(
     direct: DirectOutlet, transport: Transport
 ) -> None:
@@ -181,7 +173,7 @@ async def test_what_waits_is_written_in_portions_and_each_waits_for_the_one_befo
     for one in frames:
         mailbox.put(one)
     transport.stuck = True
-    for count in range(3):
+    for count in range(4):
         await until(lambda: transport.buffered > HIGH_WATER)
         assert transport.written == [one.chunk for one in frames[:count]]
         transport.empty()

@@ -1,0 +1,20 @@
+"""Fixtures of the tests that have a worker in their own process."""
+
+import gc
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _without_what_bullmq_leaves_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect the connections that BullMQ may not have closed, or a later test is blamed for them.
+
+    On Python 3.11 its workers can lose the cancellation by which they are closed.
+    """
+    yield
+    if "worker" in request.module.__name__:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()

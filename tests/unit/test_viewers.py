@@ -1,0 +1,277 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
+from app.settings import Settings
+from app.viewer import Viewer
+from app.viewers import Viewers
+from schema.owner import Owner
+from schema.sse import KEEPALIVE
+from tests.clock import in_virtual_time
+from tests.viewing import Visit
+from tests.waiting import after, until
+
+SETTINGS = Settings(streams_per_owner=2, streams_per_job=3, streams_per_process=5)
+ANN, BOB = Owner("ann", None), Owner("bob", None)
+
+
+def test_an_owner_has_so_many_streams() -> None:
+    viewers = Viewers(SETTINGS)
+    with ExitStack() as places:
+        for job in ("j1", "j2"):
+            places.enter_context(viewers.reserved(job, ANN))
+        with pytest.raises(TooManyStreams), viewers.reserved("j3", ANN):
+            pass
+        places.enter_context(viewers.reserved("j3", BOB))
+
+
+def test_a_user_and_a_session_are_counted_each() -> None:
+    viewers = Viewers(SETTINGS)
+    with ExitStack() as places:
+        for user in ("ann", "bob"):
+            places.enter_context(viewers.reserved("j1", Owner(user, "s1")))
+        with pytest.raises(TooManyStreams), viewers.reserved("j2", Owner("eve", "s1")):
+            pass
+        with pytest.raises(TooManyStreams), viewers.reserved("j2", Owner(None, "s1")):
+            pass
+        places.enter_context(viewers.reserved("j2", Owner("ann", None)))
+        places.enter_context(viewers.reserved("j2", Owner("s1", None)))
+
+
+def test_a_job_has_so_many_streams() -> None:
+    viewers = Viewers(SETTINGS)
+    with ExitStack() as places:
+        for user in ("u1", "u2", "u3"):
+            places.enter_context(viewers.reserved("j1", Owner(user)))
+        with pytest.raises(TooManyStreams), viewers.reserved("j1", Owner("u4")):
+            pass
+        places.enter_context(viewers.reserved("j2", Owner("u4")))
+
+
+def test_a_process_has_so_many_streams() -> None:
+    viewers = Viewers(SETTINGS)
+    with ExitStack() as places:
+        for number in range(5):
+            places.enter_context(viewers.reserved(f"j{number}", Owner(f"u{number}")))
+        with pytest.raises(ProcessFull), viewers.reserved("j9", Owner("u9")):
+            pass
+
+
+def test_a_place_is_free_again_when_its_stream_ends_however_it_does() -> None:
+    viewers = Viewers(SETTINGS)
+    for _ in range(20):
+        with contextlib.suppress(ZeroDivisionError), viewers.reserved("j1", ANN):
+            raise ZeroDivisionError
+    with viewers.reserved("j1", ANN), viewers.reserved("j1", ANN):
+        pass
+
+
+def test_who_was_refused_takes_no_place() -> None:
+    viewers = Viewers(SETTINGS)
+    with viewers.reserved("j1", ANN), viewers.reserved("j1", ANN):
+        for _ in range(20):
+            with pytest.raises(TooManyStreams), viewers.reserved("j1", ANN):
+                pass
+        with viewers.reserved("j1", BOB):
+            pass
+    assert not viewers._of_owner
+    assert not viewers._of_job
+
+
+def test_nobody_is_let_in_while_the_process_ends() -> None:
+    viewers = Viewers(SETTINGS)
+    viewers.draining = True
+    with pytest.raises(ServiceUnavailable), viewers.reserved("j1", ANN):
+        pass
+
+
+@asynccontextmanager
+async def alive(viewers: Viewers) -> AsyncIterator[None]:
+    """Run the clock of the keepalives for the length of the block."""
+    clock = asyncio.create_task(viewers.keep_alive())
+    try:
+        yield
+    finally:
+        clock.cancel()
+        await asyncio.wait({clock})
+
+
+def keepalives(visit: Visit) -> list[float]:
+    return [at for at, data in visit.sent if data == KEEPALIVE]
+
+
+@given(st.floats(0, 1), st.floats(0, 3), st.lists(st.floats(0.001, 40), max_size=6))
+def test_a_keepalive_comes_15_to_16_seconds_after_the_last_byte(
+    begins: float, comes: float, pauses: list[float]
+) -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings())
+        now = asyncio.get_running_loop().time
+        async with alive(viewers):
+            await after(comes)
+            visit = Visit()
+            came = now()
+            visit.begin(viewers)
+            await until(lambda: visit.watching)
+            for number, pause in enumerate(pauses):
+                await after(pause)
+                visit.happens(number)
+            await after(50)
+            visit.leave()
+            await visit.ended()
+        times = [came, *(at for at, _ in visit.sent)]
+        for (_, data), before, at in zip(visit.sent, times, times[1:], strict=False):
+            silence = at - before
+            assert silence < 16.1
+            if data == KEEPALIVE:
+                assert silence > 14.9
+        assert now() - times[-1] < 16.1
+
+    in_virtual_time(scenario(), 1000 + begins)
+
+
+def test_a_viewer_is_looked_at_once_in_each_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Viewer] = []
+    keep_alive = Viewer.keep_alive
+
+    def look(viewer: Viewer, silent_since: float) -> None:
+        looks.append(viewer)
+        keep_alive(viewer, silent_since)
+
+    monkeypatch.setattr(Viewer, "keep_alive", look)
+
+    async def scenario() -> None:
+        viewers = Viewers(Settings(keepalive_s=10))
+        visits = [Visit() for _ in range(50)]
+        async with alive(viewers):
+            for visit in visits:
+                visit.begin(viewers)
+            await after(105)
+            assert all(len(keepalives(visit)) in {9, 10} for visit in visits)
+            assert sum(map(len, viewers._slots.values())) == len(visits)
+            assert len(looks) <= 10 * len(visits)
+            for visit in visits:
+                visit.leave()
+                await visit.ended()
+            assert len(viewers) == 0
+            await after(12)
+            assert not viewers._slots
+
+    in_virtual_time(scenario())
+
+
+def test_a_viewer_that_does_not_read_gets_no_keepalives_on_top() -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings(keepalive_s=5))
+        visit = Visit()
+        async with alive(viewers):
+            visit.begin(viewers)
+            await until(lambda: visit.watching)
+            visit.open.clear()
+            visit.happens(1)
+            await until(lambda: len(visit.mailbox) == 0)
+            visit.happens(2)
+            await after(60)
+            assert len(visit.mailbox) == 1
+            visit.open.set()
+            await after(7)
+            visit.leave()
+            await visit.ended()
+        assert len(keepalives(visit)) == 1
+
+    in_virtual_time(scenario())
+
+
+def test_open_streams_are_counted() -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings())
+        visits = [Visit(), Visit()]
+        for visit in visits:
+            visit.begin(viewers)
+        await until(lambda: all(visit.watching for visit in visits))
+        assert (len(viewers), viewers.total) == (2, 2)
+        visits[0].leave()
+        await visits[0].ended()
+        assert (len(viewers), viewers.total) == (1, 2)
+        visits[1].leave()
+        await visits[1].ended()
+
+    in_virtual_time(scenario())
+
+
+def drained(scenario: Callable[[Viewers, list[Visit]], Coroutine[Any, Any, None]]) -> None:
+    """Play a scenario with 250 open streams."""
+
+    async def play() -> None:
+        viewers = Viewers(msgspec.structs.replace(Settings(), keepalive_s=5))
+        visits = [Visit() for _ in range(250)]
+        for visit in visits:
+            visit.begin(viewers)
+        await until(lambda: all(visit.watching for visit in visits))
+        await scenario(viewers, visits)
+
+    in_virtual_time(play())
+
+
+def test_a_drain_sends_everybody_back_at_a_time_of_their_own_and_waits_until_they_are_gone() -> (
+    None
+):
+    async def scenario(viewers: Viewers, visits: list[Visit]) -> None:
+        now = asyncio.get_running_loop().time
+        began = now()
+        await viewers.drain(10)
+        assert now() - began < 1
+        assert len(viewers) == 0
+        assert all(visit.over for visit in visits)
+        times = [time for visit in visits for time in visit.retries]
+        assert len(times) == len(visits)
+        assert 1000 <= min(times) < 1500
+        assert 4500 < max(times) <= 5000
+
+    drained(scenario)
+
+
+def test_a_drain_gives_up_on_those_who_do_not_go() -> None:
+    async def scenario(viewers: Viewers, visits: list[Visit]) -> None:
+        visits[0].open.clear()
+        now = asyncio.get_running_loop().time
+        began = now()
+        await viewers.drain(2)
+        assert now() - began == pytest.approx(2, abs=0.1)
+        assert len(viewers) == 1
+        await visits[0].ended()
+
+    drained(scenario)
+
+
+def test_a_drain_of_nobody_is_over_at_once() -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings())
+        now = asyncio.get_running_loop().time
+        began = now()
+        await viewers.drain(10)
+        assert now() == began
+        assert viewers.draining
+
+    in_virtual_time(scenario())
+
+
+def test_who_was_let_in_before_a_drain_and_comes_after_it_began_is_sent_back() -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings())
+        await viewers.drain(0)
+        visit = Visit()
+        visit.begin(viewers)
+        async with asyncio.timeout(1):
+            await visit.ended()
+        assert (len(visit.retries), visit.over) == (1, True)
+
+    in_virtual_time(scenario())

@@ -1,0 +1,99 @@
+"""A viewer of the service within the test's process: what it was sent, and when."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from actors.mailbox import Ending, Mailbox
+from app.viewer import Viewer
+from app.viewers import Viewers
+from schema.sse import encode
+from tests.sse import Parser
+
+
+class Visit:
+    """One visit over ASGI, from the moment when the head is out.
+
+    Attributes:
+        sent: when, and what of the body.
+        over: whether the response was ended.
+        watching: whether the job's events come in.
+    """
+
+    def __init__(self, *, lifetime_s: float = 600, mailbox_bytes: int = 10_000) -> None:
+        self.sent: list[tuple[float, bytes]] = []
+        self.over = self.watching = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self._gone = asyncio.Event()
+        self.viewer = Viewer(
+            self._watch, lifetime_s=lifetime_s, mailbox_bytes=mailbox_bytes, direct=True
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Return the mailbox that the viewer was given."""
+        assert self.viewer.mailbox is not None
+        return self.viewer.mailbox
+
+    @property
+    def body(self) -> bytes:
+        """Return all that was sent."""
+        return b"".join(data for _, data in self.sent)
+
+    @property
+    def retries(self) -> list[int]:
+        """Return the reconnection times that were sent, in milliseconds."""
+        parser = Parser()
+        parser.feed(self.body)
+        return parser.retries
+
+    def begin(self, viewers: Viewers | None = None) -> None:
+        """Have the stream served; what it waits for happens in the background."""
+        self._task = asyncio.create_task(self._serve(viewers))
+
+    async def ended(self) -> float:
+        """Wait for the end and return when that was."""
+        assert self._task is not None
+        await self._task
+        return asyncio.get_running_loop().time()
+
+    def leave(self) -> None:
+        """Go away, as the server will tell."""
+        self._gone.set()
+
+    def happens(self, number: int, size: int = 10) -> None:
+        """Let an event of the job come in."""
+        self.mailbox.put(encode("note", b'"%b"' % (b"x" * size), f"{number}-0"))
+
+    def finish(self) -> None:
+        """Let the job end."""
+        self.mailbox.end(Ending.FINISHED)
+
+    @contextmanager
+    def _watch(self, mailbox: Mailbox) -> Iterator[None]:
+        assert mailbox is self.mailbox
+        self.watching = True
+        try:
+            yield
+        finally:
+            self.watching = False
+
+    async def _serve(self, viewers: Viewers | None) -> None:
+        scope = {"type": "http", "http_version": "1.1", "method": "GET"}
+        with ExitStack() as place:
+            if viewers is not None:
+                place.enter_context(viewers.opened(self.viewer))
+            await self.viewer.serve(scope, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's
+        await self.open.wait()
+        assert not self.over
+        self.sent.append((asyncio.get_running_loop().time(), message["body"]))
+        self.over = not message["more_body"]
