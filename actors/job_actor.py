@@ -11,6 +11,7 @@ from actors.messages import (
     CaughtUp,
     Deregister,
     Expire,
+    Forgotten,
     Published,
     Register,
     Resumed,
@@ -31,6 +32,7 @@ class JobActor(Follower):
     def __init__(self, job_id: str, feed: Feed, log: Log, registrar: Registrar) -> None:
         super().__init__(job_id, feed, log, registrar)
         self._audience = Audience()
+        self._forgotten = False
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
@@ -66,6 +68,9 @@ class JobActor(Follower):
                 self._caught_up(answer)
             case Subscribed():
                 self._look()
+            case Forgotten():
+                self._forgotten = True
+                self._stop_if_done()
             case Expire():
                 if not self._audience:
                     self._retire()
@@ -83,7 +88,7 @@ class JobActor(Follower):
         self._feed.unfollow(self._job_id, self.actor_ref)
         self._audience.dismiss()
         self._on_known()
-        self._stop_if_done()
+        self.actor_ref.tell(Forgotten())
 
     def _on_known(self) -> None:
         for mailbox, cursor in self._audience.take_waiting():
@@ -184,7 +189,7 @@ class JobActor(Follower):
         self._stop_if_done()
 
     def _stop_if_done(self) -> None:
-        if self._over and not self._audience:
+        if self._forgotten and not self._audience:
             self.stop()
 
     def _retire(self) -> None:

@@ -43,5 +43,9 @@ class Resumed(Struct, frozen=True):
     answer: CatchUp
 
 
+class Forgotten(Struct, frozen=True):
+    """No viewer is sent here any more, and those who were sent before have come."""
+
+
 class Expire(Struct, frozen=True):
     """Retire if nobody watches still."""

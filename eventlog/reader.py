@@ -7,6 +7,7 @@ question is asked once.
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -23,6 +24,8 @@ from schema.events import InvalidEvent
 from schema.state import STATE_FIELDS, JobState
 from schema.wire import log_key, state_key
 
+_log = logging.getLogger("jobcast.reader")
+
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
 PAGE: Final = 64
@@ -35,7 +38,7 @@ class CatchUp(Struct, frozen=True):
     Attributes:
         state: the state; None when there is no such job.
         missed: the first entries after the cursor, log-only ones included; None when the cursor is
-            not in the log.
+            not in the log, or an entry after it is not what the contract says.
         more: whether there are further ones, to be asked for from the last of these.
     """
 
@@ -121,7 +124,7 @@ class Reader:
             log = [] if cursor is None else next(answers)
             try:
                 answer = _answer(state, log, cursor)
-            except (ResponseError, InvalidEvent, ValueError) as error:
+            except (ResponseError, ValueError) as error:
                 _fail(future, LogUnavailable(f"The job can't be read: {error}"))
             else:
                 if not future.done():
@@ -147,11 +150,15 @@ def _answer(values: object, log: object, cursor: str | None) -> CatchUp:
     if cursor is None or not entries or entries[0][0] != cursor:
         return CatchUp(state)
     end = position(state.last)
-    missed = tuple(
-        entry_from_log(entry_id, fields)
-        for entry_id, fields in entries[1:]
-        if position(entry_id) <= end
-    )
+    try:
+        missed = tuple(
+            entry_from_log(entry_id, fields)
+            for entry_id, fields in entries[1:]
+            if position(entry_id) <= end
+        )
+    except InvalidEvent as error:
+        _log.warning("the log has an entry that is no event: %s", error)
+        return CatchUp(state)
     more = len(entries) > PAGE and position(entries[-1][0]) < end
     return CatchUp(state, missed, more)
 

@@ -90,6 +90,7 @@ _decode_partial = msgspec.json.Decoder(_Partial).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_complete = msgspec.json.Decoder(_Complete).decode
 _decode_failed = msgspec.json.Decoder(_Failed).decode
+_check_json = msgspec.json.Decoder(Raw).decode
 _CONTRACT_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
 
 _Parsed = tuple[Event, bytes, Mapping[str, Any]]
@@ -199,5 +200,10 @@ def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
     name = fields.get("event", "")
     if name.startswith("_"):
         return Entry(entry_id, name, None, b"", {}, fields)
-    event, line, extra = parse_event(name, fields.get("data", "").encode())
+    data = fields.get("data", "").encode()
+    try:
+        _check_json(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidEvent(f"{name}: {error}") from None
+    event, line, extra = parse_event(name, data)
     return Entry(entry_id, name, event, line, extra, fields)

@@ -27,6 +27,7 @@ class Visit:
         self.open = asyncio.Event()
         self.open.set()
         self._gone = asyncio.Event()
+        self._sending = asyncio.Lock()
         self.viewer = Viewer(
             self._watch, lifetime_s=lifetime_s, mailbox_bytes=mailbox_bytes, direct=True
         )
@@ -93,7 +94,9 @@ class Visit:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's
-        await self.open.wait()
-        assert not self.over
-        self.sent.append((asyncio.get_running_loop().time(), message["body"]))
-        self.over = not message["more_body"]
+        assert not self._sending.locked(), "two sends at once"
+        async with self._sending:
+            await self.open.wait()
+            assert not self.over
+            self.sent.append((asyncio.get_running_loop().time(), message["body"]))
+            self.over = not message["more_body"]

@@ -95,6 +95,7 @@ async def test_http_1_0_gets_an_unchunked_stream_that_ends_by_close(
         assert names == ["connected", "progress-update", "step-change", "note", "complete"]
     assert "transfer-encoding" not in stream.headers
     assert stream.headers["connection"].lower() == "close"
+    assert stream.raw_head.lower().count(b"\r\nconnection:") == 1
     assert b"".join(stream.blocks) == stream.body
     assert all(re.match(rb"(: ok|id: |event: connected)", block) for block in stream.blocks)
 

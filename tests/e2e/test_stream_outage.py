@@ -13,6 +13,7 @@ from tests.sse import Stream, watch
 from tests.stored import log_of
 from tests.valkey import Valkey
 from tests.waiting import after, eventually
+from tests.wire import Wire
 
 RETURN_S = 5.0
 KEEPALIVE = b": keepalive\n\n"
@@ -232,6 +233,44 @@ async def test_a_service_that_slept_while_redis_gave_it_up_loses_nothing(
             service.send(signal.SIGCONT)
         ids.append(await run.complete())
         assert [event.id for event in await stream.rest()] == ids
+
+
+async def test_what_happens_before_a_slow_subscription_is_in_force_is_not_lost(
+    own_valkey: Valkey, jobs: jobcast.Jobs
+) -> None:
+    ending, running = [await jobs.create("anything", session_id=SESSION) for _ in range(2)]
+    runs = [jobs.run(job_id) for job_id in (ending, running)]
+    for run in runs:
+        await run.start()
+    async with Wire(own_valkey.port) as wire:
+        with Service(wire.url) as behind:
+            wire.hold(b"SUBSCRIBE")
+            async with watch(behind.url, ending) as one, watch(behind.url, running) as other:
+                assert [(await stream.next()).name for stream in (one, other)] == ["connected"] * 2
+                ids = [await runs[0].complete(), await runs[1].progress(40)]
+                wire.release()
+                assert [event.id for event in await one.rest()] == ids[:1]
+                ids += [await runs[1].emit("note", {}), await runs[1].complete()]
+                assert [event.id for event in await other.rest()] == ids[1:]
+
+
+async def test_a_subscription_that_falls_silent_without_an_end_is_noticed(
+    own_valkey: Valkey, jobs: jobcast.Jobs
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with Wire(own_valkey.port) as wire:
+        with Service(wire.url) as behind:
+            async with watch(behind.url, job_id, last_event_id=first) as stream:
+                await stream.next()
+                ids = [await run.emit("note", {})]
+                assert (await stream.next()).id == ids[0]
+                wire.mute()
+                muted = time.monotonic()
+                ids += [await run.emit("note", {}), await run.complete()]
+                assert [event.id for event in await stream.rest()] == ids[1:]
+                assert time.monotonic() - muted < 2 * RETURN_S
 
 
 async def test_who_comes_while_redis_is_away_is_put_off_within_two_seconds(

@@ -1,10 +1,20 @@
-"""Fixtures of the tests that have a worker in their own process."""
+"""Fixtures of the tests on a real Valkey."""
 
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
+from eventlog.connection import Client, connect
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    """Return a client as the service has it."""
+    connected = connect(redis_url)
+    yield connected
+    await connected.aclose()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 import pytest
 
 from actors.mailbox import Ending
-from tests.job_world import JobLog, Scene, handled, publication
+from actors.messages import Register
+from tests.job_world import JobLog, Scene, Watcher, handled, publication
 
 
 @pytest.fixture
@@ -145,6 +146,20 @@ async def test_the_job_may_end_while_a_viewer_resumes(scene: Scene, log: JobLog)
     await scene.answer_all()
     assert (watcher.ids, watcher.ending) == (["4-0", "5-0", "6-0"], Ending.FINISHED)
     await handled(scene.ref)
+    assert not scene.ref.is_alive()
+
+
+async def test_who_was_sent_here_just_before_the_job_ended_is_shown_its_end(
+    scene: Scene, log: JobLog
+) -> None:
+    await scene.publish(log.append("complete", {"result": None}))
+    question = log.questions.pop()
+    watcher = Watcher("4-0")
+    end = question.message(log.read(question.cursor))
+    await scene.tell(end, Register(watcher.mailbox, watcher.cursor))
+    await scene.answer_all()
+    assert watcher.ids == ["5-0", "6-0"]
+    assert watcher.ending is Ending.FINISHED
     assert not scene.ref.is_alive()
 
 

@@ -1,0 +1,330 @@
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+import jobcast
+from eventlog import reader as reader_module
+from eventlog.connection import Client, connect
+from eventlog.errors import LogUnavailable
+from eventlog.reader import PAGE, CatchUp, Reader
+from tests.stored import cancel, log_of, retry
+from tests.valkey import Valkey
+
+LOG, STATE = "jobs:{j1}:log", "jobs:{j1}:state"
+
+
+class Pipelines:
+    """Counts the pipelines that a client was asked for, and how many of them were open at once."""
+
+    def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = self.open = self.most = 0
+        ordinary = client.pipeline
+
+        def counted(**options: Any) -> Any:  # noqa: ANN401
+            pipeline = ordinary(**options)
+            execute = pipeline.execute
+
+            async def executed(**how: Any) -> Any:  # noqa: ANN401
+                self.count += 1
+                self.open += 1
+                self.most = max(self.most, self.open)
+                try:
+                    return await execute(**how)
+                finally:
+                    self.open -= 1
+
+            monkeypatch.setattr(pipeline, "execute", executed)
+            return pipeline
+
+        monkeypatch.setattr(client, "pipeline", counted)
+
+
+@pytest.fixture
+def reader(client: Client) -> Reader:
+    return Reader(client)
+
+
+@pytest.fixture
+def pipelines(client: Client, monkeypatch: pytest.MonkeyPatch) -> Pipelines:
+    return Pipelines(client, monkeypatch)
+
+
+@pytest.fixture
+async def run(jobs: jobcast.Jobs) -> jobcast.Run:
+    """Return a run of the job ``j1``, which is under way."""
+    await jobs.create("report", user_id="u1", job_id="j1")
+    started = jobs.run("j1")
+    await started.start()
+    return started
+
+
+def ids(answer: CatchUp) -> list[str | None]:
+    assert answer.missed is not None
+    return [entry.id for entry in answer.missed]
+
+
+async def test_a_state_is_read(reader: Reader, run: jobcast.Run) -> None:
+    last = await run.progress(40, "Writing...")
+    state = await reader.load("j1")
+    assert state is not None
+    assert (state.status, state.progress, state.current_step) == ("running", 40, "Writing...")
+    assert (state.last, state.user_id) == (last, "u1")
+
+
+async def test_a_job_that_does_not_exist_has_no_state(reader: Reader) -> None:
+    assert await reader.load("nobody") is None
+    assert await reader.catch_up("nobody", "5-0") == CatchUp(None)
+
+
+async def test_what_follows_a_cursor_is_read_with_the_state(
+    reader: Reader, run: jobcast.Run
+) -> None:
+    first = await run.progress(10)
+    later = [await run.progress(20), await run.emit("note", {}), await run.progress(30)]
+    answer = await reader.catch_up("j1", first)
+    assert ids(answer) == later
+    assert answer.state is not None
+    assert (answer.state.last, answer.more) == (later[-1], False)
+
+
+async def test_nothing_follows_the_last_entry(reader: Reader, run: jobcast.Run) -> None:
+    assert ids(await reader.catch_up("j1", await run.progress(10))) == []
+
+
+@pytest.mark.parametrize("cursor", ["0-0", "1-1", "99999999999999-0", f"{2**64 - 1}-{2**64 - 1}"])
+async def test_a_cursor_that_is_not_in_the_log_gets_the_state_alone(
+    reader: Reader, run: jobcast.Run, cursor: str
+) -> None:
+    await run.progress(10)
+    answer = await reader.catch_up("j1", cursor)
+    assert answer.state is not None
+    assert answer.missed is None
+
+
+async def test_log_only_entries_are_part_of_what_was_missed(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    first = await run.progress(10)
+    await cancel(client, "j1")
+    answer = await reader.catch_up("j1", first)
+    assert answer.missed is not None
+    assert [entry.name for entry in answer.missed] == ["_cancel-requested"]
+
+
+async def test_a_viewer_of_an_earlier_attempt_begins_anew_and_an_actor_goes_on(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    first = await run.progress(10)
+    failed = await run.fail("Boom")
+    await retry(client, "j1")
+    answer = await reader.catch_up("j1", first)
+    assert ids(answer)[0] == failed
+    assert answer.for_viewer(first) == CatchUp(answer.state)
+    retried = (await log_of(client, "j1"))[-1][0]
+    assert (await reader.catch_up("j1", retried)).for_viewer(retried).missed == ()
+
+
+@pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 1])
+async def test_a_long_way_is_read_page_by_page(
+    reader: Reader, run: jobcast.Run, count: int
+) -> None:
+    cursor = await run.progress(10)
+    missed = [await run.emit("note", {"number": number}) for number in range(count)]
+    seen: list[str | None] = []
+    while True:
+        answer = await reader.catch_up("j1", cursor)
+        assert len(ids(answer)) <= PAGE
+        seen += ids(answer)
+        if not answer.more:
+            break
+        cursor = seen[-1] or ""
+    assert seen == missed
+
+
+async def test_an_entry_that_came_after_the_state_was_read_is_left_for_later(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    first = await run.progress(10)
+    second = await run.progress(20)
+    await run.progress(30)
+    await client.hset(STATE, "last", second)
+    assert ids(await reader.catch_up("j1", first)) == [second]
+
+
+async def test_questions_of_one_turn_go_out_together(
+    reader: Reader, jobs: jobcast.Jobs, pipelines: Pipelines
+) -> None:
+    for number in range(100):
+        await jobs.create("report", user_id="u1", job_id=f"j{number}")
+    states = await asyncio.gather(*(reader.load(f"j{number}") for number in range(100)))
+    assert all(state is not None for state in states)
+    assert pipelines.count == 1
+
+
+async def test_the_same_question_is_asked_once(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    cursor = await run.progress(10)
+    await run.progress(20)
+    await client.config_resetstat()
+    answers = await asyncio.gather(*(reader.catch_up("j1", cursor) for _ in range(100)))
+    assert all(answer is answers[0] for answer in answers)
+    counts = await client.info("commandstats")
+    assert counts["cmdstat_hmget"]["calls"] == counts["cmdstat_xrange"]["calls"] == 1
+
+
+async def test_a_question_that_was_asked_before_is_not_answered_with_the_past(
+    reader: Reader, run: jobcast.Run
+) -> None:
+    for percent in range(20):
+        under_way = asyncio.ensure_future(reader.load("j1"))
+        await asyncio.gather(reader.load("other"), under_way)
+        last = await run.progress(percent)
+        state = await reader.load("j1")
+        assert state is not None
+        assert state.last == last
+
+
+async def test_a_crowd_is_served_in_batches_with_two_under_way_at_most(
+    reader: Reader, pipelines: Pipelines
+) -> None:
+    answers = await asyncio.gather(*(reader.load(f"j{number}") for number in range(1050)))
+    assert answers == [None] * 1050
+    assert pipelines.count == 6
+    assert pipelines.most == 2
+
+
+async def test_what_is_asked_while_two_are_under_way_gathers(
+    reader: Reader, pipelines: Pipelines
+) -> None:
+    async def ask_later(number: int) -> None:
+        await reader.load(f"first{number}")
+        await reader.load(f"second{number}")
+
+    await asyncio.gather(*(ask_later(number) for number in range(600)))
+    assert pipelines.count <= 2 * 600 / 200 + 2
+    assert pipelines.most == 2
+    assert not reader._asked
+    assert not reader._tasks
+
+
+async def test_one_who_asks_no_more_harms_nobody(reader: Reader, run: jobcast.Run) -> None:
+    impatient = [asyncio.ensure_future(reader.load("j1")) for _ in range(3)]
+    patient = asyncio.ensure_future(reader.load("j1"))
+    asyncio.get_running_loop().call_soon(lambda: [task.cancel() for task in impatient])
+    state = await patient
+    assert state is not None
+    assert all(task.cancelled() for task in impatient)
+
+
+async def test_a_question_that_nobody_waits_for_any_more_is_no_mistake(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    monkeypatch.setattr(reader_module, "_answer", _broken)
+    asked = asyncio.ensure_future(reader.load("j1"))
+    asyncio.get_running_loop().call_soon(asked.cancel)
+    await asyncio.wait({asked})
+    await reader.close()
+    del asked
+    gc.collect()
+    assert complaints == []
+
+
+def _broken(*_: object) -> CatchUp:
+    raise ValueError("broken")
+
+
+async def test_closing_waits_for_what_is_under_way(reader: Reader, run: jobcast.Run) -> None:
+    asked = asyncio.ensure_future(reader.load("j1"))
+    while not reader._tasks:
+        await reader.load("other")
+        break
+    await reader.close()
+    assert await asked is not None
+
+
+async def test_a_job_that_is_stored_wrongly_spoils_nobody_elses_answer(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    last = await run.progress(10)
+    await client.set("jobs:{j2}:state", "no hash")
+    await client.hset("jobs:{j3}:state", mapping={"status": "sleeping"})
+    await client.copy(STATE, "jobs:{j4}:state")
+    await client.set("jobs:{j4}:log", "no stream")
+    answers = await asyncio.gather(
+        *(reader.catch_up(job, last) for job in ("j1", "j2", "j3", "j4")), return_exceptions=True
+    )
+    assert isinstance(answers[0], CatchUp)
+    assert ids(answers[0]) == []
+    assert all(isinstance(answer, LogUnavailable) for answer in answers[1:])
+
+
+async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    first = await run.progress(10)
+    await client.hset("jobs:{j2}:state", mapping={"status": b"\xff\xfe", "last": b"\xff"})
+    await client.hset(STATE, "currentStep", b"caf\xe9")
+    answers = await asyncio.gather(
+        reader.catch_up("j1", first), reader.load("j2"), return_exceptions=True
+    )
+    assert isinstance(answers[0], CatchUp)
+    assert answers[0].state is not None
+    assert answers[0].state.current_step == "caf\ufffd"
+    assert isinstance(answers[1], LogUnavailable)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"event": "progress-update", "data": '{"progress":"much"}'},
+        {"event": "progress-update", "data": "no JSON"},
+        {"event": "message", "data": "{}"},
+        {"data": "{}"},
+        {"event": "note", "data": b'{"a":"\xff"'},
+    ],
+)
+async def test_an_entry_that_is_no_event_is_passed_over_by_the_state(
+    reader: Reader, run: jobcast.Run, client: Client, entry: dict[Any, Any]
+) -> None:
+    first = await run.progress(10)
+    await client.xadd(LOG, entry)
+    last = await run.progress(20)
+    answer = await reader.catch_up("j1", first)
+    assert answer.state is not None
+    assert answer.missed is None
+    assert answer.state.progress == 20
+    assert ids(await reader.catch_up("j1", last)) == []
+
+
+async def test_everybody_is_told_that_redis_is_away_and_served_when_it_is_back() -> None:
+    with Valkey() as valkey:
+        client = connect(valkey.url)
+        reader = Reader(client)
+        assert await reader.load("j1") is None
+        valkey.stop()
+        answers = await asyncio.gather(
+            *(reader.load(f"j{number}") for number in range(300)), return_exceptions=True
+        )
+        assert all(isinstance(answer, LogUnavailable) for answer in answers)
+        valkey.start()
+        assert await reader.load("j1") is None
+        await client.aclose()
+
+
+async def test_a_redis_that_does_not_answer_is_away_within_two_seconds() -> None:
+    with Valkey() as valkey:
+        client = connect(valkey.url)
+        reader = Reader(client)
+        assert await reader.load("j1") is None
+        valkey.pause()
+        async with asyncio.timeout(2):
+            with pytest.raises(LogUnavailable):
+                await reader.load("j1")
+        valkey.resume()
+        assert await reader.load("j1") is None
+        await client.aclose()
