@@ -25,11 +25,10 @@ def own_valkey() -> Iterator[Valkey]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["direct", "asgi"])
-def own_service(own_valkey: Valkey, request: pytest.FixtureRequest) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def own_service(own_valkey: Valkey) -> Iterator[Service]:
     """Return a service on it."""
-    direct = str(request.param)
-    with Service(own_valkey.url, JOBCAST_DIRECT_WRITE=direct, JOBCAST_KEEPALIVE_S="1") as running:
+    with Service(own_valkey.url, JOBCAST_KEEPALIVE_S="1") as running:
         yield running
 
 
@@ -49,11 +48,12 @@ async def assert_nothing_is_left(service: Service, client: Redis, files: int) ->
     await eventually(let_go, UNSUBSCRIBED_WITHIN_S)
 
 
+@pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "asgi"])
 async def test_of_two_thousand_viewers_that_come_and_go_nothing_is_left(
-    own_service: Service, own_valkey: Valkey
+    own_valkey: Valkey, direct: str
 ) -> None:
     async def view(job_id: str, number: int) -> None:
-        async with places, watch(own_service.url, job_id) as stream:
+        async with places, watch(service.url, job_id) as stream:
             assert stream.status == 200
             if number % 4 == 0:
                 stream.abort()
@@ -67,22 +67,23 @@ async def test_of_two_thousand_viewers_that_come_and_go_nothing_is_left(
                 await sometime_within(0.05)
 
     places = asyncio.Semaphore(AT_ONCE)
-    async with (
-        Redis.from_url(own_valkey.url, decode_responses=True) as client,
-        jobcast.connect(own_valkey.url) as jobs,
-    ):
-        job_ids = [await jobs.create("anything", session_id=SESSION) for _ in range(JOBS)]
-        async with watch(own_service.url, job_ids[0]) as stream:
-            await stream.until("progress-update")
-        files = own_service.open_files()
-        async with asyncio.TaskGroup() as group:
-            for number in range(VIEWERS):
-                group.create_task(view(job_ids[number % JOBS], number))
-        await assert_nothing_is_left(own_service, client, files)
-        assert (await own_service.metrics())["jobcast_streams_opened_total"] > VIEWERS / 2
-        async with watch(own_service.url, job_ids[0]) as stream, jobs.run(job_ids[0]):
-            await stream.until("progress-update")
-    assert "Traceback" not in own_service.log
+    with Service(own_valkey.url, JOBCAST_DIRECT_WRITE=direct) as service:
+        async with (
+            Redis.from_url(own_valkey.url, decode_responses=True) as client,
+            jobcast.connect(own_valkey.url) as jobs,
+        ):
+            job_ids = [await jobs.create("anything", session_id=SESSION) for _ in range(JOBS)]
+            async with watch(service.url, job_ids[0]) as stream:
+                await stream.until("progress-update")
+            files = service.open_files()
+            async with asyncio.TaskGroup() as group:
+                for number in range(VIEWERS):
+                    group.create_task(view(job_ids[number % JOBS], number))
+            await assert_nothing_is_left(service, client, files)
+            assert (await service.metrics())["jobcast_streams_opened_total"] > VIEWERS / 2
+            async with watch(service.url, job_ids[0]) as stream, jobs.run(job_ids[0]):
+                await stream.until("progress-update")
+        assert "Traceback" not in service.log
 
 
 async def test_of_jobs_that_end_under_their_viewers_nothing_is_left(
@@ -144,7 +145,7 @@ async def test_a_viewer_that_returns_while_its_job_lingers_goes_on_without_a_gap
         run = jobs.run(job_id)
         seen = [await run.start()]
         ids = list(seen)
-        for pause_s in (0, 0.1, 0.3, 4.9, 0.2):
+        for pause_s in (0, 0.1, 0.5):
             async with watch(own_service.url, job_id, last_event_id=seen[-1]) as stream:
                 await stream.next()
                 ids += [await run.emit("note", {}), await run.emit("note", {})]
@@ -169,7 +170,6 @@ async def test_a_viewer_that_leaves_while_its_next_request_waits_is_missed(
     async with watch(own_service.url, job_id) as stream:
         await stream.until("progress-update")
         stream.ask("GET", "/healthz")
-        await stream.received(b": keepalive\n\n")
         stream.close() if leave == "close" else stream.abort()
         await eventually(missed)
 

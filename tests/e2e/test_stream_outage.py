@@ -51,9 +51,9 @@ async def jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
         yield connected
 
 
-async def kept_alive(stream: Stream) -> None:
-    """Wait for two keepalives that have not been read yet."""
-    await stream.received(KEEPALIVE * 2)
+async def kept_alive(stream: Stream, times: int = 1) -> None:
+    """Wait for this many keepalives and nothing else."""
+    await stream.received(KEEPALIVE * times)
 
 
 async def restarted(valkey: Valkey) -> None:
@@ -70,7 +70,7 @@ async def test_streams_stay_open_while_redis_is_away_and_go_on_when_it_is_back(
     async with watch(service.url, job_id, last_event_id=first) as stream:
         await stream.next()
         own_valkey.kill() if ending == "killed" else own_valkey.stop()
-        await kept_alive(stream)
+        await kept_alive(stream, 2)
         await restarted(own_valkey)
         back = time.monotonic()
         async with jobcast.connect(own_valkey.url) as again:
@@ -372,6 +372,7 @@ async def test_outages_one_after_the_other_lose_nothing(
 
     done = asyncio.Event()
     async with watch(service.url, job_id) as stream, asyncio.TaskGroup() as group:
+        await stream.until("progress-update")
         group.create_task(work())
         for _ in range(3):
             await stream.until("note")

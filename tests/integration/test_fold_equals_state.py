@@ -1,131 +1,173 @@
-"""``fold(log) == state hash`` for every history, and what is refused changes nothing."""
+"""Whatever is done to a job, its state is what its log folds to, and refusals leave no trace.
 
-import asyncio
-import itertools
-from collections.abc import Awaitable, Callable
+The real append script is driven by both of its callers, the SDK's and the service's, with logs so
+short that checkpoints and cuts happen all the time.
+"""
+
+import json
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
+from msgspec import Raw
+from redis.exceptions import ResponseError
 
 import jobcast
-from eventlog.append import Appender
-from eventlog.connection import connect
+from eventlog.append import Appender, NewJob
+from eventlog.connection import Client
 from eventlog.errors import AppendRefused
-from schema.entry import entry_from_log
+from jobcast import JobCancelled, JobcastError, Run
+from schema.entry import Entry, entry_from_log
 from schema.events import Complete, CompleteData, Failed, FailedData
+from schema.job_id import new_job_id
 from schema.state import JobState, fold
+from schema.wire import decode_publication
 from tests.channel import Channel
-from tests.valkey import Valkey
+from tests.json_values import json_objects, json_values, texts
+from tests.stored import log_of, state_of
 
-NUMBERS = itertools.count()
-TEXT = st.text(max_size=8)  # lone surrogates are not among what hypothesis makes
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
-REPORT = st.fixed_dictionaries(
-    {}, optional={"eta": st.integers(0, 999) | st.floats(0, 999), "phase": JSON}
-)
-OPERATION = st.one_of(
-    st.just(("start",)),
-    st.tuples(st.just("progress"), st.integers(0, 100), st.none() | TEXT, REPORT),
-    st.tuples(st.just("step"), TEXT, st.none() | st.integers(0, 100), REPORT),
-    st.tuples(st.just("emit"), st.dictionaries(TEXT, JSON, max_size=2)),
-    st.tuples(st.just("complete"), JSON),
-    st.tuples(st.just("fail"), TEXT.filter(bool), st.none() | TEXT.filter(bool)),
-    *(st.just((name,)) for name in ("start", "cancel", "cancel", "retry", "retry", "abandon")),
-    st.tuples(st.just("settle"), st.booleans()),
-    st.just(("old run",)),
-)
+RESERVED = {"progress", "currentStep", "estimatedTimeRemaining", "step", "eta", "self"}
+USUAL = {
+    "queued": ["start", "start", "start", "cancel", "settle", "abandon"],
+    "running": [
+        *("progress", "progress", "progress", "step", "step", "emit", "emit"),
+        *("start", "cancel", "complete", "fail", "settle"),
+    ],
+    "failed": ["retry", "retry", "start"],
+    "succeeded": ["retry", "progress"],
+}
+ALL = sorted({name for names in USUAL.values() for name in names} | {"late", "create"})
+
+percents = st.integers(0, 100)
+seconds = st.none() | st.integers(0, 10**9) | st.floats(0, 1e9)
+further = json_objects.map(lambda more: {k: v for k, v in more.items() if k not in RESERVED})
+names = st.sampled_from(["note", "blog-result", "x"])
 
 
 class History:
-    """One job, and what is done to it."""
+    """One job from its creation on: what was done to it, and what it came to."""
 
-    def __init__(self, redis: Redis, appender: Appender, jobs: jobcast.Jobs, job_id: str) -> None:
-        self._redis = redis
-        self._appender = appender
-        self._jobs = jobs
-        self._job_id = job_id
-        self._run = self._old = jobs.run(job_id)
+    def __init__(self, jobs: jobcast.Jobs, client: Client, channel: Channel, job_id: str) -> None:
+        self.jobs = jobs
+        self.client = client
+        self.channel = channel
+        self.job_id = job_id
+        self.appender = Appender(client)
+        self.runs = [jobs.run(job_id)]
 
-    async def do(self, name: str, *given: Any) -> None:  # noqa: ANN401 - any operation's
-        """Do one thing; if it is refused, nothing may be different from before."""
-        before = await self.stored()
-        async with Channel(self._redis, f"jobs:{self._job_id}:events") as channel:
-            try:
-                await self._operation(name, *given)()
-            except jobcast.JobCancelled:
-                pass  # the event was written
-            except (jobcast.JobcastError, AppendRefused):
-                assert await self.stored() == before
-                assert await channel.rest() == []
+    async def do(self, name: str, draw: Any) -> None:  # noqa: ANN401 - hypothesis' own
+        """Do something; check that it was logged, folded and published, or left no trace."""
+        before = await self._stored()
+        try:
+            await getattr(self, f"_{name}")(draw)
+        except JobCancelled:
+            pass  # what was reported was written
+        except (JobcastError, AppendRefused, ResponseError):
+            assert await self._stored() == before
+            assert await self.channel.rest() == []
+            return
+        await self._check(before[1])
 
-    async def stored(self) -> tuple[dict[str, Any], list[Any]]:
-        """Return the state hash and the log as they are."""
-        key = f"jobs:{{{self._job_id}}}"
-        state: Any = await self._redis.hgetall(f"{key}:state")
-        log: Any = await self._redis.xrange(f"{key}:log")
-        return state, log
+    async def _stored(self) -> tuple[dict[str, str], list[tuple[str, dict[str, str]]]]:
+        return await state_of(self.client, self.job_id), await log_of(self.client, self.job_id)
 
-    def _operation(
-        self,
-        name: str,
-        *given: Any,  # noqa: ANN401 - any operation's
-    ) -> Callable[[], Awaitable[object]]:
-        run, job_id = self._run, self._job_id
-        if name == "start":
-            self._old, self._run = run, self._jobs.run(job_id)
-            return self._run.start
-        if name in {"progress", "step"}:
-            first, second, more = given
-            report = run.progress if name == "progress" else run.step
-            return lambda: report(first, second, **more)
-        if name == "emit":
-            return lambda: run.emit("note", given[0])
-        if name == "old run":
-            return lambda: self._old.progress(99)
-        return lambda: self._end(name, *given)
+    async def _check(self, before: list[tuple[str, dict[str, str]]]) -> None:
+        fields, log = await self._stored()
+        entries = [entry_from_log(entry_id, entry) for entry_id, entry in log]
+        assert comparable(fold(entries)) == comparable(JobState.from_hash(fields))
+        fresh = [entry for entry in entries if entry.id not in dict(before)]
+        visible = [entry for entry in fresh if entry.event is not None]
+        published = await self.channel.rest()
+        assert [message["id"] for message in published] == [entry.id for entry in visible]
+        for message, entry in zip(published, visible, strict=True):
+            check_publication(message, entry, before)
 
-    async def _end(self, name: str, *given: Any) -> object:  # noqa: ANN401 - any operation's
-        if name == "complete":
-            return await self._run.complete(*given)
-        if name == "fail":
-            return await self._run.fail(*given)
-        if name == "settle":
-            raw = msgspec.Raw(b'{"n":[]}')
-            event = Complete(CompleteData(raw)) if given[0] else Failed(FailedData("Lost", "LOST"))
-            return await self._appender.settle(self._job_id, event)
-        if name == "abandon":
-            return await self._appender.abandon(self._job_id, 1, FailedData("Never queued"))
-        return await getattr(self._appender, name)(self._job_id)
+    async def _create(self, _draw: Any) -> None:  # noqa: ANN401
+        await self.appender.create(self.job_id, NewJob("other", {}, "u2", None, 60, 5))
+
+    async def _start(self, draw: Any) -> None:  # noqa: ANN401
+        attempt = draw(st.sampled_from([None, None, None, 1, 2]))
+        self.runs.append(self.jobs.run(self.job_id, attempt))
+        await self.runs[-1].start()
+
+    async def _progress(self, draw: Any) -> None:  # noqa: ANN401
+        step = draw(st.none() | texts)
+        await self._run.progress(draw(percents), step, eta=draw(seconds), **draw(further))
+
+    async def _step(self, draw: Any) -> None:  # noqa: ANN401
+        percent = draw(st.none() | percents)
+        await self._run.step(draw(texts), percent, draw(seconds), **draw(further))
+
+    async def _emit(self, draw: Any) -> None:  # noqa: ANN401
+        await self._run.emit(draw(names), draw(json_objects))
+
+    async def _complete(self, draw: Any) -> None:  # noqa: ANN401
+        await self._run.complete(draw(json_values))
+
+    async def _fail(self, draw: Any) -> None:  # noqa: ANN401
+        await self._run.fail(draw(texts), draw(st.none() | texts))
+
+    async def _late(self, draw: Any) -> None:  # noqa: ANN401
+        """Let a run go on that may have been taken over."""
+        late = draw(st.sampled_from(self.runs))
+        await draw(st.sampled_from([late.complete, lambda: late.progress(50)]))()
+
+    async def _cancel(self, _draw: Any) -> None:  # noqa: ANN401
+        await self.appender.cancel(self.job_id)
+
+    async def _retry(self, _draw: Any) -> None:  # noqa: ANN401
+        await self.appender.retry(self.job_id)
+
+    async def _settle(self, draw: Any) -> None:  # noqa: ANN401
+        result = Raw(json.dumps(draw(json_values), ensure_ascii=False).encode())
+        failure = FailedData(draw(texts), draw(st.none() | texts))
+        event = draw(st.sampled_from([Complete(CompleteData(result)), Failed(failure)]))
+        attempt = draw(st.sampled_from([None, 1, 2]))
+        await self.appender.settle(self.job_id, event, attempt=attempt)
+
+    async def _abandon(self, draw: Any) -> None:  # noqa: ANN401
+        attempt = draw(st.sampled_from([1, 1, 2]))
+        await self.appender.abandon(self.job_id, attempt, FailedData(draw(texts)))
+
+    @property
+    def _run(self) -> Run:
+        return self.runs[-1]
 
 
-def comparable(state: JobState | None) -> dict[str, Any]:
+def comparable(state: JobState | None) -> tuple[JobState, Any]:
+    """Return the state without its result, and that as what its JSON means."""
     assert state is not None
-    return {**msgspec.structs.asdict(state), "result": msgspec.json.decode(state.result)}
+    return msgspec.structs.replace(state, result=Raw(b"null")), json.loads(bytes(state.result))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(OPERATION, min_size=6, max_size=40), st.integers(4, 24))
-def test_the_fold_of_the_log_is_the_state_and_what_is_refused_changes_nothing(
-    valkey: Valkey, operations: list[tuple[Any, ...]], max_entries: int
+def check_publication(
+    message: dict[str, Any], entry: Entry, before: list[tuple[str, dict[str, str]]]
 ) -> None:
-    async def live() -> None:
-        job_id = f"job-{next(NUMBERS)}"
-        redis = connect(valkey.url)
-        async with redis, jobcast.connect(valkey.url, max_entries=max_entries) as jobs:
-            await jobs.create("any", session_id="s", input={"a": "ü"}, job_id=job_id)
-            history = History(redis, Appender(redis), jobs, job_id)
-            for operation in operations:
-                await history.do(*operation)
-                fields, log = await history.stored()
-                folded = fold(entry_from_log(entry_id, entry) for entry_id, entry in log)
-                assert comparable(folded) == comparable(JobState.from_hash(fields))
-                assert len(log) <= max_entries + 1
+    """Check that a publication tells what the log holds, and what came before it."""
+    published = decode_publication(json.dumps(message, ensure_ascii=False).encode())
+    earlier = [entry_id for entry_id, fields in before if fields["event"] != "_checkpoint"]
+    assert (published.name, published.prev) == (entry.name, earlier[-1])
+    assert json.loads(published.line) == json.loads(entry.line)
 
-    asyncio.run(live())
+
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.data(), st.integers(2, 12), st.integers(1, 40))
+async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(
+    redis_url: str, client: Client, data: st.DataObject, max_entries: int, steps: int
+) -> None:
+    job_id = new_job_id()
+    async with (
+        jobcast.connect(redis_url, max_entries=max_entries) as jobs,
+        Channel(client, f"jobs:{job_id}:events") as channel,
+    ):
+        history = History(jobs, client, channel, job_id)
+        await jobs.create("report", user_id="u1", input=data.draw(json_objects), job_id=job_id)
+        for _ in range(steps):
+            status = (await state_of(client, job_id))["status"]
+            usual = data.draw(st.sampled_from([True, True, True, True, False]))
+            await history.do(data.draw(st.sampled_from(USUAL[status] if usual else ALL)), data.draw)
+            assert await client.xlen(f"jobs:{{{job_id}}}:log") <= max_entries + 2

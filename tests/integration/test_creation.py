@@ -1,0 +1,120 @@
+import asyncio
+import time
+
+import pytest
+
+from eventlog.connection import Client
+from eventlog.creation import Claim, Creation
+from eventlog.errors import IdempotencyConflict
+from schema.wire import UNCONFIRMED_KEY, idempotency_key
+
+
+@pytest.fixture
+def creation(client: Client) -> Creation:
+    return Creation(client)
+
+
+async def test_a_fresh_key_stands_for_the_job_that_is_to_be_made(creation: Creation) -> None:
+    claim = Claim("j1", "digest")
+    assert await creation.claim("user:u1", "k1", claim) == claim
+
+
+async def test_a_repeat_gets_the_job_of_the_first_call(creation: Creation) -> None:
+    first = await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+    again = await creation.claim("user:u1", "k1", Claim("j2", "digest"))
+    assert again == first
+
+
+async def test_another_request_under_the_same_key_is_a_conflict(creation: Creation) -> None:
+    await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+    with pytest.raises(IdempotencyConflict):
+        await creation.claim("user:u1", "k1", Claim("j2", "another"))
+    assert await creation.claim("user:u1", "k1", Claim("j3", "digest")) == Claim("j1", "digest")
+
+
+async def test_each_owner_has_keys_of_its_own(creation: Creation) -> None:
+    for number, owner in enumerate(("user:u1", "user:u2", "session:u1")):
+        claim = Claim(f"j{number}", "digest")
+        assert await creation.claim(owner, "k1", claim) == claim
+
+
+async def test_of_many_calls_at_once_all_get_one_job(creation: Creation) -> None:
+    claims = await asyncio.gather(
+        *(creation.claim("user:u1", "k1", Claim(f"j{n}", "digest")) for n in range(50))
+    )
+    assert len({claim.job_id for claim in claims}) == 1
+
+
+async def test_of_many_different_calls_at_once_one_wins(creation: Creation) -> None:
+    answers = await asyncio.gather(
+        *(creation.claim("user:u1", "k1", Claim(f"j{n}", f"digest-{n % 5}")) for n in range(50)),
+        return_exceptions=True,
+    )
+    claims = [answer for answer in answers if isinstance(answer, Claim)]
+    assert len(claims) == 10
+    assert len(set(claims)) == 1
+    assert sum(isinstance(answer, IdempotencyConflict) for answer in answers) == 40
+
+
+async def test_a_key_is_kept_for_a_day(creation: Creation, client: Client) -> None:
+    await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+    assert 23 * 3600 < await client.ttl(idempotency_key("user:u1", "k1")) <= 24 * 3600
+
+
+async def test_a_key_that_ran_out_between_two_looks_is_fresh(
+    creation: Creation, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+    get = client.get
+
+    async def run_out(name: str) -> object:
+        await client.delete(name)
+        monkeypatch.setattr(client, "get", get)
+        return await get(name)
+
+    monkeypatch.setattr(client, "get", run_out)
+    assert await creation.claim("user:u1", "k1", Claim("j2", "digest")) == Claim("j2", "digest")
+
+
+async def test_a_repeat_learns_that_the_job_was_queued(creation: Creation, client: Client) -> None:
+    name = idempotency_key("user:u1", "k1")
+    claim = await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+    await client.expire(name, 100)
+    await creation.fulfil("user:u1", "k1", claim)
+    again = await creation.claim("user:u1", "k1", Claim("j2", "digest"))
+    assert again == Claim("j1", "digest", queued=True)
+    assert await client.ttl(name) <= 100
+
+
+async def test_what_ran_out_is_not_brought_back(creation: Creation, client: Client) -> None:
+    await creation.fulfil("user:u1", "k1", Claim("j1", "digest"))
+    assert await client.exists(idempotency_key("user:u1", "k1")) == 0
+
+
+async def test_a_job_is_unconfirmed_until_it_is_confirmed(creation: Creation) -> None:
+    for job_id in ("j1", "j2", "j3"):
+        await creation.begin(job_id)
+    await creation.confirm("j2")
+    assert await creation.unconfirmed(0) == ["j1", "j3"]
+
+
+async def test_only_what_has_waited_for_long_is_returned(
+    creation: Creation, client: Client
+) -> None:
+    await creation.begin("new")
+    await client.zadd(UNCONFIRMED_KEY, {"old": time.time() - 60, "older": time.time() - 90})
+    assert await creation.unconfirmed(30) == ["older", "old"]
+
+
+async def test_beginning_again_begins_the_wait_anew(creation: Creation, client: Client) -> None:
+    await client.zadd(UNCONFIRMED_KEY, {"j1": time.time() - 60})
+    await creation.begin("j1")
+    assert await creation.unconfirmed(30) == []
+
+
+async def test_confirming_twice_or_what_was_never_begun_is_no_mistake(creation: Creation) -> None:
+    await creation.confirm("j1")
+    await creation.begin("j1")
+    await creation.confirm("j1")
+    await creation.confirm("j1")
+    assert await creation.unconfirmed(0) == []
