@@ -15,7 +15,7 @@ from actors.messages import CaughtUp
 from actors.ports import Feed, Log, Registrar
 from eventlog.reader import CatchUp
 from schema.entry import Entry
-from schema.entry_id import position
+from schema.entry_id import is_after
 from schema.events import InvalidEvent, Terminal
 from schema.sse import Frame, encode_entry, encode_snapshot
 from schema.state import JobState, apply
@@ -87,7 +87,7 @@ class Follower(LoopActor):
             else:
                 self._on_event(encode_entry(entry))
             return True
-        if entry.prev != state.last or position(entry.id) <= position(state.last):
+        if entry.prev != state.last or not is_after(entry.id, state.last):
             return False
         if entry.is_terminal:
             return False
@@ -176,7 +176,7 @@ class Follower(LoopActor):
             state = self._state
             if self._over or state is None:
                 return
-            if entry.id is not None and position(entry.id) <= position(state.last):
+            if entry.id is not None and not is_after(entry.id, state.last):
                 continue
             if self._looking:
                 self._unsettled.append(entry)

@@ -1,25 +1,23 @@
 """Pykka actors on an asyncio event loop.
 
 Pykka runs an actor in a thread of its own. A ``LoopActor`` runs on the event loop that it was
-started on: the first message into an empty inbox schedules one callback, which handles all that
-waits. An idle actor has no thread and no task. ``on_receive`` is synchronous, so handling one
+started on: the first message into an empty inbox asks for a turn, in which all that waits is
+handled. An idle actor has no thread and no task. ``on_receive`` is synchronous, so handling one
 message is atomic.
 
 Source: Pykka's ``Actor`` names its extension points ``_create_actor_inbox``, ``_create_future`` and
 ``_start_actor_loop``; life cycle, failure and registry are its own.
 """
 
-import asyncio
 import logging
 import sys
-import threading
-from collections import deque
 from typing import Any, Final, NoReturn
 
 import pykka
 from pykka._envelope import Envelope
 
 from actors.loop_future import LoopFuture
+from actors.turns import Turns
 
 _log = logging.getLogger("pykka")
 
@@ -28,16 +26,18 @@ _FAIR_SHARE: Final = 128
 
 
 class LoopInbox:
-    """An actor's messages, and the callback that handles them."""
+    """An actor's messages, and its turns to handle them.
 
-    __slots__ = ("_actor", "_loop", "_scheduled", "_thread", "_waiting")
+    What came by Pykka's ``tell`` or ``ask`` is in an ``Envelope``; what came by ``post`` is bare.
+    """
+
+    __slots__ = ("_actor", "_asked", "_turns", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: deque[Envelope[Any]] = deque()
-        self._scheduled = False
+        self._waiting: list[Any] = []
+        self._asked = False
         self._actor: LoopActor | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._turns: Turns | None = None
 
     def open(self, actor: "LoopActor") -> None:
         """Begin to deliver to an actor, on the event loop that is running.
@@ -45,48 +45,87 @@ class LoopInbox:
         Raises:
             RuntimeError: none is running.
         """
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._turns = Turns.here()
         self._actor = actor
-        self._schedule()
+        self._ask()
 
     def close(self) -> None:
         """Deliver no more."""
         self._actor = None
 
+    def post(self, message: object) -> None:
+        """Add a message that wants no reply, on the event loop's thread; a stopped actor gets none.
+
+        Pykka's ``tell`` does more, and costs more than the handling of most messages.
+        """
+        if self._actor is not None:
+            self._waiting.append(message)
+            if not self._asked:
+                self._ask()
+
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message; from any thread."""
         self._waiting.append(envelope)
-        if not self._scheduled:
-            self._schedule()
+        if not self._asked:
+            self._ask()
 
-    def get(self) -> Envelope[Any]:
+    def get(self) -> Any:  # noqa: ANN401 - an envelope, or a message that was posted
         """Return the oldest message.
 
         Raises:
             IndexError: there is none.
         """
-        return self._waiting.popleft()
+        return self._waiting.pop(0)
 
     def empty(self) -> bool:
         """Say whether nothing waits."""
         return not self._waiting
 
-    def _schedule(self) -> None:
-        if self._loop is None or self._actor is None:
-            return
-        self._scheduled = True
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._drain)
-        else:
-            self._loop.call_soon_threadsafe(self._drain)
+    def take(self, most: int) -> list[Any]:
+        """Return the oldest messages, and forget them."""
+        waiting = self._waiting
+        if len(waiting) <= most:
+            self._waiting = []
+            return waiting
+        self._waiting = waiting[most:]
+        return waiting[:most]
 
-    def _drain(self) -> None:
-        self._scheduled = False
+    def put_back(self, messages: list[Any]) -> None:
+        """Have messages that were taken wait again."""
+        self._waiting = messages + self._waiting
+
+    def take_turn(self) -> None:
+        """Have the actor handle what waits."""
+        self._asked = False
         if self._actor is not None:
             self._actor.handle_waiting()
-        if self._waiting and not self._scheduled:
-            self._schedule()
+        if self._waiting and not self._asked:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self._turns is not None and self._actor is not None:
+            self._asked = True
+            self._turns.ask(self)
+
+
+class Stopped:
+    """Whether an actor has stopped: a ``threading.Event`` that nobody waits for.
+
+    The real one is a lock, a condition and a queue for each actor.
+    """
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Say whether it has."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Note that it has."""
+        self._is_set = True
 
 
 class LoopActor(pykka.Actor):
@@ -94,6 +133,11 @@ class LoopActor(pykka.Actor):
 
     actor_inbox: LoopInbox
     _began = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Pykka's signature
+        super().__init__(*args, **kwargs)
+        stopped: Any = Stopped()
+        self.actor_stopped = self.actor_ref.actor_stopped = stopped
 
     @staticmethod
     def _create_actor_inbox() -> LoopInbox:
@@ -112,26 +156,38 @@ class LoopActor(pykka.Actor):
 
     def handle_waiting(self) -> None:
         """Handle what is in the inbox: the event loop's part in the actor, not for callers."""
+        stopped = self.actor_stopped
         if not self._began:
             self._began = True
             self._actor_loop_setup()
-        inbox, stopped = self.actor_inbox, self.actor_stopped
+        inbox = self.actor_inbox
+        messages = inbox.take(_FAIR_SHARE)
+        handled = 0
         try:
-            for _ in range(_FAIR_SHARE):
-                if stopped.is_set() or inbox.empty():
+            for message in messages:
+                if stopped.is_set():
                     break
-                self._handle(inbox.get())
+                handled += 1
+                self._handle(message)
         finally:
+            if handled < len(messages):
+                inbox.put_back(messages[handled:])
             if stopped.is_set():
                 self._end()
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Learn of a message that came too late to be handled. Runs after the actor stopped."""
 
-    def _handle(self, envelope: Envelope[Any]) -> None:
-        reply_to = envelope.reply_to
+    def _handle(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
+        reply_to = None
         try:
-            response = self._handle_receive(envelope.message)
+            if type(message) is Envelope:
+                reply_to = message.reply_to
+                response = self._handle_receive(message.message)
+                if reply_to is not None:
+                    reply_to.set(response)
+            else:
+                self.on_receive(message)
         except Exception:  # noqa: BLE001 - whatever a handler raises ends this actor only
             if reply_to is not None:
                 _log.info("Exception returned from %s to caller:", self, exc_info=True)
@@ -145,9 +201,6 @@ class LoopActor(pykka.Actor):
             self._stop()
             pykka.ActorRegistry.stop_all(block=False)
             raise  # the event loop knows what an interrupt means
-        else:
-            if reply_to is not None:
-                reply_to.set(response)
 
     def _fail(self) -> None:
         """End this actor, and no other, for the exception being handled."""
@@ -159,11 +212,17 @@ class LoopActor(pykka.Actor):
 
     def _end(self) -> None:
         inbox = self.actor_inbox
-        late = [envelope.message for envelope in inbox._waiting if envelope.reply_to is None]  # noqa: SLF001
+        left = inbox.take(sys.maxsize)
+        inbox.put_back([message for message in left if _is_asked(message)])
         self._actor_loop_teardown()
         inbox.close()
-        for message in late:
-            self.on_discard(message)
+        for message in left:
+            if not _is_asked(message):
+                self.on_discard(message.message if type(message) is Envelope else message)
 
     def _actor_loop(self) -> NoReturn:
         raise RuntimeError("a LoopActor has no loop of its own")
+
+
+def _is_asked(message: object) -> bool:
+    return type(message) is Envelope and message.reply_to is not None

@@ -22,11 +22,9 @@ Ref = pykka.ActorRef[Any]
 
 
 def tell(ref: Ref, message: object) -> None:
-    """Send a message to an actor that may have stopped."""
-    try:
-        ref.tell(message)
-    except pykka.ActorDeadError:
-        _log.debug("%s stopped before it got %s", ref, type(message).__name__)
+    """Send a message, on the event loop's thread, to an actor that may have stopped."""
+    inbox: Any = ref.actor_inbox
+    inbox.post(message)
 
 
 class Questions:

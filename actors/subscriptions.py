@@ -6,23 +6,21 @@ subscribes to everything, and each actor is told ``Subscribed`` when its channel
 
 import asyncio
 import logging
-import math
 import random
-from typing import Any, Final, cast
-
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from typing import Final
 
 from actors.messages import Published, Subscribed
 from actors.questions import Ref, tell
+from actors.turns import Turns
+from eventlog.connection import Client
+from eventlog.errors import LogUnavailable
+from eventlog.push_connection import PushConnection, Pushes
 from schema.wire import channel
 
 _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
 _PING_S: Final = 1.5
-_CONNECT_S: Final = 2.0
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 
@@ -31,16 +29,15 @@ class Subscriptions:
     """Which actor follows which job, and the connection that serves them.
 
     Args:
-        redis: a client whose answers are bytes; its connections are made like its own.
+        client: one whose answers are bytes; the connection is made like its own.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._followers: dict[bytes, Ref] = {}
         self._changed: dict[bytes, None] = {}
-        self._connection: AbstractConnection | None = None
-        self._sender: asyncio.Task[None] | None = None
-        self._heard = 0.0
+        self._connection: PushConnection | None = None
+        self._sending = False
         self.reconnects = 0
 
     def __len__(self) -> int:
@@ -70,91 +67,71 @@ class Subscriptions:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                connection = await self._connect()
+                connection = await PushConnection.open(self._client, self._deliver)
                 pause_s = _FIRST_PAUSE_S
-                try:
-                    await self._serve(connection)
-                finally:
-                    self._connection = None
-                    await connection.disconnect(nowait=True)
-            except (RedisError, OSError, TimeoutError) as error:
-                self.reconnects += 1
-                _log.warning("lost the connection that follows jobs: %s", error)
+                why = await self._serve(connection)
+            except LogUnavailable as error:
+                why = str(error)
+            self.reconnects += 1
+            _log.warning("lost the connection that follows jobs: %s", why)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _connect(self) -> AbstractConnection:
-        pool: Any = self._redis.connection_pool
-        connection = cast("AbstractConnection", pool.make_connection())
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
-
-    async def _serve(self, connection: AbstractConnection) -> None:
+    async def _serve(self, connection: PushConnection) -> str:
+        """Follow all jobs on a connection until it is lost or mute; say which."""
+        loop = asyncio.get_running_loop()
         self._connection = connection
-        self._heard = asyncio.get_running_loop().time()
         self._changed = dict.fromkeys(self._followers)
         self._send_soon()
-        watch = asyncio.create_task(self._watch(connection))
         try:
-            while True:
-                self._dispatch(await connection.read_response(True, math.inf))  # noqa: FBT003
-                self._heard = asyncio.get_running_loop().time()
+            while not connection.lost.done():
+                pinged = loop.time()
+                connection.send("PING")
+                await asyncio.wait({connection.lost}, timeout=_PING_S)
+                if connection.heard_at < pinged:
+                    return "mute"
+            return connection.lost.result()
         finally:
-            watch.cancel()
-            if self._sender is not None:
-                self._sender.cancel()
-                self._sender = None
+            self._connection = None
+            await connection.close()
 
-    def _dispatch(self, message: Any) -> None:  # noqa: ANN401 - whatever Redis says
-        kind = message[0]
-        if kind == b"message":
-            ref = self._followers.get(message[1])
-            if ref is not None:
-                tell(ref, Published(message[2]))
-        elif kind == b"subscribe":
-            ref = self._followers.get(message[1])
-            if ref is not None:
-                tell(ref, Subscribed())
+    def _deliver(self, pushes: Pushes) -> None:
+        followers, turns = self._followers, Turns.here()
+        turns.hold()
+        try:
+            for push in pushes:
+                kind = push[0]
+                if kind == b"message":
+                    ref = followers.get(push[1])
+                    if ref is not None:
+                        tell(ref, Published(push[2]))
+                elif kind == b"subscribe":
+                    ref = followers.get(push[1])
+                    if ref is not None:
+                        tell(ref, Subscribed())
+        finally:
+            turns.run()
 
     def _change(self, name: bytes) -> None:
         self._changed[name] = None
         self._send_soon()
 
     def _send_soon(self) -> None:
-        if self._connection is not None and self._sender is None and self._changed:
-            self._sender = asyncio.create_task(self._send(self._connection))
+        if self._connection is not None and not self._sending and self._changed:
+            self._sending = True
+            asyncio.get_running_loop().call_soon(self._send)
 
-    async def _send(self, connection: AbstractConnection) -> None:
-        try:
-            while self._changed:
-                names = list(self._changed)[:_BATCH]
-                for name in names:
-                    del self._changed[name]
-                wanted = [name for name in names if name in self._followers]
-                unwanted = [name for name in names if name not in self._followers]
-                if wanted:
-                    await connection.send_command("SUBSCRIBE", *wanted)
-                if unwanted:
-                    await connection.send_command("UNSUBSCRIBE", *unwanted)
-            self._sender = None
-        except (RedisError, OSError, TimeoutError):
-            await connection.disconnect(nowait=True)  # the reader notices, and starts anew
-
-    async def _watch(self, connection: AbstractConnection) -> None:
-        """Ping, and give the connection up when nothing at all came back since the ping before."""
-        loop = asyncio.get_running_loop()
-        pinged = 0.0
-        try:
-            while self._heard >= pinged:
-                pinged = loop.time()
-                await connection.send_command("PING")
-                await asyncio.sleep(_PING_S)
-            _log.warning("the connection that follows jobs is mute")
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("can't ping on the connection that follows jobs: %s", error)
-        await connection.disconnect(nowait=True)
+    def _send(self) -> None:
+        """Subscribe to what was followed meanwhile, and unsubscribe from what was let go."""
+        self._sending = False
+        if self._connection is None:
+            return
+        changed, self._changed = list(self._changed), {}
+        for first in range(0, len(changed), _BATCH):
+            names = changed[first : first + _BATCH]
+            wanted = [name for name in names if name in self._followers]
+            unwanted = [name for name in names if name not in self._followers]
+            if wanted:
+                self._connection.send("SUBSCRIBE", *wanted)
+            if unwanted:
+                self._connection.send("UNSUBSCRIBE", *unwanted)

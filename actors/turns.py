@@ -1,0 +1,69 @@
+"""Which actors have messages waiting, and their turns to handle them."""
+
+import asyncio
+import threading
+from collections import deque
+from typing import ClassVar, Protocol, Self
+from weakref import WeakKeyDictionary
+
+
+class Handler(Protocol):
+    """Something that has work waiting."""
+
+    def take_turn(self) -> None:
+        """Do a fair share of it, and ask for another turn if there is more."""
+
+
+class Turns:
+    """The turns of all actors of one event loop: one callback serves all that are due.
+
+    A callback for each actor would cost more than the message that it is for.
+    """
+
+    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._due: deque[Handler] = deque()
+        self._scheduled = False
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return those of the event loop that is running.
+
+        Raises:
+            RuntimeError: none is running.
+        """
+        loop = asyncio.get_running_loop()
+        turns = cls._of_loops.get(loop)
+        if turns is None:
+            turns = cls._of_loops[loop] = cls(loop)
+        return turns
+
+    def ask(self, handler: Handler) -> None:
+        """Give a handler a turn soon; from any thread."""
+        self._due.append(handler)
+        if self._scheduled:
+            return
+        if threading.get_ident() == self._thread:
+            self._scheduled = True
+            self._loop.call_soon(self.run)
+        else:
+            self._loop.call_soon_threadsafe(self.run)
+
+    def hold(self) -> None:
+        """Give no turns before ``run`` is called, which whoever holds them has to do."""
+        self._scheduled = True
+
+    def run(self) -> None:
+        """Give a turn to all that are due. Only for callbacks of the event loop."""
+        self._scheduled = False
+        due = self._due
+        try:
+            for _ in range(len(due)):
+                due.popleft().take_turn()
+        finally:
+            if due and not self._scheduled:  # left by an exception that ends more than an actor
+                self._scheduled = True
+                self._loop.call_soon(self.run)
