@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Final
 
 import pykka
@@ -36,25 +36,41 @@ class Questions:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def catch_up(
-        self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
+        self,
+        job_id: str,
+        cursor: str | None,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+        pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
-        """Ask what became of a job since a cursor; the actor is told ``answer(…)``."""
+        """Ask what became of a job since a cursor; the actor is told ``answer(…)``.
 
-        async def ask() -> None:
-            tell(ref, answer(await self._reader.catch_up(job_id, cursor)))
+        Args:
+            job_id: the job.
+            cursor: id of the last entry seen, if any.
+            ref: the actor that asks, until it stops.
+            answer: makes the message of what was read.
+            pause_s: what to wait before the question is repeated.
+        """
 
-        self._spawn(self._insist(ask, ref.is_alive))
+        def answered(what: CatchUp | LogUnavailable) -> None:
+            if isinstance(what, CatchUp):
+                tell(ref, answer(what))
+            elif ref.is_alive():
+                loop = asyncio.get_running_loop()
+                loop.call_later(_jittered(pause_s), again)
+
+        def again() -> None:
+            longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            self.catch_up(job_id, cursor, ref, answer, longer_s)
+
+        self._reader.ask(job_id, cursor, answered)
 
     def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         """Have the end that a publish-only worker published appended. The first end wins."""
-
-        async def ask() -> None:
-            try:
-                await self._appender.settle(job_id, event, attempt=attempt)
-            except AppendRefused as refusal:
-                _log.debug("job %s was not settled: %s", job_id, refusal)
-
-        self._spawn(self._insist(ask, lambda: True))
+        task = asyncio.create_task(self._settle(job_id, event, attempt))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @staticmethod
     def remind(delay_s: float, ref: Ref, message: object) -> None:
@@ -67,20 +83,20 @@ class Questions:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _insist(
-        self, ask: Callable[[], Coroutine[Any, Any, None]], wanted: Callable[[], bool]
-    ) -> None:
+    async def _settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         pause_s = _FIRST_PAUSE_S
-        while wanted():
+        while True:
             try:
-                await ask()
+                await self._appender.settle(job_id, event, attempt=attempt)
             except LogUnavailable:
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                await asyncio.sleep(_jittered(pause_s))
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            except AppendRefused as refusal:
+                _log.debug("job %s was not settled: %s", job_id, refusal)
+                return
             else:
                 return
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _jittered(pause_s: float) -> float:
+    return pause_s * random.uniform(0.5, 1)  # noqa: S311 - spread, not secrecy

@@ -14,12 +14,13 @@ from actors.questions import Ref, tell
 from actors.turns import Turns
 from eventlog.connection import Client
 from eventlog.errors import LogUnavailable
-from eventlog.push_connection import PushConnection, Pushes
+from eventlog.raw_connection import RawConnection, Replies, packed
 from schema.wire import channel
 
 _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
+_PING: Final = packed("PING")
 _PING_S: Final = 1.5
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
@@ -36,7 +37,7 @@ class Subscriptions:
         self._client = client
         self._followers: dict[bytes, Ref] = {}
         self._changed: dict[bytes, None] = {}
-        self._connection: PushConnection | None = None
+        self._connection: RawConnection | None = None
         self._sending = False
         self.reconnects = 0
 
@@ -67,7 +68,7 @@ class Subscriptions:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                connection = await PushConnection.open(self._client, self._deliver)
+                connection = await RawConnection.open(self._client, self._deliver, decode=False)
                 pause_s = _FIRST_PAUSE_S
                 why = await self._serve(connection)
             except LogUnavailable as error:
@@ -77,7 +78,7 @@ class Subscriptions:
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _serve(self, connection: PushConnection) -> str:
+    async def _serve(self, connection: RawConnection) -> str:
         """Follow all jobs on a connection until it is lost or mute; say which."""
         loop = asyncio.get_running_loop()
         self._connection = connection
@@ -86,7 +87,7 @@ class Subscriptions:
         try:
             while not connection.lost.done():
                 pinged = loop.time()
-                connection.send("PING")
+                connection.send(_PING)
                 await asyncio.wait({connection.lost}, timeout=_PING_S)
                 if connection.heard_at < pinged:
                     return "mute"
@@ -95,22 +96,28 @@ class Subscriptions:
             self._connection = None
             await connection.close()
 
-    def _deliver(self, pushes: Pushes) -> None:
+    def _deliver(self, pushes: Replies) -> None:
         followers, turns = self._followers, Turns.here()
         turns.hold()
         try:
             for push in pushes:
-                kind = push[0]
-                if kind == b"message":
+                if type(push) is not list:
+                    self._refused(push)
+                elif push[0] == b"message":
                     ref = followers.get(push[1])
                     if ref is not None:
                         tell(ref, Published(push[2]))
-                elif kind == b"subscribe":
+                elif push[0] == b"subscribe":
                     ref = followers.get(push[1])
                     if ref is not None:
                         tell(ref, Subscribed())
         finally:
             turns.run()
+
+    def _refused(self, push: object) -> None:
+        """Give the connection up if Redis refuses a command; ``PONG`` is no refusal."""
+        if isinstance(push, Exception) and self._connection is not None:
+            self._connection.give_up(str(push))
 
     def _change(self, name: bytes) -> None:
         self._changed[name] = None
@@ -132,6 +139,6 @@ class Subscriptions:
             wanted = [name for name in names if name in self._followers]
             unwanted = [name for name in names if name not in self._followers]
             if wanted:
-                self._connection.send("SUBSCRIBE", *wanted)
+                self._connection.send(packed("SUBSCRIBE", *wanted))
             if unwanted:
-                self._connection.send("UNSUBSCRIBE", *unwanted)
+                self._connection.send(packed("UNSUBSCRIBE", *unwanted))

@@ -1,23 +1,23 @@
 """Reading states and logs, many at a time.
 
 What is asked for in one turn of the event loop, or while earlier questions are under way, goes to
-Redis as one pipeline: ten thousand viewers that return at once cost a few round trips, and the same
+Redis at once: ten thousand viewers that return together cost some fifty round trips, and the same
 question is asked once.
 """
 
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+import hiredis
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.exceptions import ResponseError
 
-from eventlog.connection import available
+from eventlog.connection import Client
 from eventlog.errors import LogUnavailable
+from eventlog.inquiry import Inquiry
+from eventlog.raw_connection import packed
 from schema.entry import Entry, entry_from_log
 from schema.entry_id import position
 from schema.events import InvalidEvent
@@ -54,15 +54,20 @@ class CatchUp(Struct, frozen=True):
         return CatchUp(self.state) if of_earlier else self
 
 
+Answered = Callable[[CatchUp | LogUnavailable], None]
 _Question = tuple[str, str | None]
 
 
 class Reader:
-    """Reads jobs in batches."""
+    """Reads jobs in batches.
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._asked: dict[_Question, asyncio.Future[CatchUp]] = {}
+    Args:
+        client: what says where Redis is, and how to connect.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._asked: dict[_Question, list[Answered]] = {}
+        self._idle = [Inquiry(client) for _ in range(_UNDER_WAY)]
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def load(self, job_id: str) -> JobState | None:
@@ -83,58 +88,79 @@ class Reader:
         Raises:
             LogUnavailable: Redis is away.
         """
-        question = (job_id, cursor)
-        answer = self._asked.get(question)
-        if answer is None:
-            if not self._asked and len(self._tasks) < _UNDER_WAY:
-                asyncio.get_running_loop().call_soon(self._flush)
-            answer = self._asked[question] = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(answer)
+        future: asyncio.Future[CatchUp] = asyncio.get_running_loop().create_future()
+
+        def answered(answer: CatchUp | LogUnavailable) -> None:
+            if future.done():
+                return
+            if isinstance(answer, LogUnavailable):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        self.ask(job_id, cursor, answered)
+        return await future
+
+    def ask(self, job_id: str, cursor: str | None, answered: Answered) -> None:
+        """Ask what ``catch_up`` returns, and be called with it, or with why it can't be had."""
+        if not self._asked and self._idle:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._asked.setdefault((job_id, cursor), []).append(answered)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way, and close the connections."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for inquiry in self._idle:
+            await inquiry.close()
 
     def _flush(self) -> None:
-        while self._asked and len(self._tasks) < _UNDER_WAY:
+        while self._asked and self._idle:
             asked = list(itertools.islice(self._asked.items(), _BATCH))
             for question, _ in asked:
                 del self._asked[question]
-            task = asyncio.create_task(self._read(asked))
+            task = asyncio.create_task(self._read(self._idle.pop(), asked))
             self._tasks.add(task)
-            task.add_done_callback(self._read_more)
+            task.add_done_callback(self._tasks.discard)
 
-    def _read_more(self, done: asyncio.Task[None]) -> None:
-        self._tasks.discard(done)
-        self._flush()
-
-    async def _read(self, asked: Sequence[tuple[_Question, asyncio.Future[CatchUp]]]) -> None:
+    async def _read(
+        self, inquiry: Inquiry, asked: Sequence[tuple[_Question, list[Answered]]]
+    ) -> None:
+        commands = [part for (job_id, cursor), _ in asked for part in _commands(job_id, cursor)]
         try:
-            async with available(), self._redis.pipeline(transaction=False) as pipe:
-                for (job_id, cursor), _ in asked:
-                    _ask(pipe, job_id, cursor)
-                replies = await pipe.execute(raise_on_error=False)
+            replies = await inquiry.ask(b"".join(commands), len(commands))
         except LogUnavailable as error:
-            for _, future in asked:
-                _fail(future, error)
+            for _, waiting in asked:
+                _answer_all(waiting, error)
             return
-        answers = iter(replies)
-        for (_, cursor), future in asked:
-            state = next(answers)
-            log = [] if cursor is None else next(answers)
+        finally:
+            self._idle.append(inquiry)
+            self._flush()
+        following = iter(replies)
+        for (_, cursor), waiting in asked:
+            state = next(following)
+            log = [] if cursor is None else next(following)
             try:
-                answer = _answer(state, log, cursor)
-            except (ResponseError, ValueError) as error:
-                _fail(future, LogUnavailable(f"The job can't be read: {error}"))
-            else:
-                if not future.done():
-                    future.set_result(answer)
+                answer: CatchUp | LogUnavailable = _answer(state, log, cursor)
+            except (hiredis.ReplyError, ValueError) as error:
+                answer = LogUnavailable(f"The job can't be read: {error}")
+            _answer_all(waiting, answer)
 
 
-def _ask(pipe: Pipeline, job_id: str, cursor: str | None) -> None:
-    pipe.hmget(state_key(job_id), STATE_FIELDS)
-    if cursor is not None:
-        pipe.xrange(log_key(job_id), min=cursor, count=PAGE + 1)
+_FIELDS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in STATE_FIELDS)
+_STATE: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b" % (len(STATE_FIELDS) + 2, _FIELDS)
+
+
+def _commands(job_id: str, cursor: str | None) -> Sequence[bytes]:
+    key = state_key(job_id).encode()
+    state = _STATE % (len(key), key)
+    if cursor is None:
+        return (state,)
+    return state, packed("XRANGE", log_key(job_id), cursor, "+", "COUNT", str(PAGE + 1))
+
+
+def _answer_all(waiting: Sequence[Answered], answer: CatchUp | LogUnavailable) -> None:
+    for answered in waiting:
+        answered(answer)
 
 
 def _answer(values: object, log: object, cursor: str | None) -> CatchUp:
@@ -146,14 +172,14 @@ def _answer(values: object, log: object, cursor: str | None) -> CatchUp:
     if fields["status"] is None:
         return CatchUp(None)
     state = JobState.from_hash(fields)
-    entries = cast("list[tuple[str, dict[str, str]]]", log)
+    entries = cast("list[tuple[str, list[str]]]", log)
     if cursor is None or not entries or entries[0][0] != cursor:
         return CatchUp(state)
     end = position(state.last)
     try:
         missed = tuple(
-            entry_from_log(entry_id, fields)
-            for entry_id, fields in entries[1:]
+            entry_from_log(entry_id, dict(zip(pairs[::2], pairs[1::2], strict=True)))
+            for entry_id, pairs in entries[1:]
             if position(entry_id) <= end
         )
     except InvalidEvent as error:
@@ -161,9 +187,3 @@ def _answer(values: object, log: object, cursor: str | None) -> CatchUp:
         return CatchUp(state)
     more = len(entries) > PAGE and position(entries[-1][0]) < end
     return CatchUp(state, missed, more)
-
-
-def _fail(future: asyncio.Future[CatchUp], error: LogUnavailable) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # nobody may be waiting any more: that is no mistake

@@ -1,5 +1,6 @@
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import jobcast
 from eventlog import reader as reader_module
 from eventlog.connection import Client, connect
 from eventlog.errors import LogUnavailable
+from eventlog.inquiry import Inquiry
+from eventlog.raw_connection import Replies
 from eventlog.reader import PAGE, CatchUp, Reader
 from tests.stored import cancel, log_of, retry
 from tests.valkey import Valkey
@@ -15,40 +18,35 @@ from tests.valkey import Valkey
 LOG, STATE = "jobs:{j1}:log", "jobs:{j1}:state"
 
 
-class Pipelines:
-    """Counts the pipelines that a client was asked for, and how many of them were open at once."""
+class Batches:
+    """Counts the batches that were asked, and how many of them were under way at once."""
 
-    def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = self.open = self.most = 0
-        ordinary = client.pipeline
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = self.under_way = self.most = 0
+        ordinary = Inquiry.ask
 
-        def counted(**options: Any) -> Any:  # noqa: ANN401
-            pipeline = ordinary(**options)
-            execute = pipeline.execute
+        async def counted(inquiry: Inquiry, commands: bytes, count: int) -> Replies:
+            self.count += 1
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            try:
+                return await ordinary(inquiry, commands, count)
+            finally:
+                self.under_way -= 1
 
-            async def executed(**how: Any) -> Any:  # noqa: ANN401
-                self.count += 1
-                self.open += 1
-                self.most = max(self.most, self.open)
-                try:
-                    return await execute(**how)
-                finally:
-                    self.open -= 1
-
-            monkeypatch.setattr(pipeline, "execute", executed)
-            return pipeline
-
-        monkeypatch.setattr(client, "pipeline", counted)
+        monkeypatch.setattr(Inquiry, "ask", counted)
 
 
 @pytest.fixture
-def reader(client: Client) -> Reader:
-    return Reader(client)
+async def reader(client: Client) -> AsyncIterator[Reader]:
+    reading = Reader(client)
+    yield reading
+    await reading.close()
 
 
 @pytest.fixture
-def pipelines(client: Client, monkeypatch: pytest.MonkeyPatch) -> Pipelines:
-    return Pipelines(client, monkeypatch)
+def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
+    return Batches(monkeypatch)
 
 
 @pytest.fixture
@@ -154,13 +152,13 @@ async def test_an_entry_that_came_after_the_state_was_read_is_left_for_later(
 
 
 async def test_questions_of_one_turn_go_out_together(
-    reader: Reader, jobs: jobcast.Jobs, pipelines: Pipelines
+    reader: Reader, jobs: jobcast.Jobs, batches: Batches
 ) -> None:
     for number in range(100):
         await jobs.create("report", user_id="u1", job_id=f"j{number}")
     states = await asyncio.gather(*(reader.load(f"j{number}") for number in range(100)))
     assert all(state is not None for state in states)
-    assert pipelines.count == 1
+    assert batches.count == 1
 
 
 async def test_the_same_question_is_asked_once(
@@ -188,24 +186,24 @@ async def test_a_question_that_was_asked_before_is_not_answered_with_the_past(
 
 
 async def test_a_crowd_is_served_in_batches_with_two_under_way_at_most(
-    reader: Reader, pipelines: Pipelines
+    reader: Reader, batches: Batches
 ) -> None:
     answers = await asyncio.gather(*(reader.load(f"j{number}") for number in range(1050)))
     assert answers == [None] * 1050
-    assert pipelines.count == 6
-    assert pipelines.most == 2
+    assert batches.count == 6
+    assert batches.most == 2
 
 
 async def test_what_is_asked_while_two_are_under_way_gathers(
-    reader: Reader, pipelines: Pipelines
+    reader: Reader, batches: Batches
 ) -> None:
     async def ask_later(number: int) -> None:
         await reader.load(f"first{number}")
         await reader.load(f"second{number}")
 
     await asyncio.gather(*(ask_later(number) for number in range(600)))
-    assert pipelines.count <= 2 * 600 / 200 + 2
-    assert pipelines.most == 2
+    assert batches.count <= 2 * 600 / 200 + 2
+    assert batches.most == 2
     assert not reader._asked
     assert not reader._tasks
 
@@ -313,6 +311,7 @@ async def test_everybody_is_told_that_redis_is_away_and_served_when_it_is_back()
         assert all(isinstance(answer, LogUnavailable) for answer in answers)
         valkey.start()
         assert await reader.load("j1") is None
+        await reader.close()
         await client.aclose()
 
 
@@ -327,4 +326,5 @@ async def test_a_redis_that_does_not_answer_is_away_within_two_seconds() -> None
                 await reader.load("j1")
         valkey.resume()
         assert await reader.load("j1") is None
+        await reader.close()
         await client.aclose()

@@ -1,8 +1,8 @@
-"""A connection on which Redis speaks unasked: pub/sub, read with little ceremony.
+"""A connection to Redis that is read with little ceremony: for what there is very much of.
 
 redis-py opens the connection, so that the URL, TLS and authentication mean what they mean
-everywhere. After that its reading, a task switch and some thirty calls a message, is left out: the
-bytes go from the event loop to hiredis, and all that one read brought is handed on at once.
+everywhere. Its way of reading, a task switch and some thirty calls a message, is left out: bytes go
+from the event loop to hiredis, and all that one read brought is handed on at once.
 """
 
 import asyncio
@@ -16,22 +16,32 @@ from eventlog.connection import Client, available
 
 _CLOSED: Final = "Redis closed it"
 
-Pushes = list[Any]
-"""What one read brought: for pub/sub a list of bytes each, kind first."""
+Replies = list[Any]
+"""What one read brought: lists, numbers and texts as hiredis gives them, and its ``ReplyError``."""
 
 
-class PushConnection(asyncio.Protocol):
-    """An open connection to Redis that a protocol of ours reads.
+def packed(*command: str | bytes) -> bytes:
+    """Return a command as Redis reads it."""
+    return cast("bytes", hiredis.pack_command(cast("Any", command)))
+
+
+class RawConnection(asyncio.Protocol):
+    """An open connection to Redis.
 
     Attributes:
         heard_at: when the last bytes came, on the event loop's clock.
         lost: done when the connection is; its result says why.
     """
 
-    def __init__(self, connection: AbstractConnection, deliver: Callable[[Pushes], None]) -> None:
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        deliver: Callable[[Replies], None],
+        parser: hiredis.Reader,
+    ) -> None:
         self._connection = connection
         self._deliver = deliver
-        self._parser = hiredis.Reader()
+        self._parser = parser
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self.heard_at = loop.time()
@@ -42,12 +52,15 @@ class PushConnection(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @classmethod
-    async def open(cls, client: Client, deliver: Callable[[Pushes], None]) -> Self:
+    async def open(
+        cls, client: Client, deliver: Callable[[Replies], None], *, decode: bool
+    ) -> Self:
         """Connect as a client does.
 
         Args:
-            client: one whose answers are bytes.
+            client: what says where and how.
             deliver: is given what arrives; it must not raise.
+            decode: texts as str instead of bytes; what is no UTF-8 becomes U+FFFD.
 
         Raises:
             LogUnavailable: Redis is away.
@@ -60,35 +73,37 @@ class PushConnection(asyncio.Protocol):
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        return cls(connection, deliver)
+        options: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"} if decode else {}
+        return cls(connection, deliver, hiredis.Reader(**options))
 
-    def send(self, *command: str | bytes) -> None:
-        """Send a command; its answer comes like all else."""
+    def send(self, commands: bytes) -> None:
+        """Send commands that were packed; their replies come like all else."""
         if not self._transport.is_closing():
-            self._transport.write(hiredis.pack_command(cast("Any", command)))
+            self._transport.write(commands)
 
     async def close(self) -> None:
         """Close it now; what was sent and has not gone out is lost."""
-        self._lose("closed")
-        self._transport.abort()
+        self.give_up("closed")
         await self._connection.disconnect(nowait=True)
+
+    def give_up(self, why: str) -> None:
+        """Have the connection be lost."""
+        self._lose(why)
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Hand on what came; asyncio's part in the connection, not for callers."""
         self.heard_at = self._now()
         parser = self._parser
-        pushes: Pushes = []
+        replies: Replies = []
         try:
             parser.feed(data)
-            while (push := parser.gets()) is not False:
-                if isinstance(push, Exception):
-                    raise push
-                pushes.append(push)
-        except (hiredis.HiredisError, hiredis.ReplyError) as error:
-            self._lose(str(error))
-            self._transport.abort()
-        if pushes:
-            self._deliver(pushes)
+            while (reply := parser.gets()) is not False:
+                replies.append(reply)
+        except hiredis.HiredisError as error:
+            self.give_up(str(error))
+        if replies:
+            self._deliver(replies)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Learn that it is over; asyncio's part in the connection, not for callers."""
