@@ -18,6 +18,8 @@ class Audience:
     one (with the cursor that it came with) came before the actor knew the job's state.
     """
 
+    __slots__ = ("live", "resuming", "waiting")
+
     def __init__(self) -> None:
         self.live: dict[Mailbox, None] = {}
         self.resuming: dict[Mailbox, list[Frame]] = {}

@@ -27,13 +27,15 @@ _log = logging.getLogger("jobcast.actors")
 class Follower(LoopActor):
     """Follows one job; what becomes of it is told to the hooks below."""
 
-    def __init__(self, job_id: str, feed: Feed, log: Log, registrar: Registrar) -> None:
+    def __init__(
+        self, job_id: str, feed: Feed, log: Log, registrar: Registrar, state: JobState | None
+    ) -> None:
         super().__init__()
         self._job_id = job_id
         self._feed = feed
         self._log = log
         self._registrar = registrar
-        self._state: JobState | None = None
+        self._state = state
         self._before: JobState | None = None  # what is returned to if the log denies the last event
         self._returned = False
         self._over = False
@@ -107,8 +109,10 @@ class Follower(LoopActor):
             return
         self._asked = True
         self._unsettled_when_asked = len(self._unsettled)
-        cursor = None if self._state is None else self._state.last
-        self._log.catch_up(self._job_id, cursor, self.actor_ref, CaughtUp)
+        if self._state is None:
+            self._log.catch_up(self._job_id, None, self.actor_ref, CaughtUp)
+        else:
+            self._log.look(self._job_id, self._state, self.actor_ref, CaughtUp)
 
     def _caught_up(self, answer: CatchUp) -> None:
         self._asked = False

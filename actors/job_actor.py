@@ -21,6 +21,7 @@ from actors.ports import Feed, Log, Registrar
 from eventlog.reader import CatchUp
 from schema.entry_id import position
 from schema.sse import Frame, encode_entry, encode_snapshot
+from schema.state import JobState
 
 LINGER_S: Final = 5.0
 """How long a job stays followed when its last viewer has gone."""
@@ -29,8 +30,15 @@ LINGER_S: Final = 5.0
 class JobActor(Follower):
     """Serves the viewers of one job."""
 
-    def __init__(self, job_id: str, feed: Feed, log: Log, registrar: Registrar) -> None:
-        super().__init__(job_id, feed, log, registrar)
+    def __init__(
+        self,
+        job_id: str,
+        feed: Feed,
+        log: Log,
+        registrar: Registrar,
+        state: JobState | None = None,
+    ) -> None:
+        super().__init__(job_id, feed, log, registrar, state)
         self._audience = Audience()
         self._forgotten = False
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from actors.questions import Ref
 from eventlog.reader import CatchUp
 from schema.events import Terminal
+from schema.state import JobState
 
 
 class Feed(Protocol):
@@ -25,6 +26,11 @@ class Log(Protocol):
         self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
     ) -> None:
         """Ask what became of a job since a cursor; the actor is told ``answer(…)``."""
+
+    def look(
+        self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
+    ) -> None:
+        """Ask the same since a state, which is mostly the job's still."""
 
     def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         """Have the end that a publish-only worker published appended."""

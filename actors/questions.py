@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import pykka
@@ -12,6 +13,7 @@ from eventlog.append import Appender
 from eventlog.errors import AppendRefused, LogUnavailable
 from eventlog.reader import CatchUp, Reader
 from schema.events import Terminal
+from schema.state import JobState
 
 _log = logging.getLogger("jobcast.actors")
 
@@ -52,19 +54,28 @@ class Questions:
             answer: makes the message of what was read.
             pause_s: what to wait before the question is repeated.
         """
+        again = partial(self.catch_up, job_id, cursor, ref, answer)
+        self._reader.ask(job_id, cursor, partial(_answered, ref, answer, again, pause_s))
 
-        def answered(what: CatchUp | LogUnavailable) -> None:
-            if isinstance(what, CatchUp):
-                tell(ref, answer(what))
-            elif ref.is_alive():
-                loop = asyncio.get_running_loop()
-                loop.call_later(_jittered(pause_s), again)
+    def look(
+        self,
+        job_id: str,
+        known: JobState,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+        pause_s: float = _FIRST_PAUSE_S,
+    ) -> None:
+        """Ask the same since a state, which is mostly the job's still.
 
-        def again() -> None:
-            longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            self.catch_up(job_id, cursor, ref, answer, longer_s)
-
-        self._reader.ask(job_id, cursor, answered)
+        Args:
+            job_id: the job.
+            known: its state as the actor knows it.
+            ref: the actor that asks, until it stops.
+            answer: makes the message of what was read.
+            pause_s: what to wait before the question is repeated.
+        """
+        again = partial(self.look, job_id, known, ref, answer)
+        self._reader.look(job_id, known, partial(_answered, ref, answer, again, pause_s))
 
     def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         """Have the end that a publish-only worker published appended. The first end wins."""
@@ -96,6 +107,21 @@ class Questions:
                 return
             else:
                 return
+
+
+def _answered(
+    ref: Ref,
+    answer: Callable[[CatchUp], object],
+    again: Callable[[float], None],
+    pause_s: float,
+    what: CatchUp | LogUnavailable,
+) -> None:
+    """Tell the actor, or ask again later if it still lives."""
+    if isinstance(what, CatchUp):
+        tell(ref, answer(what))
+    elif ref.is_alive():
+        longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        asyncio.get_running_loop().call_later(_jittered(pause_s), again, longer_s)
 
 
 def _jittered(pause_s: float) -> float:

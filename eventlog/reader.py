@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Any, Final
 
 import hiredis
 from msgspec import Struct
@@ -55,7 +55,9 @@ class CatchUp(Struct, frozen=True):
 
 
 Answered = Callable[[CatchUp | LogUnavailable], None]
-_Question = tuple[str, str | None]
+_Question = tuple[str, str | None, bool]
+"""A job, a cursor, and whether only the id of the job's last entry is asked for."""
+_Reply = Callable[[Any], None]
 
 
 class Reader:
@@ -66,7 +68,7 @@ class Reader:
     """
 
     def __init__(self, client: Client) -> None:
-        self._asked: dict[_Question, list[Answered]] = {}
+        self._asked: dict[_Question, list[_Reply]] = {}
         self._idle = [Inquiry(client) for _ in range(_UNDER_WAY)]
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,15 +105,31 @@ class Reader:
 
     def ask(self, job_id: str, cursor: str | None, answered: Answered) -> None:
         """Ask what ``catch_up`` returns, and be called with it, or with why it can't be had."""
-        if not self._asked and self._idle:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._asked.setdefault((job_id, cursor), []).append(answered)
+        self._ask((job_id, cursor, False), answered)
+
+    def look(self, job_id: str, known: JobState, answered: Answered) -> None:
+        """Ask what became of a job since a state of it: mostly nothing, which is cheap to learn."""
+
+        def compared(last: str | LogUnavailable | None) -> None:
+            if isinstance(last, LogUnavailable):
+                answered(last)
+            elif last == known.last:
+                answered(CatchUp(known, ()))
+            else:
+                self.ask(job_id, known.last, answered)
+
+        self._ask((job_id, known.last, True), compared)
 
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for inquiry in self._idle:
             await inquiry.close()
+
+    def _ask(self, question: _Question, reply: _Reply) -> None:
+        if not self._asked and self._idle:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._asked.setdefault(question, []).append(reply)
 
     def _flush(self) -> None:
         while self._asked and self._idle:
@@ -123,56 +141,62 @@ class Reader:
             task.add_done_callback(self._tasks.discard)
 
     async def _read(
-        self, inquiry: Inquiry, asked: Sequence[tuple[_Question, list[Answered]]]
+        self, inquiry: Inquiry, asked: Sequence[tuple[_Question, list[_Reply]]]
     ) -> None:
-        commands = [part for (job_id, cursor), _ in asked for part in _commands(job_id, cursor)]
+        commands = [part for question, _ in asked for part in _commands(*question)]
         try:
             replies = await inquiry.ask(b"".join(commands), len(commands))
         except LogUnavailable as error:
             for _, waiting in asked:
-                _answer_all(waiting, error)
+                _reply_to_all(waiting, error)
             return
         finally:
             self._idle.append(inquiry)
             self._flush()
         following = iter(replies)
-        for (_, cursor), waiting in asked:
-            state = next(following)
-            log = [] if cursor is None else next(following)
+        for (_, cursor, only_last), waiting in asked:
+            first = next(following)
+            log = [] if only_last or cursor is None else next(following)
             try:
-                answer: CatchUp | LogUnavailable = _answer(state, log, cursor)
+                answer = _raised(first) if only_last else _answer(first, log, cursor)
             except (hiredis.ReplyError, ValueError) as error:
                 answer = LogUnavailable(f"The job can't be read: {error}")
-            _answer_all(waiting, answer)
+            _reply_to_all(waiting, answer)
 
 
 _FIELDS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in STATE_FIELDS)
+_LAST: Final = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$4\r\nlast\r\n"
 _STATE: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b" % (len(STATE_FIELDS) + 2, _FIELDS)
 
 
-def _commands(job_id: str, cursor: str | None) -> Sequence[bytes]:
+def _commands(job_id: str, cursor: str | None, only_last: bool) -> Sequence[bytes]:  # noqa: FBT001 - as asked
     key = state_key(job_id).encode()
+    if only_last:
+        return (_LAST % (len(key), key),)
     state = _STATE % (len(key), key)
     if cursor is None:
         return (state,)
     return state, packed("XRANGE", log_key(job_id), cursor, "+", "COUNT", str(PAGE + 1))
 
 
-def _answer_all(waiting: Sequence[Answered], answer: CatchUp | LogUnavailable) -> None:
-    for answered in waiting:
-        answered(answer)
+def _reply_to_all(waiting: Sequence[_Reply], answer: object) -> None:
+    for reply in waiting:
+        reply(answer)
+
+
+def _raised(reply: object) -> Any:  # noqa: ANN401 - whatever Redis says
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 def _answer(values: object, log: object, cursor: str | None) -> CatchUp:
     """Make sense of two replies. The state was read first, so the log may already be longer."""
-    for reply in (values, log):
-        if isinstance(reply, Exception):
-            raise reply
-    fields = dict(zip(STATE_FIELDS, cast("list[str | None]", values), strict=True))
+    fields = dict(zip(STATE_FIELDS, _raised(values), strict=True))
     if fields["status"] is None:
         return CatchUp(None)
     state = JobState.from_hash(fields)
-    entries = cast("list[tuple[str, list[str]]]", log)
+    entries = _raised(log)
     if cursor is None or not entries or entries[0][0] != cursor:
         return CatchUp(state)
     end = position(state.last)

@@ -151,6 +151,11 @@ class JobLog:
         assert job_id == JOB
         self.questions.append(Question(cursor, ref, answer))
 
+    def look(
+        self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
+    ) -> None:
+        self.catch_up(job_id, known.last, ref, answer)
+
     def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         assert job_id == JOB
         self.settled.append((event, attempt))
