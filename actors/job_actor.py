@@ -63,9 +63,10 @@ class JobActor(Follower):
 
     def on_receive(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Handle one message."""
+        if type(message) is Published:  # by far most of them
+            self._published(message.payload)
+            return
         match message:
-            case Published(payload):
-                self._published(payload)
             case Register(mailbox, cursor):
                 self._register(mailbox, cursor)
             case Deregister(mailbox):

@@ -63,6 +63,19 @@ class LoopInbox:
             if not self._asked:
                 self._ask()
 
+    def hand(self, message: object) -> None:
+        """Have a message handled at once, or after those that wait already.
+
+        Only for callbacks of the event loop: from within an actor it would go before what that
+        actor has yet to do.
+        """
+        if self._actor is None:
+            return
+        if self._waiting or self._asked:
+            self.post(message)
+        else:
+            self._actor.handle(message)
+
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message; from any thread."""
         self._waiting.append(envelope)
@@ -168,17 +181,25 @@ class LoopActor(pykka.Actor):
                 if stopped.is_set():
                     break
                 handled += 1
-                self._handle(message)
+                self._attend_to(message)
         finally:
             if handled < len(messages):
                 inbox.put_back(messages[handled:])
             if stopped.is_set():
                 self._end()
 
+    def handle(self, message: object) -> None:
+        """Handle a message now: the inbox's part in the actor, not for callers."""
+        try:
+            self._attend_to(message)
+        finally:
+            if self.actor_stopped.is_set():
+                self._end()
+
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Learn of a message that came too late to be handled. Runs after the actor stopped."""
 
-    def _handle(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
+    def _attend_to(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         reply_to = None
         try:
             if type(message) is Envelope:

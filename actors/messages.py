@@ -19,7 +19,7 @@ class Deregister(Struct, frozen=True):
     mailbox: Mailbox
 
 
-class Published(Struct, frozen=True):
+class Published(Struct, frozen=True, gc=False):
     """A payload arrived on the job's channel."""
 
     payload: bytes

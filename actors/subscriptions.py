@@ -7,11 +7,11 @@ subscribes to everything, and each actor is told ``Subscribed`` when its channel
 import asyncio
 import logging
 import random
-from typing import Final
+from typing import Final, cast
 
+from actors.loop_actor import LoopInbox
 from actors.messages import Published, Subscribed
-from actors.questions import Ref, tell
-from actors.turns import Turns
+from actors.questions import Ref
 from eventlog.connection import Client
 from eventlog.errors import LogUnavailable
 from eventlog.raw_connection import RawConnection, Replies, packed
@@ -35,7 +35,7 @@ class Subscriptions:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._followers: dict[bytes, Ref] = {}
+        self._followers: dict[bytes, LoopInbox] = {}
         self._changed: dict[bytes, None] = {}
         self._connection: RawConnection | None = None
         self._sending = False
@@ -53,13 +53,13 @@ class Subscriptions:
     def follow(self, job_id: str, ref: Ref) -> None:
         """Tell an actor what is published of a job, and ``Subscribed`` when that begins."""
         name = channel(job_id).encode()
-        self._followers[name] = ref
+        self._followers[name] = cast("LoopInbox", ref.actor_inbox)
         self._change(name)
 
     def unfollow(self, job_id: str, ref: Ref) -> None:
         """Tell that actor no more, unless another has taken its place already."""
         name = channel(job_id).encode()
-        if self._followers.get(name) is ref:
+        if self._followers.get(name) is ref.actor_inbox:
             del self._followers[name]
             self._change(name)
 
@@ -97,22 +97,18 @@ class Subscriptions:
             await connection.close()
 
     def _deliver(self, pushes: Replies) -> None:
-        followers, turns = self._followers, Turns.here()
-        turns.hold()
-        try:
-            for push in pushes:
-                if type(push) is not list:
-                    self._refused(push)
-                elif push[0] == b"message":
-                    ref = followers.get(push[1])
-                    if ref is not None:
-                        tell(ref, Published(push[2]))
-                elif push[0] == b"subscribe":
-                    ref = followers.get(push[1])
-                    if ref is not None:
-                        tell(ref, Subscribed())
-        finally:
-            turns.run()
+        followers = self._followers
+        for push in pushes:
+            if type(push) is not list:
+                self._refused(push)
+                continue
+            inbox = followers.get(push[1])
+            if inbox is None:
+                continue
+            if push[0] == b"message":
+                inbox.hand(Published(push[2]))
+            elif push[0] == b"subscribe":
+                inbox.hand(Subscribed())
 
     def _refused(self, push: object) -> None:
         """Give the connection up if Redis refuses a command; ``PONG`` is no refusal."""

@@ -52,12 +52,8 @@ class Turns:
         else:
             self._loop.call_soon_threadsafe(self.run)
 
-    def hold(self) -> None:
-        """Give no turns before ``run`` is called, which whoever holds them has to do."""
-        self._scheduled = True
-
     def run(self) -> None:
-        """Give a turn to all that are due. Only for callbacks of the event loop."""
+        """Give a turn to all that are due: the event loop's part, not for callers."""
         self._scheduled = False
         due = self._due
         try:

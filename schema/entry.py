@@ -38,7 +38,7 @@ CHECKPOINT: Final = "_checkpoint"
 _TERMINAL: Final = (Complete, Failed)  # a tuple is looked into much faster than a union
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One fact of a job's life.
 
     Attributes:
@@ -65,7 +65,7 @@ class Entry(Struct, frozen=True):
         return isinstance(self.event, _TERMINAL)
 
 
-class _Whole(Struct, rename="camel", forbid_unknown_fields=True):
+class _Whole(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     """A progress event with all of the contract's fields and no others: the usual one."""
 
     progress: Percent
@@ -164,9 +164,10 @@ def parse_event(name: str, data: Raw | bytes) -> _Parsed:
     Raises:
         InvalidEvent: it breaks the contract, or is larger than ``MAX_EVENT_BYTES``.
     """
-    if len(data) > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"data of {len(data)} bytes, more than {MAX_EVENT_BYTES}")
-    line = one_line(data)
+    line = bytes(data)
+    if len(line) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"data of {len(line)} bytes, more than {MAX_EVENT_BYTES}")
+    line = one_line(line)
     parser = _PARSERS.get(name)
     try:
         if parser is not None:

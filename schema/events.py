@@ -31,7 +31,7 @@ class ConnectedData(Struct, frozen=True, rename="camel"):
     keepalive_seconds: float
 
 
-class ProgressData(Struct, frozen=True, rename="camel"):
+class ProgressData(Struct, frozen=True, rename="camel", gc=False):
     """How far a job is: percent, what it does, and the seconds it expects to need."""
 
     progress: Percent
@@ -58,7 +58,7 @@ class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
     data: ConnectedData
 
 
-class ProgressUpdate(Struct, frozen=True, tag_field="type", tag="progress-update"):
+class ProgressUpdate(Struct, frozen=True, tag_field="type", tag="progress-update", gc=False):
     """The job advanced."""
 
     data: ProgressData
@@ -111,16 +111,15 @@ def is_custom_name(name: str) -> bool:
     )
 
 
-def one_line(data: Raw | bytes) -> bytes:
+def one_line(text: bytes) -> bytes:
     """Return JSON as one line with its unicode unescaped, otherwise as it was.
 
     Args:
-        data: JSON text, known to be well formed.
+        text: JSON, known to be well formed.
 
     Raises:
         InvalidEvent: it holds what UTF-8 can't (a lone surrogate), or is nested too deeply.
     """
-    text = bytes(data)
     if b"\n" not in text and b"\r" not in text and b"\\u" not in text:
         return text
     try:

@@ -15,7 +15,7 @@ OK: Final = b": ok\n\n"
 KEEPALIVE: Final = b": keepalive\n\n"
 
 
-class Frame(Struct, frozen=True):
+class Frame(Struct, frozen=True, gc=False):
     """One event as a viewer gets it, encoded once for all viewers.
 
     Attributes:
@@ -48,7 +48,7 @@ def encode(name: str, line: bytes, entry_id: str | None = None) -> Frame:
         data = b"event: %b\ndata: %b\n\n" % (name.encode(), line)
     else:
         data = b"id: %b\nevent: %b\ndata: %b\n\n" % (entry_id.encode(), name.encode(), line)
-    return Frame(data, chunked(data), name == "progress-update", entry_id)
+    return Frame(data, b"%x\r\n%b\r\n" % (len(data), data), name == "progress-update", entry_id)
 
 
 def encode_entry(entry: Entry) -> Frame:

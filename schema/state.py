@@ -18,7 +18,7 @@ from schema.owner import Owner
 Status = Literal["queued", "running", "succeeded", "failed"]
 
 
-class JobState(Struct, frozen=True):
+class JobState(Struct, frozen=True, gc=False):
     """The state of a job after the entry ``last``.
 
     Attributes:

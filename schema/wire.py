@@ -15,7 +15,7 @@ from schema.events import InvalidEvent
 EntryIdText = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9]{1,19}\Z")]
 
 
-class Publication(Struct):
+class Publication(Struct, gc=False):
     """The payload on a job's channel.
 
     ``id`` is the log entry and ``prev`` the entry before it; a publish-only worker sends neither.
