@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections import deque
 from typing import ClassVar, Protocol, Self
 from weakref import WeakKeyDictionary
@@ -23,7 +24,7 @@ class Turns:
     _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop = weakref.ref(loop)  # a strong one would keep it, and with it this, for ever
         self._thread = threading.get_ident()
         self._due: deque[Handler] = deque()
         self._scheduled = False
@@ -46,11 +47,14 @@ class Turns:
         self._due.append(handler)
         if self._scheduled:
             return
+        loop = self._loop()
+        if loop is None:
+            return
         if threading.get_ident() == self._thread:
             self._scheduled = True
-            self._loop.call_soon(self.run)
+            loop.call_soon(self.run)
         else:
-            self._loop.call_soon_threadsafe(self.run)
+            loop.call_soon_threadsafe(self.run)
 
     def run(self) -> None:
         """Give a turn to all that are due: the event loop's part, not for callers."""
@@ -62,4 +66,4 @@ class Turns:
         finally:
             if due and not self._scheduled:  # left by an exception that ends more than an actor
                 self._scheduled = True
-                self._loop.call_soon(self.run)
+                asyncio.get_running_loop().call_soon(self.run)

@@ -1,0 +1,192 @@
+"""What events and viewers cost, in numbers that no clock can upset: system calls, bytes, commands.
+
+Where a number is exact, one more is a mistake; where it is a bound, the reason is beside it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from tests.service import SESSION, Service
+from tests.sse import Stream, watch
+from tests.valkey import Valkey
+from tests.waiting import eventually
+
+VIEWERS = 20
+EVENTS = 50
+
+PINGS = 20
+"""Writes that are nobody's delivery: a ping of Redis every 1.5 s, a probe, a look at the listener.
+The test takes a second or two; on a machine that stands still, up to thirty."""
+
+PING_BYTES = 64
+
+IN_THE_SCRIPT = ("evalsha", "hmget", "xadd", "xlen", "hset", "hdel", "publish")
+"""What an append is, each once; the two keys' expiry comes to it."""
+
+OF_CONNECTIONS = {"config|resetstat", "info", "ping", "hello", "auth", "client|setinfo", "select"}
+
+RESIDENT_BYTES = 30 * 1024
+"""For each viewer of a job of its own, actor included: 19 to 24 KiB are usual. It is the machine's
+memory that is measured, in pages, with what the allocators keep."""
+
+
+@pytest.fixture(scope="module")
+def own_valkey() -> Iterator[Valkey]:
+    """Return a server whose commands are this module's alone."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_service(own_valkey: Valkey) -> Iterator[Service]:
+    """Return a service whose writes are this module's alone."""
+    with Service(own_valkey.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def own_jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
+    """Return what a worker calls."""
+    async with jobcast.connect(own_valkey.url) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def commands(own_valkey: Valkey) -> AsyncIterator["Commands"]:
+    """Return how often each command was called."""
+    async with Redis.from_url(own_valkey.url, decode_responses=True) as client:
+        yield Commands(client)
+
+
+class Commands:
+    """The calls that Redis has counted, those of scripts included."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    async def forget(self) -> None:
+        """Begin to count."""
+        await self._client.config_resetstat()
+
+    async def counts(self) -> dict[str, int]:
+        """Return the calls of each command that has to do with jobs."""
+        stats = await self._client.info("commandstats")
+        calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+        unrelated = {
+            "config|resetstat",
+            "info",
+            "ping",
+            "hello",
+            "auth",
+            "client|setinfo",
+            "select",
+        }
+        return {name: count for name, count in calls.items() if name not in unrelated}
+
+
+def written(service: Service) -> tuple[int, int]:
+    """Return how often and how many bytes the process has written."""
+    lines = Path(f"/proc/{service.pid}/io").read_text().splitlines()
+    fields = dict(line.split(": ") for line in lines)
+    return int(fields["syscw"]), int(fields["wchar"])
+
+
+async def shown(streams: list[Stream], name: str) -> None:
+    """Wait until each viewer has been sent an event of that name."""
+    await asyncio.gather(*(stream.until(name) for stream in streams))
+
+
+async def test_a_delivery_is_one_write_of_the_frame_and_nothing_else(
+    own_service: Service, own_jobs: jobcast.Jobs
+) -> None:
+    job_id = await own_jobs.create("anything", session_id=SESSION)
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(watch(own_service.url, job_id)) for _ in range(VIEWERS)
+        ]
+        await shown(streams, "progress-update")
+        run = own_jobs.run(job_id)
+        await run.start()
+        await shown(streams, "step-change")
+        sizes = [len(stream.body) for stream in streams]
+        calls, size = written(own_service)
+        for percent in range(EVENTS):
+            await run.progress(percent)
+            await shown(streams, "progress-update")
+        calls, size = (
+            after - before
+            for after, before in zip(written(own_service), (calls, size), strict=True)
+        )
+        frames = sum(
+            len(stream.body) - before for stream, before in zip(streams, sizes, strict=True)
+        )
+    deliveries = VIEWERS * EVENTS
+    chunking = len(b"7f\r\n\r\n") * deliveries
+    assert deliveries <= calls <= deliveries + PINGS
+    assert frames + chunking <= size <= frames + chunking + PINGS * PING_BYTES
+
+
+async def test_an_event_costs_redis_one_script_and_the_service_asks_nothing(
+    own_service: Service, own_jobs: jobcast.Jobs, commands: Commands
+) -> None:
+    job_id = await own_jobs.create("anything", session_id=SESSION)
+    async with watch(own_service.url, job_id) as stream:
+        run = own_jobs.run(job_id)
+        await run.start()
+        await stream.until("step-change")
+        await commands.forget()
+        for percent in range(EVENTS):
+            await run.progress(percent)
+            await stream.until("progress-update")
+        counts = await commands.counts()
+    assert counts == dict.fromkeys(IN_THE_SCRIPT, EVENTS) | {"expire": 2 * EVENTS}
+
+
+async def test_a_viewer_costs_redis_a_read_and_a_look_and_the_next_nothing(
+    own_service: Service, own_jobs: jobcast.Jobs, commands: Commands
+) -> None:
+    async def first_is_served() -> bool:
+        return await commands.counts() == {"hmget": 1, "subscribe": 1, "hget": 1}
+
+    job_id = await own_jobs.create("anything", session_id=SESSION)
+    await commands.forget()
+    async with watch(own_service.url, job_id) as first:
+        await first.until("progress-update")
+        await eventually(first_is_served)
+        async with watch(own_service.url, job_id) as second:
+            await second.until("progress-update")
+            assert await first_is_served()
+
+
+async def test_a_status_poll_is_one_round_trip(
+    own_service: Service, own_jobs: jobcast.Jobs, commands: Commands
+) -> None:
+    job_id = await own_jobs.create("anything", session_id=SESSION)
+    async with own_service.client() as client:
+        await commands.forget()
+        for _ in range(EVENTS):
+            assert (await client.get(f"/api/v1/jobs/{job_id}/status")).status_code == 200
+    assert await commands.counts() == {"hmget": EVENTS}
+
+
+async def test_viewers_of_many_jobs_take_little_memory(
+    own_service: Service, own_jobs: jobcast.Jobs
+) -> None:
+    async def all_watch(count: int) -> None:
+        job_ids = [await own_jobs.create("anything", session_id=SESSION) for _ in range(count)]
+        streams = [
+            await stack.enter_async_context(watch(own_service.url, job_id)) for job_id in job_ids
+        ]
+        await shown(streams, "progress-update")
+
+    async with AsyncExitStack() as stack:
+        await all_watch(200)  # the allocators' own, and code that is run for the first time
+        before = own_service.resident_bytes()
+        await all_watch(800)
+        assert (own_service.resident_bytes() - before) / 800 <= RESIDENT_BYTES

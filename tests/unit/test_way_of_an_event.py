@@ -1,0 +1,145 @@
+"""The way of an event, call by call: what a delivery costs, by a count that no clock can upset.
+
+It is the real one from the bytes that Redis sends to the transport that they leave by; the two
+connections alone are stand-ins. Each line is a call in every delivery of every process: a change
+that adds one should be worth it, and one that takes one away should change this list.
+"""
+
+import asyncio
+import sys
+from contextlib import ExitStack
+from types import FrameType, SimpleNamespace
+from typing import Any, cast
+
+import hiredis
+import pytest
+
+from actors.directory import Directory
+from actors.mailbox import Mailbox
+from actors.subscriptions import Subscriptions
+from app.transport import DirectOutlet
+from eventlog.connection import connect
+from eventlog.raw_connection import RawConnection, packed
+from schema.owner import Owner
+from schema.wire import channel
+from tests.job_world import JOB, JobLog
+
+ONCE_AN_EVENT = [
+    *("RawConnection.data_received", "Subscriptions._deliver"),
+    *("LoopInbox.hand", "LoopActor.handle", "LoopActor._attend_to", "JobActor.on_receive"),
+    *("Follower._published", "decode_publication", "parse_event", "one_line", "_progress"),
+    *("Follower._settle", "is_after", "Entry.is_terminal", "Follower._advance", "apply"),
+    *("encode_entry", "encode", "JobActor._on_event", "Audience.broadcast", "Stopped.is_set"),
+]
+"""Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
+viewers, looked through."""
+
+ONCE_A_VIEWER = [
+    *("Mailbox.put", "DirectOutlet.offer"),
+    *("Transport.is_closing", "Transport.get_write_buffer_size", "Transport.write"),
+]
+"""Mailbox and outlet; the transport's three are in C when it is a real one."""
+
+
+class Transport:
+    """The way to Redis, and to a viewer who takes everything."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def set_protocol(self, protocol: object) -> None:
+        """Do nothing: a test says what comes."""
+
+    def set_write_buffer_limits(self, **limits: int) -> None:
+        """Do nothing: nothing waits."""
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        raise AssertionError("nothing is wrong with it")
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+class Path:
+    """A job that is followed over a connection, and its viewers."""
+
+    def __init__(self, viewers: int) -> None:
+        self.log = JobLog(_number=1732382400000)  # ids as Redis gives them
+        client = connect("redis://127.0.0.1:1")
+        self._subscriptions = Subscriptions(client)
+        self._directory = Directory(self._subscriptions, self.log)
+        self._redis = RawConnection(
+            cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=Transport()))),
+            self._subscriptions._deliver,
+            hiredis.Reader(),
+        )
+        self.viewers = [Transport() for _ in range(viewers)]
+        self.leave = ExitStack()
+        for transport in self.viewers:
+            writer = cast("asyncio.StreamWriter", SimpleNamespace(transport=transport))
+            outlet = DirectOutlet(cast("Any", None), writer)
+            mailbox = Mailbox(1 << 16, outlet.offer, lambda: None)
+            outlet.attach(mailbox)
+            watch = self._directory.viewing(JOB, Owner("u1", "s1"), mailbox, None, self.log.state)
+            self.leave.enter_context(watch)
+
+    async def settle(self) -> None:
+        """Have the actor begin, and learn that nothing was missed."""
+        await asyncio.sleep(0)
+        self._receive(b"subscribe", channel(JOB).encode(), b"1")
+        async with asyncio.timeout(5):
+            while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns
+                await asyncio.sleep(0)
+        question = self.log.questions.pop()
+        question.ref.tell(question.message(self.log.read(question.cursor)))
+        await asyncio.sleep(0)
+
+    def publish(self, publication: bytes) -> list[str]:
+        """Have a publication arrive; return which Python functions ran."""
+        calls: list[str] = []
+
+        def note(frame: FrameType, event: str, _: object) -> None:
+            if event == "call" and frame.f_code.co_name != "time":  # the event loop's: mostly in C
+                calls.append(frame.f_code.co_qualname)
+
+        data = packed(b"message", channel(JOB).encode(), publication)
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            self._redis.data_received(data)
+        finally:
+            sys.setprofile(before)
+        return calls
+
+    def _receive(self, *reply: bytes) -> None:
+        self._redis.data_received(packed(*reply))
+
+
+@pytest.mark.parametrize("viewers", [1, 2, 1000])
+async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) -> None:
+    path = Path(viewers)
+    await path.settle()
+    path.publish(path.log.start())
+    for percent in (10, 20, 30):
+        before = [len(transport.written) for transport in path.viewers]
+        calls = path.publish(path.log.progress(percent))
+        each = [call for call in calls if call in ONCE_A_VIEWER]
+        assert [call for call in calls if call not in ONCE_A_VIEWER] == ONCE_AN_EVENT
+        assert each == ONCE_A_VIEWER * viewers
+        assert [len(transport.written) for transport in path.viewers] == [n + 1 for n in before]
+    path.leave.close()
+
+
+async def test_all_viewers_are_written_the_same_bytes() -> None:
+    path = Path(3)
+    await path.settle()
+    path.publish(path.log.start())
+    chunks = {id(transport.written[-1]) for transport in path.viewers}
+    assert len(chunks) == 1
+    path.leave.close()
