@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from app.errors import CrossOrigin, Unauthorized
 from app.settings import InvalidSettings, Settings, variable
+from app.shared_secret import SharedSecret
 from schema.owner import Owner
 
 _MAX_ID = 255
@@ -67,6 +68,7 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._algorithms = frozenset(settings.jwt_algorithms)
+        self._shared_secret = _shared_secret(settings)
         self._public_key: object = None
         self._jwks: jwt.PyJWKClient | jwt.PyJWKSet | None = None
         if settings.jwt_public_key:
@@ -89,7 +91,7 @@ class Authenticator:
         session = session_id(body_session) or _session_of(request)
         refused: Exception | None = None
         for token, is_cookie in self._tokens(request):
-            claims = await self._verify(token)
+            claims = self._verify_at_once(token) or await self._verify(token)
             if claims is None:
                 continue
             if is_cookie and not self._may_use_cookie(request):
@@ -122,6 +124,11 @@ class Authenticator:
         own = {f"{scheme}://{request.host}" for scheme in ("http", "https")}
         return origin in own or origin in self._settings.cors_origins
 
+    def _verify_at_once(self, token: str) -> tuple[str, float | None] | None:
+        """Return user id and expiry of a good token of the common kind."""
+        claims = None if self._shared_secret is None else self._shared_secret.claims(token)
+        return None if claims is None else _user_and_expiry(claims)
+
     async def _verify(self, token: str) -> tuple[str, float | None] | None:
         """Return user id and expiry of a good token."""
         try:
@@ -145,11 +152,9 @@ class Authenticator:
                     "verify_sub": False,
                 },
             )
-            user = _user_of(claims)
-            expires = claims.get("exp")
+            return _user_and_expiry(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             return None
-        return None if user is None else (user, None if expires is None else float(expires))
 
     async def _key(self, token: str, algorithm: str) -> Any:  # noqa: ANN401 - any key of PyJWT
         if algorithm.startswith("HS"):
@@ -182,6 +187,11 @@ def _session_of(request: Asked) -> str | None:
     return next(filter(None, map(session_id, given)), None)
 
 
+def _user_and_expiry(claims: Mapping[str, Any]) -> tuple[str, float | None] | None:
+    user, expires = _user_of(claims), claims.get("exp")
+    return None if user is None else (user, None if expires is None else float(expires))
+
+
 def _user_of(claims: Mapping[str, Any]) -> str | None:
     for name in ("userId", "sub"):
         user = claims.get(name)
@@ -198,6 +208,19 @@ def body_session(body: bytes) -> str | None:
         return session_id(msgspec.json.decode(body, type=_Body).session_id)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _shared_secret(settings: Settings) -> SharedSecret | None:
+    """Return what verifies tokens without the library, if the settings ask no more of them."""
+    if not settings.jwt_secret or settings.jwt_issuer or settings.jwt_audience is not None:
+        return None
+    algorithms = [name for name in settings.jwt_algorithms if name.startswith("HS")]
+    try:
+        for name in algorithms:
+            jwt.get_algorithm_by_name(name).prepare_key(settings.jwt_secret)
+    except jwt.PyJWTError:
+        return None  # no secret that the library takes, such as a public key
+    return SharedSecret(settings.jwt_secret.encode(), algorithms)
 
 
 def _public_key(source: str, algorithm: str) -> object:

@@ -8,7 +8,7 @@ from app.handoff import StreamHandoff
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
 from app.settings import Settings, settings_from
-from app.transport import close_with_the_client
+from app.transport import close_with_the_client, outlive_late_bodies
 
 _MAX_BODY = 1024 * 1024 + 4096
 
@@ -24,6 +24,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     """
     settings = settings or settings_from()
     close_with_the_client()
+    outlive_late_bodies()
     service = build(settings)
     app = Quart("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
@@ -49,5 +50,6 @@ def create_app(settings: Settings | None = None) -> Quart:
             max_age=600,
         )
     attach(app, service)
-    app.asgi_app = StreamHandoff(app.asgi_app, service.viewers)  # type: ignore[method-assign, assignment]
+    handoff = StreamHandoff(app.asgi_app, service.streams, service.viewers)
+    app.asgi_app = handoff  # type: ignore[method-assign, assignment]
     return app

@@ -1,72 +1,97 @@
-"""The ASGI wrapper that lets Quart finish while a stream stays open.
+"""The ASGI wrapper that serves streams, so that Quart need not hold them.
 
-A Quart handler decides about a stream and answers with its head and first event. Held open for
-ten minutes inside Quart, a response would keep a request context, two tasks and its wrappers
-alive. So the handler leaves a ``Stream`` in the scope; this wrapper withholds the message that
-would end the response, lets Quart finish, and serves the stream itself.
+A crowd of viewers comes at once and stays for ten minutes. Inside Quart each of them would cost a
+request context, two tasks and a response on its way in, and keep some of it. So a stream is decided
+about ahead of Quart. Quart answers all that ends, and says once for each kind of request how the
+head of a stream looks, CORS headers and all; the streams themselves are served here.
 """
 
-from contextlib import ExitStack
-from typing import Any, Final
+import asyncio
+import re
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
-from msgspec import Struct
-
+from app.raw_request import RawRequest
+from app.streams import Decision, Open, Streams, Told
 from app.transport import Message, Receive, Scope, Send
-from app.viewer import Viewer
 from app.viewers import Viewers
 
-_KEY: Final = "jobcast.stream"
+_KEY: Final = "jobcast.decision"
+_PATH: Final = re.compile(r"/*api/v1/jobs/([^/]+)/stream/?")
+"""The addresses that Quart routes to ``app.routes.stream``; a test compares them."""
+
+_MOST_HEADS: Final = 100
+_METHODS: Final = frozenset({"GET", "HEAD"})
 Application = Any
 
 
-class Stream(Struct):
-    """What the handler leaves: who watches, and the place that is held for it."""
-
-    viewer: Viewer
-    place: ExitStack
-
-
-def hand_off(scope: Scope, stream: Stream) -> None:
-    """Have a stream served when Quart has sent the handler's response."""
-    scope[_KEY] = stream
+def decision_of(scope: object) -> Decision | None:
+    """Return what was decided about a request; None of one that asks for no stream."""
+    return cast("dict[str, Any]", scope).get(_KEY)
 
 
 class StreamHandoff:
-    """Serves streams that a wrapped application hands off."""
+    """Serves the streams of a wrapped application.
 
-    def __init__(self, application: Application, viewers: Viewers) -> None:
+    Args:
+        application: answers everything else.
+        streams: decides about them.
+        viewers: counts them.
+    """
+
+    def __init__(self, application: Application, streams: Streams, viewers: Viewers) -> None:
         self._application = application
+        self._streams = streams
         self._viewers = viewers
+        self._heads: dict[tuple[str, str | None], Message] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or "/stream" not in scope["path"]:
+        text = _job_of(scope)
+        if text is None:
             await self._application(scope, receive, send)
             return
-        handed = gone = False
+        asked = RawRequest(scope)
+        decision = await self._streams.decide(asked, text)
+        if not isinstance(decision, Open):
+            scope[_KEY] = decision
+            await self._application(scope, receive, send)
+            return
+        with decision.place:
+            kind = (scope["http_version"], asked.headers.get("Origin"))
+            del asked  # for all the time that the stream is open
+            await send(self._heads.get(kind) or await self._head(kind, scope))
+            self._viewers.open(decision.viewer)
+            try:
+                await decision.viewer.serve(scope, receive, send)
+            finally:
+                self._viewers.close(decision.viewer)
 
-        async def withholding(message: Message) -> None:
-            nonlocal handed
-            ends = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if ends and _KEY in scope:
-                handed = True
-                if message.get("body"):
-                    await send({**message, "more_body": True})
-            else:
-                await send(message)
+    async def _head(self, kind: tuple[str, str | None], scope: Scope) -> Message:
+        """Have Quart answer with a stream of nothing, and keep its head for requests of a kind."""
+        said: list[Message] = []
 
-        async def listening() -> Message:
-            nonlocal gone
-            message = await receive()
-            gone = gone or message["type"] == "http.disconnect"
-            return message
+        async def listen(message: Message) -> None:
+            said.append(message)
 
-        try:
-            await self._application(scope, listening, withholding)
-            if handed and not gone:
-                stream: Stream = scope[_KEY]
-                with self._viewers.opened(stream.viewer):
-                    await stream.viewer.serve(scope, receive, send)
-        finally:
-            if _KEY in scope:
-                scope.pop(_KEY).place.close()
+        await self._application({**scope, _KEY: Told(b"")}, _nothing_more, listen)
+        if len(self._heads) >= _MOST_HEADS:  # an origin may be any text
+            self._heads.clear()
+        self._heads[kind] = said[0]
+        return said[0]
+
+
+def _job_of(scope: Scope) -> str | None:
+    """Return what stands for the job's id in the address of a stream."""
+    if scope["type"] != "http" or scope["method"] not in _METHODS:
+        return None
+    path, root = scope["path"], scope.get("root_path", "")
+    if not path.startswith("/"):
+        path = urlsplit(path).path  # the whole address: RFC 9112 §3.2.2
+    match = _PATH.fullmatch(path.removeprefix(root)) if path.startswith(root) else None
+    return None if match is None else match[1]
+
+
+async def _nothing_more() -> Message:
+    never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    return await never

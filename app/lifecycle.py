@@ -1,10 +1,8 @@
 """The one place that builds everything, starts it, and takes it down again."""
 
 import asyncio
-import gc
 import logging
 import signal
-from typing import Final
 
 from msgspec import Struct
 from quart import Quart
@@ -13,10 +11,12 @@ from actors.directory import Directory
 from actors.questions import Questions
 from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
+from app.garbage import Garbage
 from app.jobs import Jobs
 from app.metrics import Metrics
 from app.queue import JobQueue
 from app.settings import InvalidSettings, Settings, variable
+from app.streams import Streams
 from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
@@ -27,9 +27,6 @@ from eventlog.probe import Probe
 from eventlog.reader import Reader
 
 _log = logging.getLogger("jobcast")
-
-_COLLECT_AFTER: Final = (20_000, 20, 50)
-"""Allocations, and collections of the younger generation, before a generation is collected."""
 
 
 class Service(Struct, frozen=True):
@@ -44,6 +41,7 @@ class Service(Struct, frozen=True):
     subscriptions: Subscriptions
     questions: Questions
     viewers: Viewers
+    streams: Streams
     sweeper: Sweeper
     probe: Probe
     metrics: Metrics
@@ -74,9 +72,18 @@ def build(settings: Settings) -> Service:
         creation=creation,
         queue=queue,
     )
+    authenticator = Authenticator(settings)
+    streams = Streams(
+        settings=settings,
+        authenticator=authenticator,
+        jobs=jobs,
+        reader=reader,
+        directory=directory,
+        viewers=viewers,
+    )
     return Service(
         settings=settings,
-        authenticator=Authenticator(settings),
+        authenticator=authenticator,
         clients=(commands, events),
         reader=reader,
         jobs=jobs,
@@ -84,6 +91,7 @@ def build(settings: Settings) -> Service:
         subscriptions=subscriptions,
         questions=questions,
         viewers=viewers,
+        streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
         probe=Probe(commands),
         metrics=Metrics(viewers, directory, subscriptions, appender),
@@ -96,7 +104,6 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.before_serving
     async def start() -> None:
-        _calm_the_collector()
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
         for work in (
@@ -104,6 +111,7 @@ def attach(app: Quart, service: Service) -> None:
             service.viewers.keep_alive(),
             service.sweeper.run(),
             service.probe.run(),
+            Garbage(lambda: service.viewers.total).run(),
         ):
             tasks.add(asyncio.create_task(work))
         _drain_on_sigterm(service, tasks)
@@ -118,17 +126,6 @@ def attach(app: Quart, service: Service) -> None:
         await service.reader.close()
         for client in service.clients:
             await client.aclose()
-
-
-def _calm_the_collector() -> None:
-    """Look for cyclic garbage less often than Python does by default.
-
-    Each viewer is some hundred objects that stay. By default the collector walks all of them again
-    for every few thousand that come, which doubles the cost of a crowd's arrival.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _drain_on_sigterm(service: Service, tasks: set[asyncio.Task[None]]) -> None:

@@ -1,22 +1,15 @@
-"""What the routes share: who asks, typed bodies, an answer in time."""
+"""What the routes share: who asks, typed bodies."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 from quart import Response, current_app, request
 
 from app.auth import Identity, body_session
-from app.errors import BadRequest, ServiceUnavailable
+from app.errors import BadRequest
 from app.lifecycle import Service
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-ANSWER_S: Final = 1.8
-"""How long an answer may take when Redis does not: callers are promised 2 s."""
 
 
 def service() -> Service:
@@ -62,17 +55,3 @@ def as_json(body: object, status: int = 200) -> Response:
     response = Response(data, status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def in_time(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Answer 503 when a handler takes longer than callers were promised."""
-
-    @wraps(handler)
-    async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                return await handler(*args, **kwargs)
-        except TimeoutError:
-            raise ServiceUnavailable from None
-
-    return bounded

@@ -8,10 +8,16 @@ only module that knows of it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, Event
+from h2.exceptions import ProtocolError
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 
 from actors.mailbox import Mailbox
 from schema.sse import Frame, chunked
@@ -135,6 +141,37 @@ class DirectOutlet(AsgiOutlet):
         await self._writer.drain()
 
 
+class Http2Outlet(AsgiOutlet):
+    """Writes to one stream of an HTTP/2 connection, no more than its client takes.
+
+    Hypercorn 0.18 buffers without bound for a stream whose client gives it no window: each look at
+    the stream counts as if something had been sent, and lets ``send`` return. So this waits until
+    that buffer is empty before it takes more from the mailbox.
+    """
+
+    def __init__(self, send: Send, protocol: H2Protocol, number: int) -> None:
+        super().__init__(send, self._reset_stream)
+        self._protocol = protocol
+        self._number = number
+        self._resetting: asyncio.Task[None] | None = None
+
+    async def _write(self, data: bytes) -> None:
+        await super()._write(data)
+        buffer = self._protocol.stream_buffers.get(self._number)
+        if buffer is not None:
+            await buffer.drain()
+
+    def _reset_stream(self) -> None:
+        self._resetting = asyncio.create_task(self._give_up())
+
+    async def _give_up(self) -> None:
+        """End this stream alone, and have Hypercorn forget what it buffers for it."""
+        with contextlib.suppress(ProtocolError, OSError):
+            self._protocol.connection.reset_stream(self._number, ErrorCodes.CANCEL)
+            await self._protocol._window_updated(self._number)  # noqa: SLF001 - what this module is for
+            await self._protocol._flush()  # noqa: SLF001 - the same
+
+
 def outlet_for(scope: Scope, send: Send, *, direct: bool) -> AsgiOutlet:
     """Return the best way to write a response whose head is out.
 
@@ -143,9 +180,13 @@ def outlet_for(scope: Scope, send: Send, *, direct: bool) -> AsgiOutlet:
         send: its ASGI ``send``.
         direct: whether frames may be written to the transport.
     """
+    stream = getattr(send, "__self__", None)
+    protocol = getattr(getattr(stream, "send", None), "__self__", None)
+    if isinstance(stream, HTTPStream) and isinstance(protocol, H2Protocol):
+        return Http2Outlet(send, protocol, stream.stream_id)
     writer = _writer_behind(send)
     if writer is None:
-        return AsgiOutlet(send)
+        return AsgiOutlet(send, _abort_behind(send))
     if direct and _takes_chunks(scope, send) and not writer.transport.is_closing():
         return DirectOutlet(send, writer)
     return AsgiOutlet(send, writer.transport.abort)
@@ -161,6 +202,13 @@ def _writer_behind(send: Send) -> asyncio.StreamWriter | None:
     if names != ("HTTPStream", "H11Protocol", "TCPServer"):
         return None
     return writer if isinstance(writer, asyncio.StreamWriter) else None
+
+
+def _abort_behind(send: Send) -> Callable[[], None] | None:
+    """Find how to close a connection of Uvicorn: ``send`` belongs to a cycle with a transport."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    abort: Callable[[], None] | None = getattr(transport, "abort", None)
+    return abort
 
 
 def _takes_chunks(scope: Scope, send: Send) -> bool:
@@ -193,3 +241,26 @@ def close_with_the_client() -> None:
 
     read_and_stop_waiting.closes_with_the_client = True  # type: ignore[attr-defined]
     TCPServer._read_data = read_and_stop_waiting  # type: ignore[method-assign, assignment]  # noqa: SLF001
+
+
+def outlive_late_bodies() -> None:
+    """Have Hypercorn drop what comes of a body after its request was answered.
+
+    Hypercorn 0.18 has forgotten the stream by then, and an HTTP/2 connection ends by a KeyError,
+    with every other stream that is open on it.
+    """
+    handle: Any = H2Protocol._handle_events  # noqa: SLF001 - what this module is for
+    if getattr(handle, "outlives_late_bodies", False):
+        return
+
+    async def handle_without_late_bodies(protocol: H2Protocol, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in protocol.streams:
+                length = event.flow_controlled_length or 0
+                protocol.connection.acknowledge_received_data(length, event.stream_id)
+            else:
+                await handle(protocol, [event])
+        await protocol._flush()  # noqa: SLF001 - as Hypercorn does, also when there was no event
+
+    handle_without_late_bodies.outlives_late_bodies = True  # type: ignore[attr-defined]
+    H2Protocol._handle_events = handle_without_late_bodies  # type: ignore[method-assign, assignment]  # noqa: SLF001

@@ -26,7 +26,7 @@ def retry_block() -> bytes:
 
 
 class Viewer:
-    """One SSE response whose head and first event are out.
+    """One SSE response whose head is out.
 
     Its life is one wait with four ends: the viewer goes, the job ends, its time is over (max age,
     token, drain), or its mailbox overflows.
@@ -39,7 +39,7 @@ class Viewer:
     """
 
     __slots__ = (
-        *("_direct", "_life", "_lifetime_s", "_mailbox_bytes", "_sent_back", "_watch"),
+        *("_direct", "_lifetime_s", "_mailbox_bytes", "_sent_back", "_waiting", "_watch"),
         *("mailbox", "outlet"),
     )
 
@@ -51,7 +51,7 @@ class Viewer:
         self._mailbox_bytes = mailbox_bytes
         self._direct = direct
         self._sent_back = False
-        self._life: asyncio.Timeout | None = None
+        self._waiting: asyncio.Task[object] | None = None
         self.mailbox: Mailbox | None = None
         self.outlet: AsgiOutlet | None = None
 
@@ -60,10 +60,11 @@ class Viewer:
         outlet = self.outlet = outlet_for(scope, send, direct=self._direct)
         mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
         outlet.attach(mailbox)
-        if self._sent_back:
-            mailbox.end(Ending.RETRY)
         try:
             with self._watch(mailbox):
+                del self._watch  # it holds what a long stay has no use for
+                if self._sent_back:
+                    mailbox.end(Ending.RETRY)
                 if not await self._over(receive):
                     return
             mailbox.end(Ending.RETRY)
@@ -97,22 +98,27 @@ class Viewer:
 
     async def _over(self, receive: Receive) -> bool:
         """Wait for an end; say whether the viewer is still there."""
-        self._life = asyncio.timeout(self._lifetime_s)
+        task = self._waiting = asyncio.current_task()
+        life = asyncio.get_running_loop().call_later(self._lifetime_s, self._ended)
         try:
-            async with self._life:
-                if self.mailbox is not None and self.mailbox.ending is not None:
-                    return True
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-        except TimeoutError:
+            if self.mailbox is not None and self.mailbox.ending is not None:
+                return True
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except asyncio.CancelledError:
+            if self._waiting is not None or task is None or task.uncancel():
+                raise  # by somebody else
             return True
         finally:
-            self._life = None
+            self._waiting = None
+            life.cancel()
         return False
 
     def _ended(self) -> None:
-        if self._life is not None and not self._life.expired():
-            self._life.reschedule(asyncio.get_running_loop().time())
+        """Wake the one who waits: what ``asyncio.timeout`` does, with less to keep for each."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
 
 
 async def _finish(send: Send, ending: Ending | None) -> None:

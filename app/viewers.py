@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Final
 
 from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
@@ -40,9 +39,8 @@ class Viewers:
         """Count the open streams."""
         return len(self._open)
 
-    @contextmanager
-    def reserved(self, job_id: str, owner: Owner) -> Iterator[None]:
-        """Hold a place for a stream.
+    def reserved(self, job_id: str, owner: Owner) -> "Place":
+        """Take a place for a stream.
 
         Raises:
             TooManyStreams: the owner or the job has as many as it may.
@@ -60,16 +58,17 @@ class Viewers:
             raise ProcessFull
         self._reserved += 1
         self._of_job[job_id] += 1
-        self._of_owner.update(names)
-        try:
-            yield
-        finally:
-            self._reserved -= 1
-            _decrease(self._of_job, [job_id])
-            _decrease(self._of_owner, names)
+        for name in names:
+            self._of_owner[name] += 1
+        return Place(self, job_id, owner)
 
-    @contextmanager
-    def opened(self, viewer: Viewer) -> Iterator[None]:
+    def free(self, job_id: str, owner: Owner) -> None:
+        """Give a place back."""
+        self._reserved -= 1
+        _decrease(self._of_job, (job_id,))
+        _decrease(self._of_owner, _names(owner))
+
+    def open(self, viewer: Viewer) -> None:
         """Count a stream as open, and keep it alive."""
         self._open.add(viewer)
         if self.draining:
@@ -77,12 +76,12 @@ class Viewers:
         self.total += 1
         now = asyncio.get_running_loop().time()
         self._slots[self._slot(now)].append(viewer)
-        try:
-            yield
-        finally:
-            self._open.discard(viewer)
-            if not self._open and self._all_gone is not None:
-                self._all_gone.set()
+
+    def close(self, viewer: Viewer) -> None:
+        """Count a stream no more."""
+        self._open.discard(viewer)
+        if not self._open and self._all_gone is not None:
+            self._all_gone.set()
 
     async def keep_alive(self) -> None:
         """Run the clock of all keepalives until cancelled."""
@@ -123,6 +122,27 @@ class Viewers:
         return int(wrote_at + self._settings.keepalive_s) + 1
 
 
+class Place:
+    """A place that one stream holds until the context ends, or until it is freed."""
+
+    __slots__ = ("_job_id", "_owner", "_viewers")
+
+    def __init__(self, viewers: Viewers, job_id: str, owner: Owner) -> None:
+        self._viewers = viewers
+        self._job_id = job_id
+        self._owner = owner
+
+    def free(self) -> None:
+        """Give the place back."""
+        self._viewers.free(self._job_id, self._owner)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        self.free()
+
+
 def _names(owner: Owner) -> list[str]:
     names = []
     if owner.user_id is not None:
@@ -132,7 +152,7 @@ def _names(owner: Owner) -> list[str]:
     return names
 
 
-def _decrease(counter: Counter[str], names: list[str]) -> None:
+def _decrease(counter: Counter[str], names: Iterable[str]) -> None:
     for name in names:
         counter[name] -= 1
         if not counter[name]:

@@ -86,7 +86,8 @@ class Visit:
         scope = {"type": "http", "http_version": "1.1", "method": "GET"}
         with ExitStack() as place:
             if viewers is not None:
-                place.enter_context(viewers.opened(self.viewer))
+                viewers.open(self.viewer)
+                place.callback(viewers.close, self.viewer)
             await self.viewer.serve(scope, self._receive, self._send)
 
     async def _receive(self) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from quart import Blueprint, Response, request
 
+from app.deadline import in_time
 from app.errors import BadRequest
-from app.requests import as_json, body_as, identify, in_time, service
+from app.requests import as_json, body_as, identify, service
 from schema.http import CreateJob, JobCancelled, JobCreated, JobRetried, JobStatus
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")

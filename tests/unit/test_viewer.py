@@ -151,3 +151,19 @@ def test_an_end_that_comes_as_it_begins_is_not_missed(ending: Ending) -> None:
         assert (visit.over, len(visit.retries)) == (True, ending is Ending.RETRY)
 
     in_virtual_time(scenario())
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_who_is_cancelled_by_others_says_no_farewell(*, ends: bool) -> None:
+    async def scenario() -> None:
+        visit = await visiting(Visit())
+        task = visit._task
+        assert task is not None
+        if ends:
+            visit.finish()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (visit.sent, visit.over, visit.watching) == ([], False, False)
+
+    in_virtual_time(scenario())

@@ -1,0 +1,160 @@
+"""Decides about a stream: who asks, whose job it is, what was seen of it, and whether it may open.
+
+What the answer looks like is the business of ``app.routes.stream``; who sends it, of
+``app.handoff``.
+"""
+
+import random
+import secrets
+from contextlib import AbstractContextManager
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from actors.directory import Directory
+from actors.mailbox import Mailbox
+from app.auth import Asked, Authenticator, Identity
+from app.deadline import in_time
+from app.errors import JobNotFound
+from app.jobs import Jobs
+from app.replay import replay
+from app.settings import Settings
+from app.viewer import Viewer, Watch
+from app.viewers import Place, Viewers
+from eventlog.reader import Reader
+from schema.entry_id import parse_cursor
+from schema.events import ConnectedData
+from schema.job_id import parse_job_id
+from schema.owner import Owner
+from schema.sse import OK, Frame, chunked, encode
+from schema.state import JobState
+
+_SPREAD: Final = 0.95
+"""Least part of the maximum age that a stream gets, at random, so that a crowd comes apart."""
+
+
+class Open(Struct):
+    """It stays open: who watches, and the place that is held until somebody frees it."""
+
+    viewer: Viewer
+    place: Place
+
+
+class Told(Struct):
+    """All there is to say: the response is whole."""
+
+    body: bytes
+
+
+class Seen(Struct):
+    """The viewer has seen the end of the job."""
+
+
+class Refused(Struct):
+    """It may not be; the error says why."""
+
+    error: Exception
+
+
+Decision = Open | Told | Seen | Refused
+
+
+class Streams:
+    """Decides about streams."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators
+        self,
+        *,
+        settings: Settings,
+        authenticator: Authenticator,
+        jobs: Jobs,
+        reader: Reader,
+        directory: Directory,
+        viewers: Viewers,
+    ) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self._jobs = jobs
+        self._reader = reader
+        self._directory = directory
+        self._viewers = viewers
+
+    async def decide(self, asked: Asked, text: str) -> Decision:
+        """Decide about a request.
+
+        Args:
+            asked: the request.
+            text: what stands for the job's id in its address.
+        """
+        try:
+            return await self._decide(asked, text)
+        except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
+            return Refused(error)
+
+    @in_time
+    async def _decide(self, asked: Asked, text: str) -> Decision:
+        identity = await self._authenticator.identify(asked)
+        job_id = parse_job_id(text)
+        if job_id is None:
+            raise JobNotFound
+        cursor = parse_cursor(asked.headers.get("Last-Event-ID"))
+        owner, state = await self._owner_of(job_id, identity)
+        if state is not None and state.finished:
+            if cursor == state.last:
+                return Seen()
+            missed = await replay(self._reader, job_id, cursor)
+            return Told(self._greeting(job_id) + missed)
+        place = self._viewers.reserved(job_id, identity.owner)
+        if asked.method == "HEAD":
+            place.free()
+            return Told(self._greeting(job_id))
+        watch = self._watch(job_id, owner, cursor, state)
+        return Open(self._viewer(watch, identity), place)
+
+    async def _owner_of(self, job_id: str, identity: Identity) -> tuple[Owner, JobState | None]:
+        """Return whose job it is; and its state, if that had to be read."""
+        owner = self._directory.owner_of(job_id)
+        if owner is not None:
+            if not owner.shares_with(identity.owner):
+                raise JobNotFound
+            return owner, None
+        _, state = await self._jobs.owned(identity.owner, job_id)
+        return state.owner, state
+
+    def _watch(
+        self, job_id: str, owner: Owner, cursor: str | None, state: JobState | None
+    ) -> Watch:
+        """Return the context in which a viewer is greeted and gets the job's events."""
+        greeting, directory = self._greeting(job_id), self._directory
+
+        def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
+            mailbox.put(Frame(greeting, chunked(greeting)))
+            return directory.viewing(job_id, owner, mailbox, cursor, state)
+
+        return watch
+
+    def _viewer(self, watch: Watch, identity: Identity) -> Viewer:
+        settings = self._settings
+        lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
+        token_s = identity.lifetime_s()
+        return Viewer(
+            watch,
+            lifetime_s=lifetime_s if token_s is None else min(lifetime_s, token_s),
+            mailbox_bytes=settings.mailbox_bytes,
+            direct=settings.direct_write,
+        )
+
+    def _greeting(self, job_id: str) -> bytes:
+        connected = ConnectedData(
+            secrets.token_hex(16),
+            job_id,
+            _plain(self._settings.stream_max_age_s),
+            _plain(self._settings.keepalive_s),
+        )
+        return OK + encode("connected", msgspec.json.encode(connected)).data
+
+
+def _plain(seconds: float) -> float:
+    """Show whole seconds without a fraction."""
+    return int(seconds) if seconds == int(seconds) else seconds
