@@ -1,4 +1,4 @@
-"""The service as it is deployed: Hypercorn in a process of its own, on a free port."""
+"""The service as it is deployed: a server in a process of its own, on a free port."""
 
 import os
 import signal
@@ -9,11 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import httpx
 import jwt
 
+from tests.certificate import Certificate
 from tests.valkey import HOST, free_port
 
 ROOT: Final = Path(__file__).parent.parent
@@ -21,6 +22,10 @@ SECRET: Final = "a secret of the tests, of enough bytes"
 SESSION: Final = "session-1"
 STARTUP_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 30.0
+Way = Literal["direct", "asgi", "uvicorn"]
+"""How frames reach a viewer: Hypercorn's transport, its ASGI ``send``, or another server's."""
+WAYS: Final[tuple[Way, ...]] = ("direct", "asgi", "uvicorn")
+
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Spares each client the 60 ms of reading certificates that nobody shows here."""
 
@@ -32,26 +37,34 @@ def token(user: str = "user-1", **claims: Any) -> str:  # noqa: ANN401 - a claim
 
 
 class Service:
-    """One service process on a Redis.
+    """One service process on a Redis, with any of the ways to its viewers.
 
-    Settings are given by their environment variables: ``Service(url, JOBCAST_KEEPALIVE_S="1")``.
-    ``with Service(url) as service:`` starts it and ends it; a service that did not exit with 0 on
+    With a certificate it speaks TLS, and HTTP/2 to those who ask for it. Settings are given by
+    their environment variables: ``Service(url, JOBCAST_KEEPALIVE_S="1")``. ``with Service(url) as
+    service:`` starts it and ends it; a service that did not exit with 0 on
     SIGTERM fails the test that left it.
     """
 
-    def __init__(self, redis_url: str, *, server: list[str] | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        way: Way = "direct",
+        certificate: Certificate | None = None,
+        **settings: str,
+    ) -> None:
         self.port = free_port()
-        self.url = f"http://{HOST}:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://{HOST}:{self.port}"
+        self._verify = certificate.client_context() if certificate else _NO_TLS
         self._log = Path(tempfile.mkdtemp(prefix="jobcast-service-")) / "service.log"
-        self._command = server or [
-            *(sys.executable, "-m", "hypercorn", "--config", "hypercorn.toml"),
-            *("--bind", f"{HOST}:{self.port}", "app:create_app()"),
-        ]
+        server = _uvicorn if way == "uvicorn" else _hypercorn
+        self._command = [sys.executable, "-m", *server(self.port, certificate)]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
         self._environment = {
             **inherited,
             "REDIS_URL": redis_url,
             "JWT_SECRET": SECRET,
+            **({"JOBCAST_DIRECT_WRITE": "0"} if way == "asgi" else {}),
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +83,7 @@ class Service:
         """Start the process and return once it answers; RuntimeError with its log if it won't."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [part.replace("{port}", str(self.port)) for part in self._command],
+                self._command,
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -117,7 +130,7 @@ class Service:
     def client(self, session: str | None = SESSION, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
         """Return an HTTP client of this service that calls as a session."""
         headers = {} if session is None else {"x-session-id": session}
-        given = {"timeout": 10, "verify": _NO_TLS, **options}
+        given = {"timeout": 10, "verify": self._verify, **options}
         return httpx.AsyncClient(base_url=self.url, headers=headers, **given)
 
     def send(self, number: signal.Signals) -> None:
@@ -166,7 +179,22 @@ class Service:
 
     def _answers(self) -> bool:
         try:
-            answer = httpx.get(f"{self.url}/healthz", timeout=1, verify=_NO_TLS)
+            answer = httpx.get(f"{self.url}/healthz", timeout=1, verify=self._verify)
         except httpx.HTTPError:
             return False
         return answer.status_code == 200
+
+
+def _hypercorn(port: int, certificate: Certificate | None) -> list[str]:
+    tls = ("--certfile", certificate.path, "--keyfile", certificate.path) if certificate else ()
+    settings = ("--config", "hypercorn.toml", "--bind", f"{HOST}:{port}")
+    return ["hypercorn", *settings, *map(str, tls), "app:create_app()"]
+
+
+def _uvicorn(port: int, certificate: Certificate | None) -> list[str]:
+    # h11 alone is a dependency of the tests; httptools chunks for HTTP/1.0 too.
+    tls = ("--ssl-certfile", certificate.path) if certificate else ()
+    settings = ("--host", HOST, "--port", str(port), "--http", "h11", "--no-server-header")
+    bounds = ("--timeout-graceful-shutdown", "15", "--timeout-keep-alive", "75")
+    options = (*settings, *bounds, "--no-access-log", *map(str, tls))
+    return ["uvicorn", "--factory", *options, "app:create_app"]

@@ -1,4 +1,4 @@
-"""Fixtures of the tests over real sockets: the service with both ways of writing, and a job."""
+"""Fixtures of the tests over real sockets: the service with every way of writing, and a job."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,24 +8,38 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 import jobcast
 from tests.browser import chromium
-from tests.service import SESSION, Service
+from tests.certificate import Certificate
+from tests.service import SESSION, WAYS, Service
 from tests.valkey import Valkey
 
 
 @pytest.fixture(scope="session")
 def asgi_service(valkey: Valkey) -> Iterator[Service]:
     """Return a service for the whole run that writes all it sends through ASGI."""
-    with Service(valkey.url, JOBCAST_DIRECT_WRITE="0") as running:
+    with Service(valkey.url, way="asgi") as running:
         yield running
 
 
-@pytest.fixture(params=["direct", "asgi"])
+@pytest.fixture(scope="session")
+def uvicorn_service(valkey: Valkey) -> Iterator[Service]:
+    """Return a service for the whole run that another server than Hypercorn serves."""
+    with Service(valkey.url, way="uvicorn") as running:
+        yield running
+
+
+@pytest.fixture(params=WAYS)
 def writer(request: pytest.FixtureRequest, redis_url: str) -> Service:
     """Return a shared service, once with each way of writing, on an empty Redis."""
     assert redis_url
-    name = {"direct": "shared_service", "asgi": "asgi_service"}[request.param]
+    name = "shared_service" if request.param == "direct" else f"{request.param}_service"
     service: Service = request.getfixturevalue(name)
     return service
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Return a certificate of the tests' host."""
+    return Certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

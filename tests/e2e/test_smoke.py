@@ -4,10 +4,10 @@ from tests.sse import watch
 
 
 async def test_a_viewer_sees_a_job_from_its_start_to_its_end(
-    service: Service, jobs: jobcast.Jobs
+    writer: Service, jobs: jobcast.Jobs
 ) -> None:
     job_id = await jobs.create("anything", session_id="session-1")
-    async with watch(service.url, job_id) as stream:
+    async with watch(writer.url, job_id) as stream:
         assert (await stream.next()).name == "connected"
         assert (await stream.next()).data["progress"] == 0
         async with jobs.run(job_id) as run:

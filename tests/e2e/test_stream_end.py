@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service, token
+from tests.service import SESSION, WAYS, Service, Way, token
 from tests.sse import Stream, request, watch
 from tests.stored import cancel, retry
 from tests.valkey import Valkey
@@ -67,12 +67,12 @@ async def test_a_connection_serves_a_further_request_after_its_stream_has_ended(
 
 
 async def test_204_says_nothing_of_a_body_and_is_not_to_be_kept(
-    service: Service, jobs: jobcast.Jobs, job_id: str
+    writer: Service, jobs: jobcast.Jobs, job_id: str
 ) -> None:
     run = jobs.run(job_id)
     await run.start()
     last = await run.complete()
-    async with watch(service.url, job_id, last_event_id=last) as stream:
+    async with watch(writer.url, job_id, last_event_id=last) as stream:
         assert stream.status == 204
         assert stream.headers.keys() == {"cache-control", "date"}
         assert stream.headers["cache-control"] == "no-store"
@@ -97,14 +97,11 @@ async def test_a_failed_job_that_is_retried_is_streamed_anew(
         assert [event.name for event in await stream.rest()] == ["step-change", "complete"]
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["direct", "asgi"])
+@pytest.fixture(scope="module", params=WAYS)
 def brief_service(valkey: Valkey, request: pytest.FixtureRequest) -> Iterator[Service]:
-    """Return a service whose streams end soon."""
-    with Service(
-        valkey.url,
-        JOBCAST_STREAM_MAX_AGE_S=str(MAX_AGE_S),
-        JOBCAST_DIRECT_WRITE=str(request.param),
-    ) as running:
+    """Return a service whose streams end soon, once with each way of writing."""
+    age = str(MAX_AGE_S)
+    with Service(valkey.url, way=request.param, JOBCAST_STREAM_MAX_AGE_S=age) as running:
         yield running
 
 
@@ -164,8 +161,9 @@ async def test_a_stream_ends_when_its_token_expires(service: Service, jobs: jobc
         assert stream.status == 401
 
 
+@pytest.mark.parametrize("way", ["direct", "uvicorn"])
 async def test_keepalives_come_within_a_second_of_their_time_and_only_in_silence(
-    jobs: jobcast.Jobs, redis_url: str
+    jobs: jobcast.Jobs, redis_url: str, way: Way
 ) -> None:
     async def silences(job_id: str, delay_s: float) -> list[float]:
         await after(delay_s)
@@ -187,7 +185,7 @@ async def test_keepalives_come_within_a_second_of_their_time_and_only_in_silence
             await after(0.4)
 
     silent, busy = [await jobs.create("anything", session_id=SESSION) for _ in range(2)]
-    with Service(redis_url, JOBCAST_KEEPALIVE_S="1") as service:
+    with Service(redis_url, way=way, JOBCAST_KEEPALIVE_S="1") as service:
         async with watch(service.url, busy) as busy_stream, asyncio.TaskGroup() as group:
             viewers = [group.create_task(silences(silent, n / 10)) for n in range(10)]
             group.create_task(reports(jobs.run(busy)))

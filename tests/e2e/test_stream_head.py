@@ -1,7 +1,6 @@
 import json
 import re
 
-import httpx
 import pytest
 
 import jobcast
@@ -135,24 +134,3 @@ async def test_a_client_that_asks_for_close_gets_chunks_and_a_close(
         assert [event.name for event in await stream.rest()][-1] == "complete"
         assert not stream.cut
         assert await stream.closed_by_server()
-
-
-async def test_an_http_2_viewer_gets_the_same_events(
-    writer: Service, jobs: jobcast.Jobs, job_id: str
-) -> None:
-    body = b""
-    headers = {"x-session-id": SESSION}
-    async with (
-        httpx.AsyncClient(http1=False, http2=True, base_url=writer.url, headers=headers) as client,
-        client.stream("GET", f"/api/v1/jobs/{job_id}/stream") as response,
-    ):
-        assert response.http_version == "HTTP/2"
-        async for part in response.aiter_bytes():
-            body += part
-            if b"event: progress-update" in body and b"event: step-change" not in body:
-                async with jobs.run(job_id) as run:
-                    await run.emit("note", {"text": "é"})
-    assert "connection" not in response.headers
-    names = re.findall(rb"^event: (.+)$", body, re.MULTILINE)
-    assert names == [b"connected", b"progress-update", b"step-change", b"note", b"complete"]
-    assert 'data: {"text":"é"}\n\n'.encode() in body

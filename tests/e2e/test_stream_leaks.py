@@ -5,7 +5,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service
+from tests.service import SESSION, WAYS, Service, Way
 from tests.sse import request, watch
 from tests.valkey import Valkey
 from tests.waiting import after, eventually, sometime_within
@@ -48,9 +48,9 @@ async def assert_nothing_is_left(service: Service, client: Redis, files: int) ->
     await eventually(let_go, UNSUBSCRIBED_WITHIN_S)
 
 
-@pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "asgi"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_of_two_thousand_viewers_that_come_and_go_nothing_is_left(
-    own_valkey: Valkey, direct: str
+    own_valkey: Valkey, way: Way
 ) -> None:
     async def view(job_id: str, number: int) -> None:
         async with places, watch(service.url, job_id) as stream:
@@ -67,7 +67,7 @@ async def test_of_two_thousand_viewers_that_come_and_go_nothing_is_left(
                 await sometime_within(0.05)
 
     places = asyncio.Semaphore(AT_ONCE)
-    with Service(own_valkey.url, JOBCAST_DIRECT_WRITE=direct) as service:
+    with Service(own_valkey.url, way=way) as service:
         async with (
             Redis.from_url(own_valkey.url, decode_responses=True) as client,
             jobcast.connect(own_valkey.url) as jobs,

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 import jobcast
-from tests.service import SESSION, Service, token
+from tests.service import SESSION, WAYS, Service, token
 from tests.sse import Stream, request, watch
 from tests.valkey import Valkey
 from tests.waiting import eventually
@@ -13,11 +13,12 @@ from tests.waiting import eventually
 OF_JOB, OF_OWNER, OF_PROCESS = 2, 3, 4
 
 
-@pytest.fixture(scope="module")
-def small_service(valkey: Valkey) -> Iterator[Service]:
+@pytest.fixture(scope="module", params=WAYS)
+def small_service(valkey: Valkey, request: pytest.FixtureRequest) -> Iterator[Service]:
     """Return a service that takes few streams."""
     with Service(
         valkey.url,
+        way=request.param,
         JOBCAST_STREAMS_PER_JOB=str(OF_JOB),
         JOBCAST_STREAMS_PER_OWNER=str(OF_OWNER),
         JOBCAST_STREAMS_PER_PROCESS=str(OF_PROCESS),

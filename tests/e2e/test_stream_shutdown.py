@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import jobcast
-from tests.service import SESSION, Service
+from tests.service import SESSION, WAYS, Service, Way
 from tests.sse import Stream, watch
 from tests.valkey import HOST
 from tests.waiting import eventually
@@ -50,9 +50,9 @@ def assert_sent_back(stream: Stream) -> None:
     assert 1000 <= stream.parser.retries[0] <= 5000
 
 
-@pytest.mark.parametrize("direct", ["1", "0"], ids=["direct", "asgi"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_shutdown_sends_every_viewer_back_and_exits_with_0(
-    start: Start, jobs: jobcast.Jobs, job_id: str, direct: str
+    start: Start, jobs: jobcast.Jobs, job_id: str, way: Way
 ) -> None:
     async def view(number: int) -> Stream:
         version = "1.0" if number % 5 == 4 else "1.1"
@@ -62,7 +62,7 @@ async def test_a_shutdown_sends_every_viewer_back_and_exits_with_0(
             await stream.rest()
         return stream
 
-    service = start(JOBCAST_DIRECT_WRITE=direct)
+    service = start(way=way)
     opened = asyncio.Semaphore(0)
     async with asyncio.TaskGroup() as group:
         viewers = [group.create_task(view(number)) for number in range(60)]
@@ -79,10 +79,11 @@ async def test_a_shutdown_sends_every_viewer_back_and_exits_with_0(
     assert await refuses(service)
 
 
+@pytest.mark.parametrize("way", WAYS)
 async def test_new_connections_are_refused_as_soon_as_the_drain_has_begun(
-    start: Start, job_id: str
+    start: Start, job_id: str, way: Way
 ) -> None:
-    service = start(JOBCAST_GRACE_S="5")
+    service = start(way=way, JOBCAST_GRACE_S="5")
     with socket.create_connection((HOST, service.port)) as slow:
         slow.sendall(b"GET /healthz HTTP/1.1\r\n")
         async with watch(service.url, job_id) as stream:
@@ -94,10 +95,11 @@ async def test_new_connections_are_refused_as_soon_as_the_drain_has_begun(
     assert await asyncio.to_thread(service.wait) == 0
 
 
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_viewer_that_is_sent_back_misses_nothing(
-    start: Start, service: Service, jobs: jobcast.Jobs, job_id: str
+    start: Start, service: Service, jobs: jobcast.Jobs, job_id: str, way: Way
 ) -> None:
-    ending = start()
+    ending = start(way=way)
     run = jobs.run(job_id)
     first = await run.start()
     seen: list[str] = []

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 import jobcast
-from tests.service import SESSION, Service
+from tests.service import SESSION, WAYS, Service
 from tests.sse import Parser, watch
 from tests.valkey import HOST, Valkey
 from tests.waiting import eventually
@@ -20,14 +20,11 @@ SPARE_FILES = 3  # connections to Redis that come and go by themselves
 FLOOD_BYTES = 12 * MEBIBYTE
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["direct", "asgi"])
+@pytest.fixture(scope="module", params=WAYS)
 def strict_service(valkey: Valkey, request: pytest.FixtureRequest) -> Iterator[Service]:
     """Return a service that keeps little for a viewer that does not read."""
-    with Service(
-        valkey.url,
-        JOBCAST_MAILBOX_BYTES=str(MAILBOX_BYTES),
-        JOBCAST_DIRECT_WRITE=str(request.param),
-    ) as running:
+    bound = str(MAILBOX_BYTES)
+    with Service(valkey.url, way=request.param, JOBCAST_MAILBOX_BYTES=bound) as running:
         yield running
 
 
@@ -160,8 +157,14 @@ async def test_a_viewer_that_never_reads_is_let_go_of_and_leaves_nothing_behind(
     async with AsyncExitStack() as stack:
         for _ in range(2 * SPARE_FILES):
             await stack.enter_async_context(slow_viewer(strict, job_id, first))
-        for number in range(FLOOD_BYTES // 500_000):
-            await run.emit("note", {"n": number, "text": "x" * 500_000})
+        async with watch(strict.url, job_id, last_event_id=first) as brisk:
+            await brisk.next()
+            for number in range(FLOOD_BYTES // 500_000):  # these end no stream
+                sent = await run.progress(number, text="x" * 500_000)
+                assert (await brisk.next()).id == sent
+            for number in range(2):
+                await run.emit("note", {"n": number, "text": "x" * MAILBOX_BYTES})
+                await brisk.next()
         await eventually(lambda: no_streams(strict))
 
         async def closed() -> bool:

@@ -12,6 +12,7 @@ from eventlog.errors import LogUnavailable
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from eventlog.reader import PAGE, CatchUp, Reader
+from schema.state import JobState
 from tests.stored import cancel, log_of, retry
 from tests.valkey import Valkey
 
@@ -206,6 +207,56 @@ async def test_what_is_asked_while_two_are_under_way_gathers(
     assert batches.most == 2
     assert not reader._asked
     assert not reader._tasks
+
+
+async def test_a_look_at_a_job_that_is_as_it_was_costs_one_field(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    await run.progress(10)
+    known = await reader.load("j1")
+    assert known is not None
+    await client.config_resetstat()
+    answer = await looked(reader, known)
+    assert (answer.state, answer.missed) == (known, ())
+    counts = await client.info("commandstats")
+    assert counts["cmdstat_hget"]["calls"] == 1
+    assert "cmdstat_hmget" not in counts
+
+
+async def test_a_look_at_a_job_that_went_on_says_how(
+    reader: Reader, run: jobcast.Run, client: Client
+) -> None:
+    await run.progress(10)
+    known = await reader.load("j1")
+    assert known is not None
+    later = await run.progress(20)
+    answer = await looked(reader, known)
+    assert ids(answer) == [later]
+    await client.flushdb()
+    assert await looked(reader, known) == CatchUp(None)
+
+
+async def test_a_look_says_that_redis_is_away() -> None:
+    with Valkey() as valkey:
+        client = connect(valkey.url)
+        reader = Reader(client)
+        assert await reader.load("j1") is None
+        valkey.stop()
+        known = JobState("queued", 1, "1-0", "1-0", "1-0", "report")
+        with pytest.raises(LogUnavailable):
+            await looked(reader, known)
+        await reader.close()
+        await client.aclose()
+
+
+async def looked(reader: Reader, known: JobState) -> CatchUp:
+    """Return what a look at ``j1`` says."""
+    answered: asyncio.Future[CatchUp | LogUnavailable] = asyncio.Future()
+    reader.look("j1", known, answered.set_result)
+    answer = await answered
+    if isinstance(answer, LogUnavailable):
+        raise answer
+    return answer
 
 
 async def test_one_who_asks_no_more_harms_nobody(reader: Reader, run: jobcast.Run) -> None:

@@ -1,0 +1,177 @@
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from eventlog.connection import Client, connect
+from eventlog.errors import LogUnavailable
+from eventlog.inquiry import Inquiry
+from eventlog.raw_connection import RawConnection, Replies, packed
+from tests.certificate import Certificate
+from tests.valkey import HOST, Valkey
+from tests.waiting import until
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+RUNS = [asyncio.run, uvloop.run]
+
+
+@asynccontextmanager
+async def opened(client: Client, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
+    """Yield an open connection, and all that arrives on it."""
+    arrived: Replies = []
+    connection = await RawConnection.open(client, arrived.extend, decode=decode)
+    try:
+        yield connection, arrived
+    finally:
+        await connection.close()
+        await client.aclose()
+
+
+@contextmanager
+def behind_tls(valkey: Valkey, certificate: Certificate) -> Iterator[str]:
+    """Yield the URL of a TLS server, in a thread, that passes all on to a Valkey without."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.path)
+
+    def pipe(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+
+    def serve(listener: socket.socket) -> None:
+        with (
+            context.wrap_socket(listener.accept()[0], server_side=True) as outer,
+            socket.create_connection((HOST, valkey.port)) as inner,
+        ):
+            back = threading.Thread(target=pipe, args=(inner, outer), daemon=True)
+            back.start()
+            pipe(outer, inner)
+            inner.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    with socket.create_server((HOST, 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,), daemon=True)
+        serving.start()
+        yield f"rediss://{HOST}:{listener.getsockname()[1]}?ssl_ca_certs={certificate.path}"
+        serving.join()
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_what_is_published_arrives_in_order(valkey: Valkey, run: Run) -> None:
+    async def check() -> None:
+        async with opened(connect(valkey.url)) as (connection, arrived):
+            connection.send(packed("SUBSCRIBE", "news"))
+            await until(lambda: len(arrived) == 1)
+            async with connect(valkey.url) as other:
+                for number in range(100):
+                    await other.publish("news", str(number))
+            await until(lambda: len(arrived) == 101)
+        assert arrived[1:] == [[b"message", b"news", b"%d" % number] for number in range(100)]
+
+    run(check())
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_tls_is_that_of_the_url(valkey: Valkey, tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with opened(connect(url), decode=True) as (connection, arrived):
+            connection.send(packed("PING") + packed("ECHO", "caf\u00e9"))
+            await until(lambda: len(arrived) == 2)
+            assert arrived == ["PONG", "caf\u00e9"]
+
+    with behind_tls(valkey, Certificate(tmp_path)) as url:
+        run(check())
+
+
+async def test_a_reply_that_comes_in_pieces_arrives_whole(valkey: Valkey) -> None:
+    async with opened(connect(valkey.url)) as (connection, arrived):
+        size = 1 << 20
+        connection.send(packed("ECHO", "x" * size) + packed("PING"))
+        await until(lambda: len(arrived) == 2)
+        assert [len(arrived[0]), arrived[1]] == [size, b"PONG"]
+
+
+async def test_the_end_of_redis_is_noticed() -> None:
+    with Valkey() as valkey:
+        async with opened(connect(valkey.url)) as (connection, _):
+            assert not connection.lost.done()
+            valkey.kill()
+            async with asyncio.timeout(5):
+                assert "closed" in await connection.lost or "reset" in await connection.lost
+            connection.send(packed("PING"))  # harms nobody
+
+
+async def test_nonsense_ends_the_connection_and_what_came_before_it_counts(
+    valkey: Valkey,
+) -> None:
+    async with opened(connect(valkey.url)) as (connection, arrived):
+        connection.data_received(b"+fine\r\n?nonsense\r\n")
+        assert arrived == [b"fine"]
+        assert "Protocol error" in await connection.lost
+
+
+async def test_nobody_there_is_said_as_such() -> None:
+    client = connect(f"redis://{HOST}:1")
+    with pytest.raises(LogUnavailable):
+        await RawConnection.open(client, [].extend, decode=True)
+    await client.aclose()
+
+
+async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
+    client: Client,
+) -> None:
+    await client.set("text", "value")
+    inquiry = Inquiry(client)
+    commands = [packed("GET", "text"), packed("HGET", "text", "field"), packed("GET", "absent")]
+    text, refusal, absent = await inquiry.ask(b"".join(commands), 3)
+    assert (text, absent) == ("value", None)
+    assert isinstance(refusal, Exception)
+    assert "WRONGTYPE" in str(refusal)
+    assert await inquiry.ask(packed("GET", "text"), 1) == ["value"]
+    await inquiry.close()
+
+
+async def test_an_inquiry_connects_anew_when_redis_was_away() -> None:
+    with Valkey() as valkey:
+        client = connect(valkey.url)
+        inquiry = Inquiry(client)
+        assert await inquiry.ask(packed("PING"), 1) == ["PONG"]
+        valkey.kill()
+        with pytest.raises(LogUnavailable):
+            await inquiry.ask(packed("PING"), 1)
+        valkey.start()
+        assert await inquiry.ask(packed("PING"), 1) == ["PONG"]
+        await inquiry.close()
+        await client.aclose()
+
+
+async def test_an_answer_that_came_too_late_is_nobody_elses() -> None:
+    with Valkey() as valkey:
+        client = connect(valkey.url)
+        inquiry = Inquiry(client)
+        await inquiry.ask(packed("SET", "key", "first"), 1)
+        valkey.pause()
+        with pytest.raises(LogUnavailable):
+            await inquiry.ask(packed("GET", "key"), 1)
+        valkey.resume()
+        assert await inquiry.ask(packed("ECHO", "second"), 1) == ["second"]
+        await inquiry.close()
+        await client.aclose()
+
+
+async def test_one_who_asks_no_more_leaves_no_answer_behind(client: Client) -> None:
+    inquiry = Inquiry(client)
+    await inquiry.ask(packed("PING"), 1)
+    asked = asyncio.ensure_future(inquiry.ask(packed("ECHO", "first"), 1))
+    asyncio.get_running_loop().call_soon(asked.cancel)
+    await asyncio.wait({asked})
+    assert asked.cancelled()
+    assert await inquiry.ask(packed("ECHO", "second"), 1) == ["second"]
+    await inquiry.close()

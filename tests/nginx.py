@@ -1,0 +1,82 @@
+"""An nginx in front of a service, told nothing but where that is."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tests.valkey import HOST, free_port
+
+BINARY: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+_STARTUP_SECONDS: Final = 10.0
+_CONFIGURATION: Final = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {host}:{port};
+        location / {{
+            proxy_pass {upstream};
+        }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """One process with nginx's own defaults: HTTP/1.0 to the service, and buffering.
+
+    Args:
+        upstream: address of the service.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="jobcast-nginx-"))
+        self._port = free_port()
+        self.url = f"http://{HOST}:{self._port}"
+        self._file = self._folder / "nginx.conf"
+        given = {"folder": self._folder, "host": HOST, "port": self._port, "upstream": upstream}
+        self._file.write_text(_CONFIGURATION.format(**given))
+
+    def __enter__(self) -> Self:
+        assert BINARY is not None
+        log = self._folder / "nginx.log"
+        command = [BINARY, "-e", str(log), "-p", str(self._folder), "-c", str(self._file)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while not self._listens():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()
+                raise RuntimeError(f"nginx did not start: {log.read_text()}")
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(_STARTUP_SECONDS)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection((HOST, self._port), timeout=1).close()
+        except OSError:
+            return False
+        return True
