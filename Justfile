@@ -39,9 +39,19 @@ serve *args: setup
 worker *args: setup
     @exec {{ python }} -m worker "$@"
 
-# Run the benchmarks
+# Run the benchmarks, all or those named; installs the servers to compare with into .venv
 bench *args: setup
-    @exec {{ python }} -m benchmarks "$@"
+    #!/bin/sh
+    set -eu
+    stamp="$(cksum <benchmarks/requirements.txt) $(cat .venv/setup-stamp)"
+    if [ "$(cat .venv/bench-stamp 2>/dev/null)" != "$stamp" ]; then
+        # Without them their rows are empty, and that is all.
+        {{ python }} -m pip install --quiet --disable-pip-version-check \
+            --require-hashes -r benchmarks/requirements.txt &&
+            printf '%s\n' "$stamp" >.venv/bench-stamp ||
+            echo "Some servers to compare with can't be installed"
+    fi
+    exec {{ python }} -m benchmarks "$@"
 
 # Check the code's style
 lint: setup
@@ -71,3 +81,5 @@ lock *args: setup
     {{ python }} -m pip install --quiet uv
     .venv/bin/uv pip compile pyproject.toml --extra dev --no-emit-package jobcast --python-version 3.11 \
         --generate-hashes --no-annotate --no-header --quiet --output-file constraints.txt "$@"
+    .venv/bin/uv pip compile benchmarks/requirements.in --constraint constraints.txt --python-version 3.11 \
+        --generate-hashes --no-annotate --no-header --quiet --output-file benchmarks/requirements.txt "$@"

@@ -1,15 +1,20 @@
 """A case: what is measured, of whom, and what it has to come to."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final
+from typing import ClassVar, Final
 
-HEADROOM: Final = "headroom"
-"""How many times more the load generator could do: what it leaves of its core, by what it takes."""
+LOAD: Final = "load %"
+"""What the load generator takes of its core: below a third, it could do three times as much."""
 
-_LEAST_HEADROOM: Final = 3.0
+OTHERS: Final = "others %"
+"""What anything else took of the server's core."""
+
+_MOST_LOAD: Final = 100 / 3
+_MOST_OTHERS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,50 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """What a figure may be at the most.
+class Bar(ABC):
+    """What a figure has to come to.
 
     Attributes:
-        at_most: the bound.
+        bound: how much.
         of: name of a further figure; the case's own if empty.
         ratio: whether the figure is the first subject's divided by this one's.
     """
 
-    at_most: float
+    bound: float
     of: str = ""
     ratio: bool = True
+
+    sign: ClassVar[str]
+
+    @abstractmethod
+    def holds(self, figure: float) -> bool:
+        """Say whether a figure is within the bound; one that is not a number never is."""
+
+    def verdict(self, figure: float) -> str:
+        """Return what is to be said of a figure, in capitals where it missed the bar."""
+        name = f"{self.of} {'ratio' if self.ratio else ''}".strip() or "figure"
+        said = "ok" if self.holds(figure) else "MISSED"
+        return f"{name} {figure:.2f} {self.sign} {self.bound:g} {said}"
+
+
+class AtMost(Bar):
+    """A figure that may not be larger."""
+
+    sign = "≤"
+
+    def holds(self, figure: float) -> bool:
+        """Say whether it is not larger."""
+        return figure <= self.bound
+
+
+class AtLeast(Bar):
+    """A figure that may not be smaller."""
+
+    sign = "≥"
+
+    def holds(self, figure: float) -> bool:
+        """Say whether it is not smaller."""
+        return figure >= self.bound
 
 
 @dataclass(frozen=True)
@@ -95,27 +132,25 @@ class Result:
 
     def verdicts(self) -> list[str]:
         """Return what is to be said of each bar, in capitals where it was missed."""
-        return [self._verdict(bar) for bar in self.subject.bars]
+        return [bar.verdict(self._figure(bar)) for bar in self.subject.bars]
 
     @property
     def missed(self) -> bool:
         """Whether a bar was missed."""
-        return any(not self._figure(bar) <= bar.at_most for bar in self.subject.bars)
+        return any(not bar.holds(self._figure(bar)) for bar in self.subject.bars)
 
     @property
-    def drowned(self) -> bool:
-        """Whether the load generator was too slow for the figures to be of the server alone."""
-        known = [sample for sample in self.samples if HEADROOM in sample.more]
-        return bool(known) and self.median(HEADROOM) < _LEAST_HEADROOM
+    def is_load_heavy(self) -> bool:
+        """Whether the load generator took more than a third of its core."""
+        return bool(self.samples) and self.median(LOAD) > _MOST_LOAD
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether others took so much of the server's core that the figures are in doubt."""
+        return bool(self.samples) and self.median(OTHERS) > _MOST_OTHERS
 
     def _figure(self, bar: Bar) -> float:
         return self.ratio(bar.of) if bar.ratio else self.median(bar.of)
-
-    def _verdict(self, bar: Bar) -> str:
-        figure = self._figure(bar)
-        name = f"{bar.of or ''} {'ratio' if bar.ratio else ''}".strip() or "figure"
-        said = "ok" if figure <= bar.at_most else "MISSED"
-        return f"{name} {figure:.2f} ≤ {bar.at_most:g} {said}"
 
 
 def _figure(sample: Sample, of: str) -> float:

@@ -84,7 +84,7 @@ class Process:
 
     def cpu_s(self) -> float:
         """Return the seconds of CPU that the process and its children have used."""
-        return sum(map(_cpu_s, self._family()))
+        return sum(map(cpu_s, self._family()))
 
     def rss_kib(self) -> int:
         """Return the resident memory of the process and its children."""
@@ -146,10 +146,19 @@ class Process:
             return probe.connect_ex((HOST, self.port)) == 0
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Return the CPU time of a process, to the nanosecond: ``stat`` has 10 ms only."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / _NANOSECONDS
+
+
+def busy_s(core: int) -> float:
+    """Return the seconds that a core was not idle, or taken away by the host, to some 10 ms."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    user, nice, system, _idle, _wait, *others = next(
+        map(int, line.split()[1:9]) for line in lines if line.startswith(f"cpu{core} ")
+    )
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_kib(pid: int) -> int:

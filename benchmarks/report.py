@@ -22,7 +22,9 @@ def heading(runs: int, seconds: float) -> str:
         f"(append: Redis on {SERVER_CORE}).\n"
         "ratio: the first row's figure by this row's, run by run. CPU is the whole server's:\n"
         "Jobcast's includes reading Redis, nchan's taking the POSTs, the floor's reading lines.\n"
-        "headroom: how many times more the load generator could do; 3 at the least.\n"
+        "load: what the generator takes of its core; below 33 % it could do three times as much\n"
+        "(and above: see the case load). others: what was taken of the server's core by anything\n"
+        "else; figures with much of that are not worth much. late: how late an event was sent.\n"
     )
 
 
@@ -55,8 +57,10 @@ def _row(result: Result) -> str:
     names = dict.fromkeys(name for sample in result.samples for name in sample.more)
     more = [f"{name} {_number(result.median(name))}" for name in names]
     verdicts = result.verdicts()
-    if result.drowned:
-        verdicts.append("LOAD TOO SLOW")
+    if result.is_load_heavy:
+        verdicts.append("LOAD ABOVE A THIRD")
+    if result.is_disturbed:
+        verdicts.append("OTHERS ON THE CORE")
     return "  ".join((figures, ", ".join(more), *(f"[{said}]" for said in verdicts)))
 
 

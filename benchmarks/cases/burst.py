@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import Final
 
-from benchmarks.case import HEADROOM, Bar, Case, Sample, Subject
-from benchmarks.load import Load, job_ids, prepare
+from benchmarks.case import AtMost, Case, Sample, Subject
+from benchmarks.crowd import Crowd, percentile
+from benchmarks.jobs import job_ids, prepare
+from benchmarks.meter import Meter
 from benchmarks.processes import Process
 from benchmarks.servers import JOBCAST, valkey
-from benchmarks.viewers import Crowd, Onlooker, percentile
 from benchmarks.wire import AppendScript
+from benchmarks.workers import Workers
 
 _VIEWERS: Final = 1000
 _PER_S: Final = 1000
@@ -25,40 +27,41 @@ _GROWTH_MIB: Final = 32
 
 async def overwhelm(seconds: float) -> Sample:
     """Publish, and see how old what the viewers show becomes before it is replaced."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         redis = stack.enter_context(valkey())
         process = stack.enter_context(JOBCAST.start(redis.port))
         jobs = job_ids(1)
         sha = prepare(redis.port, jobs)
         requests = [JOBCAST.request(jobs[0])] * _VIEWERS
-        crowd = Crowd(process.port, requests, JOBCAST.ready_mark, Onlooker)
-        stack.callback(crowd.leave)
+        crowd = Crowd(process.port, requests, JOBCAST.ready_mark, "shown")
+        await stack.enter_async_context(crowd)
         await crowd.join()
-        load = Load(lambda: AppendScript(sha), jobs, redis.port, workers=1)
-        await load.run(_PER_S, _WARM_UP_S)
-        crowd.ages_ns = crowd.ages_ns[:0]
-        start_kib, peak_kib = process.rss_kib(), _Peak(process)
-        watching = asyncio.create_task(peak_kib.watch())
-        server_s, redis_s, mine_s = process.cpu_s(), redis.cpu_s(), time.process_time()
-        began = time.monotonic()
-        await load.run(_PER_S, seconds)
-        last = time.monotonic()
-        ages = crowd.ages_ns[:]
-        server_s, redis_s = process.cpu_s() - server_s, redis.cpu_s() - redis_s
-        mine_s = time.process_time() - mine_s
-        up_to_date = await _up_to_date(crowd, load.last_ns)
+        worker = Workers(AppendScript(sha), jobs, redis.port)
+        await stack.enter_async_context(worker)
+        await worker.connect()
+        await worker.publish(_PER_S, _WARM_UP_S)
+        await crowd.seen()
+        start_kib, peak = process.rss_kib(), _Peak(process)
+        watching = asyncio.create_task(peak.watch())
+        meter = Meter([process], redis, [crowd, worker])
+        await worker.publish(_PER_S, seconds)
+        meter.stop()
+        up_to_date = await _up_to_date(crowd, worker.last_ns)
+        seen = await crowd.seen()
         watching.cancel()
         more = {
-            "max ms": percentile(ages, 100) / _NS_PER_MS,
-            "updates/s each": len(ages) / (last - began) / _VIEWERS,
-            _GROWTH: (peak_kib.kib - start_kib) / _KIB_PER_MIB,
-            "core %": 100 * server_s / (last - began),
-            HEADROOM: max(0.0, last - began - redis_s) / mine_s,
+            "max ms": percentile(seen.notes_ns, 100) / _NS_PER_MS,
+            "updates/s each": len(seen.notes_ns) / meter.wall_s / _VIEWERS,
+            _GROWTH: (peak.kib - start_kib) / _KIB_PER_MIB,
+            **meter.shares(),
         }
         failure = None
-        if up_to_date < _VIEWERS or crowd.lost or load.refused:
-            failure = f"{up_to_date} of {_VIEWERS} viewers saw the last event, {crowd.lost} lost"
-        return Sample(percentile(ages, 99) / _NS_PER_MS, more, failure)
+        if up_to_date < _VIEWERS or seen.lost or worker.refused:
+            failure = (
+                f"{up_to_date} of {_VIEWERS} viewers saw the last event within {_PATIENCE_S:g} s, "
+                f"{seen.lost} streams lost; {more[_GROWTH]:.0f} MiB growth"
+            )
+        return Sample(percentile(seen.notes_ns, 99) / _NS_PER_MS, more, failure)
 
 
 class _Peak:
@@ -75,13 +78,11 @@ class _Peak:
 
 
 async def _up_to_date(crowd: Crowd, last_ns: int) -> int:
-    """Wait for the last event; return how many viewers show it."""
+    """Wait for the last event; return how many viewers have it."""
     deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        count = sum(shown == last_ns for shown in crowd.newest_ns.values())
-        if count >= _VIEWERS or time.monotonic() > deadline:
-            return count
-        await asyncio.sleep(0.01)
+    while (count := await crowd.shown(last_ns)) < _VIEWERS and time.monotonic() < deadline:  # noqa: ASYNC110 - it is elsewhere
+        await asyncio.sleep(_LOOK_S)
+    return count
 
 
 BURST: Final = Case(
@@ -92,7 +93,7 @@ BURST: Final = Case(
         Subject(
             JOBCAST.name,
             overwhelm,
-            [Bar(100, ratio=False), Bar(_GROWTH_MIB, _GROWTH, ratio=False)],
+            [AtMost(100, ratio=False), AtMost(_GROWTH_MIB, _GROWTH, ratio=False)],
         )
     ],
 )

@@ -1,26 +1,23 @@
 """What a delivered event costs: to many viewers of one job, and to one of each of many."""
 
-import asyncio
-import gc
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from benchmarks import rivals
-from benchmarks.case import HEADROOM, Bar, Case, Sample, Subject
-from benchmarks.load import Load, job_ids, prepare
-from benchmarks.processes import Process
-from benchmarks.servers import JOBCAST, Server, valkey
-from benchmarks.viewers import Crowd, percentile
+from benchmarks.case import AtMost, Bar, Case, Sample, Subject
+from benchmarks.crowd import Crowd, Seen, all_here, percentile
+from benchmarks.jobs import job_ids, prepare
+from benchmarks.meter import Meter, without_collector
+from benchmarks.servers import JOBCAST, JOBCAST_CHAINED, Server, valkey
+from benchmarks.workers import Workers
 
 _WARM_UP_S: Final = 1.0
-_PATIENCE_S: Final = 10.0
 _LATE_S: Final = 0.5
-_LOOK_S: Final = 0.002
 _NS_PER_MS: Final = 1e6
+_MS_PER_S: Final = 1000
 _US_PER_S: Final = 1e6
 _P99_MS: Final = "p99 ms"
 
@@ -42,77 +39,47 @@ async def deliver(server: Server, shape: Shape, seconds: float) -> Sample:
         shape: what of.
         seconds: how long.
     """
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         redis = stack.enter_context(valkey())
         process = stack.enter_context(server.start(redis.port))
         jobs = job_ids(shape.jobs)
-        wire = partial(server.wire, prepare(redis.port, jobs))
+        wire = server.wire(prepare(redis.port, jobs))
         requests = [server.request(job_id) for job_id in jobs for _ in range(shape.viewers)]
         crowd = Crowd(process.port, requests, server.ready_mark)
-        stack.callback(crowd.leave)
+        await stack.enter_async_context(crowd)
         await crowd.join()
         if crowd.refused:
             return Sample(failure=f"{crowd.refused} streams refused")
-        load = Load(wire, jobs, redis.port if server.by_redis else process.port)
-        await load.run(shape.per_s, _WARM_UP_S)
-        await _all_here(crowd, load.sent * shape.viewers)
-        return await _measure(_Run(shape, seconds, redis, process, crowd, load))
+        server.begin(redis.port, jobs)
+        workers = Workers(wire, jobs, redis.port if server.by_redis else process.port)
+        await stack.enter_async_context(workers)
+        await workers.connect()
+        await all_here([crowd], await workers.publish(shape.per_s, _WARM_UP_S) * shape.viewers)
+        await crowd.seen()
+        with without_collector():
+            meter = Meter([process], redis, [crowd, workers])
+            expected = await workers.publish(shape.per_s, seconds) * shape.viewers
+            await all_here([crowd], expected)
+            meter.stop()
+        seen = await crowd.seen()
+        more = {
+            "p50 ms": percentile(seen.notes_ns, 50) / _NS_PER_MS,
+            _P99_MS: percentile(seen.notes_ns, 99) / _NS_PER_MS,
+            "late ms": workers.late_s * _MS_PER_S,
+            **meter.shares(),
+        }
+        failure = _failure(workers, seen, expected)
+        return Sample(meter.server_s / max(1, len(seen.notes_ns)) * _US_PER_S, more, failure)
 
 
-@dataclass(frozen=True)
-class _Run:
-    shape: Shape
-    seconds: float
-    redis: Process
-    process: Process
-    crowd: Crowd
-    load: Load
-
-
-async def _measure(run: _Run) -> Sample:
-    crowd, load = run.crowd, run.load
-    already = len(crowd.ages_ns)
-    sent_before = load.sent
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        server, redis, mine = run.process.cpu_s(), run.redis.cpu_s(), time.process_time()
-        began = time.monotonic()
-        await load.run(run.shape.per_s, run.seconds)
-        await _all_here(crowd, load.sent * run.shape.viewers)
-        took = time.monotonic() - began
-        server = run.process.cpu_s() - server
-        redis, mine = run.redis.cpu_s() - redis, time.process_time() - mine
-    finally:
-        gc.enable()
-        gc.unfreeze()
-    ages = crowd.ages_ns[already:]
-    more = {
-        "p50 ms": percentile(ages, 50) / _NS_PER_MS,
-        _P99_MS: percentile(ages, 99) / _NS_PER_MS,
-        "core %": 100 * server / took,
-        HEADROOM: max(0.0, took - redis) / mine,
-    }
-    expected = (load.sent - sent_before) * run.shape.viewers
-    return Sample(server / max(1, len(ages)) * _US_PER_S, more, _failure(run, len(ages), expected))
-
-
-def _failure(run: _Run, delivered: int, expected: int) -> str | None:
-    crowd, load = run.crowd, run.load
-    if delivered != expected:
-        return f"{delivered} of {expected} deliveries"
-    if crowd.lost or load.refused:
-        return f"{crowd.lost} streams lost, {load.refused} events refused"
-    if load.late_s > _LATE_S:
-        return f"the load was {load.late_s:.1f} s late"
+def _failure(workers: Workers, seen: Seen, expected: int) -> str | None:
+    if len(seen.notes_ns) != expected:
+        return f"{len(seen.notes_ns)} of {expected} deliveries"
+    if seen.lost or workers.refused:
+        return f"{seen.lost} streams lost, {workers.refused} events refused"
+    if workers.late_s > _LATE_S:
+        return f"an event was sent {workers.late_s:.1f} s late"
     return None
-
-
-async def _all_here(crowd: Crowd, deliveries: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while len(crowd.ages_ns) < deliveries and time.monotonic() < deadline:  # noqa: ASYNC110
-        await asyncio.sleep(_LOOK_S)  # an asyncio.Event would be work at each delivery
 
 
 def _subjects(shape: Shape, servers: Sequence[tuple[Server, Sequence[Bar]]]) -> list[Subject]:
@@ -130,8 +97,9 @@ FAN_OUT: Final = Case(
         Shape(jobs=1, viewers=1000, per_s=10),
         [
             (JOBCAST, ()),
-            (rivals.NCHAN, [Bar(1.0)]),
-            (rivals.EXPRESS, [Bar(0.55)]),
+            (rivals.NCHAN, [AtMost(1.0)]),
+            (rivals.EXPRESS, [AtMost(0.55)]),
+            (rivals.EXPRESS_ONCE, ()),
             (rivals.STARLETTE, ()),
             (rivals.JOBCAST_ASGI, ()),
             (rivals.JOBCAST_UVICORN, ()),
@@ -148,8 +116,9 @@ ONE_TO_ONE: Final = Case(
         Shape(jobs=1000, viewers=1, per_s=4000),
         [
             (JOBCAST, ()),
-            (rivals.NCHAN, [Bar(0.9), Bar(1.0, _P99_MS)]),
+            (rivals.NCHAN, [AtMost(0.9), AtMost(1.0, _P99_MS)]),
             (rivals.EXPRESS, ()),
+            (rivals.EXPRESS_ONCE, ()),
             (rivals.STARLETTE, ()),
             (rivals.JOBCAST_ASGI, ()),
             (rivals.JOBCAST_UVICORN, ()),
@@ -165,9 +134,10 @@ ONE_TO_ONE_FAST: Final = Case(
     _subjects(
         Shape(jobs=1000, viewers=1, per_s=16_000),
         [
-            (JOBCAST, [Bar(20, _P99_MS, ratio=False)]),
-            (rivals.NCHAN, [Bar(0.8)]),
+            (JOBCAST_CHAINED, [AtMost(20, _P99_MS, ratio=False)]),
+            (rivals.NCHAN, [AtMost(0.8)]),
             (rivals.EXPRESS, ()),
+            (rivals.EXPRESS_ONCE, ()),
             (rivals.FLOOR, ()),
         ],
     ),

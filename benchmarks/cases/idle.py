@@ -5,7 +5,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from functools import partial
 from typing import Final, Self
 
@@ -13,10 +13,11 @@ from actors.directory import Directory
 from actors.mailbox import Mailbox
 from actors.messages import Subscribed
 from actors.questions import Ref, tell
-from benchmarks.case import Bar, Case, Sample, Subject
-from benchmarks.load import job_ids, prepare
+from benchmarks.case import AtMost, Case, Sample, Subject
+from benchmarks.crowd import Crowd
+from benchmarks.jobs import job_ids, prepare
+from benchmarks.meter import Meter
 from benchmarks.servers import JOBCAST, jobcast, stream_request, valkey
-from benchmarks.viewers import Crowd
 from eventlog.reader import CatchUp
 from schema.events import Terminal
 from schema.owner import Owner
@@ -32,7 +33,7 @@ _SETTLE_S: Final = 2.0
 _US_PER_S: Final = 1e6
 _BYTES_PER_KIB: Final = 1024
 _SILENT: Final = "86400"
-_GROWTH: Final = Bar(1.5)
+_GROWTH: Final = AtMost(1.5)
 
 _OWNER: Final = Owner("user-1", "session-1")
 _STATE: Final = JobState("running", 1, "1-0", "1-0", "2-0", "load", "user-1", "session-1", "run")
@@ -55,6 +56,15 @@ class _Redis:
         answer: Callable[[CatchUp], object],
     ) -> None:
         tell(ref, answer(CatchUp(_STATE)))
+
+    def look(
+        self,
+        job_id: str,  # noqa: ARG002 - the actor's
+        known: JobState,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+    ) -> None:
+        tell(ref, answer(CatchUp(known, ())))
 
     def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
         pass
@@ -96,7 +106,7 @@ class _Jobs:
 
     def _viewing(self, job_id: str) -> AbstractContextManager[None]:
         mailbox = Mailbox(1 << 18, _take, _end)
-        return self._directory.viewing(job_id, _OWNER, mailbox, None)
+        return self._directory.viewing(job_id, _OWNER, mailbox, None, _STATE)
 
 
 def _take(frame: Frame) -> bool:  # noqa: ARG001 - what a viewer gets is not looked at
@@ -154,25 +164,25 @@ async def weigh(others: int, seconds: float) -> Sample:  # noqa: ARG001 - it tak
 
 async def stay_silent(streams: int, keepalive_s: str, seconds: float) -> Sample:
     """Keep streams open in which nothing happens but keepalives."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         redis = stack.enter_context(valkey())
-        settings = {"JOBCAST_KEEPALIVE_S": keepalive_s}
-        process = stack.enter_context(jobcast(redis.port, **settings))
+        process = stack.enter_context(jobcast(redis.port, JOBCAST_KEEPALIVE_S=keepalive_s))
         jobs = job_ids(streams)
         prepare(redis.port, jobs)
         requests = [stream_request(job_id) for job_id in jobs]
         crowd = Crowd(process.port, requests, JOBCAST.ready_mark)
-        stack.callback(crowd.leave)
+        await stack.enter_async_context(crowd)
         await crowd.join()
         await asyncio.sleep(_SETTLE_S)
-        cpu_s, began, before = process.cpu_s(), time.monotonic(), crowd.keepalives
-        await asyncio.sleep(max(seconds, 2))
-        cpu_s, took_s = process.cpu_s() - cpu_s, time.monotonic() - began
-        keepalives = crowd.keepalives - before
-        more = {"core %": 100 * cpu_s / took_s}
-        if crowd.refused or crowd.lost:
-            return Sample(failure=f"{crowd.refused} refused, {crowd.lost} lost")
-        return Sample(cpu_s / (keepalives or streams * took_s) * _US_PER_S, more)
+        await crowd.seen()
+        meter = Meter([process], redis, [crowd])
+        await asyncio.sleep(max(seconds, _SETTLE_S))
+        meter.stop()
+        seen = await crowd.seen()
+        events = seen.keepalives or streams * meter.wall_s
+        bad = crowd.refused + seen.lost
+        failure = f"{bad} streams refused or lost" if bad else None
+        return Sample(meter.server_s / events * _US_PER_S, meter.shares(), failure)
 
 
 IDLE: Final = [

@@ -1,15 +1,15 @@
 """What an open stream costs in memory, each of a job of its own."""
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
 from benchmarks import rivals
-from benchmarks.case import Bar, Case, Sample, Subject
-from benchmarks.load import job_ids, prepare
+from benchmarks.case import AtMost, Case, Sample, Subject
+from benchmarks.crowd import Crowd
+from benchmarks.jobs import job_ids, prepare
 from benchmarks.servers import JOBCAST, Server, valkey
-from benchmarks.viewers import Crowd
 
 _VIEWERS: Final = 5000
 _SETTLE_S: Final = 0.5
@@ -18,7 +18,7 @@ _LINEAR: Final = "2nd half / 1st"
 
 async def weigh(server: Server, seconds: float) -> Sample:  # noqa: ARG001 - it takes what it takes
     """Open streams, half of them and then the others, and see what the process grows by."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         redis = stack.enter_context(valkey())
         process = stack.enter_context(server.start(redis.port))
         jobs = job_ids(_VIEWERS + 1)
@@ -28,7 +28,7 @@ async def weigh(server: Server, seconds: float) -> Sample:  # noqa: ARG001 - it 
         for some in (jobs[:1], jobs[1 : 1 + half], jobs[1 + half :]):
             requests = [server.request(job_id) for job_id in some]
             crowd = Crowd(process.port, requests, server.ready_mark)
-            stack.callback(crowd.leave)
+            await stack.enter_async_context(crowd)
             await crowd.join()
             if crowd.refused:
                 return Sample(failure=f"{crowd.refused} streams refused")
@@ -47,7 +47,7 @@ MEMORY: Final = Case(
         Subject(
             JOBCAST.name,
             partial(weigh, JOBCAST),
-            [Bar(24, ratio=False), Bar(1.15, _LINEAR, ratio=False)],
+            [AtMost(24, ratio=False), AtMost(1.15, _LINEAR, ratio=False)],
         ),
         *(
             Subject(peer.name, partial(weigh, peer), (), peer.missing)

@@ -1,0 +1,55 @@
+"""Jobs that are there before anything is measured."""
+
+import time
+from collections.abc import Sequence
+from importlib import resources
+from typing import Final
+
+import jwt
+from redis import Redis
+
+from benchmarks.processes import HOST
+from benchmarks.wire import RUN, ChainedPublish
+from schema.wire import channel, log_key, state_key
+
+SECRET: Final = "the secret of the benchmarks, long enough"  # noqa: S105 - nobody's
+_BATCH: Final = 2000
+
+
+def job_ids(count: int) -> list[str]:
+    """Return the ids of that many jobs."""
+    return [f"job-{number}" for number in range(count)]
+
+
+def token(job_id: str) -> str:
+    """Return a token of the user who owns a job."""
+    claims = {"userId": f"user-{job_id}", "exp": int(time.time()) + 3600}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+def prepare(port: int, jobs: Sequence[str]) -> str:
+    """Create and start jobs, each with its own owner; return the append script's digest."""
+    with Redis(host=HOST, port=port) as redis:
+        sha: str = redis.script_load(resources.files("eventlog").joinpath("append.lua").read_text())
+        for first in range(0, len(jobs), _BATCH):
+            pipe = redis.pipeline(transaction=False)
+            for job_id in jobs[first : first + _BATCH]:
+                keys = (log_key(job_id), state_key(job_id), channel(job_id))
+                fields = ("type", "load", "input", "{}", "maxEntries", "1000")
+                owner = ("userId", f"user-{job_id}", "sessionId", f"session-{job_id}")
+                create = ("PUBLISH", "create", "", "", "", "{}", "", 5, *fields, *owner)
+                pipe.evalsha(sha, 3, *keys, *create)
+                pipe.evalsha(sha, 3, *keys, "PUBLISH", "start", "", RUN, "", "", "", 0)
+            pipe.execute()
+    return sha
+
+
+def begin_chain(port: int, jobs: Sequence[str]) -> None:
+    """Publish the event that follows the last one of each log; chained ones follow it."""
+    with Redis(host=HOST, port=port, decode_responses=True) as redis:
+        pipe = redis.pipeline(transaction=False)
+        for job_id in jobs:
+            pipe.hget(state_key(job_id), "last")
+        for job_id, last in zip(jobs, pipe.execute(), strict=True):
+            pipe.publish(channel(job_id), ChainedPublish.first(last))
+        pipe.execute()
