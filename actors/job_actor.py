@@ -1,12 +1,13 @@
 """The actor of one job: follows it, and feeds its viewers."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pykka import ActorRegistry
 
 from actors.audience import Audience, deliver
 from actors.follower import Follower
-from actors.mailbox import Ending, Mailbox
+from actors.mailbox import Ending, Mailbox, conflated
 from actors.messages import (
     CaughtUp,
     Deregister,
@@ -26,6 +27,9 @@ from schema.state import JobState
 LINGER_S: Final = 5.0
 """How long a job stays followed when its last viewer has gone."""
 
+_MOST_AT_ONCE: Final = 4000
+"""Deliveries: some 50 ms of work, of the 100 ms that an event may be on its way."""
+
 
 class JobActor(Follower):
     """Serves the viewers of one job."""
@@ -41,6 +45,7 @@ class JobActor(Follower):
         super().__init__(job_id, feed, log, registrar, state)
         self._audience = Audience()
         self._forgotten = False
+        self._together: list[Frame] | None = None
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
@@ -63,9 +68,14 @@ class JobActor(Follower):
 
     def on_receive(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Handle one message."""
-        if type(message) is Published:  # by far most of them
-            self._published(message.payload)
-            return
+        if type(message) is not Published:
+            self._receive_other(message)
+        elif len(message.payloads) == 1:
+            self._published(message.payloads[0])
+        else:
+            self._published_together(message.payloads)
+
+    def _receive_other(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         match message:
             case Register(mailbox, cursor):
                 self._register(mailbox, cursor)
@@ -86,8 +96,28 @@ class JobActor(Follower):
             case _:
                 super().on_receive(message)
 
+    def _published_together(self, payloads: Sequence[bytes]) -> None:
+        """Deliver what came in one read, conflated if all of it would take this process too long.
+
+        That many arrive together while the process is busy with the ones before. Viewers who read
+        fast enough never let a mailbox fill, so without this they would be shown ever older events.
+        """
+        frames = self._together = []
+        try:
+            for payload in payloads:
+                self._published(payload)
+        finally:
+            self._together = None
+        if len(frames) * len(self._audience.live) > _MOST_AT_ONCE:
+            frames = conflated(frames)
+        for frame in frames:
+            self._audience.broadcast(frame)
+
     def _on_event(self, frame: Frame) -> None:
-        self._audience.broadcast(frame)
+        if self._together is None:
+            self._audience.broadcast(frame)
+        else:
+            self._together.append(frame)
 
     def _on_attempt_end(self) -> None:
         self._audience.dismiss()

@@ -1,6 +1,6 @@
 """What waits for one viewer: bounded, lossless up to the bound, conflated past it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from schema.sse import Frame
@@ -89,12 +89,11 @@ class Mailbox:
         return taken
 
     def _conflate(self) -> None:
-        newest = next((f for f in reversed(self._waiting) if f.conflatable), None)
-        kept = [f for f in self._waiting if not f.conflatable or f is newest]
+        kept = conflated(self._waiting)
         self.conflated += len(self._waiting) - len(kept)
         self._waiting = kept
-        self._size = sum(len(f.data) for f in kept)
-        others = self._size - (0 if newest is None else len(newest.data))
+        self._size = sum(len(frame.data) for frame in kept)
+        others = sum(len(frame.data) for frame in kept if not frame.conflatable)
         if others > self._bound and len(kept) > 1:
             self._overflow()
 
@@ -102,3 +101,9 @@ class Mailbox:
         last = self._waiting.pop()
         self._size -= len(last.data)
         self.end(Ending.RETRY)
+
+
+def conflated(frames: Sequence[Frame]) -> list[Frame]:
+    """Return frames with none but the newest ``progress-update`` among them."""
+    newest = next((frame for frame in reversed(frames) if frame.conflatable), None)
+    return [frame for frame in frames if not frame.conflatable or frame is newest]

@@ -20,9 +20,9 @@ class Deregister(Struct, frozen=True):
 
 
 class Published(Struct, frozen=True, gc=False):
-    """A payload arrived on the job's channel."""
+    """Payloads arrived on the job's channel, in one read: mostly one."""
 
-    payload: bytes
+    payloads: list[bytes]
 
 
 class Subscribed(Struct, frozen=True):

@@ -98,6 +98,7 @@ class Subscriptions:
 
     def _deliver(self, pushes: Replies) -> None:
         followers = self._followers
+        published: dict[LoopInbox, list[bytes]] = {}
         for push in pushes:
             if type(push) is not list:
                 self._refused(push)
@@ -106,9 +107,14 @@ class Subscriptions:
             if inbox is None:
                 continue
             if push[0] == b"message":
-                inbox.hand(Published(push[2]))
+                if inbox in published:
+                    published[inbox].append(push[2])
+                else:
+                    published[inbox] = [push[2]]
             elif push[0] == b"subscribe":
                 inbox.hand(Subscribed())
+        for inbox, payloads in published.items():
+            inbox.hand(Published(payloads))
 
     def _refused(self, push: object) -> None:
         """Give the connection up if Redis refuses a command; ``PONG`` is no refusal."""

@@ -221,11 +221,11 @@ async def handled(ref: Ref) -> None:
 class Scene:
     """One actor and its job, played step by step."""
 
-    def __init__(self, log: JobLog) -> None:
+    def __init__(self, log: JobLog, state: JobState | None = None) -> None:
         self.log = log
         self.feed = Feed()
         self.registrar = Registrar()
-        self.ref = JobActor.start(JOB, self.feed, log, self.registrar)
+        self.ref = JobActor.start(JOB, self.feed, log, self.registrar, state)
 
     async def tell(self, *messages: object) -> None:
         for message in messages:
@@ -233,7 +233,11 @@ class Scene:
         await handled(self.ref)
 
     async def publish(self, *payloads: bytes) -> None:
-        await self.tell(*(Published(payload) for payload in payloads))
+        await self.tell(*(Published([payload]) for payload in payloads))
+
+    async def publish_together(self, *payloads: bytes) -> None:
+        """Have publications arrive in one read."""
+        await self.tell(Published(list(payloads)))
 
     async def subscribed(self) -> None:
         await self.tell(Subscribed())

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from actors import job_actor
 from actors.mailbox import Ending
 from eventlog.reader import CatchUp
 from schema.events import Complete, Failed
@@ -43,6 +44,60 @@ async def test_what_is_published_reaches_every_viewer_once_and_in_order(
         assert watcher.names[1:] == ["step-change", "progress-update", "note", "progress-update"]
         assert watcher.ids == ["1-0", "2-0", "3-0", "4-0", "5-0"]
     assert scene.asked == []
+
+
+async def test_what_comes_in_one_read_is_delivered_whole_while_that_is_little_work(
+    scene: Scene, log: JobLog
+) -> None:
+    watchers = [await scene.live(), await scene.watch()]
+    await scene.publish_together(log.start(), *(log.progress(percent) for percent in range(99)))
+    for watcher in watchers:
+        assert watcher.names[1:] == ["step-change", *["progress-update"] * 99]
+    assert scene.asked == []
+
+
+async def test_of_more_in_one_read_than_can_be_delivered_in_time_the_newest_progress_counts(
+    scene: Scene, log: JobLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_actor, "_MOST_AT_ONCE", 10)
+    watchers = [await scene.live(), await scene.watch()]
+    few = [log.start(), *(log.progress(percent) for percent in range(4))]
+    await scene.publish_together(*few)
+    many = [log.progress(5), log.append("note", {}), log.progress(6), log.progress(7)]
+    await scene.publish_together(*many, log.append("note", {}), log.append("note", {}))
+    for watcher in watchers:
+        assert watcher.names[1:6] == ["step-change", *["progress-update"] * 4]
+        assert watcher.names[6:] == ["note", "progress-update", "note", "note"]
+        assert watcher.events[7].data["progress"] == 7
+    late = await scene.watch()
+    assert late.events[0].data["progress"] == 7
+    await scene.publish(log.progress(8))
+    assert {watcher.ids[-1] for watcher in (*watchers, late)} == {log.last}
+
+
+async def test_what_follows_in_one_read_is_looked_up_when_something_is_missing(
+    scene: Scene, log: JobLog
+) -> None:
+    watcher = await scene.live()
+    log.start()  # its publication is lost
+    await scene.publish_together(log.progress(1), log.progress(2), log.append("complete", {}))
+    await scene.answer_all()
+    assert watcher.ids == ["1-0", "2-0", "3-0", "4-0", "5-0"]
+    assert watcher.ending is Ending.FINISHED
+
+
+async def test_an_actor_that_is_given_the_state_shows_it_at_once(log: JobLog) -> None:
+    scene = Scene(log, log.state)
+    watcher = await scene.watch()
+    assert (watcher.names, watcher.ids) == (["progress-update"], [log.last])
+    missed = [log.start(), log.progress(1)]
+    await scene.subscribed()
+    await scene.publish(log.progress(2))
+    assert scene.asked == [watcher.ids[0]]
+    await scene.answer_all()
+    await scene.publish(*missed)
+    assert watcher.ids == ["1-0", "2-0", "3-0", "4-0"]
+    await scene.ref.stop(block=False)
 
 
 async def test_what_is_published_while_the_state_is_read_follows_the_snapshot(

@@ -52,6 +52,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     async def _prepare(self) -> None:
         self.log = JobLog(page=3)
+        self.reads = 0
         self.feed = Feed()
         self.directory = Directory(self.feed, self.log)
         self.history: list[tuple[Entry, JobState]] = []
@@ -164,7 +165,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.connected and self.feed.ref is not None)
     @rule()
     def somebody_publishes_an_invention(self) -> None:
-        self.on_the_way.append(Published(publication("note", '{"invented":1}', "999-9")))
+        self.on_the_way.append(Published([publication("note", '{"invented":1}', "999-9")]))
 
     @invariant()
     def no_progress_is_shown_twice_or_out_of_order(self) -> None:
@@ -176,7 +177,7 @@ class AnyOrder(RuleBasedStateMachine):
         self._note()
         self._subscribe_if_asked()
         if self.connected and self.feed.ref is not None and payload:
-            self.on_the_way.append(Published(payload))
+            self.on_the_way.append(Published([payload]))
 
     def _note(self) -> None:
         entry = self.log.entries[-1]
@@ -189,10 +190,24 @@ class AnyOrder(RuleBasedStateMachine):
             if self.feed.ref is not None:
                 self.on_the_way.append(Subscribed())
 
+    def _next_payloads(self) -> list[bytes]:
+        message = self.on_the_way.pop(0)
+        assert isinstance(message, Published)
+        return message.payloads
+
+    def _read_together(self) -> bool:
+        """Say whether the next one came in the same read: every other time, if it was published."""
+        self.reads += 1
+        return self.reads % 2 == 0 and isinstance(self.on_the_way[0], Published)
+
     async def _arrive(self, count: int) -> None:
         self._subscribe_if_asked()
         for _ in range(min(count, len(self.on_the_way))):
+            if not self.on_the_way:
+                return
             message = self.on_the_way.pop(0)
+            while self.on_the_way and isinstance(message, Published) and self._read_together():
+                message = Published([*message.payloads, *self._next_payloads()])
             ref = self.feed.ref
             if ref is not None:
                 ref.tell(message)

@@ -88,7 +88,8 @@ async def test_a_viewer_that_comes_just_after_the_end_is_not_left_alone(
     await scene.live()
     late = Watcher()
     await scene.tell(
-        *map(Published, (log.start(), log.append("complete", {"result": 1}))),
+        Published([log.start()]),
+        Published([log.append("complete", {"result": 1})]),
         Register(late.mailbox, None),
     )
     await scene.answer_all()
