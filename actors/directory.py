@@ -11,7 +11,7 @@ from actors.job_actor import JobActor
 from actors.mailbox import Mailbox
 from actors.messages import Deregister, Register
 from actors.ports import Feed, Log
-from actors.questions import Ref, tell
+from actors.questions import Ref, hand, tell
 from schema.owner import Owner
 from schema.state import JobState
 
@@ -90,7 +90,7 @@ class _Viewing(AbstractContextManager[None]):
     def __enter__(self) -> None:
         if self._actor is not None:
             self._ref = self._actor()
-            self._ref.tell(self._register)
+            hand(self._ref, self._register)
             self._actor = self._register = None  # what they hold, a state too, is of the beginning
 
     def __exit__(

@@ -66,14 +66,11 @@ class LoopInbox:
     def hand(self, message: object) -> None:
         """Have a message handled at once, or after those that wait already.
 
-        Only for callbacks of the event loop: from within an actor it would go before what that
-        actor has yet to do.
+        Not from within an actor: it would go before what that actor has yet to do.
         """
-        if self._actor is None:
-            return
-        if self._waiting or self._asked:
+        if self._waiting:
             self.post(message)
-        else:
+        elif self._actor is not None:
             self._actor.handle(message)
 
     def put(self, envelope: Envelope[Any], /) -> None:
@@ -171,8 +168,7 @@ class LoopActor(pykka.Actor):
         """Handle what is in the inbox: the event loop's part in the actor, not for callers."""
         stopped = self.actor_stopped
         if not self._began:
-            self._began = True
-            self._actor_loop_setup()
+            self._begin()
         inbox = self.actor_inbox
         messages = inbox.take(_FAIR_SHARE)
         handled = 0
@@ -190,6 +186,12 @@ class LoopActor(pykka.Actor):
 
     def handle(self, message: object) -> None:
         """Handle a message now: the inbox's part in the actor, not for callers."""
+        if not self._began:
+            self._begin()
+            if self.actor_stopped.is_set():
+                self._end()
+                self.on_discard(message)
+                return
         try:
             self._attend_to(message)
         finally:
@@ -198,6 +200,10 @@ class LoopActor(pykka.Actor):
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Learn of a message that came too late to be handled. Runs after the actor stopped."""
+
+    def _begin(self) -> None:
+        self._began = True
+        self._actor_loop_setup()
 
     def _attend_to(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         reply_to = None

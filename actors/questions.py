@@ -29,6 +29,12 @@ def tell(ref: Ref, message: object) -> None:
     inbox.post(message)
 
 
+def hand(ref: Ref, message: object) -> None:
+    """Have a message handled at once, or after those that wait; not from within an actor."""
+    inbox: Any = ref.actor_inbox
+    inbox.hand(message)
+
+
 class Questions:
     """Asks the event log for actors, again and again while Redis is away."""
 

@@ -20,6 +20,9 @@ from schema.wire import channel
 _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
+_PAUSE_S: Final = 0.002
+"""Between two batches: in a crowd each would be of one channel otherwise."""
+
 _PING: Final = packed("PING")
 _PING_S: Final = 1.5
 _FIRST_PAUSE_S: Final = 0.05
@@ -39,6 +42,7 @@ class Subscriptions:
         self._changed: dict[bytes, None] = {}
         self._connection: RawConnection | None = None
         self._sending = False
+        self._sent = 0.0
         self.reconnects = 0
 
     def __len__(self) -> int:
@@ -128,11 +132,13 @@ class Subscriptions:
     def _send_soon(self) -> None:
         if self._connection is not None and not self._sending and self._changed:
             self._sending = True
-            asyncio.get_running_loop().call_soon(self._send)
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._sent + _PAUSE_S), self._send)
 
     def _send(self) -> None:
         """Subscribe to what was followed meanwhile, and unsubscribe from what was let go."""
         self._sending = False
+        self._sent = asyncio.get_running_loop().time()
         if self._connection is None:
             return
         changed, self._changed = list(self._changed), {}

@@ -28,6 +28,8 @@ _log = logging.getLogger("jobcast.reader")
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
+_PAUSE_S: Final = 0.002
+"""Between two batches: in a crowd each would be of one question otherwise."""
 PAGE: Final = 64
 """How many entries one answer holds at the most: as many of 1 MiB are still read in time."""
 
@@ -71,6 +73,7 @@ class Reader:
         self._asked: dict[_Question, list[_Reply]] = {}
         self._idle = [Inquiry(client) for _ in range(_UNDER_WAY)]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flushed = 0.0
 
     async def load(self, job_id: str) -> JobState | None:
         """Return the state of a job; None when there is none.
@@ -128,11 +131,13 @@ class Reader:
 
     def _ask(self, question: _Question, reply: _Reply) -> None:
         if not self._asked and self._idle:
-            asyncio.get_running_loop().call_soon(self._flush)
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
         self._asked.setdefault(question, []).append(reply)
 
     def _flush(self) -> None:
         while self._asked and self._idle:
+            self._flushed = asyncio.get_running_loop().time()
             asked = list(itertools.islice(self._asked.items(), _BATCH))
             for question, _ in asked:
                 del self._asked[question]

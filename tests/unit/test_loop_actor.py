@@ -11,6 +11,7 @@ import pytest
 from pykka import ActorDeadError, ActorRegistry
 
 from actors.loop_actor import LoopActor
+from actors.questions import hand
 from tests.waiting import eventually
 
 
@@ -425,3 +426,37 @@ def test_an_actor_needs_a_running_loop() -> None:
     with pytest.raises(RuntimeError):
         start(Looped)
     assert ActorRegistry.get_all() == []
+
+
+async def test_what_is_handed_over_is_handled_at_once_unless_something_waits() -> None:
+    trace: list[Any] = []
+    ref = Looped.start(trace)
+    hand(ref, "first")
+    assert trace == ["start", "first"]
+    ref.tell("second")
+    hand(ref, "third")
+    assert trace == ["start", "first"]
+    await ref.stop(block=False)
+    hand(ref, "too late")
+    assert trace == ["start", "first", "second", "third", "stop"]
+
+
+async def test_what_is_handed_to_an_actor_that_can_not_start_is_discarded() -> None:
+    trace: list[Any] = []
+
+    class Discarding(Looped):
+        def on_discard(self, message: object) -> None:
+            trace.append(("discarded", message))
+
+    ref = Discarding.start(trace, ("start",))
+    hand(ref, "message")
+    assert trace == ["start", ("discarded", "message")]
+    assert not ref.is_alive()
+
+
+async def test_a_failure_over_what_was_handed_ends_the_actor() -> None:
+    trace: list[Any] = []
+    ref = Looped.start(trace)
+    hand(ref, LookupError("no"))
+    assert not ref.is_alive()
+    assert trace == ["start", (LookupError, "no"), "failure"]
