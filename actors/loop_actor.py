@@ -9,6 +9,7 @@ Source: Pykka's ``Actor`` names its extension points ``_create_actor_inbox``, ``
 ``_start_actor_loop``; life cycle, failure and registry are its own.
 """
 
+import itertools
 import logging
 import sys
 from typing import Any, Final, NoReturn
@@ -20,6 +21,8 @@ from actors.loop_future import LoopFuture
 from actors.turns import Turns
 
 _log = logging.getLogger("pykka")
+
+_numbers = itertools.count(1)
 
 _FAIR_SHARE: Final = 128
 """Messages that one actor handles before others get their turn."""
@@ -144,10 +147,14 @@ class LoopActor(pykka.Actor):
     actor_inbox: LoopInbox
     _began = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Pykka's signature
-        super().__init__(*args, **kwargs)
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - Pykka's signature
+        # All that Pykka's own does. That takes 20 µs and 1.2 KiB for an event with its lock and for
+        # a random name, which is a thirtieth of what it costs when a viewer comes.
         stopped: Any = Stopped()
-        self.actor_stopped = self.actor_ref.actor_stopped = stopped
+        self.actor_urn = f"urn:jobcast:actor:{next(_numbers)}"
+        self.actor_inbox = self._create_actor_inbox()
+        self.actor_stopped = stopped
+        self._actor_ref = pykka.ActorRef(self)
 
     @staticmethod
     def _create_actor_inbox() -> LoopInbox:

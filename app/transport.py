@@ -39,6 +39,8 @@ class AsgiOutlet:
         reset: closes the connection at once, where there is a way to it.
     """
 
+    __slots__ = ("_mailbox", "_pump", "_reset", "_send", "wrote_at")
+
     def __init__(self, send: Send, reset: Callable[[], None] | None = None) -> None:
         self._send = send
         self._reset = reset
@@ -50,6 +52,9 @@ class AsgiOutlet:
         """Serve a mailbox."""
         self._mailbox = mailbox
         self.wrote_at = asyncio.get_running_loop().time()
+
+    def release(self) -> None:
+        """Send what came since ``attach``, all of it together; from here on each by itself."""
 
     def offer(self, frame: Frame) -> bool:  # noqa: ARG002 - nothing can be sent at once here
         """Take a frame at once, or begin to work off the mailbox and say False."""
@@ -104,18 +109,33 @@ class AsgiOutlet:
 class DirectOutlet(AsgiOutlet):
     """Writes chunks straight to the transport of an HTTP/1.1 connection."""
 
+    __slots__ = ("_held", "_now", "_transport", "_writer")
+
     def __init__(self, send: Send, writer: asyncio.StreamWriter) -> None:
         super().__init__(send, writer.transport.abort)
+        self._held = True
         self._writer = writer
         self._transport = writer.transport
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._now = asyncio.get_running_loop().time
+
+    def release(self) -> None:
+        """Send what came since ``attach``, all of it together; from here on each by itself."""
+        self._held = False
+        if self._mailbox is None or self._transport.is_closing():
+            return
+        if frames := self._mailbox.take(HIGH_WATER):
+            self._transport.write(b"".join(frame.chunk for frame in frames))
+        if len(self._mailbox):
+            self._begin()
 
     def offer(self, frame: Frame) -> bool:
         """Take a frame at once, or begin to work off the mailbox and say False."""
         transport = self._transport
         if transport.is_closing():
             return True
+        if self._held:
+            return False
         if self._pump is not None or transport.get_write_buffer_size() > HIGH_WATER:
             self._begin()
             return False
@@ -148,6 +168,8 @@ class Http2Outlet(AsgiOutlet):
     the stream counts as if something had been sent, and lets ``send`` return. So this waits until
     that buffer is empty before it takes more from the mailbox.
     """
+
+    __slots__ = ("_number", "_protocol", "_resetting")
 
     def __init__(self, send: Send, protocol: H2Protocol, number: int) -> None:
         super().__init__(send, self._reset_stream)

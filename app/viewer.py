@@ -62,6 +62,7 @@ class Viewer:
         outlet.attach(mailbox)
         try:
             with self._watch(mailbox):
+                outlet.release()
                 del self._watch  # it holds what a long stay has no use for
                 if self._sent_back:
                     mailbox.end(Ending.RETRY)

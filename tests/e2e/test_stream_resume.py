@@ -8,6 +8,7 @@ import jobcast
 from tests.service import SESSION, Service
 from tests.sse import watch
 from tests.stored import cancel, log_of, retry
+from tests.waiting import until
 
 
 async def history(jobs: jobcast.Jobs, job_id: str, redis: Redis) -> jobcast.Run:
@@ -95,12 +96,12 @@ async def test_a_viewer_that_comes_and_goes_gets_every_event_once(
                         seen.append((await stream.next()).id)
                     except EOFError:
                         break
-                    watching.set()
+                    watching.add(number)
 
-    watching = asyncio.Event()
+    watching: set[int] = set()
     async with asyncio.TaskGroup() as group:
         viewers = [group.create_task(follow(number)) for number in range(8)]
-        await watching.wait()
+        await until(lambda: len(watching) == len(viewers))
         async with jobs.run(job_id) as run:
             for number in range(300):
                 await (run.progress(number // 3) if number % 2 else run.emit("note", {"n": number}))
@@ -235,7 +236,8 @@ async def test_a_resumed_viewer_of_a_short_log_misses_nothing_that_is_still_ther
     run = few.run(job_id)
     await run.start()
     async with watch(service.url, job_id) as stream:
-        await stream.until("progress-update")
+        await run.emit("begin", {})
+        await stream.until("begin")  # from here on it is subscribed to
         ids = [await run.emit("note", {"n": number}) for number in range(100)]
         await run.complete()
         assert [event.id for event in await stream.rest()][:-1] == ids

@@ -13,7 +13,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 
 from actors.mailbox import Mailbox
-from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, outlet_for
+from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, outlet_for
 from schema.sse import encode
 from tests.hypercorn_server import serving
 from tests.sse import WAIT_SECONDS, Parser, Stream, request
@@ -47,6 +47,7 @@ class Probe:
         self.outlet = outlet_for(scope, send, direct=self.direct)
         self.mailbox = Mailbox(10**9, self.outlet.offer, lambda: None)
         self.outlet.attach(self.mailbox)
+        self.outlet.release()
         self.begun.set()
         await self.over.wait()
         await self.outlet.drained()
@@ -122,7 +123,7 @@ async def test_a_response_over_http_2_is_left_to_the_server() -> None:
         reader, writer = await asyncio.open_connection(HOST, urlsplit(url).port)
         writer.write(client.data_to_send())
         await asyncio.wait_for(probe.begun.wait(), WAIT_SECONDS)
-        assert type(probe.outlet) is AsgiOutlet
+        assert type(probe.outlet) is Http2Outlet
         probe.put(1, 2)
         probe.over.set()
         async with asyncio.timeout(WAIT_SECONDS):

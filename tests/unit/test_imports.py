@@ -28,7 +28,7 @@ THEIRS = {
     "actors": {"msgspec", "pykka"},
     "app": {"msgspec", "prometheus_client", "quart", "quart_cors", "werkzeug"},
     "worker": {"bullmq", "redis"},
-    "jobcast": {"redis"},
+    "jobcast": {"hiredis", "redis"},
 }
 """Which packages of others a package may import."""
 

@@ -460,3 +460,10 @@ async def test_a_failure_over_what_was_handed_ends_the_actor() -> None:
     hand(ref, LookupError("no"))
     assert not ref.is_alive()
     assert trace == ["start", (LookupError, "no"), "failure"]
+
+
+def test_an_actor_has_what_pykkas_own_have(kind: type[Behaviour]) -> None:
+    made = kind([])
+    threaded = type("Threaded", (Behaviour, pykka.ThreadingActor), {})([])
+    assert vars(made).keys() == vars(threaded).keys()
+    assert kind([]).actor_urn != made.actor_urn

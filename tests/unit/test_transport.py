@@ -86,6 +86,7 @@ class Sending:
 def mailbox_of(outlet: AsgiOutlet, bound: int = 10**6) -> Mailbox:
     mailbox = Mailbox(bound, outlet.offer, lambda: None)
     outlet.attach(mailbox)
+    outlet.release()
     return mailbox
 
 
@@ -232,6 +233,45 @@ async def test_the_time_of_the_last_byte_is_known(direct: DirectOutlet) -> None:
     direct.wrote_at = 0
     mailbox.put(frame(1))
     assert direct.wrote_at >= attached
+
+
+async def test_what_comes_first_is_written_together(
+    direct: DirectOutlet, transport: Transport
+) -> None:
+    mailbox = Mailbox(10**6, direct.offer, lambda: None)
+    direct.attach(mailbox)
+    mailbox.put(frame(1))
+    mailbox.put(frame(2))
+    assert transport.written == []
+    direct.release()
+    assert transport.written == [frame(1).chunk + frame(2).chunk]
+    mailbox.put(frame(3))
+    assert transport.written[1:] == [frame(3).chunk]
+
+
+async def test_of_much_that_comes_first_a_portion_is_written_at_once(
+    direct: DirectOutlet, transport: Transport
+) -> None:
+    mailbox = Mailbox(10**6, direct.offer, lambda: None)
+    direct.attach(mailbox)
+    frames = [frame(number, HIGH_WATER // 2) for number in range(4)]
+    for each in frames:
+        mailbox.put(each)
+    direct.release()
+    assert transport.written == [frames[0].chunk]
+    await direct.drained()
+    assert b"".join(transport.written).count(b"event: note") == len(frames)
+
+
+async def test_nothing_is_written_at_first_to_one_who_has_gone(
+    direct: DirectOutlet, transport: Transport
+) -> None:
+    mailbox = Mailbox(10**6, direct.offer, lambda: None)
+    direct.attach(mailbox)
+    mailbox.put(frame(1))
+    transport.closing = True
+    direct.release()
+    assert transport.written == []
 
 
 async def test_asgi_gets_one_body_message_after_another(sending: Sending) -> None:

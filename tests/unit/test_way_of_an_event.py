@@ -86,6 +86,7 @@ class Path:
             outlet = DirectOutlet(cast("Any", None), writer)
             mailbox = Mailbox(1 << 16, outlet.offer, lambda: None)
             outlet.attach(mailbox)
+            outlet.release()
             watch = self._directory.viewing(JOB, Owner("u1", "s1"), mailbox, None, self.log.state)
             self.leave.enter_context(watch)
 
