@@ -15,6 +15,7 @@ from benchmarks.cases.append import APPEND
 from benchmarks.cases.burst import BURST
 from benchmarks.cases.connect import CONNECT
 from benchmarks.cases.delivery import FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST
+from benchmarks.cases.http2 import HTTP2
 from benchmarks.cases.idle import IDLE
 from benchmarks.cases.load import LOAD_ALONE
 from benchmarks.cases.memory import MEMORY
@@ -24,7 +25,7 @@ from benchmarks.processes import LOAD_CORE, pin
 from benchmarks.report import heading, load_average, table
 
 _DELIVERY: Final = (FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST)
-_STREAMS: Final = (MEMORY, CONNECT, TWENTY_THOUSAND, BURST)
+_STREAMS: Final = (MEMORY, CONNECT, TWENTY_THOUSAND, BURST, HTTP2)
 CASES: Final[Sequence[Case]] = (*_DELIVERY, *_STREAMS, *APPEND, STATUS, *IDLE, LOAD_ALONE)
 
 _RUNS: Final = 5
