@@ -26,8 +26,8 @@ The test takes a second or two; on a machine that stands still, up to thirty."""
 
 PING_BYTES = 64
 
-IN_THE_SCRIPT = ("evalsha", "hmget", "xadd", "xlen", "hset", "hdel", "publish")
-"""What an append is, each once; the two keys' expiry comes to it."""
+IN_THE_SCRIPT = ("evalsha", "hmget", "xlen", "xadd", "hset", "publish")
+"""What an append is, each once. The two keys' expiry comes to it once in 100 s of entry ids."""
 
 OF_CONNECTIONS = {"config|resetstat", "info", "ping", "hello", "auth", "client|setinfo", "select"}
 
@@ -145,7 +145,8 @@ async def test_an_event_costs_redis_one_script_and_the_service_asks_nothing(
             await run.progress(percent)
             await stream.until("progress-update")
         counts = await commands.counts()
-    assert counts == dict.fromkeys(IN_THE_SCRIPT, EVENTS) | {"expire": 2 * EVENTS}
+    assert counts.pop("expire", 0) in {0, 2}
+    assert counts == dict.fromkeys(IN_THE_SCRIPT, EVENTS)
 
 
 async def test_a_viewer_costs_redis_a_read_and_a_look_and_the_next_nothing(

@@ -6,20 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from hiredis import ReplyError
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobcast._event import Event
-from jobcast._script import APPEND, Answer, arguments, refusal
-from jobcast._wire import index_member, job_keys, owner_keys
+from jobcast._pipeline import Pipeline, Reply, packed, unanswered
+from jobcast._script import LOAD, Answer, command, refusal
+from jobcast._wire import index_member, owner_keys
 
 _log = logging.getLogger("jobcast")
 
 TIMEOUT_S: Final = 5.0
-MAX_CONNECTIONS: Final = 32
 UNFINISHED_S: Final = 8 * 24 * 3600
 """More than an unfinished job lives on after its last entry."""
 
@@ -31,36 +30,41 @@ class Connection:
     """
 
     def __init__(self, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(
+        # Only what redis-py makes of the URL is used, and its way to connect.
+        self._pool = BlockingConnectionPool.from_url(
             url,
-            decode_responses=True,
-            max_connections=MAX_CONNECTIONS,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
-            # With RESP3, redis-py 8 hands out connections that the server has closed meanwhile.
             protocol=2,
         )
         # redis-py keeps to a timeout of its own by asyncio.wait_for, which on Python 3.11 may lose
         # the cancellation of the task that waits: the timeout is kept here instead.
-        self._timeout_s: float | None = pool.connection_kwargs["socket_timeout"]
-        pool.connection_kwargs["socket_timeout"] = None
-        self._redis = Redis.from_pool(pool)
-        self._script = self._redis.register_script(APPEND)
+        self._timeout_s: float = self._pool.connection_kwargs["socket_timeout"]
+        self._pool.connection_kwargs["socket_timeout"] = None
+        self._pipeline: Pipeline | None = None
+        self._earlier: list[Pipeline] = []  # perhaps with calls that wait for their answers
+        self._opening = asyncio.Lock()
         self._warned = False
 
     async def append(
         self, job_id: str, event: Event, *, attempt: int | None = None, run: str = ""
     ) -> Answer:
         """Append an event to a job's log; a `JobcastError` when the script refuses it."""
-        try:
+        asked = packed(*command(job_id, event, attempt, run))
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.is_open and not pipeline.is_quiet:
+            reply = await pipeline.call(asked)
+        else:
             async with self._limited():
-                reply = await self._script(
-                    keys=list(job_keys(job_id)), args=arguments(event, attempt, run)
-                )
-        except ResponseError as error:
-            raise refusal(str(error)) or error from None
-        answer = Answer.from_reply(reply)
+                pipeline = await self._open()
+                reply = await pipeline.call(asked)
+        if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
+            async with self._limited():
+                pipeline = await self._open()
+                _checked(pipeline, await pipeline.call(packed(*LOAD)))
+                reply = await pipeline.call(asked)
+        answer = Answer.from_reply(_checked(pipeline, reply))
         if answer.receivers < 0 and not self._warned:
             self._warned = True
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
@@ -77,11 +81,30 @@ class Connection:
     ) -> None:
         """List a job among those of its owners, for longer than it can live."""
         member = index_member(created_id, job_id)
-        async with self._limited(), self._redis.pipeline(transaction=False) as pipeline:
-            for key in owner_keys(user_id, session_id):
-                pipeline.zadd(key, {member: 0})
-                pipeline.expire(key, UNFINISHED_S + retention_s)
-            await pipeline.execute()
+        commands = []
+        for key in owner_keys(user_id, session_id):
+            commands.append(packed("ZADD", key, "0", member))
+            commands.append(packed("EXPIRE", key, str(UNFINISHED_S + retention_s)))
+        async with self._limited():
+            pipeline = await self._open()
+            for reply in await asyncio.gather(*map(pipeline.call, commands)):
+                _checked(pipeline, reply)
+
+    async def _open(self) -> Pipeline:
+        """Return a connection that takes calls."""
+        async with self._opening:
+            if self._pipeline is not None and self._pipeline.is_quiet:
+                # The event loop may have been kept busy: let it see what has come, an end perhaps.
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            if self._pipeline is None or not self._pipeline.is_open:
+                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+                opened = await Pipeline.open(connection, self._timeout_s)
+                self._earlier = [each for each in self._earlier if not each.is_closed]
+                if self._pipeline is not None:
+                    self._earlier.append(self._pipeline)
+                self._pipeline = opened
+            return self._pipeline
 
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:
@@ -89,8 +112,18 @@ class Connection:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except TimeoutError:
-            raise RedisTimeoutError(f"Redis did not answer in {self._timeout_s} s") from None
+            raise unanswered(self._timeout_s) from None
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._redis.aclose()
+        """Close it; calls without an answer raise ``redis.ConnectionError``."""
+        pipelines, self._earlier = [*self._earlier, self._pipeline], []
+        self._pipeline = None
+        for pipeline in pipelines:
+            if pipeline is not None:
+                await pipeline.close()
+
+
+def _checked(pipeline: Pipeline, reply: Reply) -> Reply:
+    if isinstance(reply, ReplyError):
+        raise refusal(str(reply)) or pipeline.error(reply)
+    return reply

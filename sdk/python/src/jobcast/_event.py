@@ -3,11 +3,11 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from jobcast._errors import InvalidEvent
-from jobcast._wire import to_json
+from jobcast._wire import MAX_EVENT_BYTES, to_json
 
 MAX_PROGRESS: Final = 100
 MAX_TYPE_CHARACTERS: Final = 128
@@ -24,8 +24,7 @@ _RESERVED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One call of the append script, but for the job, the attempt and the run it is for.
 
     ``operation``, ``name``, ``data`` and ``progress`` are as the script's header describes them;
@@ -36,7 +35,7 @@ class Event:
     name: str = ""
     data: str = "{}"
     progress: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = MappingProxyType({})
     cleared: tuple[str, ...] = ()
 
 
@@ -122,24 +121,37 @@ def failed(error: str, code: str | None) -> Event:
 def _progress(
     operation: str, percent: str, step: str | None, eta: float | None, more: Mapping[str, object]
 ) -> Event:
-    for name in _FIELDS_OF_PROGRESS:
-        if name in more:
-            raise InvalidEvent(f"{name} has an argument of its own and can't be a further field")
     fields: dict[str, str] = {}
-    if step is not None:
-        fields["currentStep"] = _text(step, "the step")
-    if eta is not None:
-        fields["estimatedTimeRemaining"] = to_json(_seconds(eta), "eta")
+    cleared: list[str] = []
+    # The data is put together from what is written out for the state: nothing is encoded twice.
+    data = ',"currentStep":'
+    if step is None:
+        data += "null"
+        cleared.append("currentStep")
+    else:
+        data += _json_text(step, "the step")
+        fields["currentStep"] = step
+    data += ',"estimatedTimeRemaining":'
+    if eta is None:
+        data += "null"
+        cleared.append("estimatedTimeRemaining")
+    else:
+        seconds = fields["estimatedTimeRemaining"] = _seconds(eta)
+        data += seconds
     if more:
-        fields["extra"] = to_json(more, "the further fields")
-    rest = to_json({"currentStep": step, "estimatedTimeRemaining": eta, **more}, "the event")
-    return Event(
-        operation=operation,
-        data="," + rest.removeprefix("{"),
-        progress=percent,
-        fields=fields,
-        cleared=tuple({"currentStep", "estimatedTimeRemaining", "extra"} - fields.keys()),
-    )
+        for name in _FIELDS_OF_PROGRESS:
+            if name in more:
+                raise InvalidEvent(
+                    f"{name} has an argument of its own and can't be a further field"
+                )
+        extra = fields["extra"] = to_json(more, "the further fields")
+        data += "," + extra.removeprefix("{")
+    else:
+        data += "}"
+        cleared.append("extra")
+    if (size := len(data.encode())) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"the event has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")
+    return Event(operation, "", data, percent, fields, tuple(cleared))
 
 
 def _percent(progress: object) -> str:
@@ -150,18 +162,23 @@ def _percent(progress: object) -> str:
     return str(progress)
 
 
-def _seconds(eta: object) -> float:
+def _seconds(eta: object) -> str:
     if isinstance(eta, bool) or not isinstance(eta, int | float):
         raise InvalidEvent("eta must be a number of seconds")
     if eta < 0 or not math.isfinite(eta):
         raise InvalidEvent(f"eta must be zero or more seconds, not {eta}")
-    return eta
+    # As JSON has it, whatever a subclass makes of its own text.
+    return int.__repr__(eta) if isinstance(eta, int) else float.__repr__(eta)
 
 
-def _text(value: object, what: str) -> str:
+def _json_text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise InvalidEvent(f"{what} must be a string")
-    to_json(value, what)
+    return to_json(value, what)
+
+
+def _text(value: str, what: str) -> str:
+    _json_text(value, what)
     return value
 
 

@@ -1,7 +1,8 @@
 """The append script's arguments, answer and refusals; no I/O."""
 
+from hashlib import sha1
 from importlib.resources import files
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from jobcast._errors import (
     InvalidEvent,
@@ -13,8 +14,13 @@ from jobcast._errors import (
     UnknownJob,
 )
 from jobcast._event import Event
+from jobcast._wire import job_keys
 
 APPEND: Final = files("jobcast").joinpath("append.lua").read_text("utf-8")
+LOAD: Final = ("SCRIPT", "LOAD", APPEND)
+"""The command that makes the script known to Redis."""
+
+_DIGEST: Final = sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 
 _REFUSALS: Final[dict[str, type[JobcastError]]] = {
     "NOJOB": UnknownJob,
@@ -30,8 +36,8 @@ class Answer(NamedTuple):
     """What the script answers to an append that it wrote.
 
     ``entry_id`` is the log entry, ``receivers`` counts the subscribers that were sent the
-    publication (-1: Redis refused to publish). ``type`` and ``input`` (JSON text) are those of the
-    job at a start, else empty.
+    publication (-1: Redis refused to publish). ``type`` and ``input`` (JSON) are the job's at a
+    start, else empty.
     """
 
     entry_id: str
@@ -40,27 +46,31 @@ class Answer(NamedTuple):
     attempt: int
     status_before: str
     type: str
-    input: str
+    input: bytes
 
     @classmethod
-    def from_reply(cls, reply: list[str | int]) -> Self:
-        """Read the reply of Redis, with text decoded."""
+    def from_reply(cls, reply: list[Any]) -> Self:
+        """Read the reply of Redis: numbers, and texts as bytes."""
         entry_id, cancel, receivers, attempt, status, job_type, job_input = reply
         return cls(
-            str(entry_id),
-            bool(cancel),
-            int(receivers),
-            int(attempt),
-            str(status),
-            str(job_type),
-            str(job_input),
+            entry_id.decode(),
+            cancel != 0,
+            receivers,
+            attempt,
+            status.decode(),
+            job_type.decode(errors="replace"),
+            job_input,
         )
 
 
-def arguments(event: Event, attempt: int | None, run: str) -> list[str]:
-    """Return the script's ARGV for an event of this attempt (None: any) and run ('': any)."""
+def command(job_id: str, event: Event, attempt: int | None, run: str) -> list[str]:
+    """Return the command that appends an event of this attempt (None: any) and run ('': any)."""
     fields = [part for pair in event.fields.items() for part in pair]
     return [
+        "EVALSHA",
+        _DIGEST,
+        "3",
+        *job_keys(job_id),
         "PUBLISH",
         event.operation,
         "" if attempt is None else str(attempt),

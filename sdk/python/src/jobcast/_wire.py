@@ -8,6 +8,9 @@ from jobcast._errors import InvalidEvent
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 
+# Made once: an encoder a call is half of what a short text takes.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -53,7 +56,7 @@ def to_json(value: object, what: str) -> str:
     (lone surrogates), and what is more than 1 MiB.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _encode(value)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"{what} can't be written as JSON: {error}") from error

@@ -21,41 +21,25 @@
 -- Redis), attempt, status before, type, input]; type and input only for start, else ''.
 -- Errors: NOJOB EXISTS FINISHED SUPERSEDED NOTRUNNING NOTFAILED NOTCANCELLABLE BADEVENT; then
 -- nothing was written or published.
+--
+-- It runs for every event of every job: tables are made and commands called only where needed.
 
 local MAX_EVENT_BYTES = 1048576
-local UNFINISHED_SECONDS = 7 * 24 * 3600
-local RESERVED = {
-  connected = true, message = true, error = true, open = true,
-  ['progress-update'] = true, ['step-change'] = true, complete = true, failed = true,
-}
-local EVENT_OF = {
-  create = '_created', retry = '_retried', start = 'step-change', progress = 'progress-update',
-  step = 'step-change', complete = 'complete', fail = 'failed', abandon = 'failed', cancel = '_cancel-requested',
-}
-local FINISHED = { succeeded = true, failed = true }
+local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
+local RESERVED = ' connected message error open progress-update step-change complete failed '
 
 local log, state, channel = KEYS[1], KEYS[2], KEYS[3]
-local publish, op, attempt, run, name, data, progress = unpack(ARGV, 1, 7)
+local publish, op, attempt, run, name, data, progress, count = unpack(ARGV, 1, 8)
+local fields_end = 8 + 2 * count
 
-local function refuse(text)
-  return redis.error_reply(text)
-end
+local refuse = redis.error_reply
 
--- Both raise WRONGTYPE on a key of another type, before anything is written.
-local before = redis.call('HMGET', state,
-  'status', 'attempt', 'run', 'progress', 'cancel', 'last', 'checkpoint', 'retention', 'maxEntries')
-local status, its_attempt, its_run = before[1], before[2], before[3]
-local cancel_requested, last, checkpoint = before[5], before[6], before[7]
-local length = redis.call('XLEN', log)
-
-local fields, cleared = {}, {}
-local pairs_end = 8 + 2 * tonumber(ARGV[8])
-for i = 9, pairs_end do fields[#fields + 1] = ARGV[i] end
-for i = pairs_end + 1, #ARGV do cleared[#cleared + 1] = ARGV[i] end
-local function set(field, value)
-  fields[#fields + 1] = field
-  fields[#fields + 1] = value
-end
+-- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. What is to be
+-- cleared is asked for as well: mostly none of it is there.
+local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
+  'checkpoint', 'retention', 'maxEntries', unpack(ARGV, fields_end + 1))
+local status, its_attempt, its_run, percent, cancel_requested, last, checkpoint = unpack(before, 1, 7)
+local finished = status == 'succeeded' or status == 'failed'
 
 if op == 'create' then
   if status then return refuse('EXISTS the job exists already') end
@@ -66,12 +50,12 @@ elseif op == 'retry' then
   if status ~= 'failed' then return refuse('NOTFAILED the job is ' .. status .. ', not failed') end
   its_attempt = tostring(tonumber(its_attempt) + 1)
 elseif op == 'cancel' then
-  if FINISHED[status] then return refuse('NOTCANCELLABLE the job has ' .. status) end
+  if finished then return refuse('NOTCANCELLABLE the job has ' .. status) end
 else
   if attempt ~= '' and attempt ~= its_attempt then
     return refuse('SUPERSEDED attempt ' .. attempt .. ' was followed by attempt ' .. its_attempt)
   end
-  if FINISHED[status] then return refuse('FINISHED the job has ' .. status .. ' already') end
+  if finished then return refuse('FINISHED the job has ' .. status .. ' already') end
   if op == 'abandon' then
     if status ~= 'queued' then return refuse('SUPERSEDED a worker has started the job') end
   elseif op ~= 'start' then
@@ -84,90 +68,98 @@ else
   end
 end
 
-if op == 'emit' then
-  if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$') or RESERVED[name] then
-    return refuse('BADEVENT this event name is reserved or malformed')
-  end
-else
-  name = EVENT_OF[op]
-  if not name then return refuse('BADEVENT there is no such operation') end
-end
+local status_before = status
+local more -- further fields of the state
 if op == 'progress' or op == 'step' then
-  local n = tonumber(progress == '' and before[4] or progress)
-  if not n or n < 0 or n > 100 or n ~= math.floor(n) then
+  name = op == 'progress' and 'progress-update' or 'step-change'
+  local n = tonumber(progress == '' and percent or progress)
+  if not n or n < 0 or n > 100 or n % 1 ~= 0 then
     return refuse('BADEVENT progress must be a whole number from 0 to 100')
   end
-  if op == 'progress' then n = math.max(n, tonumber(before[4])) end
-  progress = string.format('%d', n)
-  data = '{"progress":' .. progress .. data
-  set('progress', progress)
+  if op == 'step' or n > tonumber(percent) then percent = string.format('%d', n) end
+  data = '{"progress":' .. percent .. data
+elseif op == 'emit' then
+  if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$')
+    or string.find(RESERVED, ' ' .. name .. ' ', 1, true) then
+    return refuse('BADEVENT this event name is reserved or malformed')
+  end
 elseif op == 'start' then
+  name, status, percent = 'step-change', 'running', '0'
   data = '{"progress":0,"currentStep":null,"estimatedTimeRemaining":null}'
-  set('status', 'running')
-  set('progress', '0')
+  more = { 'run', run }
 elseif op == 'complete' then
-  set('status', 'succeeded')
-  set('progress', '100')
+  name, status, percent = 'complete', 'succeeded', '100'
 elseif op == 'fail' or op == 'abandon' then
-  set('status', 'failed')
+  name, status = 'failed', 'failed'
 elseif op == 'cancel' and status == 'queued' then
-  name = 'failed'
+  name, status = 'failed', 'failed'
   data = '{"error":"Cancelled","errorCode":null}'
-  set('status', 'failed')
-  set('error', 'Cancelled')
+  more = { 'error', 'Cancelled' }
 elseif op == 'cancel' then
   if cancel_requested then return { '', 1, 0, tonumber(its_attempt), status, '', '' } end
-  cancel_requested = '1'
-  set('cancel', '1')
+  name, cancel_requested = '_cancel-requested', '1'
+  more = { 'cancel', '1' }
 elseif op == 'create' or op == 'retry' then
-  set('status', 'queued')
-  set('attempt', its_attempt)
-  set('progress', '0')
+  name = op == 'create' and '_created' or '_retried'
+  status, percent, more = 'queued', '0', { 'attempt', its_attempt }
+else
+  return refuse('BADEVENT there is no such operation')
 end
-
 if #data > MAX_EVENT_BYTES then
   return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. MAX_EVENT_BYTES)
 end
 
 -- The log is bounded: every half of the bound the state is written into a checkpoint, and a full
 -- log is cut at the checkpoint before, so that what is left still folds to the whole state.
-local limit = tonumber(before[9]) or 10000
+local limit, length = tonumber(before[9]) or 10000, redis.call('XLEN', log)
 if 2 * length >= limit and (not checkpoint or length >= limit) then
   if checkpoint then redis.call('XTRIM', log, 'MINID', checkpoint) end
   checkpoint = redis.call('XADD', log, '*', 'event', '_checkpoint', unpack(redis.call('HGETALL', state)))
-  set('checkpoint', checkpoint)
+  more = more or {}
+  more[#more + 1], more[#more + 2] = 'checkpoint', checkpoint
 end
 
-local entry = { 'event', name, 'data', data }
+local id
 if op == 'start' then
-  entry[5], entry[6] = 'run', run
-  set('run', run)
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data, 'run', run)
 elseif op == 'create' then
-  for i = 9, pairs_end do entry[#entry + 1] = ARGV[i] end
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data, unpack(ARGV, 9, fields_end))
+else
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data)
 end
-local id = redis.call('XADD', log, '*', unpack(entry))
+if op == 'create' or op == 'retry' then
+  more[#more + 1], more[#more + 2] = 'attemptId', id
+  if op == 'create' then more[#more + 1], more[#more + 2] = 'created', id end
+end
 
-set('last', id)
-if op == 'create' then set('created', id) end
-if op == 'create' or op == 'retry' then set('attemptId', id) end
-redis.call('HSET', state, unpack(fields))
-if #cleared > 0 then redis.call('HDEL', state, unpack(cleared)) end
+redis.call('HSET', state, 'status', status, 'progress', percent or '0', 'last', id, unpack(ARGV, 9, fields_end))
+if more then redis.call('HSET', state, unpack(more)) end
+for i = 10, #before do
+  if before[i] then
+    redis.call('HDEL', state, unpack(ARGV, fields_end + 1))
+    break
+  end
+end
 
-local finishes = op == 'complete' or op == 'fail' or name == 'failed'
-local expiry = finishes and tonumber(before[8]) or UNFINISHED_SECONDS
-redis.call('EXPIRE', log, expiry)
-redis.call('EXPIRE', state, expiry)
+-- Seven days are counted from the last entry, in steps of 100 s to spare most entries the renewal: an
+-- entry id begins with 13 digits of milliseconds. Any change of the status counts at once.
+if status ~= status_before or string.sub(id, 1, 8) ~= string.sub(last, 1, 8) then
+  local finishes = status == 'succeeded' or status == 'failed'
+  local expiry = finishes and tonumber(before[8]) or UNFINISHED_SECONDS
+  redis.call('EXPIRE', log, expiry)
+  redis.call('EXPIRE', state, expiry)
+end
 
 local receivers = 0
 if string.sub(name, 1, 1) ~= '_' then
-  local payload = '{"id":"' .. id .. '","prev":"' .. last .. '","event":"' .. name .. '","data":' .. data .. '}'
-  receivers = redis.pcall(publish, channel, payload)
+  receivers = redis.pcall(publish, channel,
+    '{"id":"' .. id .. '","prev":"' .. last .. '","event":"' .. name .. '","data":' .. data .. '}')
   if type(receivers) ~= 'number' then receivers = -1 end
 end
 
 local type_, input = '', ''
 if op == 'start' then
-  local more = redis.call('HMGET', state, 'type', 'input')
-  type_, input = more[1] or '', more[2] or ''
+  local job = redis.call('HMGET', state, 'type', 'input')
+  type_, input = job[1] or '', job[2] or ''
 end
-return { id, cancel_requested and 1 or 0, receivers, tonumber(its_attempt), status or '', type_, input }
+return { id, cancel_requested and 1 or 0, receivers, tonumber(its_attempt), status_before or '', type_, input }
