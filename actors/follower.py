@@ -42,7 +42,7 @@ class Follower(LoopActor):
         self._looking = True  # until the first Subscribed was answered nothing is known
         self._asked = False
         self._ask_again = False
-        self._unsettled: list[Entry] = []
+        self._unsettled: list[tuple[Entry, int | None]] = []  # and the attempt in which each came
         self._unsettled_when_asked = 0
         self._complained = False
 
@@ -72,20 +72,25 @@ class Follower(LoopActor):
         except InvalidEvent as error:
             self._drop(str(error))
             return
+        attempt = None if self._state is None else self._state.attempt
         if self._looking:
-            self._unsettled.append(entry)
-        elif not self._settle(entry):
-            self._unsettled.append(entry)
+            self._unsettled.append((entry, attempt))
+        elif not self._settle(entry, attempt):
+            self._unsettled.append((entry, attempt))
             self._look()
 
-    def _settle(self, entry: Entry) -> bool:
-        """Deal with a publication if nothing need be looked up for it."""
+    def _settle(self, entry: Entry, attempt: int | None) -> bool:
+        """Deal with a publication if nothing need be looked up for it.
+
+        The end that a publish-only worker published is that of the attempt in which it came: while
+        the log was looked at, another may have begun.
+        """
         state = self._state
         if state is None:
             return False
         if entry.id is None:
             if isinstance(entry.event, Terminal):
-                self._log.settle(self._job_id, entry.event, state.attempt)
+                self._log.settle(self._job_id, entry.event, attempt or state.attempt)
             else:
                 self._on_event(encode_entry(entry))
             return True
@@ -176,19 +181,19 @@ class Follower(LoopActor):
         What had arrived before the question and is not in the answer was never appended.
         """
         unsettled, self._unsettled = self._unsettled, []
-        for number, entry in enumerate(unsettled):
+        for number, (entry, attempt) in enumerate(unsettled):
             state = self._state
             if self._over or state is None:
                 return
             if entry.id is not None and not is_after(entry.id, state.last):
                 continue
             if self._looking:
-                self._unsettled.append(entry)
-            elif not self._settle(entry):
+                self._unsettled.append((entry, attempt))
+            elif not self._settle(entry, attempt):
                 if number < self._unsettled_when_asked:
                     self._drop(f"id {entry.id} is not in the log")
                 else:
-                    self._unsettled.append(entry)
+                    self._unsettled.append((entry, attempt))
                     self._look()
 
     def _drop(self, why: str) -> None:

@@ -71,7 +71,8 @@ async def test_what_is_only_published_keeps_its_place_among_what_is_appended(
     run = jobs.run(job_id)
     first = await run.start()
     async with watch(service.url, job_id, last_event_id=first) as stream:
-        await stream.next()
+        await run.emit("begin", {})
+        await stream.until("begin")  # from here on it is subscribed to
         expected = []
         for number in range(0, 40, 2):
             await run.emit("note", {"n": number})

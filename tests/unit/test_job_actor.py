@@ -86,6 +86,20 @@ async def test_what_follows_in_one_read_is_looked_up_when_something_is_missing(
     assert watcher.ending is Ending.FINISHED
 
 
+async def test_an_end_that_was_published_before_a_retry_is_not_that_of_the_next_attempt(
+    log: JobLog,
+) -> None:
+    scene = Scene(log, log.state)
+    await scene.watch()
+    await scene.subscribed()
+    await scene.publish(publication("failed", '{"error":"No disk"}'))
+    log.append("failed", {"error": "No disk"})
+    log.append("_retried")
+    await scene.answer_all()
+    assert [attempt for _, attempt in log.settled] == [1]
+    await scene.ref.stop(block=False)
+
+
 async def test_an_actor_that_is_given_the_state_shows_it_at_once(log: JobLog) -> None:
     scene = Scene(log, log.state)
     watcher = await scene.watch()
