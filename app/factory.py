@@ -5,10 +5,10 @@ from quart_cors import cors
 
 from app import errors
 from app.handoff import StreamHandoff
+from app.hypercorn_repairs import close_with_the_client, outlive_late_bodies
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
 from app.settings import Settings, settings_from
-from app.transport import close_with_the_client, outlive_late_bodies
 
 _MAX_BODY = 1024 * 1024 + 4096
 

@@ -9,13 +9,12 @@ only module that knows of it.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event
 from h2.exceptions import ProtocolError
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
@@ -109,11 +108,12 @@ class AsgiOutlet:
 class DirectOutlet(AsgiOutlet):
     """Writes chunks straight to the transport of an HTTP/1.1 connection."""
 
-    __slots__ = ("_held", "_now", "_transport", "_writer")
+    __slots__ = ("_held", "_now", "_socket", "_transport", "_writer")
 
     def __init__(self, send: Send, writer: asyncio.StreamWriter) -> None:
         super().__init__(send, writer.transport.abort)
         self._held = True
+        self._socket = _socket_of(writer.transport)
         self._writer = writer
         self._transport = writer.transport
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -136,10 +136,18 @@ class DirectOutlet(AsgiOutlet):
             return True
         if self._held:
             return False
-        if self._pump is not None or transport.get_write_buffer_size() > HIGH_WATER:
+        waiting = transport.get_write_buffer_size()
+        if self._pump is not None or waiting > HIGH_WATER:
             self._begin()
             return False
-        transport.write(frame.chunk)
+        chunk, sent = frame.chunk, 0
+        if not waiting and self._socket is not None:  # nothing that this could overtake
+            try:  # noqa: SIM105 - a context manager would cost half as much as the writing
+                sent = os.write(self._socket, chunk)
+            except OSError:
+                pass
+        if sent < len(chunk):  # the socket is full, or broken, which the transport has to learn
+            transport.write(chunk[sent:])
         self.wrote_at = self._now()
         return True
 
@@ -194,6 +202,15 @@ class Http2Outlet(AsgiOutlet):
             await self._protocol._flush()  # noqa: SLF001 - the same
 
 
+def _socket_of(transport: asyncio.WriteTransport) -> int | None:
+    """Return the file descriptor behind a transport; None if it is no socket, or speaks TLS."""
+    socket = transport.get_extra_info("socket")
+    if socket is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    number: int = socket.fileno()
+    return number
+
+
 def outlet_for(scope: Scope, send: Send, *, direct: bool) -> AsgiOutlet:
     """Return the best way to write a response whose head is out.
 
@@ -245,44 +262,3 @@ def _is_chunked(stream: Any) -> bool:  # noqa: ANN401 - Hypercorn's own
     if not isinstance(response, dict) or response.get("status") != 200:  # noqa: PLR2004
         return False
     return all(name.lower() != b"content-length" for name, _ in response.get("headers", ()))
-
-
-def close_with_the_client() -> None:
-    """Have Hypercorn close an idle connection when its client does.
-
-    Hypercorn 0.18 sees that the client has left, but waits for its idle timer before it closes: the
-    socket of everyone who left after an answer stays open for ``keep_alive_timeout``.
-    """
-    read: Any = TCPServer._read_data  # noqa: SLF001 - what this module is for
-    if getattr(read, "closes_with_the_client", False):
-        return
-
-    async def read_and_stop_waiting(server: TCPServer) -> None:
-        await read(server)
-        await server.idle_task.stop()
-
-    read_and_stop_waiting.closes_with_the_client = True  # type: ignore[attr-defined]
-    TCPServer._read_data = read_and_stop_waiting  # type: ignore[method-assign, assignment]  # noqa: SLF001
-
-
-def outlive_late_bodies() -> None:
-    """Have Hypercorn drop what comes of a body after its request was answered.
-
-    Hypercorn 0.18 has forgotten the stream by then, and an HTTP/2 connection ends by a KeyError,
-    with every other stream that is open on it.
-    """
-    handle: Any = H2Protocol._handle_events  # noqa: SLF001 - what this module is for
-    if getattr(handle, "outlives_late_bodies", False):
-        return
-
-    async def handle_without_late_bodies(protocol: H2Protocol, events: list[Event]) -> None:
-        for event in events:
-            if isinstance(event, DataReceived) and event.stream_id not in protocol.streams:
-                length = event.flow_controlled_length or 0
-                protocol.connection.acknowledge_received_data(length, event.stream_id)
-            else:
-                await handle(protocol, [event])
-        await protocol._flush()  # noqa: SLF001 - as Hypercorn does, also when there was no event
-
-    handle_without_late_bodies.outlives_late_bodies = True  # type: ignore[attr-defined]
-    H2Protocol._handle_events = handle_without_late_bodies  # type: ignore[method-assign, assignment]  # noqa: SLF001

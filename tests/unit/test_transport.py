@@ -1,5 +1,7 @@
 import asyncio
 import gc
+import socket
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ class Transport:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.socket: socket.socket | None = None
         self.buffered = 0
         self.closing = self.aborted = self.stuck = False
         self.broken: OSError | None = None
@@ -30,6 +33,9 @@ class Transport:
 
     def set_write_buffer_limits(self, **limits: int) -> None:
         self.limits = limits
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self.socket if name == "socket" else None
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
@@ -272,6 +278,65 @@ async def test_nothing_is_written_at_first_to_one_who_has_gone(
     transport.closing = True
     direct.release()
     assert transport.written == []
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Return a connection's two ends; what is sent on the first never waits."""
+    here, there = socket.socketpair()
+    here.settimeout(0)
+    with here, there:
+        yield here, there
+
+
+def direct_on(transport: Transport) -> DirectOutlet:
+    writer: Any = SimpleNamespace(transport=transport, write=transport.write, drain=transport.drain)
+    return DirectOutlet(cast("Any", None), writer)
+
+
+async def test_a_frame_goes_to_the_socket_unless_something_waits_before_it(
+    transport: Transport, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    transport.socket, there = pair
+    mailbox = mailbox_of(direct_on(transport))
+    mailbox.put(frame(1))
+    assert (there.recv(1000), transport.written) == (frame(1).chunk, [])
+    transport.buffered = 1
+    mailbox.put(frame(2))
+    assert transport.written == [frame(2).chunk]
+
+
+async def test_what_a_full_socket_does_not_take_is_left_to_the_transport(
+    transport: Transport, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    transport.socket, there = pair
+    outlet = direct_on(transport)
+    mailbox = mailbox_of(outlet)
+    sent = [frame(number, 10_000) for number in range(200)]
+    for each in sent:
+        mailbox.put(each)
+        if transport.written:
+            break
+    there.settimeout(0)
+    arrived = b""
+    while len(arrived) < sum(len(each.chunk) for each in sent):
+        try:
+            arrived += there.recv(1 << 16)
+        except BlockingIOError:
+            break
+    whole = b"".join(each.chunk for each in sent)
+    assert 0 < len(arrived) < len(whole)
+    assert whole.startswith(arrived + b"".join(transport.written))
+
+
+async def test_a_broken_socket_is_left_to_the_transport(
+    transport: Transport, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    transport.socket, there = pair
+    mailbox = mailbox_of(direct_on(transport))
+    there.close()
+    mailbox.put(frame(1))
+    assert transport.written == [frame(1).chunk]
 
 
 async def test_asgi_gets_one_body_message_after_another(sending: Sending) -> None:

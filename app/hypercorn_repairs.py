@@ -1,0 +1,52 @@
+"""What Hypercorn 0.18 gets wrong, put right.
+
+Each takes the place of a method of Hypercorn's own, which it calls; a release that mends the fault
+makes it superfluous.
+"""
+
+from typing import Any
+
+from h2.events import DataReceived, Event
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.h2 import H2Protocol
+
+
+def close_with_the_client() -> None:
+    """Have Hypercorn close an idle connection when its client does.
+
+    Hypercorn 0.18 sees that the client has left, but waits for its idle timer before it closes: the
+    socket of everyone who left after an answer stays open for ``keep_alive_timeout``.
+    """
+    read: Any = TCPServer._read_data  # noqa: SLF001 - what this module is for
+    if getattr(read, "closes_with_the_client", False):
+        return
+
+    async def read_and_stop_waiting(server: TCPServer) -> None:
+        await read(server)
+        await server.idle_task.stop()
+
+    read_and_stop_waiting.closes_with_the_client = True  # type: ignore[attr-defined]
+    TCPServer._read_data = read_and_stop_waiting  # type: ignore[method-assign, assignment]  # noqa: SLF001
+
+
+def outlive_late_bodies() -> None:
+    """Have Hypercorn drop what comes of a body after its request was answered.
+
+    Hypercorn 0.18 has forgotten the stream by then, and an HTTP/2 connection ends by a KeyError,
+    with every other stream that is open on it.
+    """
+    handle: Any = H2Protocol._handle_events  # noqa: SLF001 - what this module is for
+    if getattr(handle, "outlives_late_bodies", False):
+        return
+
+    async def handle_without_late_bodies(protocol: H2Protocol, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in protocol.streams:
+                length = event.flow_controlled_length or 0
+                protocol.connection.acknowledge_received_data(length, event.stream_id)
+            else:
+                await handle(protocol, [event])
+        await protocol._flush()  # noqa: SLF001 - as Hypercorn does, also when there was no event
+
+    handle_without_late_bodies.outlives_late_bodies = True  # type: ignore[attr-defined]
+    H2Protocol._handle_events = handle_without_late_bodies  # type: ignore[method-assign, assignment]  # noqa: SLF001
