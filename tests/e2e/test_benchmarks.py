@@ -1,0 +1,28 @@
+"""That the benchmarks measure what they say: every event is delivered, and none conflated."""
+
+import os
+
+import pytest
+
+from benchmarks.cases.delivery import Shape, deliver
+from benchmarks.native import compiler_missing
+from benchmarks.servers import JOBCAST, JOBCAST_CHAINED, Server
+
+pytestmark = pytest.mark.skipif(
+    compiler_missing() is not None and os.environ.get("CI") != "true", reason="needs a C compiler"
+)
+
+
+@pytest.mark.parametrize(
+    ("server", "shape"),
+    [
+        (JOBCAST, Shape(jobs=1, viewers=100, per_s=20)),
+        (JOBCAST, Shape(jobs=50, viewers=1, per_s=200)),
+        (JOBCAST_CHAINED, Shape(jobs=50, viewers=1, per_s=1000)),
+    ],
+    ids=["fan-out", "one to one", "one to one, fast"],
+)
+async def test_every_event_is_delivered(server: Server, shape: Shape) -> None:
+    sample = await deliver(server, shape, seconds=0.5)
+    assert sample.failure is None
+    assert sample.value > 0
