@@ -42,7 +42,8 @@ class Follower(LoopActor):
         self._before: JobState | None = None  # what is returned to if the log denies the last event
         self._returned = False
         self._over = False
-        self._looking = True  # until the first Subscribed was answered nothing is known
+        self._looking = True  # until the first Subscribed was answered nothing is known …
+        self._known = False  # … to be the job's, for events may be missed until then
         self._asked = False
         self._ask_again = False
         self._unsettled: list[tuple[Entry, int | None]] = []  # and the attempt in which each came
@@ -153,6 +154,7 @@ class Follower(LoopActor):
             self._look()
             return
         self._looking = False
+        self._known = True
         self._on_known()
         self._settle_rest()
 
@@ -175,7 +177,7 @@ class Follower(LoopActor):
             self._conclude()
 
     def _conclude(self) -> None:
-        self._over = True
+        self._over = self._known = True
         self._on_end()
 
     def _settle_rest(self) -> None:

@@ -139,7 +139,7 @@ class JobActor(Follower):
     def _register(self, mailbox: Mailbox, cursor: str | None) -> None:
         if mailbox.ending is not None:
             return
-        if self._state is None:
+        if not self._known:
             self._audience.waiting[mailbox] = cursor
         else:
             self._admit(mailbox, cursor)

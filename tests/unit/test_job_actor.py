@@ -4,9 +4,10 @@ import pytest
 
 from actors import job_actor
 from actors.mailbox import Ending
+from actors.messages import Register
 from eventlog.reader import CatchUp
 from schema.events import Complete, Failed
-from tests.job_world import JOB, JobLog, Scene, publication
+from tests.job_world import JOB, JobLog, Scene, Watcher, publication
 
 
 async def test_it_follows_the_channel_first_and_asks_when_that_is_in_force(scene: Scene) -> None:
@@ -100,17 +101,49 @@ async def test_an_end_that_was_published_before_a_retry_is_not_that_of_the_next_
     await scene.ref.stop(block=False)
 
 
-async def test_an_actor_that_is_given_the_state_shows_it_at_once(log: JobLog) -> None:
+async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_it_shows_it(
+    log: JobLog,
+) -> None:
     scene = Scene(log, log.state)
     watcher = await scene.watch()
-    assert (watcher.names, watcher.ids) == (["progress-update"], [log.last])
+    given = log.last
     missed = [log.start(), log.progress(1)]
     await scene.subscribed()
     await scene.publish(log.progress(2))
-    assert scene.asked == [watcher.ids[0]]
+    assert (watcher.events, scene.asked) == ([], [given])
     await scene.answer_all()
     await scene.publish(*missed)
-    assert watcher.ids == ["1-0", "2-0", "3-0", "4-0"]
+    assert watcher.ids == ["4-0"]
+    assert watcher.events[0].data["progress"] == 2
+    await scene.ref.stop(block=False)
+
+
+async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_end(
+    log: JobLog,
+) -> None:
+    scene = Scene(log, log.state)
+    early = await scene.watch()
+    log.start()
+    log.append("complete", {"result": 1})
+    await scene.subscribed()
+    question = scene.log.questions.pop(0)
+    scene.ref.tell(question.message(log.read(question.cursor)))
+    late = Watcher()
+    scene.ref.tell(Register(late.mailbox, None))
+    await scene.answer_all()
+    await scene.tell()
+    for watcher in (early, late):
+        assert (watcher.names[-1], watcher.ending) == ("complete", Ending.FINISHED)
+
+
+async def test_an_actor_that_is_given_the_state_shows_no_less_when_nothing_happened(
+    log: JobLog,
+) -> None:
+    scene = Scene(log, log.state)
+    watcher = await scene.watch()
+    await scene.subscribed()
+    await scene.answer_all()
+    assert (watcher.names, watcher.ids) == (["progress-update"], [log.last])
     await scene.ref.stop(block=False)
 
 
