@@ -20,7 +20,7 @@ from schema.wire import channel
 _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
-_PAUSE_S: Final = 0.01
+_PAUSE_S: Final = 0.002
 """Between two batches: in a crowd each would be of one channel otherwise."""
 
 _PING: Final = packed("PING")

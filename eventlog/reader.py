@@ -28,7 +28,7 @@ _log = logging.getLogger("jobcast.reader")
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
-_PAUSE_S: Final = 0.01
+_PAUSE_S: Final = 0.002
 """Between two batches: in a crowd each would be of one question otherwise."""
 PAGE: Final = 64
 """How many entries one answer holds at the most: as many of 1 MiB are still read in time."""

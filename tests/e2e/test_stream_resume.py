@@ -236,8 +236,7 @@ async def test_a_resumed_viewer_of_a_short_log_misses_nothing_that_is_still_ther
     run = few.run(job_id)
     await run.start()
     async with watch(service.url, job_id) as stream:
-        await run.emit("begin", {})
-        await stream.until("begin")  # from here on it is subscribed to
+        await stream.until("progress-update")
         ids = [await run.emit("note", {"n": number}) for number in range(100)]
         await run.complete()
         assert [event.id for event in await stream.rest()][:-1] == ids

@@ -137,6 +137,7 @@ async def test_an_event_costs_redis_one_script_and_the_service_asks_nothing(
 ) -> None:
     job_id = await own_jobs.create("anything", session_id=SESSION)
     async with watch(own_service.url, job_id) as stream:
+        await stream.until("progress-update")
         run = own_jobs.run(job_id)
         await run.start()
         await stream.until("step-change")
