@@ -9,7 +9,6 @@ data answered with a new snapshot. An invention that was believed is taken back 
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Final
 
 from actors.loop_actor import LoopActor
 from actors.messages import CaughtUp
@@ -18,11 +17,9 @@ from eventlog.reader import CatchUp
 from schema.entry import Entry
 from schema.entry_id import is_after
 from schema.events import InvalidEvent, Terminal
-from schema.sse import Frame, encode, encode_entry, encode_snapshot
+from schema.sse import Frame, encode_entry, encode_snapshot
 from schema.state import JobState, apply
 from schema.wire import decode_publication
-
-_ENDINGS: Final = frozenset({"complete", "failed"})
 
 _log = logging.getLogger("jobcast.actors")
 
@@ -100,7 +97,7 @@ class Follower(LoopActor):
             return True
         if entry.prev != state.last or not is_after(entry.id, state.last):
             return False
-        if entry.name in _ENDINGS:
+        if entry.is_terminal:
             return False
         self._before = state
         self._advance(entry)
@@ -109,7 +106,7 @@ class Follower(LoopActor):
     def _advance(self, entry: Entry) -> None:
         self._state = apply(self._state, entry)
         if entry.event is not None:
-            self._on_event(encode(entry.name, entry.line, entry.id))
+            self._on_event(encode_entry(entry))
 
     def _look(self) -> None:
         self._looking = True
