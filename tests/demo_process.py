@@ -6,11 +6,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from tests.starting import is_up
 
 ROOT: Final = Path(__file__).parent.parent
 STARTUP_SECONDS: Final = 40.0
@@ -91,12 +92,9 @@ class DemoProcess:
                 stderr=output,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while "Ctrl-C stops it" not in self.printed:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._kill()
-                raise RuntimeError(f"the demo did not start: {self.printed}")
-            time.sleep(0.02)
+        if not is_up(self._process, lambda: "Ctrl-C stops it" in self.printed, STARTUP_SECONDS):
+            self._kill()
+            raise RuntimeError(f"the demo did not start: {self.printed}")
         return self
 
     def __exit__(

@@ -4,11 +4,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tests.starting import is_up
 from tests.valkey import HOST, free_port
 
 BINARY: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -56,12 +56,9 @@ class Nginx:
         log = self._folder / "nginx.log"
         command = [BINARY, "-e", str(log), "-p", str(self._folder), "-c", str(self._file)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + _STARTUP_SECONDS
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._process.kill()
-                raise RuntimeError(f"nginx did not start: {log.read_text()}")
-            time.sleep(0.01)
+        if not is_up(self._process, self._listens, _STARTUP_SECONDS):
+            self._process.kill()
+            raise RuntimeError(f"nginx did not start: {log.read_text()}")
         return self
 
     def __exit__(

@@ -15,6 +15,7 @@ import httpx
 import jwt
 
 from tests.certificate import Certificate
+from tests.starting import is_up
 from tests.valkey import HOST, free_port
 
 ROOT: Final = Path(__file__).parent.parent
@@ -90,12 +91,9 @@ class Service:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"the service did not start: {self.log}")
-            time.sleep(0.02)
+        if not is_up(self._process, self._answers, STARTUP_SECONDS):
+            self.kill()
+            raise RuntimeError(f"the service did not start: {self.log}")
 
     def stop(self) -> int:
         """Stop the process in good order (SIGTERM) and return its exit code."""

