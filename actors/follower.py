@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from actors.loop_actor import LoopActor
 from actors.messages import CaughtUp
 from actors.ports import Feed, Log, Registrar
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 from schema.entry import Entry
 from schema.entry_id import is_after
 from schema.events import InvalidEvent, Terminal

@@ -19,7 +19,7 @@ from actors.messages import (
     Subscribed,
 )
 from actors.ports import Feed, Log, Registrar
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 from schema.entry_id import position
 from schema.sse import Frame, encode_entry, encode_snapshot
 from schema.state import JobState

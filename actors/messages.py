@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from actors.mailbox import Mailbox
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 
 
 class Register(Struct, frozen=True):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from actors.questions import Ref
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 from schema.events import Terminal
 from schema.state import JobState
 

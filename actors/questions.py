@@ -10,8 +10,9 @@ from typing import Any, Final
 import pykka
 
 from eventlog.append import Appender
+from eventlog.catch_up import CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable
-from eventlog.reader import CatchUp, Reader
+from eventlog.reader import Reader
 from schema.events import Terminal
 from schema.state import JobState
 

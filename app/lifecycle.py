@@ -9,6 +9,7 @@ from quart import Quart
 
 from actors.directory import Directory
 from actors.questions import Questions
+from actors.shards import ShardedSubscriptions
 from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
 from app.garbage import Garbage
@@ -20,7 +21,8 @@ from app.streams import Streams
 from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
-from eventlog.connection import Client, connect
+from eventlog.cluster import Cluster
+from eventlog.connection import Client, connect, connector_of
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.probe import Probe
@@ -34,11 +36,11 @@ class Service(Struct, frozen=True):
 
     settings: Settings
     authenticator: Authenticator
-    clients: tuple[Client, ...]
+    client: Client
     reader: Reader
     jobs: Jobs
     directory: Directory
-    subscriptions: Subscriptions
+    subscriptions: Subscriptions | ShardedSubscriptions
     questions: Questions
     viewers: Viewers
     streams: Streams
@@ -54,13 +56,12 @@ def build(settings: Settings) -> Service:
         InvalidSettings: one can't be used; the message names the variable.
     """
     try:
-        commands = connect(settings.redis_url)
-        events = connect(settings.redis_url, decode=False)
+        client = connect(settings.redis_url)
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
-    appender, reader = Appender(commands), Reader(commands)
-    creation, queue = Creation(commands), JobQueue(settings.queue, commands)
-    subscriptions = Subscriptions(events)
+    appender, reader = Appender(client), Reader(client)
+    creation, queue = Creation(client), JobQueue(settings.queue, client)
+    subscriptions = subscriptions_of(client)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
@@ -68,7 +69,7 @@ def build(settings: Settings) -> Service:
         settings=settings,
         appender=appender,
         reader=reader,
-        index=OwnerIndex(commands),
+        index=OwnerIndex(client),
         creation=creation,
         queue=queue,
     )
@@ -84,7 +85,7 @@ def build(settings: Settings) -> Service:
     return Service(
         settings=settings,
         authenticator=authenticator,
-        clients=(commands, events),
+        client=client,
         reader=reader,
         jobs=jobs,
         directory=directory,
@@ -93,9 +94,16 @@ def build(settings: Settings) -> Service:
         viewers=viewers,
         streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
-        probe=Probe(commands),
+        probe=Probe(client),
         metrics=Metrics(viewers, directory, subscriptions, appender),
     )
+
+
+def subscriptions_of(client: Client) -> Subscriptions | ShardedSubscriptions:
+    """Return what follows jobs where a client connects."""
+    if isinstance(client, Cluster):
+        return ShardedSubscriptions(client)
+    return Subscriptions(connector_of(client))
 
 
 def attach(app: Quart, service: Service) -> None:
@@ -124,8 +132,7 @@ def attach(app: Quart, service: Service) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await service.questions.close()
         await service.reader.close()
-        for client in service.clients:
-            await client.aclose()
+        await service.client.aclose()
 
 
 def _drain_on_sigterm(service: Service, tasks: set[asyncio.Task[None]]) -> None:

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from actors.directory import Directory
+from actors.shards import ShardedSubscriptions
 from actors.subscriptions import Subscriptions
 from app.viewers import Viewers
 from eventlog.append import Appender
@@ -19,7 +20,7 @@ class Metrics(Collector):
         self,
         viewers: Viewers,
         directory: Directory,
-        subscriptions: Subscriptions,
+        subscriptions: Subscriptions | ShardedSubscriptions,
         appender: Appender,
     ) -> None:
         self._viewers = viewers

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bullmq import Job, Queue
 
+from eventlog.cluster import Cluster
 from eventlog.connection import Client, available
 
 _KEPT: Final = {"count": 1000}
@@ -24,7 +25,9 @@ class JobQueue:
     """
 
     def __init__(self, name: str, redis: Client) -> None:
-        options: Any = {"connection": redis}
+        # In a Cluster all keys of a queue have to be in one slot.
+        prefix = "{bull}" if isinstance(redis, Cluster) else "bull"
+        options: Any = {"connection": redis, "prefix": prefix}
         self._queue = Queue(name, options)
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:

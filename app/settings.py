@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from eventlog.address import parse_address
+
 _log = logging.getLogger("jobcast.settings")
 
 _HMAC: Final = frozenset({"HS256", "HS384", "HS512"})
@@ -180,5 +182,7 @@ def _check_sources(settings: Settings) -> None:
     for origin in settings.cors_origins:
         if origin != "*" and _ORIGIN.fullmatch(origin) is None:
             raise InvalidSettings(f"{variable('cors_origins')}: {origin!r} is no origin")
-    if not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
-        raise InvalidSettings("REDIS_URL: begins with redis://, rediss:// or unix://")
+    try:
+        parse_address(settings.redis_url)
+    except ValueError as error:
+        raise InvalidSettings(f"{variable('redis_url')}: {error}") from error

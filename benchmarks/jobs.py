@@ -10,7 +10,7 @@ from redis import Redis
 
 from benchmarks.processes import HOST
 from benchmarks.wire import RUN, ChainedPublish
-from schema.wire import channel, log_key, state_key
+from schema.wire import PLAIN, log_key, state_key
 
 SECRET: Final = "the secret of the benchmarks, long enough"  # noqa: S105 - nobody's
 _BATCH: Final = 2000
@@ -34,7 +34,7 @@ def prepare(port: int, jobs: Sequence[str]) -> str:
         for first in range(0, len(jobs), _BATCH):
             pipe = redis.pipeline(transaction=False)
             for job_id in jobs[first : first + _BATCH]:
-                keys = (log_key(job_id), state_key(job_id), channel(job_id))
+                keys = (log_key(job_id), state_key(job_id), PLAIN.channel(job_id))
                 fields = ("type", "load", "input", "{}", "maxEntries", "1000")
                 owner = ("userId", f"user-{job_id}", "sessionId", f"session-{job_id}")
                 create = ("PUBLISH", "create", "", "", "", "{}", "", 5, *fields, *owner)
@@ -51,5 +51,5 @@ def begin_chain(port: int, jobs: Sequence[str]) -> None:
         for job_id in jobs:
             pipe.hget(state_key(job_id), "last")
         for job_id, last in zip(jobs, pipe.execute(), strict=True):
-            pipe.publish(channel(job_id), ChainedPublish.first(last))
+            pipe.publish(PLAIN.channel(job_id), ChainedPublish.first(last))
         pipe.execute()

@@ -8,7 +8,7 @@ what ``workers.c`` fills in.
 
 from typing import Final, Literal, Protocol
 
-from schema.wire import channel, log_key, state_key
+from schema.wire import PLAIN, log_key, state_key
 
 RUN: Final = "benchmark"
 
@@ -68,7 +68,7 @@ class AppendScript:
 
     def template(self, job_id: str) -> bytes:
         """Return the bytes that append an event of a job, with places to fill in."""
-        keys = (log_key(job_id), state_key(job_id), channel(job_id))
+        keys = (log_key(job_id), state_key(job_id), PLAIN.channel(job_id))
         event = ("progress", "1", RUN, "", _REST, _PROGRESS)
         fields = ("2", "currentStep", _STEP, "estimatedTimeRemaining", "30", "extra")
         return resp("EVALSHA", self._sha, "3", *keys, "PUBLISH", *event, *fields)
@@ -81,7 +81,7 @@ class RawPublish:
 
     def template(self, job_id: str) -> bytes:
         """Return the bytes that publish an event of a job, with places to fill in."""
-        return resp("PUBLISH", channel(job_id), _UNCHAINED)
+        return resp("PUBLISH", PLAIN.channel(job_id), _UNCHAINED)
 
 
 class AddAndPublish:
@@ -92,7 +92,9 @@ class AddAndPublish:
     def template(self, job_id: str) -> bytes:
         """Return the bytes that add and publish an event of a job, with places to fill in."""
         entry = ("MAXLEN", "~", "1000", "*", "event", "progress-update", "data", _DATA)
-        return resp("XADD", log_key(job_id), *entry) + resp("PUBLISH", channel(job_id), _UNCHAINED)
+        return resp("XADD", log_key(job_id), *entry) + resp(
+            "PUBLISH", PLAIN.channel(job_id), _UNCHAINED
+        )
 
 
 class ChainedPublish:
@@ -116,7 +118,7 @@ class ChainedPublish:
     def template(self, job_id: str) -> bytes:
         """Return the bytes that publish an event of a job, with places to fill in."""
         said = _publication(f"{self._ID}{_NEXT}", f"{self._ID}{_PREVIOUS}")
-        return resp("PUBLISH", channel(job_id), said)
+        return resp("PUBLISH", PLAIN.channel(job_id), said)
 
 
 class NchanPost:

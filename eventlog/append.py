@@ -1,18 +1,18 @@
 """Appending to the log: the Python caller of ``append.lua``."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
-from eventlog.connection import available
+from eventlog.connection import Client, available, pubsub_of
 from eventlog.errors import REFUSALS
 from schema.events import Complete, Failed, FailedData, Terminal
-from schema.wire import channel, log_key, state_key
+from schema.wire import log_key, state_key
 
 _OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
 _NOTHING: Final = "{}"
@@ -55,10 +55,11 @@ class NewJob(Struct, frozen=True):
 class Appender:
     """Appends what the service itself has to say of a job."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        source = resources.files("eventlog").joinpath("append.lua").read_text()
-        self._script = redis.register_script(source)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pubsub = pubsub_of(client)
+        self._script = resources.files("eventlog").joinpath("append.lua").read_text()
+        self._digest = hashlib.sha1(self._script.encode()).hexdigest()  # noqa: S324 - Redis' name
         self.unpublished = 0
 
     async def create(self, job_id: str, job: NewJob) -> Appended:
@@ -167,13 +168,22 @@ class Appender:
     ) -> Appended:
         fields = fields or {}
         of_attempt = "" if attempt is None else str(attempt)
-        arguments = ["PUBLISH", operation, of_attempt, "", "", data, "", str(len(fields))]
+        arguments = [
+            self._pubsub.publish,
+            operation,
+            of_attempt,
+            "",
+            "",
+            data,
+            "",
+            str(len(fields)),
+        ]
         for name, value in fields.items():
             arguments += (name, value)
-        keys = [log_key(job_id), state_key(job_id), channel(job_id)]
+        keys = [log_key(job_id), state_key(job_id), self._pubsub.channel(job_id)]
         async with available():
             try:
-                answer = await self._script(keys=keys, args=[*arguments, *clear])
+                answer = await self._run(keys, [*arguments, *clear])
             except ResponseError as error:
                 code, _, text = str(error).partition(" ")
                 refusal = REFUSALS.get(code)
@@ -183,3 +193,10 @@ class Appender:
         entry_id, cancel, receivers, its_attempt, before = answer[:5]
         self.unpublished += receivers < 0
         return Appended(entry_id, bool(cancel), receivers, its_attempt, before)
+
+    async def _run(self, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - the script's
+        asked: tuple[str | int, ...] = (len(keys), *keys, *arguments)
+        try:
+            return await self._client.execute_command("EVALSHA", self._digest, *asked)
+        except NoScriptError:
+            return await self._client.execute_command("EVAL", self._script, *asked)

@@ -3,21 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from eventlog.address import parse_address
+from eventlog.cluster import ANSWER_S, Cluster, Connector
 from eventlog.errors import LogUnavailable
+from eventlog.sentinel import primary_options
+from schema.wire import PLAIN, SHARDED, PubSub
 
 COMMAND_TIMEOUT_S: Final = 1.4
 """How long one command may take: callers owe their own callers an answer within 2 s."""
 
 _POOL_SIZE: Final = 32
 
-Client = Redis
+Client = Redis | Cluster
 """What ``connect`` returns: for those who build and pass it on, and know nothing of Redis."""
 
 
@@ -26,28 +30,49 @@ def connect(url: str, *, decode: bool = True) -> Client:
 
     Nothing is repeated, for an append whose answer was lost may have happened. Answers are bounded
     by ``available`` and not by the client, which bounds a write in a way that may lose the
-    cancellation of the task that waits for it (``asyncio.wait_for`` on Python 3.11).
+    cancellation of the task that waits for it (``asyncio.wait_for`` on Python 3.11); only the
+    client of a Cluster has to learn of a node's silence by itself, to look for the next one.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        url: see ``eventlog.address``.
         decode: answers as str instead of bytes.
 
     Raises:
-        ValueError: the URL is none of Redis.
+        ValueError: the URL can't be meant.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
+    address = parse_address(url)
+    options: dict[str, Any] = {
+        "socket_keepalive": True,
+        "decode_responses": decode,
+        "encoding_errors": "replace",  # one job's bad bytes must not spoil a batch of many jobs
+        "protocol": 2,
+    }
+    if address.kind == "cluster":
+        bounds = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
+        return Cluster(address, max_connections=_POOL_SIZE, **bounds, **options)
+    if address.kind == "sentinel":
+        options |= primary_options(address)
+        address.options.pop("connection_class", None)
+    pool = BlockingConnectionPool(
         max_connections=_POOL_SIZE,
         timeout=COMMAND_TIMEOUT_S,
-        socket_timeout=None,
         socket_connect_timeout=COMMAND_TIMEOUT_S,
-        socket_keepalive=True,
-        decode_responses=decode,
-        encoding_errors="replace",  # one job's bad bytes must not spoil a pipeline of many jobs
-        protocol=2,
         retry=Retry(NoBackoff(), 0),
+        **{"socket_timeout": None, **options, **address.options},
     )
-    return Client.from_pool(pool)
+    return Redis.from_pool(pool)
+
+
+def connector_of(client: Redis) -> Connector:
+    """Return what makes connections to where a client connects."""
+    pool: Any = client.connection_pool
+    connector: Connector = pool.make_connection
+    return connector
+
+
+def pubsub_of(client: Client) -> PubSub:
+    """Return how events are published where a client connects."""
+    return SHARDED if isinstance(client, Cluster) else PLAIN
 
 
 @asynccontextmanager

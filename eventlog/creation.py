@@ -5,9 +5,8 @@ from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import Redis
 
-from eventlog.connection import available
+from eventlog.connection import Client, available
 from eventlog.errors import IdempotencyConflict
 from schema.wire import UNCONFIRMED_KEY, idempotency_key
 
@@ -31,8 +30,8 @@ class Claim(Struct, frozen=True):
 class Creation:
     """Remembers what was begun, so that it can be finished or undone."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def claim(self, owner: str, key: str, fresh: Claim) -> Claim:
         """Return what an Idempotency-Key stands for: this claim, or that of the first call.
@@ -48,9 +47,9 @@ class Creation:
         """
         name = idempotency_key(owner, key)
         async with available():
-            if await self._redis.set(name, msgspec.json.encode(fresh), nx=True, ex=_KEY_KEPT_S):
+            if await self._client.set(name, msgspec.json.encode(fresh), nx=True, ex=_KEY_KEPT_S):
                 return fresh
-            found = await self._redis.get(name)
+            found = await self._client.get(name)
         if found is None:  # it ran out in between
             return await self.claim(owner, key, fresh)
         first = msgspec.json.decode(found, type=Claim)
@@ -66,7 +65,7 @@ class Creation:
         """
         done = msgspec.json.encode(msgspec.structs.replace(claim, queued=True))
         async with available():
-            await self._redis.set(idempotency_key(owner, key), done, xx=True, keepttl=True)
+            await self._client.set(idempotency_key(owner, key), done, xx=True, keepttl=True)
 
     async def begin(self, job_id: str) -> None:
         """Note that a job is about to be queued.
@@ -75,7 +74,7 @@ class Creation:
             LogUnavailable: Redis is away.
         """
         async with available():
-            await self._redis.zadd(UNCONFIRMED_KEY, {job_id: time.time()})
+            await self._client.zadd(UNCONFIRMED_KEY, {job_id: time.time()})
 
     async def confirm(self, job_id: str) -> None:
         """Note that a job is in the queue, or needs to be no more.
@@ -84,7 +83,7 @@ class Creation:
             LogUnavailable: Redis is away.
         """
         async with available():
-            await self._redis.zrem(UNCONFIRMED_KEY, job_id)
+            await self._client.zrem(UNCONFIRMED_KEY, job_id)
 
     async def unconfirmed(self, older_than_s: float) -> list[str]:
         """Return the jobs that were begun so long ago and not confirmed.
@@ -93,7 +92,7 @@ class Creation:
             LogUnavailable: Redis is away.
         """
         async with available():
-            found = await self._redis.zrange(
+            found = await self._client.zrange(
                 UNCONFIRMED_KEY, "-inf", time.time() - older_than_s, byscore=True
             )
         return cast("list[str]", found)

@@ -12,6 +12,10 @@ class LogUnavailable(EventLogError):
     """Redis can't be reached or does not answer in time."""
 
 
+class Redirected(LogUnavailable):
+    """Another node of the Cluster serves this."""
+
+
 class AppendRefused(EventLogError):
     """The append breaks the state machine; nothing was written."""
 

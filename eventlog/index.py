@@ -6,9 +6,7 @@ is lexical and a page goes on exactly where the one before ended.
 
 from typing import Final
 
-from redis.asyncio import Redis
-
-from eventlog.connection import available
+from eventlog.connection import Client, available
 from schema.entry_id import position
 from schema.owner import Owner
 from schema.wire import session_index_key, user_index_key
@@ -22,8 +20,8 @@ _NEWEST: Final = "+"
 class OwnerIndex:
     """The jobs of each user and of each session."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def add(self, job_id: str, created: str, owner: Owner, retention_s: int) -> None:
         """Enter a job; doing it again changes nothing.
@@ -38,7 +36,7 @@ class OwnerIndex:
             LogUnavailable: Redis is away.
         """
         member = f"{position(created)[0]:013d}:{job_id}"
-        async with available(), self._redis.pipeline(transaction=False) as pipe:
+        async with available(), self._client.pipeline(transaction=False) as pipe:
             for key in _keys(owner.user_id, owner.session_id):
                 pipe.zadd(key, {member: 0})
                 pipe.expire(key, _UNFINISHED_S + retention_s)
@@ -59,7 +57,7 @@ class OwnerIndex:
             LogUnavailable: Redis is away.
         """
         newest = _NEWEST if after is None else f"({after}"
-        async with available(), self._redis.pipeline(transaction=False) as pipe:
+        async with available(), self._client.pipeline(transaction=False) as pipe:
             for key in _keys(user_id, session_id):
                 pipe.zrange(key, newest, _OLDEST, desc=True, bylex=True, offset=0, num=limit)
             pages = await pipe.execute()
@@ -71,7 +69,7 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is away.
         """
-        async with available(), self._redis.pipeline(transaction=False) as pipe:
+        async with available(), self._client.pipeline(transaction=False) as pipe:
             for key in _keys(user_id, session_id):
                 pipe.zrem(key, *members)
             await pipe.execute()

@@ -3,7 +3,8 @@
 import asyncio
 from contextlib import suppress
 
-from eventlog.connection import Client, available
+from eventlog.cluster import Connector
+from eventlog.connection import available
 from eventlog.errors import LogUnavailable
 from eventlog.raw_connection import RawConnection, Replies
 
@@ -12,11 +13,11 @@ class Inquiry:
     """A connection for one batch of questions after the other; opened when it is first needed.
 
     Args:
-        client: what says where and how; texts come as str.
+        connector: says where and how; texts come as str.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
         self._connection: RawConnection | None = None
         self._replies: Replies = []
         self._wanted = 0
@@ -50,7 +51,7 @@ class Inquiry:
     async def _ask(self, commands: bytes, count: int) -> Replies:
         if self._connection is None or self._connection.lost.done():
             await self.close()
-            self._connection = await RawConnection.open(self._client, self._take, decode=True)
+            self._connection = await RawConnection.open(self._connector, self._take, decode=True)
         self._replies, self._wanted = [], count
         complete = self._complete = asyncio.get_running_loop().create_future()
         lost = self._connection.lost

@@ -4,12 +4,10 @@ import asyncio
 import logging
 from typing import Final
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from eventlog.connection import COMMAND_TIMEOUT_S, available
+from eventlog.connection import COMMAND_TIMEOUT_S, Client, available, pubsub_of
 from eventlog.errors import LogUnavailable
-from schema.wire import channel
 
 _log = logging.getLogger("jobcast.probe")
 
@@ -20,15 +18,16 @@ _NOBODYS: Final = "."
 class Probe:
     """Asks Redis how it is."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pubsub = pubsub_of(client)
         self.may_publish: bool | None = None
 
     async def answers(self) -> bool:
         """Say whether Redis answers."""
         try:
             async with available():
-                await self._redis.ping()
+                await self._client.ping()
         except LogUnavailable:
             return False
         return True
@@ -38,7 +37,8 @@ class Probe:
         while self.may_publish is None:
             try:
                 async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                    await self._redis.publish(channel(_NOBODYS), b"")
+                    channel = self._pubsub.channel(_NOBODYS)
+                    await self._client.execute_command(self._pubsub.publish, channel, b"")
             except ResponseError as error:
                 if "NOPERM" not in repr(error) and "permission" not in str(error):
                     await asyncio.sleep(_PAUSE_S)

@@ -12,7 +12,8 @@ from typing import Any, Final, Self, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 
-from eventlog.connection import Client, available
+from eventlog.cluster import Connector
+from eventlog.connection import available
 
 _CLOSED: Final = "Redis closed it"
 
@@ -53,20 +54,19 @@ class RawConnection(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, client: Client, deliver: Callable[[Replies], None], *, decode: bool
+        cls, connector: Connector, deliver: Callable[[Replies], None], *, decode: bool
     ) -> Self:
-        """Connect as a client does.
+        """Connect.
 
         Args:
-            client: what says where and how.
+            connector: says where and how.
             deliver: is given what arrives; it must not raise.
             decode: texts as str instead of bytes; what is no UTF-8 becomes U+FFFD.
 
         Raises:
             LogUnavailable: Redis is away.
         """
-        pool: Any = client.connection_pool
-        connection = cast("AbstractConnection", pool.make_connection())
+        connection = connector()
         try:
             async with available():
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own

@@ -4,7 +4,7 @@ Every key of one job carries the job's id as hash tag, so that a Cluster keeps t
 """
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -40,9 +40,39 @@ def state_key(job_id: str) -> str:
     return f"jobs:{{{job_id}}}:state"
 
 
-def channel(job_id: str) -> str:
-    """Name the channel of a job's events on a standalone Redis."""
-    return f"jobs:{job_id}:events"
+class PubSub(Struct, frozen=True):
+    """How events are published and followed: Redis' names for that.
+
+    Attributes:
+        channel_format: of the name of a job's channel.
+        publish: the command that publishes.
+        subscribe: the command that follows, and in lower case the push that confirms it.
+        unsubscribe: the command that follows no more.
+        message: the push that brings what was published.
+        together: whether one command may name channels of several jobs.
+    """
+
+    channel_format: str
+    publish: str
+    subscribe: str
+    unsubscribe: str
+    message: str
+    together: bool
+
+    def channel(self, job_id: str) -> str:
+        """Name the channel of a job's events."""
+        return self.channel_format.format(job_id)
+
+
+PLAIN: Final = PubSub(
+    "jobs:{}:events", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "message", together=True
+)
+"""On a single server, and on one that Sentinels watch."""
+
+SHARDED: Final = PubSub(
+    "jobs:{{{}}}:events", "SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", "smessage", together=False
+)
+"""In a Cluster: the channel is where the job's keys are."""
 
 
 def user_index_key(user_id: str) -> str:

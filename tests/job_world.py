@@ -16,7 +16,7 @@ from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Published, Register, Subscribed
 from actors.questions import Ref
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 from schema.entry import Entry, entry_from_log
 from schema.events import Terminal
 from schema.sse import Frame

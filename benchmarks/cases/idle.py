@@ -18,7 +18,7 @@ from benchmarks.crowd import Crowd
 from benchmarks.jobs import job_ids, prepare
 from benchmarks.meter import Meter
 from benchmarks.servers import JOBCAST, jobcast, stream_request, valkey
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 from schema.events import Terminal
 from schema.owner import Owner
 from schema.sse import Frame

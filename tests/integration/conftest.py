@@ -5,14 +5,15 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis.asyncio import Redis
 
-from eventlog.connection import Client, connect
+from tests.parts import client_of
 
 
 @pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[Client]:
+async def client(redis_url: str) -> AsyncIterator[Redis]:
     """Return a client as the service has it."""
-    connected = connect(redis_url)
+    connected = client_of(redis_url)
     yield connected
     await connected.aclose()
 

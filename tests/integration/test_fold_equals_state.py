@@ -11,11 +11,11 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import jobcast
 from eventlog.append import Appender, NewJob
-from eventlog.connection import Client
 from eventlog.errors import AppendRefused
 from jobcast import JobCancelled, JobcastError, Run
 from schema.entry import Entry, entry_from_log
@@ -48,7 +48,7 @@ names = st.sampled_from(["note", "blog-result", "x"])
 class History:
     """One job from its creation on: what was done to it, and what it came to."""
 
-    def __init__(self, jobs: jobcast.Jobs, client: Client, channel: Channel, job_id: str) -> None:
+    def __init__(self, jobs: jobcast.Jobs, client: Redis, channel: Channel, job_id: str) -> None:
         self.jobs = jobs
         self.client = client
         self.channel = channel
@@ -157,7 +157,7 @@ def check_publication(
 )
 @given(st.data(), st.integers(2, 12), st.integers(1, 40))
 async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(
-    redis_url: str, client: Client, data: st.DataObject, max_entries: int, steps: int
+    redis_url: str, client: Redis, data: st.DataObject, max_entries: int, steps: int
 ) -> None:
     job_id = new_job_id()
     async with (

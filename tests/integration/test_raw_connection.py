@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import uvloop
+from redis.asyncio import Redis
 
-from eventlog.connection import Client, connect
+from eventlog.connection import connector_of
 from eventlog.errors import LogUnavailable
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import RawConnection, Replies, packed
 from tests.certificate import Certificate
+from tests.parts import client_of
 from tests.valkey import HOST, Valkey
 from tests.waiting import until
 
@@ -23,10 +25,10 @@ RUNS = [asyncio.run, uvloop.run]
 
 
 @asynccontextmanager
-async def opened(client: Client, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
+async def opened(client: Redis, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
     """Yield an open connection, and all that arrives on it."""
     arrived: Replies = []
-    connection = await RawConnection.open(client, arrived.extend, decode=decode)
+    connection = await RawConnection.open(connector_of(client), arrived.extend, decode=decode)
     try:
         yield connection, arrived
     finally:
@@ -66,10 +68,10 @@ def behind_tls(valkey: Valkey, certificate: Certificate) -> Iterator[str]:
 @pytest.mark.parametrize("run", RUNS)
 def test_what_is_published_arrives_in_order(valkey: Valkey, run: Run) -> None:
     async def check() -> None:
-        async with opened(connect(valkey.url)) as (connection, arrived):
+        async with opened(client_of(valkey.url)) as (connection, arrived):
             connection.send(packed("SUBSCRIBE", "news"))
             await until(lambda: len(arrived) == 1)
-            async with connect(valkey.url) as other:
+            async with client_of(valkey.url) as other:
                 for number in range(100):
                     await other.publish("news", str(number))
             await until(lambda: len(arrived) == 101)
@@ -81,7 +83,7 @@ def test_what_is_published_arrives_in_order(valkey: Valkey, run: Run) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_tls_is_that_of_the_url(valkey: Valkey, tmp_path: Path, run: Run) -> None:
     async def check() -> None:
-        async with opened(connect(url), decode=True) as (connection, arrived):
+        async with opened(client_of(url), decode=True) as (connection, arrived):
             connection.send(packed("PING") + packed("ECHO", "caf\u00e9"))
             await until(lambda: len(arrived) == 2)
             assert arrived == ["PONG", "caf\u00e9"]
@@ -91,7 +93,7 @@ def test_tls_is_that_of_the_url(valkey: Valkey, tmp_path: Path, run: Run) -> Non
 
 
 async def test_a_reply_that_comes_in_pieces_arrives_whole(valkey: Valkey) -> None:
-    async with opened(connect(valkey.url)) as (connection, arrived):
+    async with opened(client_of(valkey.url)) as (connection, arrived):
         size = 1 << 20
         connection.send(packed("ECHO", "x" * size) + packed("PING"))
         await until(lambda: len(arrived) == 2)
@@ -100,7 +102,7 @@ async def test_a_reply_that_comes_in_pieces_arrives_whole(valkey: Valkey) -> Non
 
 async def test_the_end_of_redis_is_noticed() -> None:
     with Valkey() as valkey:
-        async with opened(connect(valkey.url)) as (connection, _):
+        async with opened(client_of(valkey.url)) as (connection, _):
             assert not connection.lost.done()
             valkey.kill()
             async with asyncio.timeout(5):
@@ -111,24 +113,24 @@ async def test_the_end_of_redis_is_noticed() -> None:
 async def test_nonsense_ends_the_connection_and_what_came_before_it_counts(
     valkey: Valkey,
 ) -> None:
-    async with opened(connect(valkey.url)) as (connection, arrived):
+    async with opened(client_of(valkey.url)) as (connection, arrived):
         connection.data_received(b"+fine\r\n?nonsense\r\n")
         assert arrived == [b"fine"]
         assert "Protocol error" in await connection.lost
 
 
 async def test_nobody_there_is_said_as_such() -> None:
-    client = connect(f"redis://{HOST}:1")
+    client = client_of(f"redis://{HOST}:1")
     with pytest.raises(LogUnavailable):
-        await RawConnection.open(client, [].extend, decode=True)
+        await RawConnection.open(connector_of(client), [].extend, decode=True)
     await client.aclose()
 
 
 async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
-    client: Client,
+    client: Redis,
 ) -> None:
     await client.set("text", "value")
-    inquiry = Inquiry(client)
+    inquiry = Inquiry(connector_of(client))
     commands = [packed("GET", "text"), packed("HGET", "text", "field"), packed("GET", "absent")]
     text, refusal, absent = await inquiry.ask(b"".join(commands), 3)
     assert (text, absent) == ("value", None)
@@ -140,8 +142,8 @@ async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
 
 async def test_an_inquiry_connects_anew_when_redis_was_away() -> None:
     with Valkey() as valkey:
-        client = connect(valkey.url)
-        inquiry = Inquiry(client)
+        client = client_of(valkey.url)
+        inquiry = Inquiry(connector_of(client))
         assert await inquiry.ask(packed("PING"), 1) == ["PONG"]
         valkey.kill()
         with pytest.raises(LogUnavailable):
@@ -154,8 +156,8 @@ async def test_an_inquiry_connects_anew_when_redis_was_away() -> None:
 
 async def test_an_answer_that_came_too_late_is_nobody_elses() -> None:
     with Valkey() as valkey:
-        client = connect(valkey.url)
-        inquiry = Inquiry(client)
+        client = client_of(valkey.url)
+        inquiry = Inquiry(connector_of(client))
         await inquiry.ask(packed("SET", "key", "first"), 1)
         valkey.pause()
         with pytest.raises(LogUnavailable):
@@ -166,8 +168,8 @@ async def test_an_answer_that_came_too_late_is_nobody_elses() -> None:
         await client.aclose()
 
 
-async def test_one_who_asks_no_more_leaves_no_answer_behind(client: Client) -> None:
-    inquiry = Inquiry(client)
+async def test_one_who_asks_no_more_leaves_no_answer_behind(client: Redis) -> None:
+    inquiry = Inquiry(connector_of(client))
     await inquiry.ask(packed("PING"), 1)
     asked = asyncio.ensure_future(inquiry.ask(packed("ECHO", "first"), 1))
     asyncio.get_running_loop().call_soon(asked.cancel)

@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 import jobcast
-from eventlog import reader as reader_module
-from eventlog.connection import Client, connect
+from eventlog import catch_up as catch_up_module
+from eventlog.catch_up import PAGE, CatchUp
+from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
-from eventlog.reader import PAGE, CatchUp, Reader
+from eventlog.reader import Reader
 from schema.state import JobState
 from tests.stored import cancel, log_of, retry
 from tests.valkey import Valkey
@@ -39,7 +41,7 @@ class Batches:
 
 
 @pytest.fixture
-async def reader(client: Client) -> AsyncIterator[Reader]:
+async def reader(client: Redis) -> AsyncIterator[Reader]:
     reading = Reader(client)
     yield reading
     await reading.close()
@@ -103,7 +105,7 @@ async def test_a_cursor_that_is_not_in_the_log_gets_the_state_alone(
 
 
 async def test_log_only_entries_are_part_of_what_was_missed(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     first = await run.progress(10)
     await cancel(client, "j1")
@@ -113,7 +115,7 @@ async def test_log_only_entries_are_part_of_what_was_missed(
 
 
 async def test_a_viewer_of_an_earlier_attempt_begins_anew_and_an_actor_goes_on(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     first = await run.progress(10)
     failed = await run.fail("Boom")
@@ -143,7 +145,7 @@ async def test_a_long_way_is_read_page_by_page(
 
 
 async def test_an_entry_that_came_after_the_state_was_read_is_left_for_later(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     first = await run.progress(10)
     second = await run.progress(20)
@@ -163,7 +165,7 @@ async def test_questions_of_one_turn_go_out_together(
 
 
 async def test_the_same_question_is_asked_once(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     cursor = await run.progress(10)
     await run.progress(20)
@@ -205,12 +207,12 @@ async def test_what_is_asked_while_two_are_under_way_gathers(
     await asyncio.gather(*(ask_later(number) for number in range(600)))
     assert batches.count <= 2 * 600 / 200 + 2
     assert batches.most == 2
-    assert not reader._asked
-    assert not reader._tasks
+    assert not vars(reader._batches)["_asked"]
+    assert not reader._batches._tasks
 
 
 async def test_a_look_at_a_job_that_is_as_it_was_costs_one_field(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     await run.progress(10)
     known = await reader.load("j1")
@@ -224,7 +226,7 @@ async def test_a_look_at_a_job_that_is_as_it_was_costs_one_field(
 
 
 async def test_a_look_at_a_job_that_went_on_says_how(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     await run.progress(10)
     known = await reader.load("j1")
@@ -273,7 +275,7 @@ async def test_a_question_that_nobody_waits_for_any_more_is_no_mistake(
 ) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    monkeypatch.setattr(reader_module, "_answer", _broken)
+    monkeypatch.setattr(catch_up_module, "_catch_up", _broken)
     asked = asyncio.ensure_future(reader.load("j1"))
     asyncio.get_running_loop().call_soon(asked.cancel)
     await asyncio.wait({asked})
@@ -289,7 +291,7 @@ def _broken(*_: object) -> CatchUp:
 
 async def test_closing_waits_for_what_is_under_way(reader: Reader, run: jobcast.Run) -> None:
     asked = asyncio.ensure_future(reader.load("j1"))
-    while not reader._tasks:
+    while not reader._batches._tasks:
         await reader.load("other")
         break
     await reader.close()
@@ -297,7 +299,7 @@ async def test_closing_waits_for_what_is_under_way(reader: Reader, run: jobcast.
 
 
 async def test_a_job_that_is_stored_wrongly_spoils_nobody_elses_answer(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     last = await run.progress(10)
     await client.set("jobs:{j2}:state", "no hash")
@@ -313,7 +315,7 @@ async def test_a_job_that_is_stored_wrongly_spoils_nobody_elses_answer(
 
 
 async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
-    reader: Reader, run: jobcast.Run, client: Client
+    reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     first = await run.progress(10)
     await client.hset("jobs:{j2}:state", mapping={"status": b"\xff\xfe", "last": b"\xff"})
@@ -338,7 +340,7 @@ async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
     ],
 )
 async def test_an_entry_that_is_no_event_is_passed_over_by_the_state(
-    reader: Reader, run: jobcast.Run, client: Client, entry: dict[Any, Any]
+    reader: Reader, run: jobcast.Run, client: Redis, entry: dict[Any, Any]
 ) -> None:
     first = await run.progress(10)
     await client.xadd(LOG, entry)

@@ -5,7 +5,7 @@ import pytest
 from actors import job_actor
 from actors.mailbox import Ending
 from actors.messages import Register
-from eventlog.reader import CatchUp
+from eventlog.catch_up import CatchUp
 from schema.events import Complete, Failed
 from tests.job_world import JOB, JobLog, Scene, Watcher, publication
 

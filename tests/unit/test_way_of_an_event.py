@@ -19,14 +19,15 @@ from actors.directory import Directory
 from actors.mailbox import Mailbox
 from actors.subscriptions import Subscriptions
 from app.transport import DirectOutlet
-from eventlog.connection import connect
+from eventlog.connection import connector_of
 from eventlog.raw_connection import RawConnection, packed
 from schema.owner import Owner
-from schema.wire import channel
+from schema.wire import PLAIN
 from tests.job_world import JOB, JobLog
+from tests.parts import client_of
 
 ONCE_AN_EVENT = [
-    *("RawConnection.data_received", "Subscriptions._deliver"),
+    *("RawConnection.data_received", "Line._deliver"),
     *("LoopInbox.hand", "LoopActor.handle", "LoopActor._attend_to", "JobActor.on_receive"),
     *("Follower._published", "decode_publication", "parse_event", "one_line", "_progress"),
     *("Follower._settle", "is_after", "Entry.is_terminal", "Follower._advance", "apply"),
@@ -84,13 +85,12 @@ class Path:
 
     def __init__(self, viewers: int) -> None:
         self.log = JobLog(_number=1732382400000)  # ids as Redis gives them
-        client = connect("redis://127.0.0.1:1")
         self._to_redis = Transport()
-        self._subscriptions = Subscriptions(client)
+        self._subscriptions = Subscriptions(connector_of(client_of("redis://127.0.0.1:1")))
         self._directory = Directory(self._subscriptions, self.log)
         self._redis = RawConnection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
-            self._subscriptions._deliver,
+            self._subscriptions._line._deliver,
             hiredis.Reader(),
         )
         self.viewers = [Transport() for _ in range(viewers)]
@@ -107,7 +107,7 @@ class Path:
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""
         await asyncio.sleep(0)
-        self._receive(b"subscribe", channel(JOB).encode(), b"1")
+        self._receive(b"subscribe", PLAIN.channel(JOB).encode(), b"1")
         async with asyncio.timeout(5):
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns
                 await asyncio.sleep(0)
@@ -129,7 +129,7 @@ class Path:
             if event == "call" and frame.f_code.co_name != "time":  # the event loop's: mostly in C
                 calls.append(frame.f_code.co_qualname)
 
-        data = packed(b"message", channel(JOB).encode(), publication)
+        data = packed(b"message", PLAIN.channel(JOB).encode(), publication)
         before = sys.getprofile()
         sys.setprofile(note)
         try:

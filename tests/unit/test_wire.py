@@ -11,7 +11,7 @@ from jobcast._wire import job_keys, owner_keys
 from schema.entry import Entry
 from schema.events import InvalidEvent
 from schema.wire import (
-    channel,
+    PLAIN,
     decode_publication,
     idempotency_key,
     log_key,
@@ -186,9 +186,9 @@ def test_no_depth_of_nesting_does_harm(form: Callable[[str], str]) -> None:
 
 
 def test_the_service_and_the_sdk_give_a_job_the_same_keys() -> None:
-    assert (log_key("j1"), state_key("j1"), channel("j1")) == job_keys("j1")
+    assert (log_key("j1"), state_key("j1"), PLAIN.channel("j1")) == job_keys("j1")
     assert [user_index_key("u1"), session_index_key("s1")] == owner_keys("u1", "s1")
-    assert channel("j1") == "jobs:j1:events"
+    assert PLAIN.channel("j1") == "jobs:j1:events"
 
 
 def test_the_log_and_the_state_of_a_job_share_a_slot_of_a_cluster() -> None:

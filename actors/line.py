@@ -1,0 +1,190 @@
+"""One connection that follows channels.
+
+Subscribing and unsubscribing go out in batches. When the connection is lost or mute, a new one
+subscribes to everything, and each actor is told ``Subscribed`` when its channel is in force.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from actors.loop_actor import LoopInbox
+from actors.messages import Published, Subscribed
+from eventlog.cluster import Connector
+from eventlog.errors import LogUnavailable
+from eventlog.raw_connection import RawConnection, Replies, packed
+from schema.wire import PubSub
+
+_log = logging.getLogger("jobcast.subscriptions")
+
+_BATCH: Final = 500
+_PAUSE_S: Final = 0.002
+"""Between two batches: in a crowd each would be of one channel otherwise."""
+
+_PING: Final = packed("PING")
+_PING_S: Final = 1.5
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_ELSEWHERE: Final = ("MOVED ", "CLUSTERDOWN ")
+
+
+class Line:
+    """Follows channels of one server.
+
+    Args:
+        connector: makes connections to it.
+        pubsub: how Redis calls what is done here.
+        on_lost: called when its connection is gone; says whether it shall open another.
+        on_misplaced: called when the server does not serve a channel, or no longer; None where
+            one serves all.
+
+    Attributes:
+        followers: who is told what is published, by the channel's name.
+        unconfirmed: channels that the server has yet to confirm, or let go.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        pubsub: PubSub,
+        on_lost: Callable[["Line"], Awaitable[bool]],
+        on_misplaced: Callable[[], None] | None = None,
+    ) -> None:
+        self._connector = connector
+        self._pubsub = pubsub
+        self._message = pubsub.message.encode()
+        self._subscribed = pubsub.subscribe.lower().encode()
+        self._on_lost = on_lost
+        self._on_misplaced = on_misplaced
+        self._connection: RawConnection | None = None
+        self._changed: dict[bytes, None] = {}
+        self._sending = False
+        self._sent = 0.0
+        self.followers: dict[bytes, LoopInbox] = {}
+        self.unconfirmed: dict[bytes, None] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether its connection is up."""
+        return self._connection is not None
+
+    def follow(self, name: bytes, inbox: LoopInbox) -> None:
+        """Tell an actor what is published on a channel, and ``Subscribed`` when that begins."""
+        self.followers[name] = inbox
+        self.unconfirmed[name] = None
+        self._change(name)
+
+    def unfollow(self, name: bytes) -> None:
+        """Follow a channel no more."""
+        del self.followers[name]
+        self.unconfirmed.pop(name, None)
+        self._change(name)
+
+    def ask_again(self) -> None:
+        """Subscribe once more to what is not confirmed."""
+        for name in self.unconfirmed:
+            self._change(name)
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled, or until there shall be none."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                connection = await RawConnection.open(self._connector, self._deliver, decode=False)
+                pause_s = _FIRST_PAUSE_S
+                why = await self._serve(connection)
+            except LogUnavailable as error:
+                why = str(error)
+            _log.warning("lost the connection that follows jobs: %s", why)
+            if not await self._on_lost(self):
+                return
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _serve(self, connection: RawConnection) -> str:
+        """Follow all channels on a connection until it is lost or mute; say which."""
+        loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._changed, self.unconfirmed = {}, dict.fromkeys(self.followers)
+        self.ask_again()
+        try:
+            while not connection.lost.done():
+                pinged = loop.time()
+                connection.send(_PING)
+                await asyncio.wait({connection.lost}, timeout=_PING_S)
+                if connection.heard_at < pinged:
+                    return "mute"
+            return connection.lost.result()
+        finally:
+            self._connection = None
+            await connection.close()
+
+    def _deliver(self, pushes: Replies) -> None:
+        followers, message = self.followers, self._message
+        published: dict[LoopInbox, list[bytes]] = {}
+        for push in pushes:
+            if type(push) is not list:
+                self._refused(push)
+                continue
+            inbox = followers.get(push[1])
+            if inbox is None:
+                continue
+            if push[0] == message:
+                if inbox in published:
+                    published[inbox].append(push[2])
+                else:
+                    published[inbox] = [push[2]]
+            else:
+                self._confirmed(push[0], push[1], inbox)
+        for inbox, payloads in published.items():
+            inbox.hand(Published(payloads))
+
+    def _confirmed(self, kind: bytes, name: bytes, inbox: LoopInbox) -> None:
+        """Learn that a channel is followed; or is not any more, because its slot has moved."""
+        if kind == self._subscribed:
+            self.unconfirmed.pop(name, None)
+            inbox.hand(Subscribed())
+        elif self._on_misplaced is not None and name not in self.unconfirmed:
+            self.unconfirmed[name] = None
+            self._on_misplaced()
+
+    def _refused(self, push: object) -> None:
+        """Give the connection up if Redis refuses a command; ``PONG`` is no refusal."""
+        if not isinstance(push, Exception):
+            return
+        if self._on_misplaced is not None and str(push).startswith(_ELSEWHERE):
+            self._on_misplaced()
+        elif self._connection is not None:
+            self._connection.give_up(str(push))
+
+    def _change(self, name: bytes) -> None:
+        self._changed[name] = None
+        self._send_soon()
+
+    def _send_soon(self) -> None:
+        if self._connection is not None and not self._sending and self._changed:
+            self._sending = True
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._sent + _PAUSE_S), self._send)
+
+    def _send(self) -> None:
+        """Subscribe to what was followed meanwhile, and unsubscribe from what was let go."""
+        self._sending = False
+        self._sent = asyncio.get_running_loop().time()
+        if self._connection is None:
+            return
+        changed, self._changed = list(self._changed), {}
+        for first in range(0, len(changed), _BATCH):
+            names = changed[first : first + _BATCH]
+            wanted = [name for name in names if name in self.followers]
+            unwanted = [name for name in names if name not in self.followers]
+            self._say(self._connection, self._pubsub.subscribe, wanted)
+            self._say(self._connection, self._pubsub.unsubscribe, unwanted)
+
+    def _say(self, connection: RawConnection, command: str, names: Sequence[bytes]) -> None:
+        if names and self._pubsub.together:
+            connection.send(packed(command, *names))
+        elif names:
+            connection.send(b"".join(packed(command, name) for name in names))

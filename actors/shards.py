@@ -1,0 +1,159 @@
+"""The channels of all watched jobs, on the nodes of a Cluster."""
+
+import asyncio
+import logging
+from collections.abc import Container
+from contextlib import suppress
+from typing import Final, cast
+
+from actors.line import Line
+from actors.loop_actor import LoopInbox
+from actors.messages import Subscribed
+from actors.questions import Ref
+from eventlog.cluster import Cluster, Nodes
+from eventlog.connection import available
+from eventlog.errors import LogUnavailable
+from schema.wire import SHARDED
+
+_log = logging.getLogger("jobcast.subscriptions")
+
+_WATCH_S: Final = 1.0
+"""How often the nodes are asked which slots they are moving."""
+
+_AGAIN_S: Final = 0.5
+"""How soon the map is asked for again when it has no place for a channel."""
+
+
+class ShardedSubscriptions:
+    """Which actor follows which job, over one connection to each node that serves slots.
+
+    A channel is where its slot is. When a node is lost, or says that it does not serve a channel,
+    the Cluster is asked for its map, and each channel goes to the line where it belongs.
+
+    While a slot is being moved, its jobs may be on the next node already, and are published there,
+    although only the present node lets their channels be followed: their actors look at the log.
+
+    Args:
+        cluster: the client that knows the nodes.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._nodes = Nodes(cluster)
+        self._lines: dict[str, Line] = {}
+        self._running: dict[Line, asyncio.Task[None]] = {}
+        self._homeless: dict[bytes, LoopInbox] = {}
+        self._misplaced = asyncio.Event()
+        self.reconnects = 0
+
+    def __len__(self) -> int:
+        """Count the channels that are followed."""
+        return len(self._homeless) + sum(len(line.followers) for line in self._lines.values())
+
+    @property
+    def connected(self) -> bool:
+        """Whether any node is connected to: one that is away is the matter of its jobs alone."""
+        return any(line.connected for line in self._lines.values())
+
+    def follow(self, job_id: str, ref: Ref) -> None:
+        """Tell an actor what is published of a job, and ``Subscribed`` when that begins."""
+        name = SHARDED.channel(job_id).encode()
+        self._release(name)
+        self._place(name, cast("LoopInbox", ref.actor_inbox))
+
+    def unfollow(self, job_id: str, ref: Ref) -> None:
+        """Tell that actor no more, unless another has taken its place already."""
+        name = SHARDED.channel(job_id).encode()
+        for followers in (self._homeless, *(line.followers for line in self._lines.values())):
+            if followers.get(name) is ref.actor_inbox:
+                self._release(name)
+
+    async def run(self) -> None:
+        """Keep the connections until cancelled."""
+        watching = asyncio.create_task(self._watch_moves())
+        try:
+            while True:
+                await self._nodes.refresh()
+                self._rearrange()
+                await self._wait()
+        finally:
+            tasks = [watching, *self._running.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._nodes.close()
+
+    async def _wait(self) -> None:
+        """Wait until a channel is found to be misplaced, or a while if some are homeless."""
+        unsettled = bool(self._homeless) or not self._lines
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_AGAIN_S if unsettled else None):
+                await self._misplaced.wait()
+        self._misplaced.clear()
+
+    async def _lost(self, line: Line) -> bool:
+        self.reconnects += 1
+        await self._nodes.refresh()
+        self._rearrange()
+        return line in self._lines.values()
+
+    def _rearrange(self) -> None:
+        """Put each channel where the Cluster's map has it, as far as that is known."""
+        nodes = self._nodes.all()
+        for node in nodes:
+            if node not in self._lines:
+                self._open(node)
+        for line in self._lines.values():
+            for name, inbox in list(line.followers.items()):
+                if self._lines.get(self._nodes.of(name) or "") is not line:
+                    line.unfollow(name)
+                    self._place(name, inbox)
+            line.ask_again()
+        homeless, self._homeless = self._homeless, {}
+        for name, inbox in homeless.items():
+            self._place(name, inbox)
+        for node in self._lines.keys() - set(nodes):
+            if not self._lines[node].followers:
+                self._close(node)
+
+    def _place(self, name: bytes, inbox: LoopInbox) -> None:
+        line = self._lines.get(self._nodes.of(name) or "")
+        if line is None:
+            self._homeless[name] = inbox
+            self._misplaced.set()
+        else:
+            line.follow(name, inbox)
+
+    def _release(self, name: bytes) -> None:
+        self._homeless.pop(name, None)
+        for line in self._lines.values():
+            if name in line.followers:
+                line.unfollow(name)
+
+    def _open(self, node: str) -> None:
+        connector = self._nodes.connector(node)
+        line = self._lines[node] = Line(connector, SHARDED, self._lost, self._misplaced.set)
+        self._running[line] = asyncio.create_task(line.run())
+
+    def _close(self, node: str) -> None:
+        """Let go of a node that serves nothing any more; its line may be what asks for it."""
+        task = self._running.pop(self._lines.pop(node))
+        if task is not asyncio.current_task():
+            task.cancel()
+
+    async def _watch_moves(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            try:
+                async with available():
+                    slots = await self._nodes.moving()
+            except LogUnavailable as error:
+                _log.debug("the Cluster does not say what it moves: %s", error)
+                continue
+            if slots:
+                self._look_at(slots)
+
+    def _look_at(self, slots: Container[int]) -> None:
+        for line in self._lines.values():
+            for name, inbox in list(line.followers.items()):
+                if self._nodes.slot_of(name) in slots:
+                    inbox.hand(Subscribed())

@@ -1,0 +1,91 @@
+"""Questions to one Redis server, many at a time.
+
+What is asked for in one turn of the event loop, or while earlier questions are under way, goes to
+Redis at once: ten thousand viewers that return together cost some fifty round trips, and the same
+question is asked once.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import hiredis
+
+from eventlog.catch_up import Question
+from eventlog.cluster import Connector
+from eventlog.errors import LogUnavailable, Redirected
+from eventlog.inquiry import Inquiry
+
+_BATCH: Final = 200
+_UNDER_WAY: Final = 2
+_PAUSE_S: Final = 0.002
+"""Between two batches: in a crowd each would be of one question otherwise."""
+
+_ELSEWHERE: Final = ("MOVED ", "ASK ", "TRYAGAIN ", "CLUSTERDOWN ")
+
+Reply = Callable[[Any], None]
+"""Is called with the answer to a question, or with the ``LogUnavailable`` that says why not."""
+
+
+class Batches:
+    """Asks one server.
+
+    Args:
+        connector: says where and how.
+    """
+
+    def __init__(self, connector: Connector) -> None:
+        self._asked: dict[Question, list[Reply]] = {}
+        self._idle = [Inquiry(connector) for _ in range(_UNDER_WAY)]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flushed = 0.0
+
+    def ask(self, question: Question, reply: Reply) -> None:
+        """Ask soon, together with others."""
+        if not self._asked and self._idle:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
+        self._asked.setdefault(question, []).append(reply)
+
+    async def close(self) -> None:
+        """Wait for what is under way, and close the connections."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for inquiry in self._idle:
+            await inquiry.close()
+
+    def _flush(self) -> None:
+        while self._asked and self._idle:
+            self._flushed = asyncio.get_running_loop().time()
+            asked = list(itertools.islice(self._asked.items(), _BATCH))
+            for question, _ in asked:
+                del self._asked[question]
+            task = asyncio.create_task(self._read(self._idle.pop(), asked))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, inquiry: Inquiry, asked: Sequence[tuple[Question, list[Reply]]]) -> None:
+        commands = [question.commands() for question, _ in asked]
+        packed = b"".join(itertools.chain.from_iterable(commands))
+        try:
+            replies = await inquiry.ask(packed, sum(map(len, commands)))
+        except LogUnavailable as error:
+            for _, waiting in asked:
+                _reply_to_all(waiting, error)
+            return
+        finally:
+            self._idle.append(inquiry)
+            self._flush()
+        following = iter(replies)
+        for (question, waiting), its_commands in zip(asked, commands, strict=True):
+            try:
+                answer = question.answer([next(following) for _ in its_commands])
+            except (hiredis.ReplyError, ValueError) as error:
+                kind = Redirected if str(error).startswith(_ELSEWHERE) else LogUnavailable
+                answer = kind(f"The job can't be read: {error}")
+            _reply_to_all(waiting, answer)
+
+
+def _reply_to_all(waiting: Sequence[Reply], answer: object) -> None:
+    for reply in waiting:
+        reply(answer)

@@ -1,0 +1,176 @@
+"""A Redis Cluster: redis-py's client with two repairs, and which of its nodes serves what."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from eventlog.address import Address, HostAndPort
+
+_log = logging.getLogger("jobcast.cluster")
+
+ANSWER_S: Final = 0.6
+"""How long a node may be silent: then the client looks who took over, which has to be in time."""
+
+_PAUSE_S: Final = 0.1
+"""Between two looks at who serves what."""
+
+Connector = Callable[[], AbstractConnection]
+"""Makes a connection of redis-py, not open yet."""
+
+
+class Cluster(RedisCluster):
+    """redis-py's client of a Cluster.
+
+    Its own sends ``ASKING`` and what it is for over two connections, if it has two, and knows only
+    the nodes that serve a slot already: while a slot is moved, to a new node perhaps, its commands
+    go astray. And it forgets the nodes that it was told of, which are names that outlive addresses.
+
+    Args:
+        address: of some nodes.
+        options: of redis-py's client.
+    """
+
+    def __init__(self, address: Address, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+        self._seeds: list[HostAndPort] = list(address.nodes)
+        self._unlisted: dict[str, ClusterNode] = {}
+        given = {**address.options}
+        given.pop("connection_class", None)
+        super().__init__(
+            startup_nodes=[ClusterNode(host, port) for host, port in address.nodes],
+            ssl=address.is_tls,
+            require_full_coverage=False,
+            reinitialize_steps=0,  # it would close the connections that others wait on
+            retry=Retry(NoBackoff(), 0),
+            **{**options, **given},
+        )
+
+    async def initialize(
+        self,
+        additional_startup_nodes_info: Sequence[HostAndPort] | None = None,
+        last_failed_node_name: str | None = None,
+    ) -> "Cluster":
+        """Learn which nodes there are, from those known before or from those of the address."""
+        seeds = list(additional_startup_nodes_info or self._seeds)
+        await super().initialize(seeds, last_failed_node_name)
+        return self
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> Any:  # noqa: ANN401 - a ClusterNode, or what stands for one
+        """Return a node; by its name, as the target of an ``ASK`` is asked for, any."""
+        if node_name is None:
+            return super().get_node(host, port)
+        node = super().get_node(node_name=node_name) or self._unlisted.get(node_name)
+        if node is None:
+            its_host, _, its_port = node_name.rpartition(":")
+            node = ClusterNode(its_host, int(its_port), "primary", **self.connection_kwargs)
+            self._unlisted[node_name] = node
+        return _Asked(node)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        unlisted, self._unlisted = self._unlisted, {}
+        for node in unlisted.values():
+            await node.disconnect()
+        await super().aclose()
+
+
+class _Asked:
+    """A node that is sent ``ASKING`` together with what it is for."""
+
+    def __init__(self, node: ClusterNode) -> None:
+        self._node = node
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the node has
+        return getattr(self._node, name)
+
+    async def execute_command(self, *command: Any, asking: bool = False, **options: Any) -> Any:  # noqa: ANN401, ARG002 - redis-py's
+        if command == ("ASKING",):
+            return "OK"
+        node = self._node
+        connection = cast("Any", node.acquire_connection())
+        try:
+            await node.disconnect_if_needed(connection)
+            await connection.send_packed_command(connection.pack_commands([("ASKING",), command]))
+            await connection.read_response()
+            return await node.parse_response(connection, command[0], **options)
+        finally:
+            node.release(connection)
+
+
+class Nodes:
+    """Which node of a Cluster serves what.
+
+    Args:
+        cluster: the client that knows.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def of(self, name: str | bytes) -> str | None:
+        """Return the node that serves a key or a channel, as host and port; None if none does."""
+        served_by = self._cluster.nodes_manager.slots_cache.get(self.slot_of(name))
+        return served_by[0].name if served_by else None
+
+    def slot_of(self, name: str | bytes) -> int:
+        """Return the slot of a key or a channel."""
+        return self._cluster.keyslot(name)
+
+    def all(self) -> list[str]:
+        """Return the nodes that serve slots."""
+        return [node.name for node in self._cluster.get_primaries()]
+
+    def connector(self, node: str) -> Connector:
+        """Return what makes connections to a node; it may be gone already."""
+        host, _, port = node.rpartition(":")
+        found = ClusterNode(host, int(port), **self._cluster.connection_kwargs)
+        options = {**found.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+        return lambda: found.connection_class(**options)
+
+    async def refresh(self) -> None:
+        """Ask who serves what, once for all who want to know at the same time."""
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing.add_done_callback(self._refreshed)
+        await asyncio.shield(self._refreshing)
+
+    async def moving(self) -> frozenset[int]:
+        """Return the slots that are being moved to another node.
+
+        Raises:
+            redis.RedisError: not every node answers.
+        """
+        slots = set()
+        for node in self._cluster.get_primaries():
+            lines = await self._cluster.execute_command("CLUSTER NODES", target_nodes=node)
+            for said in lines.values():
+                moves = said["migrations"]
+                slots |= {int(move["slot"]) for move in moves if move["state"] == "migrating"}
+        return frozenset(slots)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        try:
+            async with asyncio.timeout(4 * ANSWER_S):
+                await self._cluster.initialize()
+                await self._cluster.nodes_manager.initialize()
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.info("the Cluster does not say who serves what: %s", error)
+        await asyncio.sleep(_PAUSE_S)
+
+    def _refreshed(self, _task: asyncio.Task[None]) -> None:
+        self._refreshing = None

@@ -1,0 +1,66 @@
+"""The server that Sentinels call the primary, whichever that is when a connection is opened."""
+
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from eventlog.address import Address, HostAndPort
+
+_ANSWER_S: Final = 0.4
+"""How long one Sentinel may take: the next one has to be asked in time."""
+
+
+class Primary:
+    """Where the primary is: what redis-py's connections for Sentinel ask of their pool.
+
+    Args:
+        address: of the Sentinels.
+    """
+
+    is_master = True
+    check_connection = False
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def get_master_address(self) -> HostAndPort:
+        """Ask the Sentinels, one after the other.
+
+        Raises:
+            redis.ConnectionError: none of them knows.
+        """
+        bounds = {"socket_timeout": _ANSWER_S, "socket_connect_timeout": _ANSWER_S}
+        options = {**bounds, **self._address.sentinel_options}
+        sentinels = Sentinel(list(self._address.nodes), sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        try:
+            host, port = await sentinels.discover_master(self._address.name)
+        finally:
+            for sentinel in sentinels.sentinels:
+                await sentinel.aclose()
+        return str(host), int(port)
+
+
+def primary_options(address: Address) -> dict[str, Any]:
+    """Return what makes a connection of redis-py one to the primary."""
+    return {
+        "connection_class": (
+            SentinelManagedSSLConnection if address.is_tls else SentinelManagedConnection
+        ),
+        "connection_pool": Primary(address),
+        "redis_connect_func": _greet_primary,
+    }
+
+
+async def _greet_primary(connection: AbstractConnection) -> None:
+    """Begin a connection, unless to a server that was just replaced and will learn of it soon."""
+    await connection.on_connect()
+    await connection.send_command("ROLE")
+    role = (await connection.read_response())[0]
+    if role not in {b"master", "master"}:
+        raise RedisConnectionError(f"this server is the primary no more, but a {role!r}")

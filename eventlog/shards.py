@@ -1,0 +1,86 @@
+"""Questions to a Cluster: each goes to the node that serves its job."""
+
+import asyncio
+from collections.abc import Coroutine
+from itertools import chain
+from typing import Any
+
+from eventlog.batches import Batches, Reply
+from eventlog.catch_up import PAGE, Question
+from eventlog.cluster import Cluster, Nodes
+from eventlog.connection import available
+from eventlog.errors import LogUnavailable, Redirected
+from schema.state import STATE_FIELDS
+from schema.wire import log_key, state_key
+
+
+class ShardedBatches:
+    """Asks the nodes of a Cluster, each in batches of its own: one that is away delays no other.
+
+    A question whose job has moved, or is being moved, is asked again by redis-py's client, which
+    finds its way.
+
+    Args:
+        cluster: the client that knows the nodes.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._nodes = Nodes(cluster)
+        self._batches: dict[str, Batches] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self, question: Question, reply: Reply) -> None:
+        """Ask soon, together with others."""
+        node = self._nodes.of(state_key(question.job_id))
+        if node is None:
+            self._do(self._ask_client(question, reply))
+            return
+        batches = self._batches.get(node)
+        if batches is None:
+            batches = self._batches[node] = Batches(self._nodes.connector(node))
+
+        def judged(answer: Any) -> None:  # noqa: ANN401 - any answer
+            if isinstance(answer, Redirected):
+                self._do(self._ask_client(question, reply))
+                return
+            if isinstance(answer, LogUnavailable):
+                self._do(self._nodes.refresh())
+            reply(answer)
+
+        batches.ask(question, judged)
+
+    async def close(self) -> None:
+        """Wait for what is under way, and close the connections."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._nodes.close()
+        for batches in self._batches.values():
+            await batches.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_client(self, question: Question, reply: Reply) -> None:
+        try:
+            async with available():
+                replies = await self._replies(question)
+            answer = question.answer(replies)
+        except LogUnavailable as error:
+            answer = error
+        except ValueError as error:
+            answer = LogUnavailable(f"The job can't be read: {error}")
+        reply(answer)
+
+    async def _replies(self, question: Question) -> list[Any]:
+        """Return what Redis would say to the question's commands."""
+        cluster, key = self._cluster, state_key(question.job_id)
+        if question.only_last:
+            return [await cluster.hget(key, "last")]
+        state = await cluster.hmget(key, STATE_FIELDS)
+        if question.cursor is None:
+            return [state]
+        log = log_key(question.job_id)
+        entries: Any = await cluster.xrange(log, question.cursor, "+", count=PAGE + 1)
+        return [state, [(entry_id, list(chain(*pairs.items()))) for entry_id, pairs in entries]]
