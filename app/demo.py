@@ -96,6 +96,7 @@ class Demo:
             environment["REDIS_URL"] = f"redis://{HOST}:{valkey_port}/0"
         if not environment.get("JWT_SECRET"):
             environment["JOBCAST_DEMO"] = "1"
+        environment.setdefault("JOBCAST_NOTICE_S", "0")  # no proxy asks whether it is ready
         # Real files, enough for some seconds, and nobody writes to them meanwhile.
         environment.setdefault("JOBCAST_FILES_ROOT", sysconfig.get_path("purelib"))
 

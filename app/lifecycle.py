@@ -126,6 +126,7 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.after_serving
     async def stop() -> None:
+        service.viewers.leaving = True
         await service.viewers.drain(0)
         for task in tasks:
             task.cancel()
@@ -138,10 +139,21 @@ def attach(app: Quart, service: Service) -> None:
 def _drain_on_sigterm(service: Service, tasks: set[asyncio.Task[None]]) -> None:
     """Send the viewers back while the server shuts down.
 
-    Hypercorn waits for open responses and tells the application only afterwards. SIGINT is left to
-    it: that closes the listener at once, and the responses end while it waits.
+    First ``/readyz`` says that no more requests should come, for as long as those who ask it need
+    to notice; a second signal ends that wait. Hypercorn waits for open responses and tells the
+    application only afterwards. SIGINT is left to it: that closes the listener at once, and the
+    responses end while it waits.
     """
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        notice_s = 0 if service.viewers.leaving else service.settings.notice_s
+        service.viewers.leaving = True
+        if notice_s:
+            _log.info("leaving in %g s", notice_s)
+            loop.call_later(notice_s, drain)
+        else:
+            drain()
 
     def drain() -> None:
         if service.viewers.draining:
@@ -152,6 +164,6 @@ def _drain_on_sigterm(service: Service, tasks: set[asyncio.Task[None]]) -> None:
         tasks.add(loop.create_task(service.viewers.drain(service.settings.grace_s)))
 
     try:
-        loop.add_signal_handler(signal.SIGTERM, drain)
+        loop.add_signal_handler(signal.SIGTERM, leave)
     except (NotImplementedError, RuntimeError, ValueError):
         _log.info("no signal handler here: streams are cut at a shutdown")

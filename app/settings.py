@@ -21,6 +21,7 @@ _HMAC: Final = frozenset({"HS256", "HS384", "HS512"})
 _ASYMMETRIC: Final = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"})
 
 Positive = Annotated[int, Meta(gt=0)]
+Time = Annotated[float, Meta(ge=0, le=3600)]
 PositiveTime = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
@@ -43,7 +44,9 @@ class Settings(Struct, frozen=True):
         demo: start without any key, with sessions as the only identity.
         stream_max_age_s: when a stream ends and its viewer comes again.
         keepalive_s: silence after which a comment is sent.
-        grace_s: time to end the streams after SIGTERM.
+        notice_s: time from SIGTERM, when ``/readyz`` turns 503, to the closing of the listener.
+        grace_s: time to end the streams after that.
+        reconnects_per_s: how many of the viewers that a drain sends back may come in a second.
         retention_s: how long a finished job can be seen.
         log_entries: bound of one job's log.
         streams_per_owner: open streams of one owner, in this process.
@@ -67,7 +70,9 @@ class Settings(Struct, frozen=True):
     demo: bool = False
     stream_max_age_s: PositiveTime = 600
     keepalive_s: PositiveTime = 15
+    notice_s: Time = 2
     grace_s: PositiveTime = 10
+    reconnects_per_s: Positive = 1000
     retention_s: Positive = 86_400
     log_entries: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
     streams_per_owner: Positive = 10_000

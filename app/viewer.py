@@ -20,9 +20,9 @@ _FAREWELL_S: Final = 5.0
 Watch = Callable[[Mailbox], AbstractContextManager[None]]
 
 
-def retry_block() -> bytes:
-    """Return a ``retry:`` of random length."""
-    return retry(random.randint(*RETRY_MS))  # noqa: S311 - spread, not secrecy
+def retry_block(milliseconds: int | None = None) -> bytes:
+    """Return a ``retry:``, of random length if none is given."""
+    return retry(milliseconds or random.randint(*RETRY_MS))  # noqa: S311 - spread, not secrecy
 
 
 class Viewer:
@@ -39,8 +39,8 @@ class Viewer:
     """
 
     __slots__ = (
-        *("_direct", "_lifetime_s", "_mailbox_bytes", "_sent_back", "_waiting", "_watch"),
-        *("mailbox", "outlet"),
+        *("_direct", "_lifetime_s", "_mailbox_bytes", "_retry_ms", "_sent_back", "_waiting"),
+        *("_watch", "mailbox", "outlet"),
     )
 
     def __init__(
@@ -51,6 +51,7 @@ class Viewer:
         self._mailbox_bytes = mailbox_bytes
         self._direct = direct
         self._sent_back = False
+        self._retry_ms: int | None = None
         self._waiting: asyncio.Task[object] | None = None
         self.mailbox: Mailbox | None = None
         self.outlet: AsgiOutlet | None = None
@@ -72,7 +73,7 @@ class Viewer:
             try:
                 async with asyncio.timeout(_FAREWELL_S):
                     await outlet.drained()
-                    await _finish(send, mailbox.ending)
+                    await _finish(send, mailbox.ending, self._retry_ms)
             except TimeoutError:
                 outlet.abort()
         finally:
@@ -91,9 +92,14 @@ class Viewer:
         elif not len(self.mailbox) and self.outlet.wrote_at <= silent_since:
             self.mailbox.put(_KEEPALIVE_FRAME)
 
-    def send_back(self) -> None:
-        """End the stream with ``retry:``, also one that has yet to begin."""
+    def send_back(self, retry_ms: int | None = None) -> None:
+        """End the stream with ``retry:``, also one that has yet to begin.
+
+        Args:
+            retry_ms: how long the viewer shall wait; at random if None.
+        """
         self._sent_back = True
+        self._retry_ms = retry_ms
         if self.mailbox is not None:
             self.mailbox.end(Ending.RETRY)
 
@@ -122,7 +128,8 @@ class Viewer:
             waiting.cancel()
 
 
-async def _finish(send: Send, ending: Ending | None) -> None:
+async def _finish(send: Send, ending: Ending | None, retry_ms: int | None) -> None:
     if ending is not Ending.FINISHED:
-        await send({"type": "http.response.body", "body": retry_block(), "more_body": True})
+        body = retry_block(retry_ms)
+        await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})

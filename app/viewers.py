@@ -9,7 +9,7 @@ from typing import Final
 
 from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
 from app.settings import Settings
-from app.viewer import Viewer
+from app.viewer import RETRY_MS, Viewer
 from schema.owner import Owner
 
 _TICK_S: Final = 1.0
@@ -18,6 +18,11 @@ _TICK_S: Final = 1.0
 
 class Viewers:
     """The open streams.
+
+    Attributes:
+        leaving: whether a drain is about to begin: no further requests should be sent here.
+        draining: whether it has begun.
+        total: streams opened since the start.
 
     One clock serves the keepalives of all: every viewer stands in the slot of the tick at which it
     would be due if nothing were sent until then, and is moved on when something was. So a viewer
@@ -32,6 +37,7 @@ class Viewers:
         self._slots: defaultdict[int, list[Viewer]] = defaultdict(list)
         self._reserved = 0
         self._all_gone: asyncio.Event | None = None
+        self.leaving = False
         self.draining = False
         self.total = 0
 
@@ -102,14 +108,20 @@ class Viewers:
     async def drain(self, grace_s: float) -> None:
         """Send every viewer back, a few at a time, and wait until all are gone.
 
+        Their waits are spread evenly, in random order, so that no more of them come again in a
+        second than the settings allow.
+
         Args:
             grace_s: when to stop waiting.
         """
         self.draining = True
         viewers = list(self._open)
         random.shuffle(viewers)
+        least_ms, most_ms = RETRY_MS
+        spread_ms = max(most_ms - least_ms, 1000 * len(viewers) / self._settings.reconnects_per_s)
         for number, viewer in enumerate(viewers):
-            viewer.send_back()
+            place = (number + random.random()) / len(viewers)  # noqa: S311 - spread, not secrecy
+            viewer.send_back(least_ms + int(spread_ms * place))
             if number % 100 == 99:  # noqa: PLR2004 - let the loop breathe
                 await asyncio.sleep(0)
         if self._open:

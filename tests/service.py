@@ -65,6 +65,7 @@ class Service:
             **inherited,
             "REDIS_URL": redis_url,
             "JWT_SECRET": SECRET,
+            "JOBCAST_NOTICE_S": "0",
             **({"JOBCAST_DIRECT_WRITE": "0"} if way == "asgi" else {}),
             **settings,
         }

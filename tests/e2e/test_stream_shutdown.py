@@ -36,7 +36,7 @@ def start(redis_url: str) -> Iterator[Start]:
 async def refuses(service: Service) -> bool:
     try:
         _, writer = await asyncio.open_connection(HOST, service.port)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return True
     writer.close()
     return False
@@ -93,6 +93,55 @@ async def test_new_connections_are_refused_as_soon_as_the_drain_has_begun(
             assert_sent_back(stream)
             await eventually(lambda: refuses(service))
     assert await asyncio.to_thread(service.wait) == 0
+
+
+async def test_readyz_turns_503_before_the_listener_closes(start: Start, job_id: str) -> None:
+    service = start(JOBCAST_NOTICE_S="60")
+    async with service.client() as client, watch(service.url, job_id) as stream:
+        await stream.until("progress-update")
+        assert (await client.get("/readyz")).status_code == 200
+        service.send(signal.SIGTERM)
+
+        async def is_leaving() -> bool:
+            return (await client.get("/readyz")).status_code == 503
+
+        await eventually(is_leaving)
+        assert (await client.get(f"/api/v1/jobs/{job_id}/status")).status_code == 200
+        async with watch(service.url, job_id) as late:
+            await late.until("progress-update")
+            service.send(signal.SIGTERM)
+            await late.rest()
+        await stream.rest()
+        assert_sent_back(stream)
+        assert_sent_back(late)
+    assert await asyncio.to_thread(service.wait) == 0
+
+
+async def test_a_thousand_streams_come_back_no_faster_than_the_settings_allow(
+    start: Start, jobs: jobcast.Jobs, job_id: str
+) -> None:
+    service = start(JOBCAST_RECONNECTS_PER_S="100", JOBCAST_GRACE_S="10")
+
+    async def view() -> int:
+        async with watch(service.url, job_id) as stream:
+            await stream.until("progress-update")
+            opened.release()
+            await stream.rest()
+        assert not stream.cut
+        return stream.parser.retries[0]
+
+    opened = asyncio.Semaphore(0)
+    async with asyncio.TaskGroup() as group:
+        viewers = [group.create_task(view()) for _ in range(1000)]
+        for _ in viewers:
+            await opened.acquire()
+        stopped = asyncio.create_task(asyncio.to_thread(service.stop))
+    times = sorted(viewer.result() for viewer in viewers)
+    assert await stopped == 0
+    assert times[0] >= 1000
+    assert times[-1] <= 11_000
+    in_a_second = [sum(start <= time < start + 1000 for time in times) for start in times]
+    assert max(in_a_second) <= 102
 
 
 @pytest.mark.parametrize("way", WAYS)

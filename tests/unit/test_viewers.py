@@ -241,6 +241,20 @@ def test_a_drain_sends_everybody_back_at_a_time_of_their_own_and_waits_until_the
     drained(scenario)
 
 
+def test_a_drain_spreads_the_reconnects_as_thinly_as_the_settings_ask_for() -> None:
+    async def scenario(viewers: Viewers, visits: list[Visit]) -> None:
+        viewers._settings = msgspec.structs.replace(viewers._settings, reconnects_per_s=10)
+        await viewers.drain(10)
+        times = sorted(time for visit in visits for time in visit.retries)
+        assert len(times) == len(visits)
+        assert min(times) >= 1000
+        for first, eleventh in zip(times, times[11:], strict=False):
+            assert eleventh - first > 1000 - 100
+        assert [visit.retries[0] for visit in visits] != times
+
+    drained(scenario)
+
+
 def test_a_drain_gives_up_on_those_who_do_not_go() -> None:
     async def scenario(viewers: Viewers, visits: list[Visit]) -> None:
         visits[0].open.clear()
