@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 import jobcast
 from tests.service import Service
 from tests.valkey import Valkey
+from tests.valkey_cluster import ValkeyCluster
 
 # A machine that others use as well is slow at times: an example may take as long as it takes.
 settings.register_profile("suite", deadline=None, max_examples=50)
@@ -41,6 +42,21 @@ async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library, connected."""
     async with jobcast.connect(redis_url) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[ValkeyCluster]:
+    """Return one Cluster for the whole run."""
+    with ValkeyCluster() as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(shared_cluster: ValkeyCluster) -> ValkeyCluster:
+    """Return a whole and empty Cluster, whatever an earlier test has done to it."""
+    shared_cluster.restart()
+    shared_cluster.flush()
+    return shared_cluster
 
 
 @pytest.fixture(scope="session")

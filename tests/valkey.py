@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -26,31 +26,32 @@ class Valkey:
 
     ``Valkey()`` does not start it; ``with Valkey() as valkey:`` does, and cleans up. Port and data
     stay the same over ``stop()``/``kill()`` and ``start()``. Further options are passed to the
-    server as they are: ``Valkey("--maxmemory", "10mb")``.
+    server as they are: ``Valkey("--maxmemory", "10mb")``. It listens on a Unix socket as well.
     """
 
     def __init__(self, *options: str) -> None:
         self._options = options
-        self._folder = Path(tempfile.mkdtemp(prefix="jobcast-valkey-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_paused = False
+        self.folder = Path(tempfile.mkdtemp(prefix="jobcast-valkey-"))
         self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
+        self._socket = self.folder / "valkey.sock"
+        self.unix_url = f"unix://{self._socket}?db=0"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and neither ended nor frozen since."""
+        return self._process is not None and not self.is_paused
 
     def start(self) -> None:
         """Start the server and return once it answers; RuntimeError with its log if it won't."""
         if self._process is not None:
             raise RuntimeError("this server is running already")
-        log = self._folder / "valkey.log"
+        log = self.folder / "valkey.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [
-                    get_binary_path(),
-                    *("--bind", HOST, "--port", str(self.port), "--dir", self._folder),
-                    *("--appendonly", "yes", "--save", "", "--daemonize", "no"),
-                    # Written before each answer, so that a killed server has lost nothing.
-                    *("--appendfsync", "no"),
-                    *self._options,
-                ],
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -70,21 +71,56 @@ class Valkey:
     def pause(self) -> None:
         """Freeze the server (SIGSTOP): connections stay open and nothing answers."""
         self._running().send_signal(signal.SIGSTOP)
+        self.is_paused = True
 
     def resume(self) -> None:
         """Let a frozen server go on (SIGCONT)."""
         self._running().send_signal(signal.SIGCONT)
+        self.is_paused = False
 
     def close(self) -> None:
         """End the server, if it runs, and remove its data."""
         if self._process is not None:
             self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def flush(self) -> None:
         """Remove every key of every database."""
-        with redis.Redis(host=HOST, port=self.port) as client:
-            client.flushall()
+        self.ask("FLUSHALL")
+
+    def add_user(self, name: str, password: str, *rules: str) -> str:
+        """Let a user in by the rules of ``ACL SETUSER``, and return the address as this user."""
+        self.ask("ACL", "SETUSER", name, "on", f">{password}", *rules)
+        return f"redis://{name}:{password}@{HOST}:{self.port}/0"
+
+    def ask(self, *command: str | int) -> Any:  # noqa: ANN401 - what Redis answers
+        """Send one command over a connection of its own and return the answer, texts as str."""
+        with self.client() as client:
+            return client.execute_command(*command)
+
+    def client(self) -> redis.Redis:
+        """Return a client that waits five seconds for an answer and never asks twice."""
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis(
+            host=HOST,
+            port=self.port,
+            socket_timeout=5,
+            retry=once,
+            decode_responses=True,
+            protocol=2,
+        )
+
+    def command(self) -> list[str]:
+        """Return what starts the server in the foreground."""
+        return [
+            str(get_binary_path()),
+            *("--bind", HOST, "--port", str(self.port), "--dir", str(self.folder)),
+            *("--unixsocket", str(self._socket)),
+            *("--appendonly", "yes", "--save", "", "--daemonize", "no"),
+            # Written before each answer, so that a killed server has lost nothing.
+            *("--appendfsync", "no"),
+            *self._options,
+        ]
 
     def __enter__(self) -> Self:
         self.start()
@@ -109,12 +145,11 @@ class Valkey:
         process.send_signal(signal.SIGCONT)
         process.wait(STOP_SECONDS)
         self._process = None
+        self.is_paused = False
 
     def _answers(self) -> bool:
-        once = Retry(NoBackoff(), 0)
         try:
-            with redis.Redis(host=HOST, port=self.port, socket_timeout=1, retry=once) as client:
-                return bool(client.ping())
+            return bool(self.ask("PING"))
         except redis.RedisError:
             return False
 
