@@ -10,7 +10,7 @@ from actors.line import Line
 from actors.loop_actor import LoopInbox
 from actors.messages import Subscribed
 from actors.questions import Ref
-from eventlog.cluster import Cluster, Nodes
+from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
 from schema.wire import SHARDED
@@ -38,7 +38,7 @@ class ShardedSubscriptions:
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self._nodes = Nodes(cluster)
+        self._nodes = cluster.nodes
         self._lines: dict[str, Line] = {}
         self._running: dict[Line, asyncio.Task[None]] = {}
         self._homeless: dict[bytes, LoopInbox] = {}
@@ -80,7 +80,6 @@ class ShardedSubscriptions:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._nodes.close()
 
     async def _wait(self) -> None:
         """Wait until a channel is found to be misplaced, or a while if some are homeless."""

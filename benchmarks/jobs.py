@@ -34,12 +34,12 @@ def prepare(port: int, jobs: Sequence[str]) -> str:
         for first in range(0, len(jobs), _BATCH):
             pipe = redis.pipeline(transaction=False)
             for job_id in jobs[first : first + _BATCH]:
-                keys = (log_key(job_id), state_key(job_id), PLAIN.channel(job_id))
+                keys = (log_key(job_id), state_key(job_id))
                 fields = ("type", "load", "input", "{}", "maxEntries", "1000")
                 owner = ("userId", f"user-{job_id}", "sessionId", f"session-{job_id}")
                 create = ("PUBLISH", "create", "", "", "", "{}", "", 5, *fields, *owner)
-                pipe.evalsha(sha, 3, *keys, *create)
-                pipe.evalsha(sha, 3, *keys, "PUBLISH", "start", "", RUN, "", "", "", 0)
+                pipe.evalsha(sha, 2, *keys, *create)
+                pipe.evalsha(sha, 2, *keys, "PUBLISH", "start", "", RUN, "", "", "", 0)
             pipe.execute()
     return sha
 

@@ -180,10 +180,10 @@ class Appender:
         ]
         for name, value in fields.items():
             arguments += (name, value)
-        keys = [log_key(job_id), state_key(job_id), self._pubsub.channel(job_id)]
+        keys = (log_key(job_id), state_key(job_id))
         async with available():
             try:
-                answer = await self._run(keys, [*arguments, *clear])
+                answer = await self._run(*keys, *arguments, *clear)
             except ResponseError as error:
                 code, _, text = str(error).partition(" ")
                 refusal = REFUSALS.get(code)
@@ -194,9 +194,8 @@ class Appender:
         self.unpublished += receivers < 0
         return Appended(entry_id, bool(cancel), receivers, its_attempt, before)
 
-    async def _run(self, keys: Sequence[str], arguments: Sequence[str]) -> Any:  # noqa: ANN401 - the script's
-        asked: tuple[str | int, ...] = (len(keys), *keys, *arguments)
+    async def _run(self, *asked: str) -> Any:  # noqa: ANN401 - the script's answer
         try:
-            return await self._client.execute_command("EVALSHA", self._digest, *asked)
+            return await self._client.execute_command("EVALSHA", self._digest, "2", *asked)
         except NoScriptError:
-            return await self._client.execute_command("EVAL", self._script, *asked)
+            return await self._client.execute_command("EVAL", self._script, "2", *asked)

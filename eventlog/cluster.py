@@ -35,9 +35,13 @@ class Cluster(RedisCluster):
     Args:
         address: of some nodes.
         options: of redis-py's client.
+
+    Attributes:
+        nodes: which node serves what.
     """
 
     def __init__(self, address: Address, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+        self.nodes = Nodes(self)
         self._seeds: list[HostAndPort] = list(address.nodes)
         self._unlisted: dict[str, ClusterNode] = {}
         given = {**address.options}
@@ -76,6 +80,7 @@ class Cluster(RedisCluster):
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self.nodes.close()
         unlisted, self._unlisted = self._unlisted, {}
         for node in unlisted.values():
             await node.disconnect()
@@ -115,6 +120,7 @@ class Nodes:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed_at = -_PAUSE_S
 
     def of(self, name: str | bytes) -> str | None:
         """Return the node that serves a key or a channel, as host and port; None if none does."""
@@ -164,13 +170,15 @@ class Nodes:
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def _refresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._refreshed_at + _PAUSE_S - loop.time())
         try:
             async with asyncio.timeout(4 * ANSWER_S):
                 await self._cluster.initialize()
                 await self._cluster.nodes_manager.initialize()
         except (RedisError, OSError, TimeoutError) as error:
             _log.info("the Cluster does not say who serves what: %s", error)
-        await asyncio.sleep(_PAUSE_S)
+        self._refreshed_at = loop.time()
 
     def _refreshed(self, _task: asyncio.Task[None]) -> None:
         self._refreshing = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from eventlog.batches import Batches, Reply
 from eventlog.catch_up import PAGE, Question
-from eventlog.cluster import Cluster, Nodes
+from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable, Redirected
 from schema.state import STATE_FIELDS
@@ -26,7 +26,7 @@ class ShardedBatches:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._nodes = Nodes(cluster)
+        self._nodes = cluster.nodes
         self._batches: dict[str, Batches] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,7 +53,6 @@ class ShardedBatches:
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._nodes.close()
         for batches in self._batches.values():
             await batches.close()
 

@@ -47,6 +47,6 @@ async def retry(redis: Redis, job_id: str) -> None:
 
 async def _append(redis: Redis, job_id: str, operation: str, *cleared: str) -> None:
     await redis.register_script(APPEND)(
-        keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state", f"jobs:{job_id}:events"],
+        keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
         args=["PUBLISH", operation, "", "", "", "{}", "", "0", *cleared],
     )

@@ -27,7 +27,7 @@ def test_a_malformed_job_id_is_refused(job_id: object) -> None:
 
 
 def test_the_keys_of_a_job_share_a_slot_and_its_channel_is_the_plain_one() -> None:
-    assert job_keys("j1") == ("jobs:{j1}:log", "jobs:{j1}:state", "jobs:j1:events")
+    assert job_keys("j1") == ("jobs:{j1}:log", "jobs:{j1}:state")
 
 
 def test_a_job_is_listed_under_each_of_its_owners() -> None:

@@ -186,7 +186,7 @@ def test_no_depth_of_nesting_does_harm(form: Callable[[str], str]) -> None:
 
 
 def test_the_service_and_the_sdk_give_a_job_the_same_keys() -> None:
-    assert (log_key("j1"), state_key("j1"), PLAIN.channel("j1")) == job_keys("j1")
+    assert (log_key("j1"), state_key("j1")) == job_keys("j1")
     assert [user_index_key("u1"), session_index_key("s1")] == owner_keys("u1", "s1")
     assert PLAIN.channel("j1") == "jobs:j1:events"
 

@@ -69,7 +69,7 @@ def command(job_id: str, event: Event, attempt: int | None, run: str) -> list[st
     return [
         "EVALSHA",
         _DIGEST,
-        "3",
+        "2",
         *job_keys(job_id),
         "PUBLISH",
         event.operation,

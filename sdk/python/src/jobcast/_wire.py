@@ -25,9 +25,9 @@ def canonical_job_id(job_id: object) -> str:
     return job_id.lower() if _UUID.fullmatch(job_id) else job_id
 
 
-def job_keys(job_id: str) -> tuple[str, str, str]:
-    """Return the log, the state and the channel of a job; the log and the state share a slot."""
-    return f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state", f"jobs:{job_id}:events"
+def job_keys(job_id: str) -> tuple[str, str]:
+    """Return the log and the state of a job, which share a slot of a Cluster."""
+    return f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
 
 
 def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:

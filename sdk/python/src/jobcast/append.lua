@@ -3,9 +3,8 @@
 -- A job's log (stream) and state (hash) change only here. Everything is checked before the first
 -- write, because a script does not roll back; publishing comes last, because it may be refused.
 --
--- KEYS  1 log      jobs:{<id>}:log
---       2 state    jobs:{<id>}:state
---       3 channel  jobs:<id>:events, or in a Cluster jobs:{<id>}:events
+-- KEYS  1 log    jobs:{<id>}:log
+--       2 state  jobs:{<id>}:state
 -- ARGV  1 publish command: PUBLISH, or in a Cluster SPUBLISH
 --       2 operation: create start progress step emit complete fail cancel retry abandon
 --       3 attempt the caller works on; '' is any
@@ -28,7 +27,7 @@ local MAX_EVENT_BYTES = 1048576
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
 local RESERVED = ' connected message error open progress-update step-change complete failed '
 
-local log, state, channel = KEYS[1], KEYS[2], KEYS[3]
+local log, state = KEYS[1], KEYS[2]
 local publish, op, attempt, run, name, data, progress, count = unpack(ARGV, 1, 8)
 local fields_end = 8 + 2 * count
 
@@ -152,6 +151,10 @@ end
 
 local receivers = 0
 if string.sub(name, 1, 1) ~= '_' then
+  -- The channel is jobs:<id>:events, in a Cluster jobs:{<id>}:events. It is no key: a Cluster that
+  -- moves a slot refuses a script as long as one of several keys is not there.
+  local channel = publish == 'SPUBLISH' and string.sub(log, 1, -4) .. 'events'
+    or 'jobs:' .. string.sub(log, 7, -6) .. ':events'
   receivers = redis.pcall(publish, channel,
     '{"id":"' .. id .. '","prev":"' .. last .. '","event":"' .. name .. '","data":' .. data .. '}')
   if type(receivers) ~= 'number' then receivers = -1 end
