@@ -7,6 +7,7 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 import jobcast
+from tests.sentinels import SentinelSet
 from tests.service import Service
 from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
@@ -57,6 +58,21 @@ def cluster(shared_cluster: ValkeyCluster) -> ValkeyCluster:
     shared_cluster.restart()
     shared_cluster.flush()
     return shared_cluster
+
+
+@pytest.fixture(scope="session")
+def shared_sentinels() -> Iterator[SentinelSet]:
+    """Return one set of Sentinels and what they watch, for the whole run."""
+    with SentinelSet() as running:
+        yield running
+
+
+@pytest.fixture
+def sentinels(shared_sentinels: SentinelSet) -> SentinelSet:
+    """Return Sentinels that watch a primary without keys, whatever a test has done before."""
+    shared_sentinels.restart()
+    shared_sentinels.flush()
+    return shared_sentinels
 
 
 @pytest.fixture(scope="session")

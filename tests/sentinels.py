@@ -1,0 +1,164 @@
+"""A primary, two replicas and three Sentinels for tests."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from tests.starting import until_it_says
+from tests.valkey import HOST, Valkey
+
+NAME: Final = "jobcast"
+DOWN_AFTER_MS: Final = 1000
+PATIENCE_SECONDS: Final = 30.0
+
+_QUORUM: Final = 2
+_FAILOVER_TIMEOUT_MS: Final = 3000
+# Sentinels look every few seconds, which is long for a test. But a replica whose last INFO is older
+# than five periods of PING is not made the primary, and in an outage INFO is asked for each second.
+_LOOK_OFTEN: Final = ("PING-PERIOD", 400, "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200)
+
+
+class SentinelServer(Valkey):
+    """One Sentinel; it keeps what it knows over a restart."""
+
+    def __init__(self, primary: Valkey) -> None:
+        super().__init__()
+        self._configuration = self.folder / "sentinel.conf"
+        self._configuration.write_text(
+            f"bind {HOST}\n"
+            f"port {self.port}\n"
+            f"dir {self.folder}\n"
+            f"sentinel monitor {NAME} {HOST} {primary.port} {_QUORUM}\n"
+            f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {NAME} {_FAILOVER_TIMEOUT_MS}\n"
+        )
+
+    def start(self) -> None:
+        """Start it, and let it look more often than it would."""
+        super().start()
+        self.ask("SENTINEL", "DEBUG", *_LOOK_OFTEN)
+
+    def command(self) -> list[str]:
+        """Return what starts it in the foreground."""
+        program, *_ = super().command()
+        return [program, str(self._configuration), "--sentinel"]
+
+    def primary_port(self) -> int:
+        """Return where it takes the primary to be."""
+        _, port = self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
+        return int(port)
+
+    def sees_all(self, replicas: int, sentinels: int) -> bool:
+        """Say whether it takes the primary to be well, and knows these many others."""
+        facts = self.ask("SENTINEL", "MASTER", NAME)
+        known = dict(zip(facts[::2], facts[1::2], strict=True))
+        return (
+            known["flags"] == "master"
+            and int(known["num-slaves"]) == replicas
+            and int(known["num-other-sentinels"]) == sentinels - 1
+        )
+
+
+class SentinelSet:
+    """Six processes on free ports of 127.0.0.1; ``with SentinelSet() as sentinels:`` starts them.
+
+    ``servers`` are killed, frozen and started again by their own methods; another one is made the
+    primary then, and the old one comes back as a replica. ``url`` names the three Sentinels.
+    """
+
+    def __init__(self) -> None:
+        self.servers = [Valkey("--repl-diskless-sync-delay", "0") for _ in range(3)]
+        self.sentinels = [SentinelServer(self.servers[0]) for _ in range(3)]
+        hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        self.url = f"redis+sentinel://{hosts}/{NAME}"
+
+    def start(self) -> None:
+        """Start everything and return once all know of each other."""
+        primary, *replicas = self.servers
+        for server in self.servers:
+            server.start()
+        for replica in replicas:
+            replica.ask("REPLICAOF", HOST, primary.port)
+        # A Sentinel learns of replicas from the primary: by then they have to be there.
+        until_it_says(self._replicas_follow, PATIENCE_SECONDS)
+        for sentinel in self.sentinels:
+            sentinel.start()
+        self.until_ok()
+
+    def primary(self) -> Valkey:
+        """Return the server that the Sentinels take to be the primary."""
+        port = self._watching()[0].primary_port()
+        return next(server for server in self.servers if server.port == port)
+
+    def until_ok(self) -> None:
+        """Wait until Sentinels that run agree on a running primary, which the rest follow."""
+        until_it_says(self._is_ok, PATIENCE_SECONDS)
+
+    def failover(self) -> Valkey:
+        """Let the Sentinels make another server the primary, in good order; return that one."""
+        before = self.primary()
+        self._watching()[0].ask("SENTINEL", "FAILOVER", NAME)
+        until_it_says(
+            lambda: self.primary() is not before and self._is_ok(),
+            PATIENCE_SECONDS,
+        )
+        return self.primary()
+
+    def flush(self) -> None:
+        """Remove every key."""
+        self.primary().flush()
+
+    def restart(self) -> None:
+        """Start and resume what was killed or frozen, and wait until all is well."""
+        for server in (*self.servers, *self.sentinels):
+            if server.is_paused:
+                server.resume()
+            elif not server.runs:
+                server.start()
+        self.until_ok()
+
+    def close(self) -> None:
+        """End all processes and remove their data."""
+        for server in (*self.sentinels, *self.servers):
+            server.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _running(self) -> Sequence[Valkey]:
+        return [server for server in self.servers if server.runs]
+
+    def _watching(self) -> Sequence[SentinelServer]:
+        return [sentinel for sentinel in self.sentinels if sentinel.runs]
+
+    def _replicas_follow(self) -> bool:
+        roles = [server.ask("ROLE") for server in self._running()]
+        primaries = [role for role in roles if role[0] == "master"]
+        return (
+            len(primaries) == 1
+            and all(role[3] == "connected" for role in roles if role[0] == "slave")
+            and len(primaries[0][2]) == len(roles) - 1
+        )
+
+    def _is_ok(self) -> bool:
+        ports = {sentinel.primary_port() for sentinel in self._watching()}
+        replicas, sentinels = len(self.servers) - 1, len(self.sentinels)
+        return (
+            ports <= {s.port for s in self._running() if s.ask("ROLE")[0] == "master"}
+            and len(ports) == 1
+            and all(sentinel.sees_all(replicas, sentinels) for sentinel in self._watching())
+            and self._replicas_follow()
+        )
