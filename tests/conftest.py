@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 import jobcast
 from tests.sentinels import SentinelSet
 from tests.service import Service
+from tests.tls_redis import TlsRedis
 from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
 
@@ -73,6 +74,20 @@ def sentinels(shared_sentinels: SentinelSet) -> SentinelSet:
     shared_sentinels.restart()
     shared_sentinels.flush()
     return shared_sentinels
+
+
+@pytest.fixture(scope="session")
+def shared_tls_redis() -> Iterator[TlsRedis]:
+    """Return one server that speaks TLS, for the whole run."""
+    with TlsRedis() as running:
+        yield running
+
+
+@pytest.fixture
+def tls_redis(shared_tls_redis: TlsRedis) -> TlsRedis:
+    """Return a server without keys that speaks TLS."""
+    shared_tls_redis.flush()
+    return shared_tls_redis
 
 
 @pytest.fixture(scope="session")
