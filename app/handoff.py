@@ -47,6 +47,8 @@ class StreamHandoff:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if "path" in scope:
+            scope["path"] = _path_of(scope["path"])
         text = _job_of(scope)
         if text is None:
             await self._application(scope, receive, send)
@@ -86,10 +88,21 @@ def _job_of(scope: Scope) -> str | None:
     if scope["type"] != "http" or scope["method"] not in _METHODS:
         return None
     path, root = scope["path"], scope.get("root_path", "")
-    if not path.startswith("/"):
-        path = urlsplit(path).path  # the whole address: RFC 9112 §3.2.2
     match = _PATH.fullmatch(path.removeprefix(root)) if path.startswith(root) else None
     return None if match is None else match[1]
+
+
+def _path_of(target: str) -> str:
+    """Return the path of what was asked for, which may be a whole address: RFC 9112 §3.2.2.
+
+    Quart, left to find it, fails with an exception where there is none.
+    """
+    if target.startswith("/"):
+        return target
+    try:
+        return urlsplit(target).path or "/"
+    except ValueError:
+        return f"/{target}"  # where nothing is
 
 
 async def _nothing_more() -> Message:
