@@ -1,0 +1,99 @@
+"""What the viewers saw of a job, and what there was to see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+
+from schema.entry import Entry, entry_from_log
+from schema.state import JobState
+from tests.stored import log_of, state_of
+
+PROGRESS = "progress-update"
+STEP = "step-change"
+TERMINAL = ("complete", "failed")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One event that a viewer was shown, and when (seconds of ``time.time``)."""
+
+    at: float
+    name: str
+    data: Any
+    id: str
+
+
+@dataclass
+class Visit:
+    """One request of an EventSource.
+
+    Attributes:
+        cursor: the ``Last-Event-ID`` that was sent; empty for none.
+        status: of the answer; 0 when there was none.
+        content_type: of the answer.
+        shown: every event, ``connected`` included.
+    """
+
+    cursor: str
+    status: int = 0
+    content_type: str = ""
+    shown: list[Shown] = field(default_factory=list)
+
+
+@dataclass
+class Source:
+    """One EventSource, from its making to where it gives up."""
+
+    visits: list[Visit] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def shown(self) -> list[Shown]:
+        """Return the job's events, in the order in which they came."""
+        return [each for visit in self.visits for each in visit.shown if each.name != "connected"]
+
+
+@dataclass
+class History:
+    """One page that watches one job: its EventSources, one after the other.
+
+    Attributes:
+        viewer: a name for messages.
+        job_id: the job.
+        gone: whether it left before the end, so that nothing can be owed to it.
+    """
+
+    viewer: str
+    job_id: str
+    sources: list[Source] = field(default_factory=list)
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A job as Redis has it in the end.
+
+    Attributes:
+        entries: its log.
+        state: what the state hash says; None when there is no such job.
+        confirmed: ids of the entries that the worker was told it had written.
+        lost: whether Redis lost data on the way.
+    """
+
+    job_id: str
+    entries: Sequence[Entry]
+    state: JobState | None
+    confirmed: Sequence[str] = ()
+    lost: bool = False
+
+
+async def read_truth(
+    redis: Redis, job_id: str, confirmed: Sequence[str] = (), *, lost: bool = False
+) -> Truth:
+    """Read a job's log and state."""
+    state = await state_of(redis, job_id)
+    entries = [entry_from_log(*entry) for entry in await log_of(redis, job_id)]
+    known = JobState.from_hash(state) if state else None
+    return Truth(job_id, entries, known, confirmed, lost)

@@ -1,0 +1,146 @@
+"""The work that viewers watch: attempts of a job with numbered events, through the real library."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+import jobcast
+from tests.service import SESSION
+from tests.stored import retry, state_of
+from tests.waiting import after
+
+_PAUSE_S = 0.05
+_GIVEN_UP = (jobcast.JobSuperseded, jobcast.JobNotRunning, jobcast.JobFinished)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is decided about a job before it begins.
+
+    Attributes:
+        seed: of the events and the pauses between them.
+        attempts: how many there are; all but the last one fail.
+        events: how many events an attempt that fails has.
+        pause_s: the longest time between two events.
+        note_bytes: size of the further text in a custom event.
+    """
+
+    seed: str
+    attempts: int = 1
+    events: int = 30
+    pause_s: float = 0.05
+    note_bytes: int = 0
+
+
+@dataclass
+class Work:
+    """One job on its way.
+
+    Attributes:
+        confirmed: the entries that were written for certain, and when they were asked for.
+        lost_answers: how many appends may have been written or not.
+        end: id of the job's last entry once nothing more will happen; empty if the job is lost.
+    """
+
+    plan: Plan
+    job_id: str = ""
+    confirmed: dict[str, float] = field(default_factory=dict)
+    lost_answers: int = 0
+    end: str | None = None
+
+
+class Worker:
+    """Does the work of one job, and ends its last attempt only when it is told to.
+
+    Whatever becomes of Redis: an append is sent once, and after an error the job's state says how
+    to go on.
+
+    Args:
+        url: address of Redis for the worker's library.
+        direct: a client that reads the state past all faults in the network.
+        work: the job; noted there is what was written.
+    """
+
+    def __init__(self, url: str, direct: Redis, work: Work) -> None:
+        self._url = url
+        self._redis = direct
+        self._work = work
+        self._random = random.Random(work.plan.seed)  # noqa: S311 - chance, not secrecy
+        self._number = 0
+        self._percent = 0
+        self._finish = asyncio.Event()
+
+    async def create(self) -> str:
+        """Create the job."""
+        async with jobcast.connect(self._url) as jobs:
+            self._work.job_id = await jobs.create("anything", session_id=SESSION)
+        return self._work.job_id
+
+    def finish(self) -> None:
+        """Let the last attempt come to its end."""
+        self._finish.set()
+
+    async def run(self) -> None:
+        """Work to the end of the job."""
+        while self._work.end is None:
+            try:
+                await self._go_on()
+            except (RedisError, OSError):
+                self._work.lost_answers += 1
+                await after(_PAUSE_S)
+            except _GIVEN_UP:
+                await after(_PAUSE_S)
+            except jobcast.UnknownJob:
+                self._work.end = ""
+
+    async def _go_on(self) -> None:
+        """Do what the state of the job asks for next."""
+        state = await state_of(self._redis, self._work.job_id)
+        is_last = not state or int(state["attempt"]) >= self._work.plan.attempts
+        match state.get("status"):
+            case None:
+                self._work.end = ""
+            case "failed" if not is_last:
+                await after(10 * self._random.uniform(0, self._work.plan.pause_s))
+                await retry(self._redis, self._work.job_id)
+            case "succeeded" | "failed":
+                self._work.end = state["last"]
+            case _:
+                async with jobcast.connect(self._url) as jobs:
+                    await self._attempt(jobs.run(self._work.job_id), is_last=is_last)
+
+    async def _attempt(self, run: jobcast.Run, *, is_last: bool) -> None:
+        self._percent = 0
+        await self._append(run, "start")
+        left = self._work.plan.events
+        while not self._finish.is_set() if is_last else left:
+            left -= 1
+            await self._append(run, self._random.choice(["progress"] * 5 + ["step", *["emit"] * 4]))
+            await after(self._random.uniform(0, self._work.plan.pause_s))
+        await self._append(run, "complete" if is_last and self._random.random() < 0.7 else "fail")
+
+    async def _append(self, run: jobcast.Run, what: str) -> None:
+        asked = time.time()
+        self._number += 1
+        match what:
+            case "start":
+                entry_id = await run.start()
+            case "progress":
+                self._percent = min(self._percent + self._random.randrange(2), 99)
+                entry_id = await run.progress(self._percent, f"Part {self._number}", n=self._number)
+            case "step":
+                # One in three goes back, as only a step may.
+                self._percent = self._random.choice([0, self._percent, self._percent])
+                entry_id = await run.step(f"Step {self._number}", self._percent, n=self._number)
+            case "emit":
+                data = {"n": self._number, "text": "x" * self._work.plan.note_bytes}
+                entry_id = await run.emit("note", data)
+            case "complete":
+                entry_id = await run.complete({"n": self._number})
+            case _:
+                entry_id = await run.fail(f"Trouble {self._number}", "TROUBLE")
+        self._work.confirmed[entry_id] = asked
