@@ -13,8 +13,11 @@ from urllib.parse import urlsplit
 
 from app.raw_request import RawRequest
 from app.streams import Decision, Open, Streams, Told
-from app.transport import Message, Receive, Scope, Send
+from app.transport import Message, Receive, Scope, Send, outlet_for
 from app.viewers import Viewers
+
+PATIENCE_S: Final = 60.0
+"""How long a viewer may take to read what there is of a finished job; it resumes after that."""
 
 _KEY: Final = "jobcast.decision"
 _PATH: Final = re.compile(r"/*api/v1/jobs/([^/]+)/stream/?")
@@ -57,7 +60,13 @@ class StreamHandoff:
         decision = await self._streams.decide(asked, text)
         if not isinstance(decision, Open):
             scope[_KEY] = decision
-            await self._application(scope, receive, send)
+            # There is no limit to how many may read of finished jobs, so there is one to how long.
+            outlet = outlet_for(scope, send, direct=False)
+            patience = asyncio.get_running_loop().call_later(PATIENCE_S, outlet.abort)
+            try:
+                await self._application(scope, receive, send)
+            finally:
+                patience.cancel()
             return
         with decision.place:
             kind = (scope["http_version"], asked.headers.get("Origin"))
