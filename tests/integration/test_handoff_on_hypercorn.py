@@ -1,6 +1,7 @@
 """A finished job's events for a viewer that does not read them."""
 
 import socket
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -46,8 +47,7 @@ async def test_a_viewer_that_does_not_read_of_a_finished_job_is_given_up(
             await until(lambda: teller.began)
             await until(lambda: teller.ended)
             received = 0
-            with pytest.raises(ConnectionResetError):
+            with suppress(ConnectionResetError):
                 while part := connection.recv(1 << 20):
                     received += len(part)
-                raise ConnectionResetError
     assert received < len(MUCH)

@@ -7,7 +7,7 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from app import create_app
-from app.handoff import StreamHandoff, _job_of
+from app.handoff import StreamHandoff, _job_of, _path_of
 from app.settings import Settings
 from tests.service import SECRET
 
@@ -73,7 +73,8 @@ def test_the_addresses_of_streams_are_those_that_quart_routes_there() -> None:
     [
         (scope("/api/v1/jobs/a/stream"), "a"),
         (scope("/api/v1/jobs/a/stream/", method="HEAD"), "a"),
-        (scope("http://jobs.example/api/v1/jobs/a/stream"), "a"),
+        (scope(_path_of("http://jobs.example/api/v1/jobs/a/stream")), "a"),
+        (scope(_path_of("http://[")), None),
         (scope("/root/api/v1/jobs/a/stream", root_path="/root"), "a"),
         (scope("/api/v1/jobs/a/stream", root_path="/root"), None),
         (scope("/api/v1/jobs/a/stream", method="POST"), None),
