@@ -16,6 +16,7 @@ from schema.wire import log_key, state_key
 
 _OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
 _NOTHING: Final = "{}"
+_STALLED: Final = FailedData("The worker was lost", "STALLED")
 
 
 class Appended(Struct, frozen=True):
@@ -111,7 +112,20 @@ class Appender:
             UnknownJob: there is none.
             LogUnavailable: Redis is away.
         """
-        return await self._end(job_id, "abandon", Failed(failure), attempt)
+        return await self._end(job_id, "abandon", Failed(failure), attempt=attempt)
+
+    async def stall(self, job_id: str, run: str) -> Appended:
+        """Fail the run whose worker let its lease run out.
+
+        Raises:
+            Leased: the lease is not over.
+            JobFinished: the job has ended already.
+            Superseded: another run or attempt took over.
+            NotRunning: the run was not started, or has no lease.
+            UnknownJob: there is none.
+            LogUnavailable: Redis is away.
+        """
+        return await self._end(job_id, "stall", Failed(_STALLED), run=run)
 
     async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Appended:
         """End a job on behalf of a worker that does not append itself.
@@ -130,10 +144,16 @@ class Appender:
             LogUnavailable: Redis is away.
         """
         operation = "complete" if isinstance(event, Complete) else "fail"
-        return await self._end(job_id, operation, event, attempt)
+        return await self._end(job_id, operation, event, attempt=attempt)
 
     async def _end(
-        self, job_id: str, operation: str, event: Terminal, attempt: int | None
+        self,
+        job_id: str,
+        operation: str,
+        event: Terminal,
+        *,
+        attempt: int | None = None,
+        run: str = "",
     ) -> Appended:
         fields: dict[str, str] = {}
         clear: list[str] = []
@@ -153,7 +173,7 @@ class Appender:
             else:
                 fields["errorCode"] = event.data.error_code
         return await self._append(
-            job_id, operation, attempt=attempt, data=data, fields=fields, clear=clear
+            job_id, operation, attempt=attempt, run=run, data=data, fields=fields, clear=clear
         )
 
     async def _append(  # noqa: PLR0913 - the script's arguments
@@ -162,22 +182,15 @@ class Appender:
         operation: str,
         *,
         attempt: int | None = None,
+        run: str = "",
         data: str = _NOTHING,
         fields: Mapping[str, str] | None = None,
         clear: Sequence[str] = (),
     ) -> Appended:
         fields = fields or {}
         of_attempt = "" if attempt is None else str(attempt)
-        arguments = [
-            self._pubsub.publish,
-            operation,
-            of_attempt,
-            "",
-            "",
-            data,
-            "",
-            str(len(fields)),
-        ]
+        publish, count = self._pubsub.publish, str(len(fields))
+        arguments = [publish, operation, of_attempt, run, "", data, "", count]
         for name, value in fields.items():
             arguments += (name, value)
         keys = (log_key(job_id), state_key(job_id))

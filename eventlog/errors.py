@@ -1,5 +1,7 @@
 """What can go wrong with the log. The class docstring is the default message."""
 
+from collections.abc import Callable
+
 
 class EventLogError(Exception):
     """The event log refused."""
@@ -32,6 +34,14 @@ class JobFinished(AppendRefused):
     """The job has finished already."""
 
 
+class Leased(AppendRefused):
+    """The run's lease is not over."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.left_ms = int(message.partition(" ")[0])
+
+
 class Superseded(AppendRefused):
     """A newer attempt or run took over."""
 
@@ -56,11 +66,13 @@ class IdempotencyConflict(EventLogError):
     """The Idempotency-Key was used for another request."""
 
 
-REFUSALS: dict[str, type[AppendRefused]] = {
+REFUSALS: dict[str, Callable[[str], AppendRefused]] = {
     "NOJOB": UnknownJob,
     "EXISTS": JobExists,
     "FINISHED": JobFinished,
+    "STALLED": JobFinished,
     "SUPERSEDED": Superseded,
+    "LEASED": Leased,
     "NOTRUNNING": NotRunning,
     "NOTFAILED": NotFailed,
     "NOTCANCELLABLE": NotCancellable,

@@ -6,20 +6,25 @@
 -- KEYS  1 log    jobs:{<id>}:log
 --       2 state  jobs:{<id>}:state
 -- ARGV  1 publish command: PUBLISH, or in a Cluster SPUBLISH
---       2 operation: create start progress step emit complete fail cancel retry abandon
+--       2 operation: create start progress step emit complete fail cancel retry abandon renew stall
 --       3 attempt the caller works on; '' is any
 --       4 run token of the caller; '' is any, and lets complete and fail end a queued job
 --       5 name of the event (emit only)
 --       6 data of the event, one line of JSON. For progress and step only what follows the number in
 --         {"progress":N, so that a raised progress needs no JSON library here
---       7 progress 0-100 (progress and step); '' is the state's own
+--       7 progress 0-100 (progress and step); '' is the state's own.
+--         Length of the run's lease in ms (start and renew); '' is none
 --       8 count of state fields that follow
 --       9 that many pairs of name and value to set, then the names to clear
 --
 -- Answer: [id of the entry or '', cancel requested 0/1, receivers of the publication (-1: refused by
 -- Redis), attempt, status before, type, input]; type and input only for start, else ''.
--- Errors: NOJOB EXISTS FINISHED SUPERSEDED NOTRUNNING NOTFAILED NOTCANCELLABLE BADEVENT; then
--- nothing was written or published.
+-- Errors: NOJOB EXISTS FINISHED STALLED SUPERSEDED NOTRUNNING NOTFAILED NOTCANCELLABLE LEASED
+-- BADEVENT; then nothing was written or published. After LEASED comes how many ms are left.
+--
+-- A lease is until when a run need not be heard of, by this server's clock. It is beside the log: to
+-- renew it writes no entry. Once it is over, stall ends that run and leaves it where it is, so that
+-- the run, should it wake up, is told why it is refused (STALLED). Every other end removes it.
 --
 -- It runs for every event of every job: tables are made and commands called only where needed.
 
@@ -30,15 +35,22 @@ local RESERVED = ' connected message error open progress-update step-change comp
 local log, state = KEYS[1], KEYS[2]
 local publish, op, attempt, run, name, data, progress, count = unpack(ARGV, 1, 8)
 local fields_end = 8 + 2 * count
+local lease_ms = (op == 'start' or op == 'renew') and progress ~= '' and tonumber(progress)
 
 local refuse = redis.error_reply
 
 -- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. What is to be
 -- cleared is asked for as well: mostly none of it is there.
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
-  'checkpoint', 'retention', 'maxEntries', unpack(ARGV, fields_end + 1))
+  'checkpoint', 'retention', 'maxEntries', 'lease', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, checkpoint = unpack(before, 1, 7)
+local lease = tonumber(before[10])
 local finished = status == 'succeeded' or status == 'failed'
+
+local function now_ms()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
 
 if op == 'create' then
   if status then return refuse('EXISTS the job exists already') end
@@ -54,6 +66,9 @@ else
   if attempt ~= '' and attempt ~= its_attempt then
     return refuse('SUPERSEDED attempt ' .. attempt .. ' was followed by attempt ' .. its_attempt)
   end
+  if finished and lease and run == its_run then
+    return refuse('STALLED the lease of this run ran out, and the job was failed')
+  end
   if finished then return refuse('FINISHED the job has ' .. status .. ' already') end
   if op == 'abandon' then
     if status ~= 'queued' then return refuse('SUPERSEDED a worker has started the job') end
@@ -65,6 +80,19 @@ else
       return refuse('SUPERSEDED another run of this attempt took over')
     end
   end
+end
+
+if lease_ms == nil or lease_ms and not (lease_ms >= 1 and lease_ms < 1e12)
+  or op == 'renew' and not lease_ms then
+  return refuse('BADEVENT a lease must be a number of milliseconds')
+end
+if op == 'renew' then
+  redis.call('HSET', state, 'lease', string.format('%.0f', now_ms() + lease_ms))
+  return { '', cancel_requested and 1 or 0, 0, tonumber(its_attempt), status, '', '' }
+elseif op == 'stall' then
+  if not lease then return refuse('NOTRUNNING this run has no lease') end
+  local left = lease - now_ms()
+  if left > 0 then return refuse(string.format('LEASED %.0f ms of the lease are left', left)) end
 end
 
 local status_before = status
@@ -86,9 +114,10 @@ elseif op == 'start' then
   name, status, percent = 'step-change', 'running', '0'
   data = '{"progress":0,"currentStep":null,"estimatedTimeRemaining":null}'
   more = { 'run', run }
+  if lease_ms then more[3], more[4] = 'lease', string.format('%.0f', now_ms() + lease_ms) end
 elseif op == 'complete' then
   name, status, percent = 'complete', 'succeeded', '100'
-elseif op == 'fail' or op == 'abandon' then
+elseif op == 'fail' or op == 'abandon' or op == 'stall' then
   name, status = 'failed', 'failed'
 elseif op == 'cancel' and status == 'queued' then
   name, status = 'failed', 'failed'
@@ -133,7 +162,10 @@ end
 
 redis.call('HSET', state, 'status', status, 'progress', percent or '0', 'last', id, unpack(ARGV, 9, fields_end))
 if more then redis.call('HSET', state, unpack(more)) end
-for i = 10, #before do
+if lease and not lease_ms and (op == 'start' or status ~= 'running' and op ~= 'stall') then
+  redis.call('HDEL', state, 'lease')
+end
+for i = 11, #before do
   if before[i] then
     redis.call('HDEL', state, unpack(ARGV, fields_end + 1))
     break
