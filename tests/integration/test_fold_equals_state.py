@@ -32,7 +32,7 @@ USUAL = {
     "queued": ["start", "start", "start", "cancel", "settle", "abandon"],
     "running": [
         *("progress", "progress", "progress", "step", "step", "emit", "emit"),
-        *("start", "cancel", "complete", "fail", "settle"),
+        *("start", "cancel", "complete", "fail", "settle", "renew", "stall", "stall_early"),
     ],
     "failed": ["retry", "retry", "start"],
     "succeeded": ["retry", "progress"],
@@ -118,6 +118,18 @@ class History:
 
     async def _retry(self, _draw: Any) -> None:  # noqa: ANN401
         await self.appender.retry(self.job_id)
+
+    async def _renew(self, _draw: Any) -> None:  # noqa: ANN401
+        await self._run._renew(60_000)
+
+    async def _stall(self, _draw: Any) -> None:  # noqa: ANN401
+        state = await state_of(self.client, self.job_id)
+        if state["status"] == "running" and "lease" in state:
+            await self.client.hset(f"jobs:{{{self.job_id}}}:state", "lease", "1")
+        await self.appender.stall(self.job_id, state.get("run", "none"))
+
+    async def _stall_early(self, draw: Any) -> None:  # noqa: ANN401
+        await self.appender.stall(self.job_id, draw(st.sampled_from(self.runs))._token or "none")
 
     async def _settle(self, draw: Any) -> None:  # noqa: ANN401
         result = Raw(json.dumps(draw(json_values), ensure_ascii=False).encode())

@@ -128,7 +128,7 @@ async def test_what_is_no_answer_of_redis_ends_the_connection() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             writer.write(b"+OK\r\n" * data.count(b"CLIENT\r\n"))
-            if b"EVALSHA" in data:
+            if b"EVAL" in data:
                 writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 

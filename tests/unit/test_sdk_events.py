@@ -18,7 +18,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]))
 
 def data_of(event: Event) -> Any:  # noqa: ANN401
     """Return the data as the append script puts it together."""
-    return json.loads('{"progress":' + (event.progress or "7") + event.data)
+    return json.loads('{"progress":' + (event.number or "7") + event.data)
 
 
 @given(
@@ -56,8 +56,8 @@ def test_what_progress_leaves_out_is_cleared_in_the_state() -> None:
 
 
 def test_a_step_without_progress_leaves_the_number_to_the_state() -> None:
-    assert stepped("Reading", None, None, {}).progress == ""
-    assert stepped("Reading", 0, None, {}).progress == "0"
+    assert stepped("Reading", None, None, {}).number == ""
+    assert stepped("Reading", 0, None, {}).number == "0"
 
 
 @pytest.mark.parametrize("progress", [True, False, 40.0, "40", -1, 101, None, math.nan])
@@ -253,5 +253,5 @@ def test_the_public_names_are_these() -> None:
     assert set(jobcast.__all__) == {
         *("connect", "Jobs", "Run"),
         *("JobcastError", "UnknownJob", "JobExists", "JobFinished", "JobSuperseded"),
-        *("JobNotRunning", "JobCancelled", "InvalidEvent"),
+        *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent"),
     }

@@ -18,6 +18,7 @@ from jobcast._errors import (
     JobExists,
     JobFinished,
     JobNotRunning,
+    JobStalled,
     JobSuperseded,
     UnknownJob,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "JobExists",
     "JobFinished",
     "JobNotRunning",
+    "JobStalled",
     "JobSuperseded",
     "JobcastError",
     "Jobs",

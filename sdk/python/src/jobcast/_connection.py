@@ -90,6 +90,18 @@ class Connection:
             for reply in await asyncio.gather(*map(pipeline.call, commands)):
                 _checked(pipeline, reply)
 
+    async def call(self, *command: str) -> Reply:
+        """Have Redis carry out a command that may be repeated."""
+        async with self._limited():
+            pipeline = await self._open()
+            return _checked(pipeline, await pipeline.call(packed(*command)))
+
+    def send(self, *command: str) -> None:
+        """Send a command that may be lost; it is, when there is no connection."""
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.is_open:
+            pipeline.call(packed(*command)).add_done_callback(asyncio.Future.exception)
+
     async def _open(self) -> Pipeline:
         """Return a connection that takes calls."""
         async with self._opening:

@@ -20,6 +20,10 @@ class JobFinished(JobcastError):
     """The job has succeeded or failed already."""
 
 
+class JobStalled(JobFinished):
+    """The lease of this run ran out while nobody renewed it, and the job was failed."""
+
+
 class JobSuperseded(JobcastError):
     """Another run or attempt has taken over this job."""
 

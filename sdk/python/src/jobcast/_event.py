@@ -27,14 +27,15 @@ _RESERVED: Final = frozenset(
 class Event(NamedTuple):
     """One call of the append script, but for the job, the attempt and the run it is for.
 
-    ``operation``, ``name``, ``data`` and ``progress`` are as the script's header describes them;
-    ``fields`` are set in the job's state and ``cleared`` are removed from it.
+    ``operation``, ``name``, ``data`` and ``number`` (a progress, or the length of a lease) are as
+    the script's header describes them; ``fields`` are set in the job's state and ``cleared`` are
+    removed from it.
     """
 
     operation: str
     name: str = ""
     data: str = "{}"
-    progress: str = ""
+    number: str = ""
     fields: Mapping[str, str] = MappingProxyType({})
     cleared: tuple[str, ...] = ()
 
@@ -67,9 +68,18 @@ def created(  # noqa: PLR0913 - a job has these many parts
     return Event(operation="create", fields=fields)
 
 
-def started() -> Event:
+def started(lease_ms: int | None) -> Event:
     """Return the event that begins a run, or takes a job over from an earlier run."""
-    return Event(operation="start", cleared=("currentStep", "estimatedTimeRemaining", "extra"))
+    return Event(
+        operation="start",
+        number="" if lease_ms is None else str(lease_ms),
+        cleared=("currentStep", "estimatedTimeRemaining", "extra"),
+    )
+
+
+def renewed(lease_ms: int) -> Event:
+    """Return what renews the lease of a run; it is no event and writes no entry."""
+    return Event(operation="renew", number=str(lease_ms))
 
 
 def progressed(

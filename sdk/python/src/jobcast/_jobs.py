@@ -8,31 +8,57 @@ from uuid import uuid4
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent
+from jobcast._lease import Leases
 from jobcast._run import Run
 from jobcast._wire import canonical_job_id
 
 DAY_SECONDS = 24 * 3600
 MIN_ENTRIES = 2
+LEASE_S = 60.0
+MIN_LEASE_S = 0.1
 
 
-def connect(url: str, *, retention_s: int = DAY_SECONDS, max_entries: int = 10_000) -> "Jobs":
+def connect(
+    url: str,
+    *,
+    retention_s: int = DAY_SECONDS,
+    max_entries: int = 10_000,
+    lease_s: float | None = LEASE_S,
+) -> "Jobs":
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
     ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
     options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5).
     The connection is opened at first use. ``retention_s`` is how many seconds a job that is
     created here is kept after its end, ``max_entries`` bounds its log.
+
+    ``lease_s`` is after how many seconds without a word a run's worker is taken for lost: the
+    service then fails the job with ``STALLED``. Runs say a word of themselves every third of it, in
+    the background, which needs the event loop: work that blocks the loop longer than that belongs
+    into a thread or process. It should be longer than the queue takes to hand a lost worker's job
+    to another. At least 0.1 and at most a day; None for runs without a lease, which nobody misses.
     """
     _check_number("retention_s", retention_s, at_least=1)
     _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
-    return Jobs(Connection(url), retention_s=retention_s, max_entries=max_entries)
+    if lease_s is not None:
+        _check_lease(lease_s)
+    connection = Connection(url)
+    return Jobs(
+        connection,
+        Leases(connection, lease_s),
+        retention_s=retention_s,
+        max_entries=max_entries,
+    )
 
 
 class Jobs:
     """Creates jobs and runs them. Made by `connect`; closes its connection as its block ends."""
 
-    def __init__(self, connection: Connection, *, retention_s: int, max_entries: int) -> None:
+    def __init__(
+        self, connection: Connection, leases: Leases, *, retention_s: int, max_entries: int
+    ) -> None:
         self._connection = connection
+        self._leases = leases
         self._retention_s = retention_s
         self._max_entries = max_entries
 
@@ -78,10 +104,14 @@ class Jobs:
         """
         if attempt is not None:
             _check_number("attempt", attempt, at_least=1)
-        return Run(self._connection, canonical_job_id(job_id), attempt)
+        return Run(self._connection, self._leases, canonical_job_id(job_id), attempt)
 
     async def aclose(self) -> None:
-        """Close the connection, for use without ``async with``."""
+        """Close the connection, for use without ``async with``.
+
+        The leases of runs that have not ended are renewed no longer.
+        """
+        self._leases.close()
         await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
@@ -94,6 +124,17 @@ class Jobs:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _check_lease(lease_s: object) -> None:
+    if (
+        isinstance(lease_s, bool)
+        or not isinstance(lease_s, int | float)
+        or not MIN_LEASE_S <= lease_s <= DAY_SECONDS
+    ):
+        raise InvalidEvent(
+            f"lease_s must be a number of seconds from {MIN_LEASE_S} to {DAY_SECONDS}, or None"
+        )
 
 
 def _check_number(name: str, value: object, *, at_least: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
+from jobcast._lease import Lease, Leases
 from jobcast._script import Answer
 
 MAX_MESSAGE_CHARACTERS: Final = 4096
@@ -33,11 +35,15 @@ class Run:
     and goes no further; only a job that was cancelled before it is taken over raises it from
     ``async with`` itself, as there is no other way not to enter the block.
 
+    From its start on it holds a lease (see `connect`) until it has ended, its block ends, its
+    `Jobs` is closed, or nobody holds the run any more.
+
     Each method returns the id of the log entry that it wrote. Each raises `JobSuperseded` once
-    another run or attempt has taken over, `JobFinished` after the job's end, `UnknownJob` once it
-    has expired, `InvalidEvent` for arguments that the contract refuses (before anything is sent),
-    and a ``redis.RedisError`` when Redis can't be reached. Calls of one run are in the order in
-    which they are awaited; don't overlap them.
+    another run or attempt has taken over, `JobFinished` after the job's end (`JobStalled`, one of
+    its kind, if that came because the lease ran out), `UnknownJob` once it has expired,
+    `InvalidEvent` for arguments that the contract refuses (before anything is sent), and a
+    ``redis.RedisError`` when Redis can't be reached. Calls of one run are in the order in which
+    they are awaited; don't overlap them.
     """
 
     job_id: str
@@ -52,12 +58,19 @@ class Run:
     """What the job is completed with at the end of the block."""
     finished: bool = False
     """Whether this run has completed or failed the job."""
+    cancel_requested: bool = False
+    """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
+    to a renewal of its lease."""
 
-    def __init__(self, connection: Connection, job_id: str, attempt: int | None) -> None:
+    def __init__(
+        self, connection: Connection, leases: Leases, job_id: str, attempt: int | None
+    ) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.input = {}
         self._connection = connection
+        self._leases = leases
+        self._lease: Lease | None = None
         self._token: str | None = None
 
     async def start(self) -> str:
@@ -67,12 +80,21 @@ class Run:
         earlier run was asked to stop, and `InvalidEvent` (the job was failed) when the job's input
         is no JSON that Python reads.
         """
+        self._end_lease()
         self._token = secrets.token_hex(8)
+        lease = self._leases.of_run(self.job_id, self._token)
         try:
-            answer = await self._append(_event.started())
+            if lease is not None:
+                await lease.announce()
+            answer = await self._append(_event.started(self._leases.length_ms))
         except JobcastError:
             self._token = None
+            if lease is not None:
+                lease.end()
             raise
+        if lease is not None:
+            lease.keep(weakref.WeakMethod(self._renew))
+            self._lease = lease
         self.attempt = answer.attempt
         self.type = answer.type
         try:
@@ -148,6 +170,13 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
+        try:
+            return await self._leave(error)
+        finally:
+            if self._lease is not None:
+                self._lease.stop()
+
+    async def _leave(self, error: BaseException | None) -> bool:
         if self.finished:
             return isinstance(error, JobCancelled)
         if error is None:
@@ -177,14 +206,25 @@ class Run:
     async def _finish(self, event: _event.Event) -> str:
         answer = await self._append(event)
         self.finished = True
+        self._end_lease()
         return answer.entry_id
+
+    async def _renew(self, lease_ms: int) -> None:
+        await self._append(_event.renewed(lease_ms))
+
+    def _end_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
 
     async def _append(self, event: _event.Event) -> Answer:
         if self._token is None:
             raise JobNotRunning
-        return await self._connection.append(
+        answer = await self._connection.append(
             self.job_id, event, attempt=self.attempt, run=self._token
         )
+        self.cancel_requested = answer.cancel_requested
+        return answer
 
 
 def _unless_cancelled(answer: Answer) -> str:

@@ -10,6 +10,7 @@ from jobcast._errors import (
     JobExists,
     JobFinished,
     JobNotRunning,
+    JobStalled,
     JobSuperseded,
     UnknownJob,
 )
@@ -26,6 +27,7 @@ _REFUSALS: Final[dict[str, type[JobcastError]]] = {
     "NOJOB": UnknownJob,
     "EXISTS": JobExists,
     "FINISHED": JobFinished,
+    "STALLED": JobStalled,
     "SUPERSEDED": JobSuperseded,
     "NOTRUNNING": JobNotRunning,
     "BADEVENT": InvalidEvent,
@@ -35,9 +37,9 @@ _REFUSALS: Final[dict[str, type[JobcastError]]] = {
 class Answer(NamedTuple):
     """What the script answers to an append that it wrote.
 
-    ``entry_id`` is the log entry, ``receivers`` counts the subscribers that were sent the
-    publication (-1: Redis refused to publish). ``type`` and ``input`` (JSON) are the job's at a
-    start, else empty.
+    ``entry_id`` is the log entry (empty for a renewal), ``receivers`` counts the subscribers that
+    were sent the publication (-1: Redis refused to publish). ``type`` and ``input`` (JSON) are the
+    job's at a start, else empty.
     """
 
     entry_id: str
@@ -77,7 +79,7 @@ def command(job_id: str, event: Event, attempt: int | None, run: str) -> list[st
         run,
         event.name,
         event.data,
-        event.progress,
+        event.number,
         str(len(event.fields)),
         *fields,
         *event.cleared,

@@ -8,6 +8,9 @@ from jobcast._errors import InvalidEvent
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 
+LEASES_KEY: Final = "jobs:leases"
+"""The sorted set of runs that hold a lease, by when it is over, in ms of the clock of Redis."""
+
 # Made once: an encoder a call is half of what a short text takes.
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -47,6 +50,11 @@ def index_member(created_id: str, job_id: str) -> str:
     """
     milliseconds, _, _ = created_id.partition("-")
     return f"{milliseconds:0>13}:{job_id}"
+
+
+def lease_member(job_id: str, run: str) -> str:
+    """Return the member of the index of leases for a run; no job id has a colon."""
+    return f"{job_id}:{run}"
 
 
 def to_json(value: object, what: str) -> str:

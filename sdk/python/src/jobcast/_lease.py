@@ -1,0 +1,124 @@
+"""The lease of a run: what tells the service that the run's worker lives."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+from weakref import WeakMethod
+
+from redis.exceptions import RedisError
+
+from jobcast._connection import Connection
+from jobcast._errors import JobcastError
+from jobcast._wire import LEASES_KEY, lease_member
+
+RENEWALS: Final = 3
+"""How often a lease is renewed within its length."""
+TRIES: Final = 12
+"""How often that is tried within its length while Redis is away."""
+MAX_PAUSE_S: Final = 5.0
+"""Longest pause between two tries: less than the service waits for after an outage."""
+
+# By the clock of Redis, as the service looks at it.
+_ENTER: Final = """
+local now = redis.call('TIME')
+local expiry = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2]
+return redis.call('ZADD', KEYS[1], string.format('%.0f', expiry), ARGV[1])
+"""
+
+_log = logging.getLogger("jobcast")
+
+Renewal = WeakMethod[Callable[[int], Awaitable[None]]]
+"""Renews the lease in the job's state, while somebody holds the run."""
+
+
+class Lease:
+    """Renews the lease of one run in the background.
+
+    Between two renewals there is a timer and no task, so an event loop may end at any time. Redis
+    may be away for longer than the lease: the service gives workers the time to come back.
+    """
+
+    def __init__(
+        self, connection: Connection, job_id: str, run: str, length_ms: int, kept: set["Lease"]
+    ) -> None:
+        self._connection = connection
+        self._job_id = job_id
+        self._member = lease_member(job_id, run)
+        self._length_ms = length_ms
+        self._kept = kept
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def announce(self) -> None:
+        """Enter the run into the index of leases, or its next renewal.
+
+        Done before the start, so that a worker that dies right after it is missed as well.
+        """
+        await self._connection.call(
+            "EVAL", _ENTER, "1", LEASES_KEY, self._member, str(self._length_ms)
+        )
+
+    def keep(self, renew: Renewal) -> None:
+        """Renew it from now on."""
+        self._kept.add(self)
+        self._wait(self._length_ms / 1000 / RENEWALS, renew)
+
+    def stop(self) -> None:
+        """Renew it no longer: it runs out unless the run has ended."""
+        self._kept.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def end(self) -> None:
+        """Take the run out of the index, for it has ended; the service would do so as well."""
+        self.stop()
+        self._connection.send("ZREM", LEASES_KEY, self._member)
+
+    def _wait(self, delay_s: float, renew: Renewal) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin, renew)
+
+    def _begin(self, renew: Renewal) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._renew(renew))
+
+    async def _renew(self, renew: Renewal) -> None:
+        call = renew()
+        if call is None:
+            self.stop()
+            return
+        try:
+            await call(self._length_ms)
+            await self.announce()
+        except JobcastError as refusal:
+            _log.warning("job %s: its lease is renewed no longer: %s", self._job_id, refusal)
+            self._task = None
+            self.end()
+        except RedisError as away:
+            _log.info("job %s: its lease could not be renewed: %s", self._job_id, away)
+            pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
+            self._wait(pause_s * random.uniform(0.5, 1.5), renew)  # noqa: S311 - jitter
+        else:
+            self._wait(self._length_ms / 1000 / RENEWALS, renew)
+
+
+class Leases:
+    """The leases of the runs of one `Jobs`; ``length_s`` of None: there are none."""
+
+    def __init__(self, connection: Connection, length_s: float | None) -> None:
+        self._connection = connection
+        self._kept: set[Lease] = set()
+        self.length_ms = None if length_s is None else round(length_s * 1000)
+
+    def of_run(self, job_id: str, run: str) -> Lease | None:
+        """Return the lease of a run that is about to start."""
+        if self.length_ms is None:
+            return None
+        return Lease(self._connection, job_id, run, self.length_ms, self._kept)
+
+    def close(self) -> None:
+        """Renew none of them any longer."""
+        for lease in tuple(self._kept):
+            lease.stop()
