@@ -176,6 +176,7 @@ class Jobs:
             owner.session_id,
             self._settings.retention_s,
             self._settings.log_entries,
+            self._settings.event_bytes,
         )
         try:
             await self._appender.create(job_id, new)

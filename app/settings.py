@@ -49,6 +49,7 @@ class Settings(Struct, frozen=True):
         reconnects_per_s: how many of the viewers that a drain sends back may come in a second.
         retention_s: how long a finished job can be seen.
         log_entries: bound of one job's log.
+        event_bytes: bound of the data of one event, a result too.
         streams_per_owner: open streams of one owner, in this process.
         streams_per_job: open streams of one job, in this process.
         streams_per_process: open streams of this process.
@@ -75,6 +76,7 @@ class Settings(Struct, frozen=True):
     reconnects_per_s: Positive = 1000
     retention_s: Positive = 86_400
     log_entries: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
+    event_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 1024 * 1024
     streams_per_owner: Positive = 10_000
     streams_per_job: Positive = 10_000
     streams_per_process: Positive = 50_000

@@ -43,6 +43,7 @@ class NewJob(Struct, frozen=True):
     Attributes:
         retention_s: seconds that its keys live on after it has finished.
         max_entries: bound of its log.
+        max_event_bytes: bound of the data of one event, its result too.
     """
 
     type: str
@@ -51,6 +52,7 @@ class NewJob(Struct, frozen=True):
     session_id: str | None
     retention_s: int
     max_entries: int
+    max_event_bytes: int
 
 
 class Appender:
@@ -75,6 +77,7 @@ class Appender:
             "input": msgspec.json.encode(job.input).decode(),
             "retention": str(job.retention_s),
             "maxEntries": str(job.max_entries),
+            "maxEventBytes": str(job.max_event_bytes),
         }
         if job.user_id is not None:
             fields["userId"] = job.user_id

@@ -84,7 +84,7 @@ class History:
             check_publication(message, entry, before)
 
     async def _create(self, _draw: Any) -> None:  # noqa: ANN401
-        await self.appender.create(self.job_id, NewJob("other", {}, "u2", None, 60, 5))
+        await self.appender.create(self.job_id, NewJob("other", {}, "u2", None, 60, 5, 1024))
 
     async def _start(self, draw: Any) -> None:  # noqa: ANN401
         attempt = draw(st.sampled_from([None, None, None, 1, 2]))

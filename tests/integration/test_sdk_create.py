@@ -36,6 +36,7 @@ async def test_a_job_begins_queued_with_all_that_was_given(
         "input": '{"title":"Grüße 🚀"}',
         "retention": "86400",
         "maxEntries": "10000",
+        "maxEventBytes": "1048576",
     }
 
 

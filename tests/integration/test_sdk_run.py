@@ -5,7 +5,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from jobcast import JobCancelled, JobFinished, JobNotRunning, JobSuperseded, Run
+from jobcast import InvalidEvent, JobCancelled, JobFinished, JobNotRunning, JobSuperseded, Run
 from tests.channel import Channel
 from tests.stored import cancel, ending_of, log_of, retry, state_of
 
@@ -296,6 +296,31 @@ async def test_a_log_stays_within_its_bound_and_keeps_a_checkpoint(
     assert entries[0][1]["input"] == '{"title":"Grüße"}'
     assert entries[-1][1]["event"] == "progress-update"
     assert (await state_of(redis_client, "j1"))["currentStep"] == "Page 94"
+
+
+async def test_an_event_larger_than_its_job_allows_is_refused_and_leaves_no_trace(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+    async with jobcast.connect(redis_url) as others, others.run("j1") as run:
+        before = await log_of(redis_client, "j1")
+        for call in (
+            run.complete("x" * 1024),
+            run.emit("note", {"text": "x" * 1024}),
+            run.progress(1, "x" * 1024),
+        ):
+            with pytest.raises(InvalidEvent, match="bytes, more than 1024"):
+                await call
+        assert await log_of(redis_client, "j1") == before
+        await run.emit("note", {"text": "x" * 1000})
+        await run.complete("x" * 1000)
+
+
+@pytest.mark.parametrize("max_event_bytes", [1023, 1024 * 1024 + 1, 0, -1])
+def test_a_bound_that_no_event_can_have_is_refused(max_event_bytes: int) -> None:
+    with pytest.raises(InvalidEvent, match="max_event_bytes"):
+        jobcast.connect("redis://127.0.0.1:1", max_event_bytes=max_event_bytes)
 
 
 async def test_a_flushed_script_cache_goes_unnoticed(run: Run, redis_client: Redis) -> None:

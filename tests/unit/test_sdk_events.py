@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import jobcast
 from jobcast import InvalidEvent, JobNotRunning
-from jobcast._event import Event, completed, created, emitted, failed, progressed, stepped
+from jobcast._event import Bounds, Event, completed, created, emitted, failed, progressed, stepped
 
 # Nothing listens on port 1: whatever reaches for Redis there fails with a ConnectionError.
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -156,8 +156,7 @@ JOB: dict[str, Any] = {
     "user_id": "u",
     "session_id": None,
     "job_input": None,
-    "retention_s": 60,
-    "max_entries": 100,
+    "bounds": Bounds(60, 100, 2048),
 }
 
 
@@ -170,6 +169,7 @@ def test_a_jobs_input_and_bounds_are_in_its_first_entry() -> None:
         "input": '{"a":"ü"}',
         "retention": "60",
         "maxEntries": "100",
+        "maxEventBytes": "2048",
     }
 
 

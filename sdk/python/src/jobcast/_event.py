@@ -40,14 +40,21 @@ class Event(NamedTuple):
     cleared: tuple[str, ...] = ()
 
 
-def created(  # noqa: PLR0913 - a job has these many parts
+class Bounds(NamedTuple):
+    """What a job may take: seconds after its end, entries of its log, bytes of one event."""
+
+    retention_s: int
+    max_entries: int
+    max_event_bytes: int
+
+
+def created(
     *,
     job_type: str,
     user_id: str | None,
     session_id: str | None,
     job_input: Mapping[str, object] | None,
-    retention_s: int,
-    max_entries: int,
+    bounds: Bounds,
 ) -> Event:
     """Return the event that begins a job's log."""
     fields = {"type": _text(job_type, "type")}
@@ -63,8 +70,9 @@ def created(  # noqa: PLR0913 - a job has these many parts
         fields["sessionId"] = _session(session_id)
     if job_input is not None:
         fields["input"] = to_json(_object(job_input, "input"), "input")
-    fields["retention"] = str(retention_s)
-    fields["maxEntries"] = str(max_entries)
+    fields["retention"] = str(bounds.retention_s)
+    fields["maxEntries"] = str(bounds.max_entries)
+    fields["maxEventBytes"] = str(bounds.max_event_bytes)
     return Event(operation="create", fields=fields)
 
 

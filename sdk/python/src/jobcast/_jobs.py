@@ -10,10 +10,11 @@ from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent
 from jobcast._lease import Leases
 from jobcast._run import Run
-from jobcast._wire import canonical_job_id
+from jobcast._wire import MAX_EVENT_BYTES, canonical_job_id
 
 DAY_SECONDS = 24 * 3600
 MIN_ENTRIES = 2
+MIN_EVENT_BYTES = 1024
 LEASE_S = 60.0
 MIN_LEASE_S = 0.1
 
@@ -23,6 +24,7 @@ def connect(
     *,
     retention_s: int = DAY_SECONDS,
     max_entries: int = 10_000,
+    max_event_bytes: int = MAX_EVENT_BYTES,
     lease_s: float | None = LEASE_S,
 ) -> "Jobs":
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
@@ -30,7 +32,8 @@ def connect(
     ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
     options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5).
     The connection is opened at first use. ``retention_s`` is how many seconds a job that is
-    created here is kept after its end, ``max_entries`` bounds its log.
+    created here is kept after its end, ``max_entries`` bounds its log and ``max_event_bytes`` (1024
+    to 1 MiB) the data of each event, a result too: what is larger is refused with `InvalidEvent`.
 
     ``lease_s`` is after how many seconds without a word a run's worker is taken for lost: the
     service then fails the job with ``STALLED``. Runs say a word of themselves every third of it, in
@@ -40,27 +43,23 @@ def connect(
     """
     _check_number("retention_s", retention_s, at_least=1)
     _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
+    _check_number("max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES)
+    if max_event_bytes > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"max_event_bytes must be at most {MAX_EVENT_BYTES}")
     if lease_s is not None:
         _check_lease(lease_s)
     connection = Connection(url)
-    return Jobs(
-        connection,
-        Leases(connection, lease_s),
-        retention_s=retention_s,
-        max_entries=max_entries,
-    )
+    bounds = _event.Bounds(retention_s, max_entries, max_event_bytes)
+    return Jobs(connection, Leases(connection, lease_s), bounds)
 
 
 class Jobs:
     """Creates jobs and runs them. Made by `connect`; closes its connection as its block ends."""
 
-    def __init__(
-        self, connection: Connection, leases: Leases, *, retention_s: int, max_entries: int
-    ) -> None:
+    def __init__(self, connection: Connection, leases: Leases, bounds: _event.Bounds) -> None:
         self._connection = connection
         self._leases = leases
-        self._retention_s = retention_s
-        self._max_entries = max_entries
+        self._bounds = bounds
 
     async def create(
         self,
@@ -83,8 +82,7 @@ class Jobs:
             user_id=user_id,
             session_id=session_id,
             job_input=input,
-            retention_s=self._retention_s,
-            max_entries=self._max_entries,
+            bounds=self._bounds,
         )
         answer = await self._connection.append(job_id, event)
         await self._connection.index(
@@ -92,7 +90,7 @@ class Jobs:
             answer.entry_id,
             user_id=user_id,
             session_id=session_id,
-            retention_s=self._retention_s,
+            retention_s=self._bounds.retention_s,
         )
         return job_id
 

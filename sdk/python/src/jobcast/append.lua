@@ -28,7 +28,7 @@
 --
 -- It runs for every event of every job: tables are made and commands called only where needed.
 
-local MAX_EVENT_BYTES = 1048576
+local MAX_EVENT_BYTES = 1048576 -- of a job that does not say
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
 local RESERVED = ' connected message error open progress-update step-change complete failed '
 
@@ -42,7 +42,7 @@ local refuse = redis.error_reply
 -- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. What is to be
 -- cleared is asked for as well: mostly none of it is there.
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
-  'checkpoint', 'retention', 'maxEntries', 'lease', unpack(ARGV, fields_end + 1))
+  'checkpoint', 'retention', 'maxEntries', 'lease', 'maxEventBytes', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, checkpoint = unpack(before, 1, 7)
 local lease = tonumber(before[10])
 local finished = status == 'succeeded' or status == 'failed'
@@ -133,8 +133,9 @@ elseif op == 'create' or op == 'retry' then
 else
   return refuse('BADEVENT there is no such operation')
 end
-if #data > MAX_EVENT_BYTES then
-  return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. MAX_EVENT_BYTES)
+local most = tonumber(before[11]) or MAX_EVENT_BYTES
+if #data > most then
+  return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. most)
 end
 
 -- The log is bounded: every half of the bound the state is written into a checkpoint, and a full
@@ -165,7 +166,7 @@ if more then redis.call('HSET', state, unpack(more)) end
 if lease and not lease_ms and (op == 'start' or status ~= 'running' and op ~= 'stall') then
   redis.call('HDEL', state, 'lease')
 end
-for i = 11, #before do
+for i = 12, #before do
   if before[i] then
     redis.call('HDEL', state, unpack(ARGV, fields_end + 1))
     break
