@@ -11,6 +11,7 @@ from benchmarks.case import AtMost, Bar, Case, Sample, Subject
 from benchmarks.crowd import Crowd, Seen, all_here, percentile
 from benchmarks.jobs import job_ids, prepare
 from benchmarks.meter import Meter, without_collector
+from benchmarks.processes import Process
 from benchmarks.servers import JOBCAST, JOBCAST_CHAINED, Server, valkey
 from benchmarks.workers import Workers
 
@@ -32,18 +33,41 @@ class Shape:
 
 
 async def deliver(server: Server, shape: Shape, seconds: float) -> Sample:
-    """Publish events at a rate and measure their deliveries.
+    """Start a server, publish events at a rate and measure their deliveries.
 
     Args:
         server: who delivers.
         shape: what of.
         seconds: how long.
     """
-    async with AsyncExitStack() as stack:
-        redis = stack.enter_context(valkey())
-        process = stack.enter_context(server.start(redis.port))
+    with valkey() as redis, server.start(redis.port) as process:
         jobs = job_ids(shape.jobs)
-        wire = server.wire(prepare(redis.port, jobs))
+        prepared = prepare(redis.port, jobs)
+        return await deliver_from(Running(server, process, redis, jobs, prepared), shape, seconds)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs, its Redis, the jobs in it, and the digest of the append script."""
+
+    server: Server
+    process: Process
+    redis: Process
+    jobs: Sequence[str]
+    digest: str
+
+
+async def deliver_from(running: Running, shape: Shape, seconds: float) -> Sample:
+    """Publish events at a rate and measure their deliveries.
+
+    Args:
+        running: who delivers.
+        shape: what of.
+        seconds: how long.
+    """
+    server, process, redis, jobs = running.server, running.process, running.redis, running.jobs
+    async with AsyncExitStack() as stack:
+        wire = server.wire(running.digest)
         requests = [server.request(job_id) for job_id in jobs for _ in range(shape.viewers)]
         crowd = Crowd(process.port, requests, server.ready_mark)
         await stack.enter_async_context(crowd)
