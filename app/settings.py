@@ -126,6 +126,8 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _value(name: str, text: str, kind: object) -> Any:  # noqa: ANN401 - msgspec judges it
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidSettings(f"{name}: not UTF-8")  # what Python makes of other bytes
     if kind == tuple[str, ...]:
         return [item for item in text.replace(",", " ").split() if item]
     if kind is bool:
@@ -181,10 +183,10 @@ def _check(settings: Settings) -> None:
 
 def _check_sources(settings: Settings) -> None:
     key = settings.jwt_public_key
-    if key and "-----BEGIN" not in key and not Path(key).is_file():
+    if key and "-----BEGIN" not in key and not _is_file(key):
         raise InvalidSettings(f"{variable('jwt_public_key')}: neither PEM text nor a file")
     jwks = settings.jwt_jwks
-    if jwks and not jwks.startswith(("http://", "https://")) and not Path(jwks).is_file():
+    if jwks and not jwks.startswith(("http://", "https://")) and not _is_file(jwks):
         raise InvalidSettings(f"{variable('jwt_jwks')}: neither a URL nor a file")
     for origin in settings.cors_origins:
         if origin != "*" and _ORIGIN.fullmatch(origin) is None:
@@ -193,3 +195,10 @@ def _check_sources(settings: Settings) -> None:
         parse_address(settings.redis_url)
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # no name that a file can have
+        return False

@@ -51,10 +51,14 @@ def files_root(environment: Mapping[str, str]) -> Path | None:
     text = _text(environment, "JOBCAST_FILES_ROOT")
     if text is None:
         return None
-    path = Path(text)
-    if not path.is_dir():
+    try:
+        path = Path(text).resolve()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError, ValueError):  # no name of a folder, or a loop of links
+        is_folder = False
+    if not is_folder:
         raise InvalidSettings(f"JOBCAST_FILES_ROOT: {text} is not a folder")
-    return path.resolve()
+    return path
 
 
 def _redis_url(environment: Mapping[str, str]) -> str:
@@ -82,7 +86,7 @@ def _concurrency(environment: Mapping[str, str]) -> int:
     text = _text(environment, "JOBCAST_CONCURRENCY")
     if text is None:
         return Settings.concurrency
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_CONCURRENCY:
         raise InvalidSettings(
             f"JOBCAST_CONCURRENCY: must be a whole number from 1 to {MAX_CONCURRENCY}, not {text}"
         )
