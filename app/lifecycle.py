@@ -14,6 +14,7 @@ from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
 from app.garbage import Garbage
 from app.jobs import Jobs
+from app.lookout import Lookout
 from app.metrics import Metrics
 from app.queue import JobQueue
 from app.settings import InvalidSettings, Settings, variable
@@ -25,6 +26,7 @@ from eventlog.cluster import Cluster
 from eventlog.connection import Client, connect, connector_of
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
+from eventlog.leases import Leases
 from eventlog.probe import Probe
 from eventlog.reader import Reader
 
@@ -45,6 +47,7 @@ class Service(Struct, frozen=True):
     viewers: Viewers
     streams: Streams
     sweeper: Sweeper
+    lookout: Lookout
     probe: Probe
     metrics: Metrics
 
@@ -73,6 +76,7 @@ def build(settings: Settings) -> Service:
         creation=creation,
         queue=queue,
     )
+    lookout = Lookout(Leases(client), appender, settings.stall_grace_s)
     authenticator = Authenticator(settings)
     streams = Streams(
         settings=settings,
@@ -94,8 +98,9 @@ def build(settings: Settings) -> Service:
         viewers=viewers,
         streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
+        lookout=lookout,
         probe=Probe(client),
-        metrics=Metrics(viewers, directory, subscriptions, appender),
+        metrics=Metrics(viewers, directory, subscriptions, appender, lookout),
     )
 
 
@@ -118,6 +123,7 @@ def attach(app: Quart, service: Service) -> None:
             service.subscriptions.run(),
             service.viewers.keep_alive(),
             service.sweeper.run(),
+            service.lookout.run(),
             service.probe.run(),
             Garbage(lambda: service.viewers.total).run(),
         ):

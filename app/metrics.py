@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from actors.directory import Directory
 from actors.shards import ShardedSubscriptions
 from actors.subscriptions import Subscriptions
+from app.lookout import Lookout
 from app.viewers import Viewers
 from eventlog.append import Appender
 
@@ -22,11 +23,13 @@ class Metrics(Collector):
         directory: Directory,
         subscriptions: Subscriptions | ShardedSubscriptions,
         appender: Appender,
+        lookout: Lookout,
     ) -> None:
         self._viewers = viewers
         self._directory = directory
         self._subscriptions = subscriptions
         self._appender = appender
+        self._lookout = lookout
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -56,6 +59,11 @@ class Metrics(Collector):
             "jobcast_publications_refused",
             "Appends of this process whose publication Redis refused",
             self._appender.unpublished,
+        )
+        yield CounterMetricFamily(
+            "jobcast_runs_stalled",
+            "Runs that this process failed because their worker was lost",
+            self._lookout.stalled,
         )
         yield CounterMetricFamily(
             "jobcast_redis_reconnects",

@@ -47,6 +47,8 @@ class Settings(Struct, frozen=True):
         notice_s: time from SIGTERM, when ``/readyz`` turns 503, to the closing of the listener.
         grace_s: time to end the streams after that.
         reconnects_per_s: how many of the viewers that a drain sends back may come in a second.
+        stall_grace_s: after a start or an outage of Redis, how long workers may take to renew the
+            leases of their runs before these are failed.
         retention_s: how long a finished job can be seen.
         log_entries: bound of one job's log.
         event_bytes: bound of the data of one event, a result too.
@@ -74,6 +76,7 @@ class Settings(Struct, frozen=True):
     notice_s: Time = 2
     grace_s: PositiveTime = 10
     reconnects_per_s: Positive = 1000
+    stall_grace_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 20
     retention_s: Positive = 86_400
     log_entries: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
     event_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 1024 * 1024

@@ -95,6 +95,16 @@ UNCONFIRMED_KEY = "jobs:unconfirmed"
 """The sorted set of jobs whose place in the queue was not confirmed, by Unix time in seconds."""
 
 
+LEASES_KEY = "jobs:leases"
+"""The sorted set of runs that hold a lease, by when it is over, in ms of the clock of Redis."""
+
+
+def leased_run(member: str) -> tuple[str, str]:
+    """Read a member of the index of leases: the job and the token of its run."""
+    job_id, _, run = member.rpartition(":")
+    return job_id, run
+
+
 def decode_publication(payload: bytes) -> Entry:
     """Read what arrived on a channel.
 

@@ -20,6 +20,7 @@ METRICS = {
     "jobcast_streams_opened_total": "counter",
     "jobcast_publications_dropped_total": "counter",
     "jobcast_publications_refused_total": "counter",
+    "jobcast_runs_stalled_total": "counter",
     "jobcast_redis_reconnects_total": "counter",
 }
 

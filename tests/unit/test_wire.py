@@ -7,13 +7,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobcast._wire import job_keys, owner_keys
+from jobcast._wire import LEASES_KEY as SDK_LEASES_KEY
+from jobcast._wire import job_keys, lease_member, owner_keys
 from schema.entry import Entry
 from schema.events import InvalidEvent
 from schema.wire import (
+    LEASES_KEY,
     PLAIN,
     decode_publication,
     idempotency_key,
+    leased_run,
     log_key,
     session_index_key,
     state_key,
@@ -189,6 +192,11 @@ def test_the_service_and_the_sdk_give_a_job_the_same_keys() -> None:
     assert (log_key("j1"), state_key("j1")) == job_keys("j1")
     assert [user_index_key("u1"), session_index_key("s1")] == owner_keys("u1", "s1")
     assert PLAIN.channel("j1") == "jobs:j1:events"
+
+
+def test_the_service_finds_the_runs_that_the_sdk_enters() -> None:
+    assert LEASES_KEY == SDK_LEASES_KEY
+    assert leased_run(lease_member("Nightly.Report_7-b", "0f3a")) == ("Nightly.Report_7-b", "0f3a")
 
 
 def test_the_log_and_the_state_of_a_job_share_a_slot_of_a_cluster() -> None:

@@ -1,0 +1,88 @@
+"""Fails jobs whose workers are gone without a word.
+
+A run holds a lease that its worker renews. When it is over, and the job still is in that very run,
+the worker is lost, and viewers must not wait for it any longer.
+
+A lease may also be over because nobody could renew it: Redis was away, or all machines slept. So a
+run is failed only after Redis was looked at regularly for a while, in which its worker would have
+come back. Irregular is any gap that is longer than this while by the clock of Redis, and any look
+that failed; the first one comes after a gap.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from eventlog.append import Appender
+from eventlog.errors import AppendRefused, Leased, LogUnavailable
+from eventlog.leases import LeasedRun, Leases
+
+_log = logging.getLogger("jobcast.lookout")
+
+_BATCH: Final = 20
+_LOOKS: Final = 4
+"""How often to look within the grace, or a little slow one would count as a gap."""
+_MS: Final = 1000
+
+
+class Lookout:
+    """Looks for runs whose leases are over.
+
+    ``grace_s`` is for how many seconds workers may renew their leases after an outage. ``stalled``
+    counts the runs that were failed.
+    """
+
+    def __init__(self, leases: Leases, appender: Appender, grace_s: float) -> None:
+        self._leases = leases
+        self._appender = appender
+        self._grace_ms = round(grace_s * _MS)
+        self._pause_s = grace_s / _LOOKS
+        self._looked_at_ms: int | None = None
+        self._regular_since_ms = 0
+        self.stalled = 0
+
+    async def run(self) -> None:
+        """Look now and then, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except LogUnavailable as error:
+                self._looked_at_ms = None
+                _log.info("can't look for lost workers: %s", error)
+            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+
+    async def look(self) -> None:
+        """Fail the runs whose leases are over, unless it is too early to tell.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        now_ms, before_ms = await self._leases.now_ms(), self._looked_at_ms
+        self._looked_at_ms = now_ms
+        if before_ms is None or not 0 <= now_ms - before_ms <= self._grace_ms:
+            self._regular_since_ms = now_ms
+        if now_ms - self._regular_since_ms < self._grace_ms:
+            return
+        is_more = True
+        while is_more:
+            # Not what became due since: Redis may stand still at any moment.
+            due = await self._leases.claim(now_ms, _BATCH, self._grace_ms)
+            await asyncio.gather(*map(self._judge, due))
+            is_more = len(due) == _BATCH
+
+    async def _judge(self, run: LeasedRun) -> None:
+        try:
+            try:
+                await self._appender.stall(run.job_id, run.run)
+            except Leased as leased:
+                await self._leases.postpone(run, leased.left_ms)
+                return
+            except AppendRefused as refusal:
+                _log.debug("job %s: nothing to fail: %s", run.job_id, refusal)
+            else:
+                self.stalled += 1
+                _log.warning("job %s failed: its worker was lost", run.job_id)
+            await self._leases.remove(run)
+        except LogUnavailable as error:
+            _log.info("job %s: can't tell whether its worker is lost: %s", run.job_id, error)

@@ -1,0 +1,305 @@
+"""Workers that are gone without a word, and those that only seem so."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from app.lookout import Lookout
+from eventlog.append import Appender
+from eventlog.connection import Client, connect
+from eventlog.leases import Leases
+from jobcast import JobStalled, Run
+from jobcast._jobs import LEASE_S
+from tests.channel import Channel
+from tests.lone_worker import LoneWorker
+from tests.stored import ending_of, log_of, retry, state_of
+from tests.valkey import Valkey
+from tests.waiting import after, eventually
+from tests.worker_process import enqueue
+from tests.working import until_idle, working
+from worker.queue import LOCK_S
+from worker.registry import Registry
+
+GRACE_S = 0.4
+SHORT_S = 0.3
+STALLED = ("failed", None, "The worker was lost", "STALLED")
+INDEX = "jobs:leases"
+
+
+@asynccontextmanager
+async def looking_out(client: Client) -> AsyncIterator[Lookout]:
+    """Look for lost workers for the length of the block."""
+    lookout = Lookout(Leases(client), Appender(client), GRACE_S)
+    running = asyncio.create_task(lookout.run())
+    try:
+        yield lookout
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def created(redis_url: str, job_id: str = "j1") -> str:
+    async with jobcast.connect(redis_url) as jobs:
+        return await jobs.create("report", user_id="u1", job_id=job_id)
+
+
+async def abandoned(redis_url: str, *job_ids: str, lease_s: float | None = SHORT_S) -> None:
+    """Create and start jobs whose worker then says no more."""
+    async with jobcast.connect(redis_url, lease_s=lease_s) as jobs:
+        for job_id in job_ids:
+            run = jobs.run(await jobs.create("report", user_id="u1", job_id=job_id))
+            await run.start()
+
+
+async def until_failed(redis: Redis, job_id: str = "j1") -> None:
+    async def has_failed() -> bool:
+        return (await state_of(redis, job_id))["status"] == "failed"
+
+    await eventually(has_failed)
+
+
+async def until_unlisted(redis: Redis) -> None:
+    async def is_unlisted() -> bool:
+        return not await redis.exists(INDEX)
+
+    await eventually(is_unlisted)
+
+
+async def names(redis: Redis, job_id: str = "j1") -> list[str]:
+    return [fields["event"] for _, fields in await log_of(redis, job_id)]
+
+
+async def test_a_job_whose_worker_was_killed_fails_with_a_code_of_its_own(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    with LoneWorker(redis_url, await created(redis_url), SHORT_S) as worker:
+        async with looking_out(client), Channel(redis_client, "jobs:j1:events") as channel:
+            await after(3 * (SHORT_S + GRACE_S))
+            assert (await state_of(redis_client, "j1"))["status"] == "running"
+            worker.send(signal.SIGKILL)
+            *_, last = await channel.until("failed")
+            await until_unlisted(redis_client)
+    assert last["data"] == {"error": "The worker was lost", "errorCode": "STALLED"}
+    assert await ending_of(redis_client, "j1") == STALLED
+    assert await names(redis_client) == ["_created", "step-change", "failed"]
+
+
+async def test_a_worker_that_wakes_up_later_is_refused_with_a_clear_error(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    with LoneWorker(redis_url, await created(redis_url), SHORT_S) as worker:
+        async with looking_out(client):
+            worker.send(signal.SIGSTOP)
+            await until_failed(redis_client)
+            worker.send(signal.SIGCONT)
+            refusal = "JobStalled: The lease of this run ran out, and the job was failed"
+            assert await asyncio.to_thread(worker.report) == refusal
+            await retry(redis_client, "j1")
+            assert (await asyncio.to_thread(worker.report)).startswith("JobSuperseded: ")
+    assert await names(redis_client) == ["_created", "step-change", "failed", "_retried"]
+
+
+async def test_a_worker_that_blocks_its_event_loop_is_taken_for_dead(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    async def block() -> None:
+        async with jobcast.connect(redis_url, lease_s=SHORT_S) as jobs, jobs.run("j1") as run:
+            started.set()
+            asyncio.run_coroutine_threadsafe(until_failed(redis_client), loop).result()
+            await run.progress(50)
+
+    await created(redis_url)
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
+    async with looking_out(client):
+        with pytest.raises(JobStalled):
+            await asyncio.to_thread(asyncio.run, block())
+    assert await names(redis_client) == ["_created", "step-change", "failed"]
+
+
+async def test_a_run_without_a_lease_is_never_failed(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    await abandoned(redis_url, "j1", lease_s=None)
+    await abandoned(redis_url, "j2")
+    async with looking_out(client):
+        await until_failed(redis_client, "j2")
+        await until_unlisted(redis_client)
+    assert (await state_of(redis_client, "j1"))["status"] == "running"
+
+
+async def test_two_services_fail_a_job_once(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    job_ids = [f"j{n}" for n in range(60)]
+    await abandoned(redis_url, *job_ids)
+    other = connect(redis_url)
+    async with looking_out(client) as first, looking_out(other) as second:
+        for job_id in job_ids:
+            await until_failed(redis_client, job_id)
+        await until_unlisted(redis_client)
+    await other.aclose()
+    assert first.stalled + second.stalled == len(job_ids)
+    for job_id in job_ids:
+        assert await names(redis_client, job_id) == ["_created", "step-change", "failed"]
+
+
+async def test_two_scripts_at_the_same_time_fail_a_job_once(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    await abandoned(redis_url, "j1", lease_s=0.1)
+    run = (await state_of(redis_client, "j1"))["run"]
+    await redis_client.hset("jobs:{j1}:state", "lease", "1")
+    stalls = [Appender(client).stall("j1", run) for _ in range(10)]
+    answers = await asyncio.gather(*stalls, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in answers) == ["Appended"] + ["JobFinished"] * 9
+
+
+async def test_what_is_over_or_is_no_run_leaves_the_index(
+    jobs: jobcast.Jobs, redis_client: Redis, client: Client
+) -> None:
+    await (await begun(jobs, "ended")).complete()
+    await begun(jobs, "taken")
+    await jobs.create("report", user_id="u1", job_id="queued")
+    left = ["ended:r", "taken:r", "queued:r", "gone:r", "nonsense", ""]
+    await redis_client.delete(INDEX)
+    await redis_client.zadd(INDEX, dict.fromkeys(left, 1))
+    async with looking_out(client) as lookout:
+        await until_unlisted(redis_client)
+    assert lookout.stalled == 0
+
+
+async def test_a_run_that_is_leased_still_is_looked_at_when_its_lease_is_over(
+    jobs: jobcast.Jobs, redis_client: Redis, client: Client
+) -> None:
+    async def is_postponed() -> bool:
+        lease = int((await state_of(redis_client, "j1"))["lease"])
+        return bool(abs((await redis_client.zscore(INDEX, member) or 0) - lease) < 1000)
+
+    run = await begun(jobs)
+    member = f"j1:{(await state_of(redis_client, 'j1'))['run']}"
+    await redis_client.zadd(INDEX, {member: 1})
+    async with looking_out(client):
+        await eventually(is_postponed)
+    await run.complete()
+
+
+async def test_a_job_that_cannot_be_read_does_not_stand_in_the_way(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    await redis_client.set("jobs:{bad}:state", "no hash")
+    await redis_client.zadd(INDEX, {"bad:r": 1})
+    await abandoned(redis_url, "j1")
+    async with looking_out(client):
+        await until_failed(redis_client)
+
+
+async def test_an_outage_longer_than_the_lease_fails_only_whose_workers_are_gone() -> None:
+    with Valkey() as own:
+        client = connect(own.url)
+        async with (
+            jobcast.connect(own.url, lease_s=SHORT_S) as jobs,
+            Redis.from_url(own.url, decode_responses=True) as redis,
+            looking_out(client),
+        ):
+            run = await begun(jobs, "lives")
+            await abandoned(own.url, "lost")
+            own.pause()
+            await after(4 * SHORT_S)
+            own.resume()
+            await until_failed(redis, "lost")
+            await run.complete()
+            assert await names(redis, "lives") == ["_created", "step-change", "complete"]
+        await client.aclose()
+
+
+async def test_an_index_that_was_lost_is_made_again_by_the_renewals(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    async def is_listed() -> bool:
+        return bool(await redis_client.exists(INDEX))
+
+    async with looking_out(client):
+        async with jobcast.connect(redis_url, lease_s=SHORT_S) as jobs:
+            run = await begun(jobs)
+            await redis_client.delete(INDEX)
+            await eventually(is_listed)
+        await until_failed(redis_client)
+    assert not run.finished
+
+
+async def test_data_that_redis_has_lost_are_not_missed(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    await abandoned(redis_url, "j1")
+    members: Any = await redis_client.zrange(INDEX, 0, -1, withscores=True)
+    await redis_client.flushall()
+    await redis_client.zadd(INDEX, dict(members))
+    async with looking_out(client) as lookout:
+        await until_unlisted(redis_client)
+    assert lookout.stalled == 0
+    assert await redis_client.keys("jobs:*") == []
+
+
+def test_the_queue_hands_a_lost_workers_job_out_again_before_its_lease_is_over() -> None:
+    assert 2 * (LOCK_S + LOCK_S / 3) < LEASE_S
+
+
+async def test_a_job_that_the_queue_hands_out_again_in_time_is_run_again(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    registry = Registry()
+
+    @registry.job("report")
+    async def report(_: Run) -> object:
+        await until_unlisted_but_for_this_run()
+        return "done"
+
+    async def until_unlisted_but_for_this_run() -> None:
+        async def is_alone() -> bool:
+            return bool(await redis_client.zcard(INDEX) == 1)
+
+        await eventually(is_alone)
+
+    await lose_worker(redis_url, redis_client, lease_s=2.5)
+    async with looking_out(client) as lookout, working(redis_url, registry, lock_s=1):
+        await until_idle(redis_client)
+    assert lookout.stalled == 0
+    assert await ending_of(redis_client, "j1") == ("succeeded", '"done"', None, None)
+
+
+async def test_a_job_that_the_queue_hands_out_too_late_has_failed_already(
+    redis_url: str, redis_client: Redis, client: Client
+) -> None:
+    registry = Registry()
+
+    @registry.job("report")
+    async def report(_: Run) -> object:
+        pytest.fail("the job was run after it had failed")
+
+    await lose_worker(redis_url, redis_client, lease_s=SHORT_S)
+    async with looking_out(client):
+        await until_failed(redis_client)
+    async with working(redis_url, registry, lock_s=1):
+        await until_idle(redis_client)
+    assert await ending_of(redis_client, "j1") == STALLED
+
+
+async def begun(jobs: jobcast.Jobs, job_id: str = "j1") -> Run:
+    """Return a run of a job, both of which are new."""
+    run = jobs.run(await jobs.create("report", user_id="u1", job_id=job_id))
+    await run.start()
+    return run
+
+
+async def lose_worker(redis_url: str, redis: Redis, *, lease_s: float) -> None:
+    """Leave ``j1`` as a worker leaves it that dies: its entry active, without a lock."""
+    await enqueue(redis, await created(redis_url))
+    await redis.lmove("bull:jobcast:wait", "bull:jobcast:active")
+    with LoneWorker(redis_url, "j1", lease_s):
+        pass

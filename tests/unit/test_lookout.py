@@ -1,0 +1,128 @@
+"""When the service dares to say that a worker is lost: time is a script here, Redis is not."""
+
+from typing import cast
+
+import pytest
+
+from app.lookout import Lookout
+from eventlog.append import Appended, Appender
+from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
+from eventlog.leases import LeasedRun, Leases
+
+GRACE_S = 20.0
+
+
+class Index:
+    """An index of leases, and the clock of Redis, in seconds; None while it is away."""
+
+    def __init__(self, *runs: str) -> None:
+        self.runs = list(runs)
+        self.now_s: float | None = 1000.0
+        self.postponed: dict[str, int] = {}
+
+    async def now_ms(self) -> int:
+        if self.now_s is None:
+            raise LogUnavailable
+        return round(self.now_s * 1000)
+
+    async def claim(self, until_ms: int, limit: int, for_ms: int) -> list[LeasedRun]:
+        assert until_ms == await self.now_ms()
+        assert for_ms == GRACE_S * 1000
+        claimed, self.runs = self.runs[:limit], self.runs[limit:]
+        return [LeasedRun(f"{run}:r", run, "r") for run in claimed]
+
+    async def postpone(self, run: LeasedRun, by_ms: int) -> None:
+        self.postponed[run.job_id] = by_ms
+
+    async def remove(self, run: LeasedRun) -> None:
+        assert run.job_id not in self.postponed
+
+
+class Jobs:
+    """Jobs that may be failed, but for those named."""
+
+    def __init__(self, **refusals: AppendRefused | LogUnavailable) -> None:
+        self.failed: list[str] = []
+        self._refusals = refusals
+
+    async def stall(self, job_id: str, run: str) -> Appended:
+        assert run == "r"
+        if job_id in self._refusals:
+            raise self._refusals[job_id]
+        self.failed.append(job_id)
+        return Appended("1-1", cancel_requested=False, receivers=0, attempt=1, status_before="")
+
+
+def lookout(index: Index, jobs: Jobs) -> Lookout:
+    return Lookout(cast("Leases", index), cast("Appender", jobs), GRACE_S)
+
+
+async def look_at(watch: Lookout, index: Index, *times_s: float) -> None:
+    for index.now_s in times_s:
+        await watch.look()
+
+
+async def test_nobody_is_failed_until_a_grace_after_the_start() -> None:
+    index, jobs = Index("j1"), Jobs()
+    watch = lookout(index, jobs)
+    await look_at(watch, index, 1000, 1005, 1012, 1019.9)
+    assert jobs.failed == []
+    await look_at(watch, index, 1020)
+    assert jobs.failed == ["j1"]
+    assert watch.stalled == 1
+
+
+@pytest.mark.parametrize("gap_s", [20.1, 3600, -1], ids=["just too long", "a sleep", "backwards"])
+async def test_a_gap_in_the_looks_begins_the_grace_again(gap_s: float) -> None:
+    index, jobs = Index(), Jobs()
+    watch = lookout(index, jobs)
+    await look_at(watch, index, 1000, 1010, 1020)
+    index.runs.append("j1")
+    back = 1020 + gap_s
+    await look_at(watch, index, back, back + 10, back + 19.9)
+    assert jobs.failed == []
+    await look_at(watch, index, back + 20)
+    assert jobs.failed == ["j1"]
+
+
+async def test_an_outage_of_redis_begins_the_grace_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = iter([1000, 1010, 1020, None, 1025, 1035, 1044.9, 1045])
+    failed_at: list[float | None] = []
+
+    class Done(Exception):
+        pass
+
+    async def next_look(_: float) -> None:
+        if jobs.failed and not failed_at:
+            failed_at.append(index.now_s)
+        if index.now_s == 1020:
+            index.runs.append("j1")
+        index.now_s = next(script, None)
+        if index.now_s is None and failed_at:
+            raise Done
+
+    index, jobs = Index(), Jobs()
+    index.now_s = next(script)
+    monkeypatch.setattr("app.lookout.asyncio.sleep", next_look)
+    with pytest.raises(Done):
+        await lookout(index, jobs).run()
+    assert failed_at == [1045]
+
+
+async def test_more_than_a_batch_is_failed_in_one_look() -> None:
+    index, jobs = Index(*(f"j{n}" for n in range(95))), Jobs()
+    await look_at(lookout(index, jobs), index, 1000, 1010, 1020)
+    assert len(jobs.failed) == 95
+
+
+async def test_what_is_leased_is_looked_at_again_and_what_is_over_is_not() -> None:
+    index = Index("leased", "finished", "superseded", "away", "lost")
+    jobs = Jobs(
+        leased=Leased("1234 ms of the lease are left"),
+        finished=JobFinished(),
+        superseded=Superseded(),
+        away=LogUnavailable(),
+    )
+    await look_at(lookout(index, jobs), index, 1000, 1010, 1020)
+    assert index.postponed == {"leased": 1234}
+    assert jobs.failed == ["lost"]
