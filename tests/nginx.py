@@ -45,10 +45,10 @@ class Nginx:
 
     def __init__(self, upstream: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="jobcast-nginx-"))
-        self._port = free_port()
-        self.url = f"http://{HOST}:{self._port}"
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
         self._file = self._folder / "nginx.conf"
-        given = {"folder": self._folder, "host": HOST, "port": self._port, "upstream": upstream}
+        given = {"folder": self._folder, "host": HOST, "port": self.port, "upstream": upstream}
         self._file.write_text(_CONFIGURATION.format(**given))
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ class Nginx:
 
     def _listens(self) -> bool:
         try:
-            socket.create_connection((HOST, self._port), timeout=1).close()
+            socket.create_connection((HOST, self.port), timeout=1).close()
         except OSError:
             return False
         return True

@@ -1,5 +1,6 @@
 """A real Valkey server for tests, which they may stop, kill, freeze and start again."""
 
+import resource
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from tests.starting import is_up
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0
 STOP_SECONDS = 10.0
+_DATA = "appendonlydir"
 
 
 class Valkey:
@@ -44,14 +46,19 @@ class Valkey:
         """Whether it was started and neither ended nor frozen since."""
         return self._process is not None and not self.is_paused
 
-    def start(self) -> None:
-        """Start the server and return once it answers; RuntimeError with its log if it won't."""
+    def start(self, *options: str) -> None:
+        """Start the server and return once it answers; RuntimeError with its log if it won't.
+
+        What is passed here holds until its end, and not for the next start.
+        """
         if self._process is not None:
             raise RuntimeError("this server is running already")
         log = self.folder / "valkey.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command(),
+                # As for Python itself, a write past a limit of file size fails (see `limit`).
+                restore_signals=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -77,6 +84,24 @@ class Valkey:
         """Let a frozen server go on (SIGCONT)."""
         self._running().send_signal(signal.SIGCONT)
         self.is_paused = False
+
+    def limit(self, file_bytes: int | None) -> None:
+        """Let no file grow past this size, as a full disk does; None ends it."""
+        most = resource.RLIM_INFINITY if file_bytes is None else file_bytes
+        resource.prlimit(self._running().pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+    def lose_data(self) -> None:
+        """Remove the data of a server that does not run."""
+        shutil.rmtree(self._folder / _DATA)
+
+    def keep_copy(self) -> None:
+        """Copy the data as they are written now."""
+        shutil.copytree(self._folder / _DATA, self._folder / "copy")
+
+    def go_back_to_copy(self) -> None:
+        """Give a server that does not run the data of its copy."""
+        self.lose_data()
+        (self._folder / "copy").rename(self._folder / _DATA)
 
     def close(self) -> None:
         """End the server, if it runs, and remove its data."""

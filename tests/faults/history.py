@@ -1,5 +1,6 @@
 """What the viewers saw of a job, and what there was to see."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +32,14 @@ class Visit:
 
     Attributes:
         cursor: the ``Last-Event-ID`` that was sent; empty for none.
+        at: when (seconds of ``time.time``).
         status: of the answer; 0 when there was none.
         content_type: of the answer.
         shown: every event, ``connected`` included.
     """
 
     cursor: str
+    at: float = field(default_factory=time.time)
     status: int = 0
     content_type: str = ""
     shown: list[Shown] = field(default_factory=list)

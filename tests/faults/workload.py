@@ -73,6 +73,9 @@ class Worker:
         self._number = 0
         self._percent = 0
         self._finish = asyncio.Event()
+        self._may_work = asyncio.Event()
+        self._may_work.set()
+        self._working = asyncio.Lock()
 
     async def create(self) -> str:
         """Create the job."""
@@ -84,11 +87,28 @@ class Worker:
         """Let the last attempt come to its end."""
         self._finish.set()
 
+    @property
+    def rests(self) -> bool:
+        """Whether it leaves the job to others."""
+        return not self._may_work.is_set()
+
+    async def rest(self) -> Work:
+        """Let go of the job, after the event that is under way."""
+        self._may_work.clear()
+        async with self._working:
+            return self._work
+
+    def go_on(self) -> None:
+        """Take the job over again."""
+        self._may_work.set()
+
     async def run(self) -> None:
         """Work to the end of the job."""
         while self._work.end is None:
+            await self._may_work.wait()
             try:
-                await self._go_on()
+                async with self._working:
+                    await self._proceed()
             except (RedisError, OSError):
                 self._work.lost_answers += 1
                 await after(_PAUSE_S)
@@ -97,7 +117,7 @@ class Worker:
             except jobcast.UnknownJob:
                 self._work.end = ""
 
-    async def _go_on(self) -> None:
+    async def _proceed(self) -> None:
         """Do what the state of the job asks for next."""
         state = await state_of(self._redis, self._work.job_id)
         is_last = not state or int(state["attempt"]) >= self._work.plan.attempts
@@ -118,6 +138,8 @@ class Worker:
         await self._append(run, "start")
         left = self._work.plan.events
         while not self._finish.is_set() if is_last else left:
+            if self.rests:
+                return
             left -= 1
             await self._append(run, self._random.choice(["progress"] * 5 + ["step", *["emit"] * 4]))
             await after(self._random.uniform(0, self._work.plan.pause_s))

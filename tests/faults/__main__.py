@@ -1,0 +1,114 @@
+"""``python -m tests.faults``: each fault alone and some mixed, or as many as time allows."""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.scenario import Outcome, Scenario, play
+
+_SEED = 1
+_MIXED = 8
+_AT_ONCE = 3
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Play scenarios and return the exit code: 1 if a promise was broken."""
+    asked = _parser().parse_args(words)
+    return asyncio.run(_played(_chosen(asked), asked.at_once))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="just faults", description=__doc__)
+    parser.add_argument("--seed", type=int, help="play this seed alone")
+    parser.add_argument("--fault", choices=sorted(FAULTS), help="play this fault alone")
+    parser.add_argument("--minutes", type=float, help="go on with fresh seeds for so long")
+    parser.add_argument("--at-once", type=int, default=_AT_ONCE, help="scenarios side by side")
+    return parser
+
+
+def _chosen(asked: argparse.Namespace) -> Iterator[Scenario]:
+    if asked.fault is not None:
+        yield Scenario.single(_SEED if asked.seed is None else asked.seed, asked.fault)
+    elif asked.seed is not None:
+        yield Scenario.mixed(asked.seed)
+    elif asked.minutes is not None:
+        until = time.monotonic() + asked.minutes * 60
+        while time.monotonic() < until:
+            yield Scenario.mixed(random.SystemRandom().randrange(2**32))
+    else:
+        yield from (Scenario.single(_SEED, name) for name in FAULTS)
+        yield from (Scenario.mixed(seed) for seed in range(_MIXED))
+
+
+async def _played(scenarios: Iterator[Scenario], at_once: int) -> int:
+    outcomes: list[Outcome] = []
+
+    async def play_next() -> None:
+        for scenario in scenarios:
+            outcome = await _play(scenario)
+            outcomes.append(outcome)
+            _say(outcome)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(play_next())
+    _table(outcome for outcome in outcomes if outcome.scenario.haste == 1)
+    broken = [outcome for outcome in outcomes if outcome.violations]
+    for outcome in broken:
+        print(f"\nBROKEN: {outcome.scenario}\nReplay: {_command(outcome.scenario)}")
+        print(*(f"  {text}" for text in outcome.violations[:20]), sep="\n")
+    print(f"\n{len(outcomes)} scenarios, {len(broken)} with a broken promise")
+    return 1 if broken or not outcomes else 0
+
+
+async def _play(scenario: Scenario) -> Outcome:
+    try:
+        return await play(scenario)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome
+        text = "".join(traceback.format_exception(error))
+        return Outcome(scenario, [f"the scenario broke off: {text}"], [], 0, 0)
+
+
+def _command(scenario: Scenario) -> str:
+    seed, _, fault = scenario.seed.partition(" ")
+    return f"just faults --seed {seed}" + (f" --fault {fault}" if fault else "")
+
+
+def _say(outcome: Outcome) -> None:
+    word = f"{len(outcome.violations)} BROKEN" if outcome.violations else "kept"
+    print(
+        f"{word:8} {outcome.seconds:5.1f} s {outcome.events:5} events  {_command(outcome.scenario)}"
+        f"  ({outcome.scenario})",
+        flush=True,
+    )
+
+
+def _table(outcomes: Iterable[Outcome]) -> None:
+    """Print what each fault was to its viewers: seconds, the median and the worst of them."""
+    print(f"\n{'fault':24} {'whole again':>13} {'silence':>13} {'reconnects':>10} {'new pages':>9}")
+    order = list(FAULTS)
+    for outcome in sorted(outcomes, key=lambda o: order.index(o.scenario.blows[0][0].fault.name)):
+        found = outcome.recoveries
+        whole = [each.whole_s for each in found if each.whole_s is not None]
+        print(
+            f"{outcome.scenario.blows[0][0].fault.name:24} {_both(whole)} "
+            f"{_both([each.silent_s for each in found])} "
+            f"{max((each.reconnects for each in found), default=0):10} "
+            f"{max((each.pages - 1 for each in found), default=0):9}"
+        )
+
+
+def _both(numbers: Sequence[float]) -> str:
+    if not numbers:
+        return f"{'-':>13}"
+    return f"{median(numbers):6.2f} {max(numbers):6.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

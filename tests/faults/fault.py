@@ -1,0 +1,45 @@
+"""What all faults have in common."""
+
+import random
+from typing import ClassVar
+
+from tests.faults.world import World
+
+
+class Fault:
+    """One thing that goes wrong: it strikes, lasts, and is healed.
+
+    Args:
+        world: what it strikes.
+        chance: decides what the seed leaves open.
+
+    Attributes:
+        name: what it is called on the command line.
+        what: what happens, for people.
+        target: what it strikes; two faults of the same target don't happen at once.
+        seconds: how long it lasts.
+        loses: whether Redis forgets what it had confirmed.
+        note_bytes: how large custom events are to be for it.
+        pages: how many viewers each job has.
+        settings: of the services.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    target: ClassVar[str]
+    seconds: ClassVar[float] = 1.0
+    loses: ClassVar[bool] = False
+    note_bytes: ClassVar[int] = 0
+    pages: ClassVar[int] = 4
+    settings: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        self.world = world
+        self.chance = chance
+
+    async def strike(self) -> None:
+        """Let it happen."""
+        raise NotImplementedError
+
+    async def heal(self) -> None:
+        """Let it be over."""

@@ -1,0 +1,181 @@
+"""A network that can be cut, muted, delayed, narrowed and half-closed: a TCP proxy."""
+
+import asyncio
+import itertools
+import socket
+import struct
+from types import TracebackType
+from typing import Self
+
+from tests.valkey import HOST, free_port
+from tests.waiting import after
+
+_PIECE_BYTES = 65536
+_NARROW_BYTES = 4096
+
+
+class Network:
+    """Forwards a port of its own to the first of others that answers, each time another one first.
+
+    Args:
+        to_ports: where connections go.
+        narrow: keep next to nothing on the way, so that a slow reader is felt at the other end.
+
+    Attributes:
+        delay_s: how long each piece takes more.
+        bytes_per_s: what goes through a connection, one way; None is as fast as it goes.
+    """
+
+    def __init__(self, *to_ports: int, narrow: bool = False) -> None:
+        self.port = free_port()
+        self.delay_s = 0.0
+        self.bytes_per_s: float | None = None
+        self._to_ports = itertools.cycle(to_ports)
+        self._tries = len(to_ports)
+        self._piece_bytes = _NARROW_BYTES if narrow else _PIECE_BYTES
+        self._narrow = narrow
+        self._links: set[_Link] = set()
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._refuses = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def cut(self, *, refuse: bool = False) -> None:
+        """Reset all connections; with ``refuse`` also those to come, until it is mended."""
+        self._refuses = refuse
+        for link in tuple(self._links):
+            link.reset()
+
+    def mute(self) -> None:
+        """Let nothing through, until it is mended; connections stay open."""
+        self._passing.clear()
+
+    def mend(self) -> None:
+        """Let everything through again, what was held first."""
+        self._refuses = False
+        self.delay_s, self.bytes_per_s = 0.0, None
+        self._passing.set()
+
+    def half_close(self) -> None:
+        """End what flows back to those who connected; what they send still goes on."""
+        for link in tuple(self._links):
+            link.end_the_way_back()
+
+    async def passed(self, data: bytes) -> None:
+        """Wait as long as these bytes take."""
+        await self._passing.wait()
+        if self.delay_s:
+            await after(self.delay_s)
+        if self.bytes_per_s is not None:
+            await after(len(data) / self.bytes_per_s)
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much is carried at once: of a slow network what takes a tenth of a second."""
+        if self.bytes_per_s is None:
+            return self._piece_bytes
+        return max(1, min(self._piece_bytes, int(self.bytes_per_s / 10)))
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(
+            self._accept, HOST, self.port, limit=self._piece_bytes, backlog=1024
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = None if self._refuses else await self._connect()
+        if there is None:
+            writer.transport.abort()
+            return
+        here = (reader, writer)
+        link = _Link(self, here, there)
+        self._links.add(link)
+        try:
+            await link.carry()
+        finally:
+            self._links.discard(link)
+            for _, end in (here, there):
+                end.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for port in itertools.islice(self._to_ports, self._tries):
+            end = socket.socket()
+            end.setblocking(False)  # noqa: FBT003 - its only argument
+            if self._narrow:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW_BYTES)
+            try:
+                await asyncio.get_running_loop().sock_connect(end, (HOST, port))
+            except OSError:
+                end.close()
+            else:
+                return await asyncio.open_connection(sock=end, limit=self._piece_bytes)
+        return None
+
+
+class _Link:
+    """One connection through a network."""
+
+    def __init__(
+        self,
+        network: Network,
+        here: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        there: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self._network = network
+        self._here = here
+        self._there = there
+        self._deaf = False
+
+    async def carry(self) -> None:
+        """Forward both ways until either side ends."""
+        there = asyncio.create_task(self._pour(self._here[0], self._there[1]))
+        back = asyncio.create_task(self._pour(self._there[0], self._here[1]))
+        try:
+            await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+            if back.done():
+                self._here[1].close()
+                await self._here[1].wait_closed()
+        except OSError:
+            pass  # what was still to be sent had nowhere to go
+        finally:
+            for each in (there, back):
+                each.cancel()
+            await asyncio.gather(there, back, return_exceptions=True)
+
+    def end_the_way_back(self) -> None:
+        """Say to the one who connected that nothing comes any more."""
+        self._deaf = True
+        if self._here[1].can_write_eof():
+            self._here[1].write_eof()
+
+    def reset(self) -> None:
+        """End it as a machine does that crashes."""
+        for _, writer in (self._here, self._there):
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    async def _pour(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(self._network.piece_bytes):
+            await self._network.passed(data)
+            if self._deaf and target is self._here[1]:
+                continue
+            target.write(data)
+            await target.drain()
+        await self._network.passed(b"")

@@ -1,0 +1,189 @@
+"""Redis crashes, freezes, forgets, or refuses."""
+
+import asyncio
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schema.wire import log_key
+from tests.faults.fault import Fault
+from tests.waiting import eventually
+
+_HOUR_MS = 3_600_000
+_FILLING = 12_000
+
+
+class _OfRedis(Fault):
+    target = "redis"
+
+    async def command(self, *words: str) -> None:
+        """Send Redis a command, past the networks."""
+        await self.world.direct.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+class Killed(_OfRedis):
+    name = "redis-killed"
+    what = "Redis is killed, and started with its data"
+
+    async def strike(self) -> None:
+        await asyncio.to_thread(self.world.valkey.kill)
+
+    async def heal(self) -> None:
+        await asyncio.to_thread(self.world.valkey.start)
+
+
+class Emptied(Killed):
+    name = "redis-emptied"
+    what = "Redis is killed, and started without its data"
+    loses = True
+
+    async def heal(self) -> None:
+        self.world.valkey.lose_data()
+        await super().heal()
+
+
+class SetBack(Killed):
+    name = "redis-set-back"
+    what = "Redis is killed, and started with older data"
+    loses = True
+
+    async def strike(self) -> None:
+        copied = {work.job_id: len(work.confirmed) for work in self.world.works}
+        self.world.valkey.keep_copy()
+
+        async def went_on() -> bool:
+            return all(
+                work.end is not None or len(work.confirmed) > copied[work.job_id] + 10
+                for work in self.world.works
+            )
+
+        await eventually(went_on)
+        await super().strike()
+
+    async def heal(self) -> None:
+        self.world.valkey.go_back_to_copy()
+        await super().heal()
+
+
+class Loading(Killed):
+    name = "redis-loading"
+    what = "Redis is restarted, and loads its data slowly (LOADING)"
+    seconds = 0.1
+
+    async def strike(self) -> None:
+        async with self.world.direct.pipeline(transaction=False) as filling:
+            for number in range(_FILLING):
+                filling.set(f"filling:{number}", "x" * 100)
+            await filling.execute()
+        await super().strike()
+
+    async def heal(self) -> None:
+        slowly = ("--key-load-delay", "100", "--loading-process-events-interval-bytes", "1024")
+        await asyncio.to_thread(self.world.valkey.start, *slowly)
+
+
+class Frozen(_OfRedis):
+    name = "redis-frozen"
+    what = "Redis is frozen (SIGSTOP)"
+    seconds = 10.0
+
+    async def strike(self) -> None:
+        self.world.valkey.pause()
+
+    async def heal(self) -> None:
+        self.world.valkey.resume()
+
+
+class Paused(_OfRedis):
+    name = "redis-paused"
+    what = "Redis answers nobody (CLIENT PAUSE)"
+    seconds = 2.0
+
+    async def strike(self) -> None:
+        await self.command("CLIENT", "PAUSE", "60000", "ALL")
+
+    async def heal(self) -> None:
+        await self.command("CLIENT", "UNPAUSE")
+
+
+class SubscribersKilled(_OfRedis):
+    name = "subscribers-killed"
+    what = "Redis closes the connections of subscribers"
+    seconds = 0.0
+
+    async def strike(self) -> None:
+        await self.command("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+class ClientsKilled(_OfRedis):
+    name = "clients-killed"
+    what = "Redis closes all connections, three times"
+    seconds = 0.0
+
+    async def strike(self) -> None:
+        for _ in range(3):
+            await self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await self.command("CLIENT", "KILL", "TYPE", "pubsub")
+            await asyncio.sleep(0.1)
+
+
+class Full(_OfRedis):
+    name = "redis-full"
+    what = "Redis has no memory left (OOM)"
+
+    async def strike(self) -> None:
+        await self.command("CONFIG", "SET", "maxmemory", "1")
+
+    async def heal(self) -> None:
+        await self.command("CONFIG", "SET", "maxmemory", "0")
+
+
+class DiskFull(_OfRedis):
+    name = "disk-full"
+    what = "The disk under Redis is full (MISCONF)"
+    seconds = 2.0
+
+    async def strike(self) -> None:
+        self.world.valkey.limit(1)
+
+    async def heal(self) -> None:
+        self.world.valkey.limit(None)
+        await eventually(self._writes)
+
+    async def _writes(self) -> bool:
+        try:
+            return bool(await self.world.direct.set("any", "1"))
+        except RedisError:
+            return False
+
+
+class ReadOnly(_OfRedis):
+    name = "redis-read-only"
+    what = "Redis is the replica of a master that is away (READONLY)"
+
+    async def strike(self) -> None:
+        await self.command("REPLICAOF", "127.0.0.1", "1")
+
+    async def heal(self) -> None:
+        await self.command("REPLICAOF", "NO", "ONE")
+
+
+class ClockBack(_OfRedis):
+    name = "clock-back"
+    what = "Redis' clock goes back by an hour"
+    seconds = 0.0
+
+    async def strike(self) -> None:
+        """Let the logs' last ids be of an hour ahead: what XADD sees after such a jump."""
+        for work in self.world.works:
+            await _move_on(self.world.direct, log_key(work.job_id))
+
+
+async def _move_on(redis: Redis, key: str) -> None:
+    if not await redis.exists(key):
+        return
+    information = await redis.xinfo_stream(key)
+    milliseconds = int(str(information["last-generated-id"]).split("-")[0])
+    await redis.execute_command(  # type: ignore[no-untyped-call]
+        "XSETID", key, f"{milliseconds + _HOUR_MS}-0"
+    )

@@ -1,0 +1,236 @@
+"""One scenario: what a seed decides, what happened then, and which promises were broken."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.event_source import Page
+from tests.faults.fault import Fault
+from tests.faults.history import read_truth
+from tests.faults.measure import Recovery, recoveries
+from tests.faults.oracle import truth_violations, violations
+from tests.faults.workload import Plan
+from tests.faults.world import World, world
+from tests.nginx import BINARY
+from tests.waiting import after, until
+
+_PATIENCE_S = 30.0
+_BEGUN = 5
+"""How many events each viewer has seen before anything goes wrong."""
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One fault of a scenario, and when it strikes, in seconds after the one before it."""
+
+    pause_s: float
+    fault: type[Fault]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is decided before anything happens; equal seeds give equal scenarios.
+
+    Attributes:
+        seed: of all that is left to chance.
+        blows: the faults of each target, one after the other; targets are struck side by side.
+        plans: the jobs.
+        pages: viewers of each job.
+        nginx: whether it stands before the services.
+        haste: by what the waits of viewers are multiplied.
+        settings: of the services.
+    """
+
+    seed: str
+    blows: Sequence[Sequence[Blow]]
+    plans: Sequence[Plan]
+    pages: int
+    nginx: bool
+    haste: float
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def single(cls, seed: int, name: str) -> Self:
+        """Return one fault on two jobs, with the patience of real browsers."""
+        chance = random.Random(f"{seed} {name}")  # noqa: S311 - chance, not secrecy
+        fault = FAULTS[name]
+        plans = _plans(chance, f"{seed} {name}", 2, fault.note_bytes)
+        return cls(
+            seed=f"{seed} {name}",
+            blows=[[Blow(chance.uniform(0, 0.3), fault)]],
+            plans=plans,
+            pages=fault.pages,
+            nginx=chance.random() < 0.5,
+            haste=1,
+            settings={"JOBCAST_KEEPALIVE_S": "1", **fault.settings},
+        )
+
+    @classmethod
+    def mixed(cls, seed: int) -> Self:
+        """Return faults of several targets at once, on jobs with viewers in a hurry."""
+        chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        forgetful = chance.random() < 0.15
+        usable = [
+            fault
+            for fault in FAULTS.values()
+            if fault.loses <= forgetful and not fault.note_bytes and fault.seconds < 5
+        ]
+        targets = sorted({fault.target for fault in usable})
+        blows = []
+        for target in chance.sample(targets, chance.randint(2, 4)):
+            of_target = [fault for fault in usable if fault.target == target]
+            blows.append(
+                [
+                    Blow(chance.uniform(0, 1.5), chance.choice(of_target))
+                    for _ in range(chance.randint(1, 3))
+                ]
+            )
+        age_s = chance.choice(["600", "600", "2"])
+        return cls(
+            seed=str(seed),
+            blows=blows,
+            plans=_plans(chance, str(seed), chance.randint(1, 4), 0),
+            pages=chance.randint(1, 6),
+            nginx=chance.random() < 0.5,
+            haste=0.1,
+            settings={"JOBCAST_KEEPALIVE_S": "1", "JOBCAST_STREAM_MAX_AGE_S": age_s},
+        )
+
+    @property
+    def loses(self) -> bool:
+        """Whether Redis will lose data."""
+        return any(blow.fault.loses for blows in self.blows for blow in blows)
+
+    def __str__(self) -> str:
+        """Tell what is going to happen."""
+        blows = " | ".join(", ".join(blow.fault.name for blow in each) for each in self.blows)
+        front = "nginx" if self.nginx else "TCP"
+        return f"{blows}; {len(self.plans)} jobs x {self.pages} viewers, {front}"
+
+
+@dataclass
+class Outcome:
+    """What came of a scenario.
+
+    Attributes:
+        violations: the broken promises.
+        recoveries: of each viewer that was there when the last fault struck.
+        events: how many were appended.
+        seconds: how long it took.
+    """
+
+    scenario: Scenario
+    violations: list[str]
+    recoveries: list[Recovery]
+    events: int
+    seconds: float
+
+
+async def play(scenario: Scenario) -> Outcome:
+    """Let a scenario happen, and judge it."""
+    begun = time.monotonic()
+    chance = random.Random(f"{scenario.seed} play")  # noqa: S311 - chance, not secrecy
+    nginx = scenario.nginx and BINARY is not None
+    async with world(nginx=nginx, haste=scenario.haste, settings=scenario.settings) as made:
+        pages = await _begin(made, scenario)
+        struck = time.time()
+        async with asyncio.TaskGroup() as group:
+            for blows in scenario.blows:
+                group.create_task(_strike(made, blows, chance))
+            for _ in made.works:
+                group.create_task(_join_late(made, chance))
+        healed = time.time()
+        await _until_work_goes_on(made, healed)
+        for worker in made.workers:
+            worker.finish()
+        await _within(_PATIENCE_S, *made.running)
+        await asyncio.gather(*(page.closed(_PATIENCE_S) for page in made.pages))
+        found = await _judged(made, lost=scenario.loses)
+        return Outcome(
+            scenario,
+            found,
+            recoveries(pages, made.works, struck, healed),
+            sum(len(work.confirmed) for work in made.works),
+            time.monotonic() - begun,
+        )
+
+
+def _plans(chance: random.Random, seed: str, jobs: int, note_bytes: int) -> Sequence[Plan]:
+    return [
+        Plan(
+            f"{seed} {number}",
+            attempts=chance.randint(1, 3),
+            events=chance.randint(5, 60),
+            pause_s=0.06,
+            note_bytes=note_bytes or 200,
+        )
+        for number in range(jobs)
+    ]
+
+
+async def _begin(made: World, scenario: Scenario) -> Sequence[Page]:
+    """Begin all jobs, and have each viewer see something before anything happens."""
+    for plan in scenario.plans:
+        work = await made.begin(plan)
+        for _ in range(scenario.pages):
+            made.watch(work)
+        made.watch(work, narrow=True)
+
+    def begun() -> bool:
+        return all(
+            sum(len(source.shown) for source in page.history.sources) >= _BEGUN
+            for page in made.pages
+        )
+
+    await until(begun, _PATIENCE_S)
+    return tuple(made.pages)
+
+
+async def _strike(made: World, blows: Sequence[Blow], chance: random.Random) -> None:
+    for blow in blows:
+        await after(blow.pause_s)
+        fault = blow.fault(made, chance)
+        await fault.strike()
+        try:
+            await after(fault.seconds)
+        finally:
+            await fault.heal()
+
+
+async def _join_late(made: World, chance: random.Random) -> None:
+    """Open a further page, at a time when something may be wrong."""
+    await after(chance.uniform(0, 1.5))
+    made.watch(chance.choice(made.works))
+
+
+async def _until_work_goes_on(made: World, healed: float) -> None:
+    def goes_on() -> bool:
+        return all(
+            work.end is not None
+            or sum(asked > healed for asked in work.confirmed.values()) > _BEGUN
+            for work in made.works
+        )
+
+    await until(goes_on, _PATIENCE_S)
+
+
+async def _within(seconds: float, *tasks: asyncio.Task[None]) -> None:
+    done, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in done:
+        await task
+    assert not late, "a job did not come to its end"
+
+
+async def _judged(made: World, *, lost: bool) -> list[str]:
+    found = list(made.trouble)
+    for work in made.works:
+        truth = await read_truth(made.direct, work.job_id, list(work.confirmed), lost=lost)
+        found += truth_violations(truth)
+        for page in made.pages:
+            if page.history.job_id == work.job_id:
+                found += violations(page.history, truth)
+    return found
