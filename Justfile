@@ -31,6 +31,10 @@ demo: setup
 test *args: setup
     @exec {{ python }} -m pytest "$@"
 
+# Let Redis, networks, services and viewers fail, and see that nobody misses anything; see --help
+faults *args: setup
+    @exec {{ python }} -m tests.faults "$@"
+
 # Start the service; arguments go to Hypercorn
 serve *args: setup
     @exec {{ python }} -m hypercorn --config hypercorn.toml "$@" "app:create_app()"

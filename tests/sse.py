@@ -106,7 +106,7 @@ class Stream:
             data = await self._reader.read(65536)
         self.ended = not data
         self.body += data
-        if self.headers.get("content-type") == "text/event-stream":
+        if self.headers.get("content-type", "").startswith("text/event-stream"):
             self._events += self.parser.feed(data)
 
     async def next(self, wait_s: float = WAIT_SECONDS) -> Event:

@@ -5,6 +5,7 @@ Run as ``python -m tests.faults.doomed_worker REDIS_URL JOB_ID``; prints a line 
 
 import asyncio
 import itertools
+import os
 import sys
 
 import jobcast
@@ -16,7 +17,7 @@ async def work(url: str, job_id: str) -> None:
         run = jobs.run(job_id)
         await run.start()
         for number in itertools.count():
-            await run.emit("note", {"n": f"doomed {number}"})
+            await run.emit("note", {"n": f"{os.getpid()} {number}"})
             await run.progress(min(number, 99))
             sys.stdout.write(f"{number}\n")
             sys.stdout.flush()

@@ -33,12 +33,12 @@ class Recovery:
 def recoveries(
     pages: Iterable[Page], works: Sequence[Work], struck: float, healed: float
 ) -> list[Recovery]:
-    """Return how viewers came over a fault that struck and was healed at these times."""
-    work_of = {work.job_id: work for work in works}
+    """Return how viewers of single attempts came over a fault of these times."""
+    work_of = {work.job_id: work for work in works if work.plan.attempts == 1}
     return [
         _recovery(page, work_of[page.history.job_id], struck, healed)
         for page in pages
-        if not page.history.gone
+        if not page.history.gone and page.history.job_id in work_of
     ]
 
 

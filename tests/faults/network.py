@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import socket
 import struct
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -32,7 +33,7 @@ class Network:
         self.bytes_per_s: float | None = None
         self._to_ports = itertools.cycle(to_ports)
         self._tries = len(to_ports)
-        self._piece_bytes = _NARROW_BYTES if narrow else _PIECE_BYTES
+        self.piece_bytes = _NARROW_BYTES if narrow else _PIECE_BYTES
         self._narrow = narrow
         self._links: set[_Link] = set()
         self._passing = asyncio.Event()
@@ -61,24 +62,26 @@ class Network:
         for link in tuple(self._links):
             link.end_the_way_back()
 
-    async def passed(self, data: bytes) -> None:
-        """Wait as long as these bytes take."""
-        await self._passing.wait()
-        if self.delay_s:
-            await after(self.delay_s)
-        if self.bytes_per_s is not None:
-            await after(len(data) / self.bytes_per_s)
+    async def passing(self, data: bytes) -> AsyncIterator[bytes]:
+        """Yield these bytes piece by piece, as they come through."""
+        while data:
+            await self._passing.wait()
+            if self.delay_s:
+                await after(self.delay_s)
+            size = len(data)
+            if self.bytes_per_s is not None:
+                size = min(size, max(1, int(self.bytes_per_s / 10)))
+                await after(size / self.bytes_per_s)
+            yield data[:size]
+            data = data[size:]
 
-    @property
-    def piece_bytes(self) -> int:
-        """How much is carried at once: of a slow network what takes a tenth of a second."""
-        if self.bytes_per_s is None:
-            return self._piece_bytes
-        return max(1, min(self._piece_bytes, int(self.bytes_per_s / 10)))
+    async def ending(self) -> None:
+        """Wait until the end of a connection comes through."""
+        await self._passing.wait()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
-            self._accept, HOST, self.port, limit=self._piece_bytes, backlog=1024
+            self._accept, HOST, self.port, limit=self.piece_bytes, backlog=1024
         )
         return self
 
@@ -124,7 +127,7 @@ class Network:
             except OSError:
                 end.close()
             else:
-                return await asyncio.open_connection(sock=end, limit=self._piece_bytes)
+                return await asyncio.open_connection(sock=end, limit=self.piece_bytes)
         return None
 
 
@@ -173,9 +176,8 @@ class _Link:
 
     async def _pour(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(self._network.piece_bytes):
-            await self._network.passed(data)
-            if self._deaf and target is self._here[1]:
-                continue
-            target.write(data)
-            await target.drain()
-        await self._network.passed(b"")
+            async for piece in self._network.passing(data):
+                if not (self._deaf and target is self._here[1]):
+                    target.write(piece)
+                    await target.drain()
+        await self._network.ending()

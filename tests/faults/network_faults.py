@@ -115,7 +115,7 @@ class ViewersLate(_Late, _ToViewers):
 
 class ViewersSlow(_Slow, _ToViewers):
     name = "viewers-slow"
-    what = "To each viewer there are 2 kB/s, half of what the job needs"
+    what = "To each viewer there are 2 kB/s, less than the job needs"
     bytes_per_s = 2000
 
 

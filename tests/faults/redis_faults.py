@@ -100,10 +100,8 @@ class Paused(_OfRedis):
     seconds = 2.0
 
     async def strike(self) -> None:
-        await self.command("CLIENT", "PAUSE", "60000", "ALL")
-
-    async def heal(self) -> None:
-        await self.command("CLIENT", "UNPAUSE")
+        # It ends by itself: Redis would not take a command that ends it.
+        await self.command("CLIENT", "PAUSE", str(int(self.seconds * 1000)), "ALL")
 
 
 class SubscribersKilled(_OfRedis):

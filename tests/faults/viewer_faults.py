@@ -50,10 +50,9 @@ class Vanished(_OfNarrow):
         """Wait until the services have let go of those who will never say that they went."""
 
         async def let_go() -> bool:
-            open_streams = [
-                (await service.metrics())["jobcast_streams"] for service in self.world.services
-            ]
-            return sum(open_streams) <= sum(not page.history.gone for page in self.world.pages)
+            counted = [await service.metrics() for service in self.world.services]
+            open_streams = sum(each["jobcast_streams"] for each in counted)
+            return open_streams <= sum(not page.history.gone for page in self.world.pages)
 
         await eventually(let_go)
 

@@ -1,0 +1,24 @@
+"""Scenarios can be told again; `just faults` plays all of them."""
+
+import pytest
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.scenario import Scenario, play
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_seed_always_decides_the_same(seed: int) -> None:
+    assert Scenario.mixed(seed) == Scenario.mixed(seed)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_can_be_played_alone(name: str) -> None:
+    scenario = Scenario.single(1, name)
+    assert scenario == Scenario.single(1, name)
+    assert str(scenario).startswith(name)
+
+
+async def test_nobody_misses_anything_while_redis_closes_all_connections() -> None:
+    outcome = await play(Scenario.single(1, "clients-killed"))
+    assert outcome.violations == []
+    assert outcome.recoveries
