@@ -33,9 +33,9 @@ class SentinelServer(Valkey):
             f"sentinel failover-timeout {NAME} {_FAILOVER_TIMEOUT_MS}\n"
         )
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it, and let it look more often than it would."""
-        super().start()
+        super().start(*options)
         self.ask("SENTINEL", "DEBUG", *_LOOK_OFTEN)
 
     def command(self) -> list[str]:

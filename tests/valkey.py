@@ -56,7 +56,7 @@ class Valkey:
         log = self.folder / "valkey.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                self.command(),
+                [*self.command(), *options],
                 # As for Python itself, a write past a limit of file size fails (see `limit`).
                 restore_signals=False,
                 stdin=subprocess.DEVNULL,
@@ -92,16 +92,16 @@ class Valkey:
 
     def lose_data(self) -> None:
         """Remove the data of a server that does not run."""
-        shutil.rmtree(self._folder / _DATA)
+        shutil.rmtree(self.folder / _DATA)
 
     def keep_copy(self) -> None:
         """Copy the data as they are written now."""
-        shutil.copytree(self._folder / _DATA, self._folder / "copy")
+        shutil.copytree(self.folder / _DATA, self.folder / "copy")
 
     def go_back_to_copy(self) -> None:
         """Give a server that does not run the data of its copy."""
         self.lose_data()
-        (self._folder / "copy").rename(self._folder / _DATA)
+        (self.folder / "copy").rename(self.folder / _DATA)
 
     def close(self) -> None:
         """End the server, if it runs, and remove its data."""
