@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from eventlog.address import parse_address
+from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
 from eventlog.errors import LogUnavailable
 from eventlog.sentinel import primary_options
@@ -41,6 +41,13 @@ def connect(url: str, *, decode: bool = True) -> Client:
         ValueError: the URL can't be meant.
     """
     address = parse_address(url)
+    try:
+        return _client(address, decode=decode)
+    except TypeError as error:  # an option that a connection does not have
+        raise ValueError(str(error)) from error
+
+
+def _client(address: Address, *, decode: bool) -> Client:
     options: dict[str, Any] = {
         "socket_keepalive": True,
         "decode_responses": decode,
@@ -53,13 +60,15 @@ def connect(url: str, *, decode: bool = True) -> Client:
     if address.kind == "sentinel":
         options |= primary_options(address)
         address.options.pop("connection_class", None)
-    pool = BlockingConnectionPool(
-        max_connections=_POOL_SIZE,
-        timeout=COMMAND_TIMEOUT_S,
-        socket_connect_timeout=COMMAND_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        **{"socket_timeout": None, **options, **address.options},
-    )
+    pooled: dict[str, Any] = {
+        "max_connections": _POOL_SIZE,
+        "timeout": COMMAND_TIMEOUT_S,
+        "socket_timeout": None,
+        "socket_connect_timeout": COMMAND_TIMEOUT_S,
+    }
+    options["retry"] = Retry(NoBackoff(), 0)
+    pool = BlockingConnectionPool(**{**pooled, **address.options, **options})
+    pool.make_connection()  # type: ignore[no-untyped-call]  # tried now, or it fails at each request
     return Redis.from_pool(pool)
 
 
