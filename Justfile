@@ -35,6 +35,10 @@ test *args: setup
 faults *args: setup
     @exec {{ python }} -m tests.faults "$@"
 
+# Try odd inputs for some minutes (`--minutes N`), or one round of them again (`--seed N`)
+fuzz *args: setup
+    @exec {{ python }} -m tests.fuzz "$@"
+
 # Start the service; arguments go to Hypercorn
 serve *args: setup
     @exec {{ python }} -m hypercorn --config hypercorn.toml "$@" "app:create_app()"

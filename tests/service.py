@@ -23,6 +23,8 @@ SECRET: Final = "a secret of the tests, of enough bytes"
 SESSION: Final = "session-1"
 STARTUP_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 30.0
+_LISTENS: Final = "0A"
+_CLOSED: Final = "0"  # the inode of a socket that no process has
 Way = Literal["direct", "asgi", "uvicorn"]
 """How frames reach a viewer: Hypercorn's transport, its ASGI ``send``, or another server's."""
 WAYS: Final[tuple[Way, ...]] = ("direct", "asgi", "uvicorn")
@@ -147,6 +149,13 @@ class Service:
     def open_files(self) -> int:
         """Count the files and sockets that the process has open."""
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def connections(self) -> int:
+        """Count the connections with clients that the process has not closed."""
+        table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        rows = [line.split() for line in table]
+        ours = [row for row in rows if row[1].endswith(f":{self.port:04X}")]
+        return sum(row[3] != _LISTENS and row[9] != _CLOSED for row in ours)
 
     def resident_bytes(self) -> int:
         """Return how much memory the process holds."""

@@ -1,0 +1,39 @@
+"""Fuzzes for a while: ``python -m tests.fuzz --minutes 10``, or one round again: ``--seed N``."""
+
+import argparse
+import secrets
+import sys
+import time
+
+import pytest
+
+from tests.fuzz.bounds import LONG
+
+_ROUND_TIMEOUT_S = 1200
+
+
+def main() -> int:
+    """Run rounds until the time is over or one has failed; return pytest's exit code."""
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0, help="when to begin no further round")
+    parser.add_argument("--seed", type=int, help="run the round of this seed only")
+    parser.add_argument("rest", nargs="*", help="tests, and options of pytest after --")
+    given = parser.parse_args()
+    ends = time.monotonic() + given.minutes * 60
+    while True:
+        seed = secrets.randbelow(2**32) if given.seed is None else given.seed
+        print(f"fuzz: --seed {seed}", flush=True)  # noqa: T201 - so that it can be run again
+        code = pytest.main(
+            [
+                *(given.rest or ["tests/fuzz"]),
+                "-q",
+                f"--hypothesis-profile={LONG}",
+                f"--hypothesis-seed={seed}",
+                f"--timeout={_ROUND_TIMEOUT_S}",
+            ]
+        )
+        if code != 0 or given.seed is not None or time.monotonic() > ends:
+            return code
+
+
+sys.exit(main())
