@@ -39,8 +39,10 @@ class Pipeline(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._used_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._received = cast("bytes", self._buffer)  # any buffer will do, whatever its types say
+        received = bytearray(_BUFFER_BYTES)
+        # A view: TLS fills it in parts by slices, and a slice of a bytearray is a copy.
+        self._buffer = memoryview(received)
+        self._received = cast("bytes", received)  # any buffer will do, whatever its types say
         self._parser = hiredis.Reader()
         # redis-py has no public way to what it opened; it is taken from it for good.
         opened = cast("Any", connection)
@@ -108,7 +110,7 @@ class Pipeline(asyncio.BufferedProtocol):
         self._end("Connection closed.")
         await asyncio.wait([self._closed], timeout=self._timeout_s)
 
-    def get_buffer(self, _size_hint: int) -> bytearray:
+    def get_buffer(self, _size_hint: int) -> memoryview:
         """Say where to put what comes; asyncio's part in it, not for callers."""
         return self._buffer
 
