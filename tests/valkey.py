@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -116,7 +117,7 @@ class Valkey:
     def add_user(self, name: str, password: str, *rules: str) -> str:
         """Let a user in by the rules of ``ACL SETUSER``, and return the address as this user."""
         self.ask("ACL", "SETUSER", name, "on", f">{password}", *rules)
-        return f"redis://{name}:{password}@{HOST}:{self.port}/0"
+        return f"redis://{name}:{quote(password, safe='')}@{HOST}:{self.port}/0"
 
     def ask(self, *command: str | int) -> Any:  # noqa: ANN401 - what Redis answers
         """Send one command over a connection of its own and return the answer, texts as str."""

@@ -30,8 +30,10 @@ def connect(
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
     ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
-    options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5).
-    The connection is opened at first use. ``retention_s`` is how many seconds a job that is
+    options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5);
+    or ``redis+sentinel://host:port,…/name``, or ``redis+cluster://host:port,…``. ValueError for
+    any other. There a call that was not sent yet waits for a failover, in the time that it gets.
+    Connections are opened at first use. ``retention_s`` is how many seconds a job that is
     created here is kept after its end, ``max_entries`` bounds its log and ``max_event_bytes`` (1024
     to 1 MiB) the data of each event, a result too: what is larger is refused with `InvalidEvent`.
 
@@ -54,7 +56,7 @@ def connect(
 
 
 class Jobs:
-    """Creates jobs and runs them. Made by `connect`; closes its connection as its block ends."""
+    """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
 
     def __init__(self, connection: Connection, leases: Leases, bounds: _event.Bounds) -> None:
         self._connection = connection
@@ -105,7 +107,7 @@ class Jobs:
         return Run(self._connection, self._leases, canonical_job_id(job_id), attempt)
 
     async def aclose(self) -> None:
-        """Close the connection, for use without ``async with``.
+        """Close its connections, for use without ``async with``.
 
         The leases of runs that have not ended are renewed no longer.
         """

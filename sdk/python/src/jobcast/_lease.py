@@ -56,8 +56,9 @@ class Lease:
 
         Done before the start, so that a worker that dies right after it is missed as well.
         """
+        length_ms = str(self._length_ms)
         await self._connection.call(
-            "EVAL", _ENTER, "1", LEASES_KEY, self._member, str(self._length_ms)
+            LEASES_KEY, "EVAL", _ENTER, "1", LEASES_KEY, self._member, length_ms
         )
 
     def keep(self, renew: Renewal) -> None:
@@ -76,7 +77,7 @@ class Lease:
     def end(self) -> None:
         """Take the run out of the index, for it has ended; the service would do so as well."""
         self.stop()
-        self._connection.send("ZREM", LEASES_KEY, self._member)
+        self._connection.send(LEASES_KEY, "ZREM", LEASES_KEY, self._member)
 
     def _wait(self, delay_s: float, renew: Renewal) -> None:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin, renew)

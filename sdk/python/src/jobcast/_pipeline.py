@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -46,7 +48,6 @@ class Pipeline(asyncio.BufferedProtocol):
         self._parser = hiredis.Reader()
         # redis-py has no public way to what it opened; it is taken from it for good.
         opened = cast("Any", connection)
-        self._error_of = opened._parser.parse_error  # noqa: SLF001
         self._writer = opened._writer  # noqa: SLF001 - which would close it as it is collected
         opened._reader = opened._writer = None  # noqa: SLF001
         self._closed = self._loop.create_future()
@@ -99,9 +100,11 @@ class Pipeline(asyncio.BufferedProtocol):
             self._timer = self._loop.call_later(self._timeout_s, self._check_time)
         return answer
 
-    def error(self, reply: hiredis.ReplyError) -> Exception:
-        """Return the exception by which redis-py tells of an error reply."""
-        return cast("Exception", self._error_of(str(reply)))
+    def retire(self) -> None:
+        """Take no more calls, and close as the last one has its answer."""
+        self._is_over = True
+        if not self._calls:
+            self._transport.abort()
 
     async def close(self) -> None:
         """Close it now; calls without an answer raise ``ConnectionError``."""
@@ -160,6 +163,23 @@ class Pipeline(asyncio.BufferedProtocol):
             if not answer.done():
                 answer.set_exception(RedisConnectionError(why))
         self._transport.abort()
+
+
+def answer_of(reply: Reply) -> Reply:
+    """Return a reply; raises that of an error as redis-py does."""
+    if isinstance(reply, hiredis.ReplyError):
+        raise cast("Any", DefaultParser).parse_error(str(reply))
+    return reply
+
+
+@asynccontextmanager
+async def answered_within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Bound what is asked in time; raises ``TimeoutError`` of redis-py."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield limit
+    except TimeoutError:
+        raise unanswered(seconds) from None
 
 
 def unanswered(timeout_s: float) -> RedisTimeoutError:

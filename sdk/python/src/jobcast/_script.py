@@ -18,9 +18,6 @@ from jobcast._event import Event
 from jobcast._wire import job_keys
 
 APPEND: Final = files("jobcast").joinpath("append.lua").read_text("utf-8")
-LOAD: Final = ("SCRIPT", "LOAD", APPEND)
-"""The command that makes the script known to Redis."""
-
 _DIGEST: Final = sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 
 _REFUSALS: Final[dict[str, type[JobcastError]]] = {
@@ -65,15 +62,18 @@ class Answer(NamedTuple):
         )
 
 
-def command(job_id: str, event: Event, attempt: int | None, run: str) -> list[str]:
-    """Return the command that appends an event of this attempt (None: any) and run ('': any)."""
+def command(publish: str, job_id: str, event: Event, attempt: int | None, run: str) -> list[str]:
+    """Return the command that appends an event of this attempt (None: any) and run ('': any).
+
+    ``publish`` is the command that publishes it.
+    """
     fields = [part for pair in event.fields.items() for part in pair]
     return [
         "EVALSHA",
         _DIGEST,
         "2",
         *job_keys(job_id),
-        "PUBLISH",
+        publish,
         event.operation,
         "" if attempt is None else str(attempt),
         run,
@@ -84,6 +84,11 @@ def command(job_id: str, event: Event, attempt: int | None, run: str) -> list[st
         *fields,
         *event.cleared,
     ]
+
+
+def with_script(command: list[str]) -> list[str]:
+    """Return what does the same, and makes the script known to a Redis that does not know it."""
+    return ["EVAL", APPEND, *command[2:]]
 
 
 def refusal(error: str) -> JobcastError | None:

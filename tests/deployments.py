@@ -1,0 +1,53 @@
+"""Redis in each form in which people run it."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.sentinels import SentinelSet
+from tests.tls_redis import TlsRedis
+from tests.valkey import Valkey
+from tests.valkey_cluster import ValkeyCluster
+
+_USER: Final = ("worker", "a päss/wörd?", "~jobs:*", "&jobs:*", "+@all", "-@admin", "-@dangerous")
+
+
+class Deployment:
+    """One form: the address of it, and the server that has the keys of a job.
+
+    ``server_of`` takes a key; ``is_cluster`` is whether channels are sharded.
+    """
+
+    def __init__(self, url: str, server_of: Callable[[str], Valkey]) -> None:
+        self.url = url
+        self.server_of = server_of
+        self.is_cluster = "+cluster" in url
+
+    def channel(self, job_id: str) -> str:
+        """Name the channel of a job."""
+        return f"jobs:{{{job_id}}}:events" if self.is_cluster else f"jobs:{job_id}:events"
+
+
+FORMS: Final = ("plain", "unix", "user", "tls", "sentinel", "cluster")
+
+
+def deployment(form: str, request: pytest.FixtureRequest) -> Deployment:
+    """Return one of the forms, without keys."""
+    if form == "cluster":
+        cluster: ValkeyCluster = request.getfixturevalue("cluster")
+        return Deployment(cluster.url, cluster.owner_of)
+    if form == "sentinel":
+        sentinels: SentinelSet = request.getfixturevalue("sentinels")
+        return Deployment(sentinels.url, lambda _: sentinels.primary())
+    if form == "tls":
+        tls: TlsRedis = request.getfixturevalue("tls_redis")
+        return Deployment(tls.url, lambda _: tls)
+    valkey: Valkey = request.getfixturevalue("valkey")
+    valkey.flush()
+    url = valkey.url
+    if form == "unix":
+        url = valkey.unix_url
+    elif form == "user":
+        url = valkey.add_user(*_USER)
+    return Deployment(url, lambda _: valkey)
