@@ -25,7 +25,7 @@ Client = Redis | Cluster
 """What ``connect`` returns: for those who build and pass it on, and know nothing of Redis."""
 
 
-def connect(url: str, *, decode: bool = True) -> Client:
+def connect(url: str) -> Client:
     """Return a client that opens its connections when they are needed.
 
     Nothing is repeated, for an append whose answer was lost may have happened. Answers are bounded
@@ -35,25 +35,25 @@ def connect(url: str, *, decode: bool = True) -> Client:
 
     Args:
         url: see ``eventlog.address``.
-        decode: answers as str instead of bytes.
 
     Raises:
         ValueError: the URL can't be meant.
     """
     address = parse_address(url)
     try:
-        return _client(address, decode=decode)
+        return _client(address)
     except TypeError as error:  # an option that a connection does not have
         raise ValueError(str(error)) from error
 
 
-def _client(address: Address, *, decode: bool) -> Client:
+def _client(address: Address) -> Client:
     options: dict[str, Any] = {
-        "socket_keepalive": True,
-        "decode_responses": decode,
+        "decode_responses": True,
         "encoding_errors": "replace",  # one job's bad bytes must not spoil a batch of many jobs
         "protocol": 2,
     }
+    if "path" not in address.options:  # a Unix socket has none
+        options["socket_keepalive"] = True
     if address.kind == "cluster":
         bounds = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
         return Cluster(address, max_connections=_POOL_SIZE, **bounds, **options)

@@ -1,0 +1,187 @@
+"""The service on Redis in each form in which people run it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+import jobcast
+from jobcast import Run
+from tests.deployments import FORMS, Deployment, deployment
+from tests.sentinels import SentinelSet
+from tests.service import SESSION, Service
+from tests.sse import Stream, watch
+from tests.valkey import Valkey
+from tests.valkey_cluster import SlotMove, ValkeyCluster
+from tests.waiting import eventually
+
+SERVICE_USER = (
+    *("service", "a päss/wörd?", "~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*"),
+    *("+@all", "-@admin", "-@dangerous", "+info", "+role"),
+)
+"""What docs/deployment.md says of the service's user."""
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, Service]]:
+    """Return a form of Redis, and a service on it."""
+    at = deployment(request.param, request)
+    url = at.server_of("").add_user(*SERVICE_USER) if request.param == "user" else at.url
+    with Service(url) as running:
+        yield at, running
+
+
+async def test_a_job_is_created_watched_and_finished(form: tuple[Deployment, Service]) -> None:
+    at, service = form
+    async with service.client() as client, jobcast.connect(at.url) as jobs:
+        await eventually(lambda: is_ready(service))
+        created = await client.post("/api/v1/jobs", json={"type": "report"})
+        assert created.status_code == 201
+        job_id = created.json()["jobId"]
+        async with watch(service.url, job_id) as stream:
+            await stream.until("progress-update")
+            async with jobs.run(job_id) as run:
+                await run.progress(40, "Writing...", eta=30)
+                await run.emit("note", {"text": "ü"})
+                run.result = {"pages": 3}
+            events = await stream.rest()
+        names = ["step-change", "progress-update", "note", "complete"]
+        assert [event.name for event in events] == names
+        async with watch(service.url, job_id, last_event_id=events[0].id) as again:
+            assert [event.id for event in (await again.rest())[1:]] == [e.id for e in events[1:]]
+        async with watch(service.url, job_id, last_event_id=events[-1].id) as over:
+            assert over.status == 204
+        status = (await client.get(f"/api/v1/jobs/{job_id}/status")).json()
+        assert (status["status"], status["result"]) == ("succeeded", {"pages": 3})
+        listed = (await client.get("/api/v1/jobs")).json()["jobs"]
+        assert [job["jobId"] for job in listed] == [job_id]
+
+
+async def test_an_idempotent_creation_a_cancel_and_a_retry(
+    form: tuple[Deployment, Service],
+) -> None:
+    _, service = form
+    async with service.client() as client:
+        client.headers["Idempotency-Key"] = "k"
+        first, second = [
+            (await client.post("/api/v1/jobs", json={"type": "report"})).json()["jobId"]
+            for _ in range(2)
+        ]
+        assert first == second
+        cancelled = await client.post(f"/api/v1/jobs/{first}/cancel")
+        assert cancelled.json() == {"cancelled": True}
+        retried = await client.post(f"/api/v1/jobs/{first}/retry")
+        assert retried.json() == {"jobId": first}
+        status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
+        assert status["status"] == "queued"
+
+
+async def is_ready(service: Service) -> bool:
+    async with service.client() as client:
+        return (await client.get("/readyz")).status_code == 200
+
+
+class Story:
+    """A worker that tells of one job, and a viewer that has to see each event of it once."""
+
+    def __init__(self, run: Run, stream: Stream) -> None:
+        self.run = run
+        self.stream = stream
+        self._count = 0
+
+    async def goes_on(self) -> None:
+        """Emit an event and see that it is the next one that is shown."""
+        self._count += 1
+        number = self._count
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    await self.run.emit("note", {"number": number})
+                except jobcast.JobcastError:
+                    raise
+                except Exception:  # noqa: BLE001 - Redis is away, in one of many ways
+                    await asyncio.sleep(0.1)
+                else:
+                    break
+            shown = (await self.stream.next(PATIENCE_S)).data["number"]
+            while shown == number - 1:  # an append that was written although its answer was lost
+                shown = (await self.stream.next(PATIENCE_S)).data["number"]
+        assert shown == number
+
+
+async def follow_failovers_of_sentinels(sentinels: SentinelSet, story: Story) -> None:
+    await asyncio.to_thread(sentinels.failover)
+    await story.goes_on()
+    await asyncio.to_thread(sentinels.until_ok)
+    await story.goes_on()
+    until_replicated(sentinels.primary())
+    sentinels.primary().kill()
+    await story.goes_on()
+    await asyncio.to_thread(sentinels.restart)
+    until_replicated(sentinels.primary())
+    sentinels.primary().pause()
+    await story.goes_on()
+    await asyncio.to_thread(sentinels.restart)
+    await story.goes_on()
+
+
+async def follow_a_cluster_that_changes(cluster: ValkeyCluster, story: Story) -> None:
+    key = f"{{{story.run.job_id}}}"
+    await asyncio.to_thread(cluster.move_slot, key)
+    await story.goes_on()
+    with SlotMove(cluster, key) as move:
+        await story.goes_on()
+        move.move_keys()
+        await story.goes_on()
+        await story.goes_on()
+    await story.goes_on()
+    await asyncio.to_thread(cluster.failover, key)
+    await story.goes_on()
+    until_replicated(cluster.owner_of(key), key)
+    cluster.owner_of(key).kill()
+    await story.goes_on()
+    await asyncio.to_thread(cluster.restart)
+    until_replicated(cluster.owner_of(key), key)
+    cluster.owner_of(key).pause()
+    await story.goes_on()
+    await asyncio.to_thread(cluster.restart)
+    await story.goes_on()
+
+
+def until_replicated(primary: Valkey, key: str = "") -> None:
+    """Wait until the replicas have what the primary has."""
+    with primary.client() as client:
+        client.set(f"{key}written-last", "1")
+        assert client.wait(len(primary.ask("ROLE")[2]), 4000)
+
+
+@pytest.mark.timeout(120)
+async def test_a_viewer_sees_each_event_over_failovers_of_sentinels(sentinels: SentinelSet) -> None:
+    async with told(sentinels.url) as story:
+        await follow_failovers_of_sentinels(sentinels, story)
+
+
+@pytest.mark.timeout(120)
+async def test_a_viewer_sees_each_event_while_slots_move_and_nodes_fail(
+    cluster: ValkeyCluster,
+) -> None:
+    async with told(cluster.url) as story:
+        await follow_a_cluster_that_changes(cluster, story)
+
+
+@asynccontextmanager
+async def told(url: str) -> AsyncIterator[Story]:
+    """Start a service, a run and a viewer; at the end the viewer has to see the end of the job."""
+    with Service(url) as service:
+        async with jobcast.connect(f"{url}?socket_timeout=2") as jobs:
+            job_id = await jobs.create("report", session_id=SESSION)
+            run = jobs.run(job_id)
+            first = await run.start()
+            async with watch(service.url, job_id, last_event_id=first) as stream:
+                await stream.next()
+                yield Story(run, stream)
+                await run.complete()
+                assert (await stream.rest())[-1].name == "complete"
