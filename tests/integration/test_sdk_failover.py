@@ -8,10 +8,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
+from jobcast._pipeline import QUIET_S
 from tests.sentinels import SentinelSet
 from tests.valkey import HOST, Valkey
 from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import eventually
+from tests.waiting import after, eventually
 
 LOG = "jobs:{j1}:log"
 PATIENT = "?socket_timeout=20"
@@ -45,6 +46,12 @@ def until_replicated(primary: Valkey) -> None:
         assert client.wait(replicas, 4000) == replicas
 
 
+async def die(server: Valkey) -> None:
+    """Kill a server that no call is under way to, nor was just now."""
+    await asyncio.to_thread(server.kill)
+    await after(2 * QUIET_S)
+
+
 async def test_sentinels_replace_the_primary_in_good_order(sentinels: SentinelSet) -> None:
     async with jobcast.connect(sentinels.url + PATIENT) as jobs:
         run = await started(jobs)
@@ -59,7 +66,7 @@ async def test_a_call_waits_until_sentinels_replace_a_dead_primary(sentinels: Se
     async with jobcast.connect(sentinels.url + PATIENT) as jobs:
         run = await started(jobs)
         until_replicated(sentinels.primary())
-        sentinels.primary().kill()
+        await die(sentinels.primary())
         await run.emit("note", {"n": 1})
         await run.complete()
     assert notes_on(sentinels.primary()) == ['{"n":1}']
@@ -83,7 +90,7 @@ async def test_a_primary_that_became_a_replica_is_left(sentinels: SentinelSet) -
 async def test_what_a_frozen_primary_did_not_answer_is_not_sent_to_the_next_one(
     sentinels: SentinelSet,
 ) -> None:
-    async with jobcast.connect(f"{sentinels.url}?socket_timeout=4") as jobs:
+    async with jobcast.connect(f"{sentinels.url}?socket_timeout=2") as jobs:
         run = await started(jobs)
         until_replicated(sentinels.primary())
         sentinels.primary().pause()
@@ -149,7 +156,7 @@ async def test_a_call_waits_until_a_replica_takes_over_from_a_dead_primary(
         run = await started(jobs)
         owner = cluster.owner_of(LOG)
         until_replicated(owner)
-        owner.kill()
+        await die(owner)
         await run.emit("note", {"n": 1})
         await run.complete()
     assert notes_on(cluster.owner_of(LOG)) == ['{"n":1}']
@@ -158,7 +165,7 @@ async def test_a_call_waits_until_a_replica_takes_over_from_a_dead_primary(
 async def test_what_a_frozen_node_did_not_answer_is_not_sent_to_its_replica(
     cluster: ValkeyCluster,
 ) -> None:
-    async with jobcast.connect(f"{cluster.url}?socket_timeout=4") as jobs:
+    async with jobcast.connect(f"{cluster.url}?socket_timeout=2") as jobs:
         run = await started(jobs)
         owner = cluster.owner_of(LOG)
         until_replicated(owner)
