@@ -52,8 +52,8 @@ def test_tls_and_its_certificates_hold_for_sentinels_too() -> None:
         ("", "begins with none of redis://"),
         ("redis+cluster://", "no host and port"),
         ("redis+cluster://a,", "no host and port"),
-        ("redis+cluster://a:b", "'a:b' is no host and port"),
-        ("redis+cluster://a:66000", "'a:66000' is no host and port"),
+        ("redis+cluster://a:b", "no host and port"),
+        ("redis+cluster://a:66000", "no host and port"),
         ("redis+cluster://a/1", "no databases"),
         ("redis+cluster://a?db=1", "no databases"),
         ("redis+sentinel://a:1", "name"),
@@ -67,7 +67,9 @@ def test_what_can_not_be_meant_is_refused(url: str, complaint: str) -> None:
         parse_address(url)
 
 
-def test_a_refusal_names_no_password() -> None:
+@pytest.mark.parametrize("kind", ["redis", "rediss", "redis+cluster", "redis+sentinel"])
+@pytest.mark.parametrize("rest", ["user:hunter2@a:b", "user:hunter2/2@a:1/m", ":hunter2?2@a/m"])
+def test_a_refusal_names_no_password(kind: str, rest: str) -> None:
     with pytest.raises(ValueError, match="host") as refusal:
-        parse_address("redis+cluster://user:hunter2@a:b")
+        parse_address(f"{kind}://{rest}")
     assert "hunter2" not in str(refusal.value)

@@ -35,6 +35,10 @@ _KINDS: dict[str, Kind] = {
 }
 _PORTS: dict[Kind, int] = {"single": 6379, "sentinel": 26379, "cluster": 6379}
 _OF_SENTINELS = "sentinel_"
+_NO_HOST_AND_PORT = (
+    "there is no host and port where they should be; a user or password has / ? # @ written as"
+    " %2F %3F %23 %40"
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def parse_address(url: str) -> Address:
     if kind is None:
         raise ValueError(f"begins with none of {', '.join(f'{scheme}://' for scheme in _KINDS)}")
     if kind == "single":
+        _port_of(parts)
         return Address(kind, dict(parse_url(url)))
     query = parse_qsl(parts.query)
     of_sentinels: dict[str, Any] = {
@@ -104,11 +109,15 @@ def parse_address(url: str) -> Address:
 
 
 def _host_and_port(text: str, port: int) -> HostAndPort:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(_NO_HOST_AND_PORT)
+    return parts.hostname, _port_of(parts) or port
+
+
+def _port_of(parts: SplitResult) -> int | None:
     try:
-        parts = urlsplit(f"//{text}")
-        found = (parts.hostname, parts.port or port)
+        return parts.port
     except ValueError:
-        found = (None, port)
-    if not found[0]:
-        raise ValueError(f"{text!r} is no host and port")
-    return found[0], found[1]
+        # Not repeated: of a password with a slash, this is what stands before it.
+        raise ValueError(_NO_HOST_AND_PORT) from None
