@@ -21,6 +21,9 @@ COMMAND_TIMEOUT_S: Final = 1.4
 
 _POOL_SIZE: Final = 32
 
+_RESET: Final = "the handler is closed"
+"""What uvloop says, as a RuntimeError, to who writes to a connection that was just reset."""
+
 Client = Redis | Cluster
 """What ``connect`` returns: for those who build and pass it on, and know nothing of Redis."""
 
@@ -96,3 +99,7 @@ async def available() -> AsyncIterator[None]:
             yield
     except (RedisError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})") from error
+    except RuntimeError as error:
+        if _RESET not in str(error):
+            raise
+        raise LogUnavailable(f"{LogUnavailable.__doc__} (reset)") from error

@@ -1,6 +1,8 @@
 import asyncio
+import hashlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -124,6 +126,50 @@ async def test_nobody_there_is_said_as_such() -> None:
     with pytest.raises(LogUnavailable):
         await RawConnection.open(connector_of(client), [].extend, decode=True)
     await client.aclose()
+
+
+@contextmanager
+def resetting() -> Iterator[int]:
+    """Yield the port of a server, in a thread, that resets each connection as it comes."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                end, _ = listener.accept()
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.close()
+
+    with socket.create_server((HOST, 0)) as listener:
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join()
+
+
+async def keep_busy() -> None:
+    while True:
+        hashlib.pbkdf2_hmac("sha1", b"any", b"salt", 200)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_connection_that_is_reset_as_it_is_made_is_said_as_such(run: Run) -> None:
+    async def check() -> None:
+        # With a time-out of its own redis-py writes some turns of the loop later; and a loop that
+        # is busy learns of the end meanwhile.
+        loop = asyncio.get_running_loop()
+        busy = [loop.create_task(keep_busy()) for _ in range(3)]
+        client = client_of(f"redis://{HOST}:{port}?socket_timeout=1")
+        for _ in range(100):
+            with pytest.raises(LogUnavailable):
+                await RawConnection.open(connector_of(client), [].extend, decode=True)
+        for task in busy:
+            task.cancel()
+        await client.aclose()
+
+    with resetting() as port:
+        run(check())
 
 
 async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
