@@ -22,6 +22,10 @@ _log = logging.getLogger("jobcast.sweeper")
 PATIENCE_S: Final = 30.0
 """How long a job may stay unconfirmed: more than any request lasts."""
 
+_CERTAINTY: Final = 20
+"""How many times as long a job is kept in mind of which there is nothing to be seen: a network that
+was cut delivers what was sent before, minutes after the sender has given up."""
+
 _PAUSE_S: Final = 10.0
 _NOT_QUEUED: Final = FailedData("The job could not be queued", "NOT_QUEUED")
 
@@ -49,20 +53,34 @@ class Sweeper:
     async def sweep(self, older_than_s: float) -> int:
         """End the jobs that have been unconfirmed for as long, and count them.
 
+        One that can't be read keeps no other from being ended.
+
         Raises:
             LogUnavailable: Redis is away.
         """
         ended = 0
+        certain = set(await self._creation.unconfirmed(_CERTAINTY * older_than_s))
         for job_id in await self._creation.unconfirmed(older_than_s):
-            state = await self._reader.load(job_id)
-            if state is not None and state.status == "queued":
-                await self._queue.remove(job_id, state.attempt)
-                try:
-                    await self._appender.abandon(job_id, state.attempt, _NOT_QUEUED)
-                except AppendRefused as refusal:
-                    _log.info("job %s needed no sweeping: %s", job_id, refusal)
-                else:
-                    ended += 1
-                    _log.warning("job %s was never queued for certain, and failed", job_id)
+            try:
+                state = await self._reader.load(job_id)
+                if state is not None and state.status == "queued":
+                    ended += await self._abandon(job_id, state.attempt)
+                elif job_id not in certain and (state is None or state.status == "failed"):
+                    continue  # what creates or retries it may have been sent and not arrived
+            except LogUnavailable as error:
+                _log.info("job %s can't be swept: %s", job_id, error)
+                if job_id not in certain:
+                    continue
             await self._creation.confirm(job_id)
         return ended
+
+    async def _abandon(self, job_id: str, attempt: int) -> bool:
+        """Fail a queued attempt, unless a worker has it; say whether it was failed."""
+        await self._queue.remove(job_id, attempt)
+        try:
+            await self._appender.abandon(job_id, attempt, _NOT_QUEUED)
+        except AppendRefused as refusal:
+            _log.info("job %s needed no sweeping: %s", job_id, refusal)
+            return False
+        _log.warning("job %s was never queued for certain, and failed", job_id)
+        return True

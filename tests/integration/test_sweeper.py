@@ -1,6 +1,7 @@
 """What is left of a job when Redis fails at any one step of queueing it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -202,6 +203,31 @@ async def test_a_job_that_a_worker_has_is_left_to_it(
 async def test_a_note_of_a_job_that_is_gone_is_dropped(service: Service, redis: Redis) -> None:
     await redis.zadd("jobs:unconfirmed", {"gone": 1})
     assert await service.sweeper.sweep(0) == 0
+    assert await redis.exists("jobs:unconfirmed") == 0
+
+
+async def test_a_job_that_cant_be_read_keeps_no_other_from_being_failed(
+    service: Service, redis: Redis
+) -> None:
+    await deny(redis, "queue")
+    with pytest.raises(LogUnavailable):
+        await service.jobs.create(ME, REPORT, None)
+    await allow(redis)
+    await redis.zadd("jobs:unconfirmed", {"bad": 1})
+    await redis.set("jobs:{bad}:state", "no hash")
+    assert await service.sweeper.sweep(0) == 1
+    assert await redis.exists("jobs:unconfirmed") == 0
+
+
+async def test_what_creates_a_job_may_come_long_after_its_caller_was_told(
+    service: Service, redis: Redis, own_valkey: Valkey
+) -> None:
+    await redis.zadd("jobs:unconfirmed", {"late": time.time() - 60})
+    assert await service.sweeper.sweep(30) == 0
+    async with jobcast.connect(own_valkey.url) as jobs:
+        await jobs.create("report", session_id="session-1", job_id="late")
+    assert await service.sweeper.sweep(30) == 1
+    assert await ending_of(redis, "late") == NOT_QUEUED
     assert await redis.exists("jobs:unconfirmed") == 0
 
 
