@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from hiredis import ReplyError
 
@@ -41,6 +41,13 @@ class Connection:
             self._warned = True
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
         return answer
+
+    async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
+        """Return the first log entry of a job; None unless it is of exactly these owners."""
+        _, state = job_keys(job_id)
+        reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
+        created_id, *owners = (None if value is None else value.decode() for value in reply)
+        return created_id if owners == [user_id, session_id] else None
 
     async def index(
         self,

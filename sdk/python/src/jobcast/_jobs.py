@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent
+from jobcast._errors import InvalidEvent, JobExists
 from jobcast._lease import Leases
 from jobcast._run import Run
 from jobcast._wire import MAX_EVENT_BYTES, canonical_job_id
@@ -77,6 +77,9 @@ class Jobs:
         ``type`` is a string of 1-128 characters. ``user_id`` and ``session_id`` own the job: who
         comes to the service as either may watch it; at least one is needed. ``input`` is what the
         run gets. Putting the job on a queue is the caller's. Raises `JobExists`, `InvalidEvent`.
+
+        When Redis is lost meanwhile, a repeat with the same ``job_id`` finishes what was begun, and
+        raises `JobExists` if that was the job's log.
         """
         job_id = str(uuid4()) if job_id is None else canonical_job_id(job_id)
         event = _event.created(
@@ -86,15 +89,27 @@ class Jobs:
             job_input=input,
             bounds=self._bounds,
         )
-        answer = await self._connection.append(job_id, event)
+        try:
+            answer = await self._connection.append(job_id, event)
+        except JobExists:
+            # Perhaps by a call like this one, which Redis was lost to before the job was listed.
+            created_id = await self._connection.created(job_id, user_id, session_id)
+            if created_id is not None:
+                await self._list(job_id, created_id, user_id, session_id)
+            raise
+        await self._list(job_id, answer.entry_id, user_id, session_id)
+        return job_id
+
+    async def _list(
+        self, job_id: str, created_id: str, user_id: str | None, session_id: str | None
+    ) -> None:
         await self._connection.index(
             job_id,
-            answer.entry_id,
+            created_id,
             user_id=user_id,
             session_id=session_id,
             retention_s=self._bounds.retention_s,
         )
-        return job_id
 
     def run(self, job_id: str, attempt: int | None = None) -> Run:
         """Return a run of the job, not started yet; see `Run`.
