@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from msgspec import Struct
 from quart import Quart
@@ -31,6 +33,8 @@ from eventlog.probe import Probe
 from eventlog.reader import Reader
 
 _log = logging.getLogger("jobcast")
+
+_AGAIN_S: Final = 0.5
 
 
 class Service(Struct, frozen=True):
@@ -120,14 +124,14 @@ def attach(app: Quart, service: Service) -> None:
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
         for work in (
-            service.subscriptions.run(),
-            service.viewers.keep_alive(),
-            service.sweeper.run(),
-            service.lookout.run(),
-            service.probe.run(),
-            Garbage(lambda: service.viewers.total).run(),
+            service.subscriptions.run,
+            service.viewers.keep_alive,
+            service.sweeper.run,
+            service.lookout.run,
+            service.probe.run,
+            Garbage(lambda: service.viewers.total).run,
         ):
-            tasks.add(asyncio.create_task(work))
+            tasks.add(asyncio.create_task(_kept_up(work)))
         _drain_on_sigterm(service, tasks)
 
     @app.after_serving
@@ -140,6 +144,18 @@ def attach(app: Quart, service: Service) -> None:
         await service.questions.close()
         await service.reader.close()
         await service.client.aclose()
+
+
+async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what a service can't be without; begin anew should it fail in a way not foreseen."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - that is what this is for
+            _log.exception("%s failed and begins anew", work)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _drain_on_sigterm(service: Service, tasks: set[asyncio.Task[None]]) -> None:

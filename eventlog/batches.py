@@ -14,7 +14,7 @@ import hiredis
 
 from eventlog.catch_up import Question
 from eventlog.cluster import Connector
-from eventlog.errors import LogUnavailable, Redirected
+from eventlog.errors import LogUnavailable, Redirected, unavailable
 from eventlog.inquiry import Inquiry
 
 _BATCH: Final = 200
@@ -69,9 +69,9 @@ class Batches:
         packed = b"".join(itertools.chain.from_iterable(commands))
         try:
             replies = await inquiry.ask(packed, sum(map(len, commands)))
-        except LogUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
             for _, waiting in asked:
-                _reply_to_all(waiting, error)
+                _reply_to_all(waiting, unavailable(error))
             return
         finally:
             self._idle.append(inquiry)

@@ -1,6 +1,9 @@
 """What can go wrong with the log. The class docstring is the default message."""
 
+import logging
 from collections.abc import Callable
+
+_log = logging.getLogger("jobcast.reader")
 
 
 class EventLogError(Exception):
@@ -64,6 +67,14 @@ class BadEvent(AppendRefused):
 
 class IdempotencyConflict(EventLogError):
     """The Idempotency-Key was used for another request."""
+
+
+def unavailable(error: Exception) -> LogUnavailable:
+    """Return why Redis can't be asked; what was not foreseen is logged."""
+    if isinstance(error, LogUnavailable):
+        return error
+    _log.error("Redis can't be asked, for a reason that was not foreseen", exc_info=error)
+    return LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})")
 
 
 REFUSALS: dict[str, Callable[[str], AppendRefused]] = {

@@ -9,7 +9,7 @@ from eventlog.batches import Batches, Reply
 from eventlog.catch_up import PAGE, Question
 from eventlog.cluster import Cluster
 from eventlog.connection import available
-from eventlog.errors import LogUnavailable, Redirected
+from eventlog.errors import LogUnavailable, Redirected, unavailable
 from schema.state import STATE_FIELDS
 from schema.wire import log_key, state_key
 
@@ -66,10 +66,10 @@ class ShardedBatches:
             async with available():
                 replies = await self._replies(question)
             answer = question.answer(replies)
-        except LogUnavailable as error:
-            answer = error
         except ValueError as error:
             answer = LogUnavailable(f"The job can't be read: {error}")
+        except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
+            answer = unavailable(error)
         reply(answer)
 
     async def _replies(self, question: Question) -> list[Any]:

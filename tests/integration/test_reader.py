@@ -381,3 +381,18 @@ async def test_a_redis_that_does_not_answer_is_away_within_two_seconds() -> None
         assert await reader.load("j1") is None
         await reader.close()
         await client.aclose()
+
+
+async def test_nobody_waits_for_an_answer_that_failed_in_a_way_not_foreseen(
+    reader: Reader, run: jobcast.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> Replies:
+        raise RuntimeError("something new")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inquiry, "ask", fails)
+        with pytest.raises(LogUnavailable, match="RuntimeError"):
+            await reader.load("j1")
+    state = await reader.load("j1")
+    assert state is not None
+    assert state.status == "running"
