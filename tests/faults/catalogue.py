@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from tests.faults import network_faults, redis_faults, service_faults, viewer_faults
+from tests.faults import (
+    failover_faults,
+    network_faults,
+    redis_faults,
+    service_faults,
+    viewer_faults,
+)
 from tests.faults.fault import Fault
 
 FAULTS: Final[dict[str, type[Fault]]] = {
@@ -20,6 +26,12 @@ FAULTS: Final[dict[str, type[Fault]]] = {
         redis_faults.DiskFull,
         redis_faults.ReadOnly,
         redis_faults.ClockBack,
+        failover_faults.PrimaryKilled,
+        failover_faults.PrimaryFrozen,
+        failover_faults.SwitchedOver,
+        failover_faults.NodeKilled,
+        failover_faults.FailedOver,
+        failover_faults.SlotMoved,
         network_faults.RedisCutOff,
         network_faults.RedisMute,
         network_faults.RedisLate,

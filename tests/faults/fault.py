@@ -3,7 +3,7 @@
 import random
 from typing import ClassVar
 
-from tests.faults.world import World
+from tests.faults.world import Form, World
 
 
 class Fault:
@@ -17,6 +17,7 @@ class Fault:
         name: what it is called on the command line.
         what: what happens, for people.
         target: what it strikes; two faults of the same target don't happen at once.
+        form: how Redis is run for it; None is any.
         seconds: how long it lasts.
         loses: whether Redis forgets what it had confirmed.
         note_bytes: how large custom events are to be for it.
@@ -27,6 +28,7 @@ class Fault:
     name: ClassVar[str]
     what: ClassVar[str]
     target: ClassVar[str]
+    form: ClassVar[Form | None] = None
     seconds: ClassVar[float] = 1.0
     loses: ClassVar[bool] = False
     note_bytes: ClassVar[int] = 0

@@ -51,6 +51,7 @@ class _HalfClosed(_OfNetwork):
 
 class _ToRedis(_OfNetwork):
     target = "way to redis"
+    form = "plain"
 
     def network(self) -> Network:
         return self.world.to_redis
@@ -93,6 +94,7 @@ class WorkersCutOff(_Cut):
     name = "workers-cut-off"
     what = "The workers' connections to Redis are reset, new ones refused"
     target = "worker"
+    form = "plain"
 
     def network(self) -> Network:
         return self.world.workers_to_redis

@@ -15,6 +15,7 @@ _FILLING = 12_000
 
 class _OfRedis(Fault):
     target = "redis"
+    form = "plain"
 
     async def command(self, *words: str) -> None:
         """Send Redis a command, past the networks."""

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.event_source import Page
@@ -14,11 +14,14 @@ from tests.faults.history import read_truth
 from tests.faults.measure import Recovery, recoveries
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.workload import Plan, Work
-from tests.faults.world import World, world
+from tests.faults.world import Form, World, world
 from tests.nginx import BINARY
 from tests.waiting import after, until
 
 _PATIENCE_S = 30.0
+_FORMS: Final[Sequence[Form]] = ("plain",) * 6 + ("sentinel", "cluster")
+_LONG_S = 5.0
+"""Faults that last as long are played alone only."""
 _BEGUN = 5
 """How many events each viewer has seen before anything goes wrong."""
 
@@ -40,6 +43,7 @@ class Scenario:
         blows: the faults of each target, one after the other; targets are struck side by side.
         plans: the jobs.
         pages: viewers of each job.
+        form: how Redis is run.
         nginx: whether it stands before the services.
         haste: by what the waits of viewers are multiplied.
         settings: of the services.
@@ -49,6 +53,7 @@ class Scenario:
     blows: Sequence[Sequence[Blow]]
     plans: Sequence[Plan]
     pages: int
+    form: Form
     nginx: bool
     haste: float
     settings: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +71,7 @@ class Scenario:
             blows=[[Blow(chance.uniform(0, 0.3), fault)]],
             plans=plans,
             pages=fault.pages,
+            form=fault.form or "plain",
             nginx=chance.random() < 0.5,
             haste=1,
             settings={"JOBCAST_KEEPALIVE_S": "1", **fault.settings},
@@ -75,11 +81,15 @@ class Scenario:
     def mixed(cls, seed: int) -> Self:
         """Return faults of several targets at once, on jobs with viewers in a hurry."""
         chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
-        forgetful = chance.random() < 0.15
+        form = chance.choice(_FORMS)
+        forgetful = form == "sentinel" or chance.random() < 0.15
         usable = [
             fault
             for fault in FAULTS.values()
-            if fault.loses <= forgetful and not fault.settings and fault.seconds < 5
+            if fault.form in (None, form)
+            and fault.loses <= forgetful
+            and not fault.settings
+            and fault.seconds < _LONG_S
         ]
         targets = sorted({fault.target for fault in usable})
         blows = []
@@ -97,6 +107,7 @@ class Scenario:
             blows=blows,
             plans=_plans(chance, str(seed), chance.randint(1, 4), 0),
             pages=chance.randint(1, 6),
+            form=form,
             nginx=chance.random() < 0.5,
             haste=0.1,
             settings={"JOBCAST_KEEPALIVE_S": "1", "JOBCAST_STREAM_MAX_AGE_S": age_s},
@@ -115,7 +126,7 @@ class Scenario:
         """Tell what is going to happen."""
         blows = " | ".join(", ".join(blow.fault.name for blow in each) for each in self.blows)
         front = "nginx" if self.nginx else "TCP"
-        return f"{blows}; {len(self.plans)} jobs x {self.pages} viewers, {front}"
+        return f"{blows}; {len(self.plans)} jobs x {self.pages} viewers, {self.form}, {front}"
 
 
 @dataclass
@@ -140,7 +151,9 @@ async def play(scenario: Scenario) -> Outcome:
     """Let a scenario happen, and judge it."""
     begun = time.monotonic()
     nginx = scenario.nginx and BINARY is not None
-    async with world(nginx=nginx, haste=scenario.haste, settings=scenario.settings) as made:
+    async with world(
+        form=scenario.form, nginx=nginx, haste=scenario.haste, settings=scenario.settings
+    ) as made:
         pages = await _begin(made, scenario)
         struck = time.time()
         async with asyncio.TaskGroup() as group:

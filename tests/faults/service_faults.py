@@ -86,7 +86,7 @@ class WorkerKilled(Fault):
     async def strike(self) -> None:
         self._worker = self.chance.choice(self.world.workers)
         work = await self._worker.rest()
-        arguments = ("-m", "tests.faults.doomed_worker", self.world.valkey.url, work.job_id)
+        arguments = ("-m", "tests.faults.doomed_worker", self.world.store.url, work.job_id)
         doomed = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
         )

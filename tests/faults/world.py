@@ -5,16 +5,30 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
 from redis.asyncio import Redis
 
+from eventlog.connection import connect
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
 from tests.faults.network import Network
 from tests.faults.workload import Plan, Work, Worker
+from tests.sentinels import SentinelSet
 from tests.service import Service
 from tests.valkey import HOST, Valkey
+from tests.valkey_cluster import ValkeyCluster
+
+Form = Literal["plain", "sentinel", "cluster"]
+"""How Redis is run."""
+
+Store = Valkey | SentinelSet | ValkeyCluster
+
+_STORES: Final[dict[Form, type[Store]]] = {
+    "plain": Valkey,
+    "sentinel": SentinelSet,
+    "cluster": ValkeyCluster,
+}
 
 
 @dataclass
@@ -22,22 +36,25 @@ class World:
     """All that faults can strike.
 
     Attributes:
+        store: Redis; a plain one is reached by the two networks to it, and others are not.
         direct: a client that reaches Redis past the networks.
         to_redis: the way of the services to it.
         workers_to_redis: the way of the workers to it.
+        workers_url: where the workers find it.
         front: the way of the viewers to the services.
         narrow: a second one, which keeps little on the way; some viewers come over it.
         pages: the viewers, those over the narrow way included.
         trouble: promises that faults saw broken, other than to viewers.
     """
 
-    valkey: Valkey
+    store: Store
     services: Sequence[Service]
     direct: Redis
     to_redis: Network
     workers_to_redis: Network
     front: Network
     narrow: Network
+    workers_url: str
     haste: float
     works: list[Work] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
@@ -47,10 +64,28 @@ class World:
     trouble: list[str] = field(default_factory=list)
     _numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
 
+    @property
+    def valkey(self) -> Valkey:
+        """Return the plain Redis."""
+        assert isinstance(self.store, Valkey)
+        return self.store
+
+    @property
+    def sentinels(self) -> SentinelSet:
+        """Return the Redis with Sentinels."""
+        assert isinstance(self.store, SentinelSet)
+        return self.store
+
+    @property
+    def cluster(self) -> ValkeyCluster:
+        """Return the Cluster."""
+        assert isinstance(self.store, ValkeyCluster)
+        return self.store
+
     async def begin(self, plan: Plan) -> Work:
         """Create a job and have it worked on."""
         work = Work(plan)
-        worker = Worker(_url(self.workers_to_redis), self.direct, work)
+        worker = Worker(self.workers_url, self.direct, work)
         await worker.create()
         self.works.append(work)
         self.workers.append(worker)
@@ -79,22 +114,30 @@ class World:
 
 
 @asynccontextmanager
-async def world(*, nginx: bool, haste: float, settings: Mapping[str, Any]) -> AsyncIterator[World]:
+async def world(
+    *, form: Form, nginx: bool, haste: float, settings: Mapping[str, Any]
+) -> AsyncIterator[World]:
     """Start everything, and end it.
 
     Args:
+        form: how Redis is run.
         nginx: whether it stands before the services; else viewers reach them by plain TCP.
         haste: by what the waits of viewers are multiplied.
         settings: of the services.
     """
     async with AsyncExitStack() as stack:
-        valkey = Valkey()
-        stack.callback(valkey.close)
-        await asyncio.to_thread(valkey.start)
+        store = _STORES[form]()
+        stack.callback(store.close)
+        await asyncio.to_thread(store.start)
+        port = store.port if isinstance(store, Valkey) else 0
         to_redis, workers_to_redis = [
-            await stack.enter_async_context(Network(valkey.port)) for _ in range(2)
+            await stack.enter_async_context(Network(port)) for _ in range(2)
         ]
-        services = [Service(_url(to_redis), **settings) for _ in range(2)]
+        urls = [
+            _patient(f"redis://{HOST}:{way.port}/0" if form == "plain" else store.url)
+            for way in (to_redis, workers_to_redis)
+        ]
+        services = [Service(urls[0], **settings) for _ in range(2)]
         for service in services:
             stack.push_async_callback(asyncio.to_thread, _ended, service)
         await asyncio.gather(*(asyncio.to_thread(service.start) for service in services))
@@ -103,16 +146,18 @@ async def world(*, nginx: bool, haste: float, settings: Mapping[str, Any]) -> As
             ports = [stack.enter_context(DeployedNginx(services)).port]
         front = await stack.enter_async_context(Network(*ports))
         narrow = await stack.enter_async_context(Network(*ports, narrow=True))
-        direct = await stack.enter_async_context(
-            Redis(port=valkey.port, decode_responses=True, socket_timeout=1)
+        direct: Any = connect(_patient(store.url))
+        stack.push_async_callback(direct.aclose)
+        made = World(
+            store, services, direct, to_redis, workers_to_redis, front, narrow, urls[1], haste
         )
-        made = World(valkey, services, direct, to_redis, workers_to_redis, front, narrow, haste)
         stack.push_async_callback(made.end)
         yield made
 
 
-def _url(network: Network) -> str:
-    return f"redis://{HOST}:{network.port}/0?socket_timeout=2"
+def _patient(url: str) -> str:
+    """Return the address with the time that a call may take."""
+    return f"{url}{'&' if '?' in url else '?'}socket_timeout=2"
 
 
 def _ended(service: Service) -> None:
