@@ -78,9 +78,10 @@ async def names(redis: Redis, job_id: str = "j1") -> list[str]:
 async def test_a_job_whose_worker_was_killed_fails_with_a_code_of_its_own(
     redis_url: str, redis_client: Redis, client: Client
 ) -> None:
-    with LoneWorker(redis_url, await created(redis_url), SHORT_S) as worker:
+    lease_s = 1.0
+    with LoneWorker(redis_url, await created(redis_url), lease_s) as worker:
         async with looking_out(client), Channel(redis_client, "jobs:j1:events") as channel:
-            await after(3 * (SHORT_S + GRACE_S))
+            await after(2 * lease_s)
             assert (await state_of(redis_client, "j1"))["status"] == "running"
             worker.send(signal.SIGKILL)
             *_, last = await channel.until("failed")
@@ -149,6 +150,21 @@ async def test_two_services_fail_a_job_once(
         assert await names(redis_client, job_id) == ["_created", "step-change", "failed"]
 
 
+async def test_a_run_that_is_due_is_given_to_one_process_until_some_time_has_passed(
+    redis_client: Redis, client: Client
+) -> None:
+    async def is_due_again() -> bool:
+        return len(await leases.claim(await leases.now_ms(), 100, 60_000)) == 50
+
+    leases = Leases(client)
+    await redis_client.zadd(INDEX, {f"j{n}:r": n for n in range(50)})
+    now_ms = await leases.now_ms()
+    claims = await asyncio.gather(*(leases.claim(now_ms, 20, 300) for _ in range(4)))
+    assert sorted(len(claim) for claim in claims) == [0, 10, 20, 20]
+    assert {run.job_id for claim in claims for run in claim} == {f"j{n}" for n in range(50)}
+    await eventually(is_due_again)
+
+
 async def test_two_scripts_at_the_same_time_fail_a_job_once(
     redis_url: str, redis_client: Redis, client: Client
 ) -> None:
@@ -189,11 +205,12 @@ async def test_a_run_that_is_leased_still_is_looked_at_when_its_lease_is_over(
     await run.complete()
 
 
-async def test_a_job_that_cannot_be_read_does_not_stand_in_the_way(
+async def test_jobs_that_cannot_be_read_do_not_stand_in_the_way(
     redis_url: str, redis_client: Redis, client: Client
 ) -> None:
-    await redis_client.set("jobs:{bad}:state", "no hash")
-    await redis_client.zadd(INDEX, {"bad:r": 1})
+    for n in range(50):
+        await redis_client.set(f"jobs:{{bad{n}}}:state", "no hash")
+        await redis_client.zadd(INDEX, {f"bad{n}:r": 1})
     await abandoned(redis_url, "j1")
     async with looking_out(client):
         await until_failed(redis_client)
@@ -257,16 +274,16 @@ async def test_a_job_that_the_queue_hands_out_again_in_time_is_run_again(
 
     @registry.job("report")
     async def report(_: Run) -> object:
-        await until_unlisted_but_for_this_run()
+        await redis_client.zadd(INDEX, {lost: 1})
+        await eventually(is_alone)
         return "done"
 
-    async def until_unlisted_but_for_this_run() -> None:
-        async def is_alone() -> bool:
-            return bool(await redis_client.zcard(INDEX) == 1)
+    async def is_alone() -> bool:
+        return bool(await redis_client.zcard(INDEX) == 1)
 
-        await eventually(is_alone)
-
-    await lose_worker(redis_url, redis_client, lease_s=2.5)
+    await lose_worker(redis_url, redis_client, lease_s=30)
+    members: Any = await redis_client.zrange(INDEX, 0, -1)
+    (lost,) = members
     async with looking_out(client) as lookout, working(redis_url, registry, lock_s=1):
         await until_idle(redis_client)
     assert lookout.stalled == 0

@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 import jobcast
@@ -208,12 +209,16 @@ async def test_closing_leaves_the_lease_of_an_unfinished_run_to_run_out(
     assert not run.finished
 
 
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_an_event_loop_may_end_at_any_time(
-    redis_url: str, caplog: pytest.LogCaptureFixture
+    redis_url: str,
+    caplog: pytest.LogCaptureFixture,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     jobs = jobcast.connect(redis_url, lease_s=LEASE_S)
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     run = loop.run_until_complete(started(jobs))
+    loop.run_until_complete(loop.run_until_complete(started(jobs, "j2")).complete())
     assert asyncio.all_tasks(loop) == set()
     loop.run_until_complete(jobs._connection.aclose())
     loop.close()
