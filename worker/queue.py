@@ -12,22 +12,16 @@ from typing import Any, Final
 
 from bullmq import Job, Worker
 from bullmq.custom_errors import DelayedError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError
 
 from worker.entry import Entry
+from worker.queue_redis import ABSENCES, HANDOVERS, QueueRedis
 from worker.runner import Outcome, Runner
 
 LOCK_S: Final = 15.0
 RETRY_S: Final = 1.0
-CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 3.0
 
 _IDLE_WAIT_S: Final = 2
-_ANSWER_TIMEOUT_S: Final = 15.0
-"""BullMQ waits for a job with a command that blocks for up to 10 s: a shorter timeout ends it."""
 _SAY_AGAIN_S: Final = 10.0
 _MAX_STALLS: Final = 3
 _KEPT: Final = {"count": 1000}
@@ -43,7 +37,7 @@ class _BullWorker(Worker):  # type: ignore[misc]  # it ships no types
 
     def isConnectionError(self, error: Exception) -> bool:  # noqa: N802 - BullMQ's name
         """Judge an error before BullMQ tries again."""
-        is_away = bool(super().isConnectionError(error))
+        is_away = isinstance(error, HANDOVERS) or bool(super().isConnectionError(error))
         now = time.monotonic()
         if is_away and now - self._said_at > _SAY_AGAIN_S:
             self._said_at = now
@@ -61,20 +55,12 @@ class Queue:
     def __init__(
         self, url: str, name: str, runner: Runner, *, concurrency: int, lock_s: float = LOCK_S
     ) -> None:
-        # BullMQ's own clients wait up to 20 s for a Redis that has returned long since, and its
-        # commands are safe to repeat. RESP2: see the SDK's connection.
-        self._redis = Redis.from_url(
-            url,
-            decode_responses=True,
-            protocol=2,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=_ANSWER_TIMEOUT_S,
-            retry=Retry(ExponentialBackoff(cap=RETRY_S, base=0.1), 3),
-        )
+        self._redis = QueueRedis(url)
         self._name = name
         self._runner = runner
         self._options: Any = {
-            "connection": self._redis,
+            "connection": self._redis.client,
+            "prefix": self._redis.prefix,
             "autorun": False,
             "concurrency": concurrency,
             "drainDelay": _IDLE_WAIT_S,
@@ -101,7 +87,7 @@ class Queue:
             self._bull.on("failed", self._on_failed)
             try:
                 await self._bull.run()
-            except RedisError as error:
+            except ABSENCES as error:
                 _log.warning("the queue can't be served: %s", error)
             if self._closing.is_set():
                 return
@@ -131,8 +117,8 @@ class Queue:
         was_away = False
         while not self._closing.is_set():
             try:
-                await self._redis.ping()
-            except RedisError as error:
+                await self._redis.client.ping()
+            except ABSENCES as error:
                 if not was_away:
                     _log.warning("Redis is away, waiting for it: %s", error)
                 was_away = True

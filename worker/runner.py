@@ -5,8 +5,8 @@ import logging
 from enum import Enum, auto
 from typing import Final
 
+from redis.exceptions import ClusterDownError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
@@ -17,7 +17,10 @@ from worker.registry import Registry
 MAX_DELIVERIES: Final = 10
 FAREWELL_S: Final = 5.0
 
-_AWAY: Final = (RedisConnectionError, RedisTimeoutError)
+_AWAY: Final = (
+    *(RedisConnectionError, RedisTimeoutError),
+    *(ClusterDownError, ReadOnlyError, TryAgainError),
+)
 _STOPPED: Final = Failure("The worker was shut down", "WORKER_STOPPED")
 _LOST: Final = Failure("The worker was lost too often while it ran the job", "WORKER_LOST")
 

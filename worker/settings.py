@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit
+
+from jobcast import parse_address
 
 MAX_CONCURRENCY: Final = 1000
 MAX_GRACE_S: Final = 24 * 3600
 
-_SCHEMES: Final = ("redis", "rediss", "unix")
 _QUEUE: Final = re.compile(r"[^:\s]{1,128}")
 
 
@@ -63,15 +63,10 @@ def files_root(environment: Mapping[str, str]) -> Path | None:
 
 def _redis_url(environment: Mapping[str, str]) -> str:
     url = _text(environment, "REDIS_URL") or Settings.redis_url
-    # The address may carry a password: it is not repeated.
-    problem = "REDIS_URL: must be redis://…, rediss://… or unix://…, with a valid port"
     try:
-        parts = urlsplit(url)
-        has_valid_port = parts.port is None or parts.port > 0
-    except ValueError:
-        raise InvalidSettings(problem) from None
-    if parts.scheme not in _SCHEMES or not has_valid_port:
-        raise InvalidSettings(problem)
+        parse_address(url)
+    except ValueError as error:
+        raise InvalidSettings(f"REDIS_URL: {error}") from error
     return url
 
 

@@ -11,6 +11,7 @@ no connection, no answer in time) is passed on as it is and nothing is sent twic
 the event was written is not known.
 """
 
+from jobcast._address import Address, parse_address
 from jobcast._errors import (
     InvalidEvent,
     JobCancelled,
@@ -26,6 +27,7 @@ from jobcast._jobs import Jobs, connect
 from jobcast._run import Run
 
 __all__ = [
+    "Address",
     "InvalidEvent",
     "JobCancelled",
     "JobExists",
@@ -38,4 +40,5 @@ __all__ = [
     "Run",
     "UnknownJob",
     "connect",
+    "parse_address",
 ]

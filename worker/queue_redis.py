@@ -1,0 +1,80 @@
+"""The Redis that the queue is in, as BullMQ is given it."""
+
+from typing import Any, Final
+
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AskError,
+    ClusterError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
+
+from jobcast import parse_address
+
+MAX_PAUSE_S: Final = 1.0
+ABSENCES: Final = (RedisError, RedisClusterException)
+"""What a call raises while Redis is away."""
+HANDOVERS: Final = (
+    *(AskError, ClusterError, RedisClusterException, TryAgainError),
+    ReadOnlyError,
+)
+"""What a call raises while another server takes over; BullMQ knows none of them."""
+
+_TRIES: Final = 3
+_CONNECT_TIMEOUT_S: Final = 5.0
+_SENTINEL_TIMEOUT_S: Final = 1.0
+_ANSWER_TIMEOUT_S: Final = 15.0
+"""BullMQ waits for a job with a command that blocks for up to 10 s: a shorter timeout ends it."""
+
+
+class QueueRedis:
+    """A client of redis-py, and the prefix of a queue's keys; see `jobcast.connect` for the URL.
+
+    In a Cluster all keys of a queue have to be in one slot. The service has the same prefixes.
+    """
+
+    client: Redis | RedisCluster
+    prefix: str = "bull"
+
+    def __init__(self, url: str) -> None:
+        address = parse_address(url)
+        # BullMQ's own clients wait up to 20 s for a Redis that has returned long since, and its
+        # commands are safe to repeat.
+        options: dict[str, Any] = {
+            "decode_responses": True,
+            "protocol": 2,
+            "socket_connect_timeout": _CONNECT_TIMEOUT_S,
+            "socket_timeout": _ANSWER_TIMEOUT_S,
+            "retry": Retry(ExponentialBackoff(cap=MAX_PAUSE_S, base=0.1), _TRIES),
+        }
+        self._sentinels: Sentinel | None = None
+        if address.kind == "single":
+            self.client = Redis.from_url(url, **options)
+            return
+        options |= {"ssl": address.is_tls, **address.options}
+        options.pop("connection_class", None)
+        if address.kind == "cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.nodes]
+            self.client = RedisCluster(startup_nodes=nodes, **options)
+            self.prefix = "{bull}"
+            return
+        bounds = {
+            "socket_timeout": _SENTINEL_TIMEOUT_S,
+            "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
+        }
+        given = bounds | address.sentinel_options
+        sentinels: Any = Sentinel(list(address.nodes), sentinel_kwargs=given)  # type: ignore[no-untyped-call]
+        self._sentinels = sentinels
+        self.client = sentinels.master_for(address.name, **options)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.client.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.aclose()
