@@ -12,10 +12,11 @@ class DeployedNginx(Nginx):
 
     def __init__(self, services: Sequence[Service]) -> None:
         super().__init__(services[0].url)
-        servers = " ".join(f"server {HOST}:{service.port};" for service in services)
+        server = "server 127.0.0.1:8000 fail_timeout=1s;"
+        servers = (server.replace("127.0.0.1:8000", f"{HOST}:{each.port}") for each in services)
         rules = (ROOT / "deploy" / "nginx.conf").read_text()
         for given, own in (
-            ("server 127.0.0.1:8000;", servers),
+            (server, " ".join(servers)),
             ("listen 127.0.0.1:8080", f"listen {HOST}:{self.port}"),
             ("worker_processes auto;", f"daemon off; pid {self._folder}/nginx.pid;"),
             ("access_log /dev/stdout without_query;", "access_log off;"),
