@@ -153,16 +153,19 @@ async def test_two_services_fail_a_job_once(
 async def test_a_run_that_is_due_is_given_to_one_process_until_some_time_has_passed(
     redis_client: Redis, client: Client
 ) -> None:
-    async def is_due_again() -> bool:
-        return len(await leases.claim(await leases.now_ms(), 100, 60_000)) == 50
+    async def all_were_due_again() -> bool:
+        due = await leases.claim(await leases.now_ms(), 100, 60_000)
+        again.extend(run.job_id for run in due)
+        return len(again) == 50
 
-    leases = Leases(client)
+    leases, again = Leases(client), list[str]()
     await redis_client.zadd(INDEX, {f"j{n}:r": n for n in range(50)})
     now_ms = await leases.now_ms()
     claims = await asyncio.gather(*(leases.claim(now_ms, 20, 300) for _ in range(4)))
     assert sorted(len(claim) for claim in claims) == [0, 10, 20, 20]
     assert {run.job_id for claim in claims for run in claim} == {f"j{n}" for n in range(50)}
-    await eventually(is_due_again)
+    await eventually(all_were_due_again)
+    assert len(set(again)) == 50
 
 
 async def test_two_scripts_at_the_same_time_fail_a_job_once(
