@@ -14,7 +14,7 @@ from tests.faults.scenario import Outcome, Scenario, play
 
 _SEED = 1
 _MIXED = 8
-_AT_ONCE = 3
+_AT_ONCE = 4
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -49,6 +49,7 @@ FAULTS: Final[dict[str, type[Fault]]] = {
         service_faults.Replaced,
         service_faults.Frozen,
         service_faults.WorkerKilled,
+        service_faults.WorkerLost,
         viewer_faults.Stalled,
         viewer_faults.OneByte,
         viewer_faults.Vanished,

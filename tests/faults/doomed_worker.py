@@ -1,6 +1,7 @@
 """A worker process that works on one job until it is killed.
 
-Run as ``python -m tests.faults.doomed_worker REDIS_URL JOB_ID``; prints a line for each event.
+Run as ``python -m tests.faults.doomed_worker REDIS_URL JOB_ID LEASE_S``; prints a line for each
+event.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ import sys
 import jobcast
 
 
-async def work(url: str, job_id: str) -> None:
+async def work(url: str, job_id: str, lease_s: str) -> None:
     """Take the job over and report without end."""
-    async with jobcast.connect(url) as jobs:
+    async with jobcast.connect(url, lease_s=float(lease_s)) as jobs:
         run = jobs.run(job_id)
         await run.start()
         for number in itertools.count():
@@ -25,4 +26,4 @@ async def work(url: str, job_id: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(*sys.argv[1:3]))
+    asyncio.run(work(*sys.argv[1:4]))

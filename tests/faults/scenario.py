@@ -102,15 +102,20 @@ class Scenario:
                 ]
             )
         age_s = chance.choice(["600", "600", "2"])
+        plans = _plans(chance, str(seed), chance.randint(1, 4), 0)
         return cls(
             seed=str(seed),
             blows=blows,
-            plans=_plans(chance, str(seed), chance.randint(1, 4), 0),
+            plans=[replace(plan, lease_s=chance.choice([60, 60, 1.5])) for plan in plans],
             pages=chance.randint(1, 6),
             form=form,
             nginx=chance.random() < 0.5,
             haste=0.1,
-            settings={"JOBCAST_KEEPALIVE_S": "1", "JOBCAST_STREAM_MAX_AGE_S": age_s},
+            settings={
+                "JOBCAST_KEEPALIVE_S": "1",
+                "JOBCAST_STREAM_MAX_AGE_S": age_s,
+                "JOBCAST_STALL_GRACE_S": "1",
+            },
         )
 
     @property

@@ -2,10 +2,18 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import ClassVar
+
+from redis.exceptions import RedisError
 
 from tests.faults.fault import Fault
 from tests.service import ROOT, Service
+from tests.stored import state_of
+from tests.waiting import eventually
 
 
 class _OfService(Fault):
@@ -82,19 +90,48 @@ class WorkerKilled(Fault):
     name = "worker-killed"
     what = "A worker is killed (SIGKILL), and another takes its job over"
     target = "worker"
+    lease_s: ClassVar[float] = 60
 
     async def strike(self) -> None:
-        self._worker = self.chance.choice(self.world.workers)
-        work = await self._worker.rest()
-        arguments = ("-m", "tests.faults.doomed_worker", self.world.store.url, work.job_id)
-        doomed = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-        )
-        assert doomed.stdout is not None
-        for _ in range(self.chance.randrange(1, 10)):
-            await doomed.stdout.readline()
-        doomed.kill()
-        await doomed.wait()
+        self.worker = self.chance.choice(self.world.workers)
+        work = await self.worker.rest()
+        arguments = (self.world.store.url, work.job_id, str(self.lease_s))
+        events = self.chance.randrange(1, 10)
+        await asyncio.to_thread(_work_and_die, arguments, events)
 
     async def heal(self) -> None:
-        self._worker.go_on()
+        self.worker.go_on()
+
+
+class WorkerLost(WorkerKilled):
+    name = "worker-lost"
+    what = "A worker is killed (SIGKILL), and nobody takes its job over"
+    lease_s = 1
+    seconds = 0.0
+    settings = {"JOBCAST_STALL_GRACE_S": "2"}  # noqa: RUF012 - as declared
+
+    async def heal(self) -> None:
+        """Wait until the service has ended the attempt whose worker will never come back."""
+        job_id = self.worker.work.job_id
+
+        async def ended() -> bool:
+            with suppress(RedisError):
+                return (await state_of(self.world.direct, job_id)).get("status") == "failed"
+            return False
+
+        await eventually(ended)
+        await super().heal()
+
+
+def _work_and_die(arguments: Sequence[str], events: int) -> None:
+    """Run a worker until it has sent some events, or met an error."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.doomed_worker", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as doomed:
+        assert doomed.stdout is not None
+        for _ in range(events):
+            doomed.stdout.readline()
+        doomed.kill()

@@ -27,6 +27,7 @@ class Plan:
         events: how many events an attempt that fails has.
         pause_s: the longest time between two events.
         note_bytes: size of the further text in a custom event.
+        lease_s: how long the service waits for a worker that says nothing.
     """
 
     seed: str
@@ -34,6 +35,7 @@ class Plan:
     events: int = 30
     pause_s: float = 0.05
     note_bytes: int = 0
+    lease_s: float = 60
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Worker:
     def __init__(self, url: str, direct: Redis, work: Work) -> None:
         self._url = url
         self._redis = direct
-        self._work = work
+        self.work = work
         self._random = random.Random(work.plan.seed)  # noqa: S311 - chance, not secrecy
         self._number = 0
         self._percent = 0
@@ -80,8 +82,8 @@ class Worker:
     async def create(self) -> str:
         """Create the job."""
         async with jobcast.connect(self._url) as jobs:
-            self._work.job_id = await jobs.create("anything", session_id=SESSION)
-        return self._work.job_id
+            self.work.job_id = await jobs.create("anything", session_id=SESSION)
+        return self.work.job_id
 
     def finish(self) -> None:
         """Let the last attempt come to its end."""
@@ -96,7 +98,7 @@ class Worker:
         """Let go of the job, after the event that is under way."""
         self._may_work.clear()
         async with self._working:
-            return self._work
+            return self.work
 
     def go_on(self) -> None:
         """Take the job over again."""
@@ -104,45 +106,45 @@ class Worker:
 
     async def run(self) -> None:
         """Work to the end of the job."""
-        while self._work.end is None:
+        while self.work.end is None:
             await self._may_work.wait()
             try:
                 async with self._working:
                     await self._proceed()
             except (RedisError, OSError):
-                self._work.lost_answers += 1
+                self.work.lost_answers += 1
                 await after(_PAUSE_S)
             except _GIVEN_UP:
                 await after(_PAUSE_S)
             except jobcast.UnknownJob:
-                self._work.end = ""
+                self.work.end = ""
 
     async def _proceed(self) -> None:
         """Do what the state of the job asks for next."""
-        state = await state_of(self._redis, self._work.job_id)
-        is_last = not state or int(state["attempt"]) >= self._work.plan.attempts
+        state = await state_of(self._redis, self.work.job_id)
+        is_last = not state or int(state["attempt"]) >= self.work.plan.attempts
         match state.get("status"):
             case None:
-                self._work.end = ""
+                self.work.end = ""
             case "failed" if not is_last:
-                await after(10 * self._random.uniform(0, self._work.plan.pause_s))
-                await retry(self._redis, self._work.job_id)
+                await after(10 * self._random.uniform(0, self.work.plan.pause_s))
+                await retry(self._redis, self.work.job_id)
             case "succeeded" | "failed":
-                self._work.end = state["last"]
+                self.work.end = state["last"]
             case _:
-                async with jobcast.connect(self._url) as jobs:
-                    await self._attempt(jobs.run(self._work.job_id), is_last=is_last)
+                async with jobcast.connect(self._url, lease_s=self.work.plan.lease_s) as jobs:
+                    await self._attempt(jobs.run(self.work.job_id), is_last=is_last)
 
     async def _attempt(self, run: jobcast.Run, *, is_last: bool) -> None:
         self._percent = 0
         await self._append(run, "start")
-        left = self._work.plan.events
+        left = self.work.plan.events
         while not self._finish.is_set() if is_last else left:
             if self.rests:
                 return
             left -= 1
             await self._append(run, self._random.choice(["progress"] * 5 + ["step", *["emit"] * 4]))
-            await after(self._random.uniform(0, self._work.plan.pause_s))
+            await after(self._random.uniform(0, self.work.plan.pause_s))
         await self._append(run, "complete" if is_last and self._random.random() < 0.7 else "fail")
 
     async def _append(self, run: jobcast.Run, what: str) -> None:
@@ -159,10 +161,10 @@ class Worker:
                 self._percent = self._random.choice([0, self._percent, self._percent])
                 entry_id = await run.step(f"Step {self._number}", self._percent, n=self._number)
             case "emit":
-                data = {"n": self._number, "text": "x" * self._work.plan.note_bytes}
+                data = {"n": self._number, "text": "x" * self.work.plan.note_bytes}
                 entry_id = await run.emit("note", data)
             case "complete":
                 entry_id = await run.complete({"n": self._number})
             case _:
                 entry_id = await run.fail(f"Trouble {self._number}", "TROUBLE")
-        self._work.confirmed[entry_id] = asked
+        self.work.confirmed[entry_id] = asked
