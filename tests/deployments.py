@@ -10,7 +10,9 @@ from tests.tls_redis import TlsRedis
 from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
 
-_USER: Final = ("worker", "a päss/wörd?", "~jobs:*", "&jobs:*", "+@all", "-@admin", "-@dangerous")
+_KEYS: Final = ("~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*")
+_USER: Final = (*_KEYS, "+@all", "-@admin", "-@dangerous", "+info", "+role")
+"""What docs/deployment.md allows a user."""
 
 
 class Deployment:
@@ -49,5 +51,5 @@ def deployment(form: str, request: pytest.FixtureRequest) -> Deployment:
     if form == "unix":
         url = valkey.unix_url
     elif form == "user":
-        url = valkey.add_user(*_USER)
+        url = valkey.add_user("jobcast", "a päss/wörd?", *_USER)
     return Deployment(url, lambda _: valkey)

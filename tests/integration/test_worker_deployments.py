@@ -22,7 +22,7 @@ QUEUE = "jobcast"
 KEY = f"{{bull}}:{QUEUE}:wait"
 
 
-@pytest.fixture(params=["tls", "sentinel", "cluster"])
+@pytest.fixture(params=["user", "tls", "sentinel", "cluster"])
 def redis(request: pytest.FixtureRequest) -> Deployment:
     return deployment(request.param, request)
 
