@@ -17,11 +17,14 @@ _DAY: Final = timedelta(days=1)
 
 
 class Certificate:
-    """A self-signed certificate of the tests' host with its key, in one PEM file."""
+    """A self-signed certificate of the tests' host with its key, in one PEM file.
 
-    def __init__(self, folder: Path) -> None:
+    ``owner`` is whom it names; who trusts several certificates needs to tell them apart.
+    """
+
+    def __init__(self, folder: Path, owner: str = HOST) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, owner)])
         now = datetime.now(UTC)
         hosts = x509.SubjectAlternativeName([x509.IPAddress(ip_address(HOST))])
         certificate = (

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 import jobcast
 from tests.sentinels import SentinelSet
 from tests.service import Service
-from tests.tls_redis import TlsRedis
+from tests.tls import Tls
 from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
 
@@ -77,17 +77,37 @@ def sentinels(shared_sentinels: SentinelSet) -> SentinelSet:
 
 
 @pytest.fixture(scope="session")
-def shared_tls_redis() -> Iterator[TlsRedis]:
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """Return the certificates of servers and clients."""
+    return Tls(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def shared_tls_redis(tls: Tls) -> Iterator[Valkey]:
     """Return one server that speaks TLS, for the whole run."""
-    with TlsRedis() as running:
+    with Valkey(tls=tls) as running:
         yield running
 
 
 @pytest.fixture
-def tls_redis(shared_tls_redis: TlsRedis) -> TlsRedis:
+def tls_redis(shared_tls_redis: Valkey) -> Valkey:
     """Return a server without keys that speaks TLS."""
     shared_tls_redis.flush()
     return shared_tls_redis
+
+
+@pytest.fixture
+def tls_cluster(tls: Tls) -> Iterator[ValkeyCluster]:
+    """Return a Cluster that speaks TLS."""
+    with ValkeyCluster(tls) as running:
+        yield running
+
+
+@pytest.fixture
+def tls_sentinels(tls: Tls) -> Iterator[SentinelSet]:
+    """Return Sentinels and what they watch, all of which speak TLS."""
+    with SentinelSet(tls) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from typing import Final
 import pytest
 
 from tests.sentinels import SentinelSet
-from tests.tls_redis import TlsRedis
 from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
 
@@ -31,19 +30,22 @@ class Deployment:
         return f"jobs:{{{job_id}}}:events" if self.is_cluster else f"jobs:{job_id}:events"
 
 
-FORMS: Final = ("plain", "unix", "user", "tls", "sentinel", "cluster")
+FORMS: Final = (
+    *("plain", "unix", "user", "sentinel", "cluster"),
+    *("tls", "tls sentinel", "tls cluster"),
+)
 
 
 def deployment(form: str, request: pytest.FixtureRequest) -> Deployment:
     """Return one of the forms, without keys."""
-    if form == "cluster":
-        cluster: ValkeyCluster = request.getfixturevalue("cluster")
+    if form in {"cluster", "tls cluster"}:
+        cluster: ValkeyCluster = request.getfixturevalue(form.replace(" ", "_"))
         return Deployment(cluster.url, cluster.owner_of)
-    if form == "sentinel":
-        sentinels: SentinelSet = request.getfixturevalue("sentinels")
+    if form in {"sentinel", "tls sentinel"}:
+        sentinels: SentinelSet = request.getfixturevalue(f"{form}s".replace(" ", "_"))
         return Deployment(sentinels.url, lambda _: sentinels.primary())
     if form == "tls":
-        tls: TlsRedis = request.getfixturevalue("tls_redis")
+        tls: Valkey = request.getfixturevalue("tls_redis")
         return Deployment(tls.url, lambda _: tls)
     valkey: Valkey = request.getfixturevalue("valkey")
     valkey.flush()

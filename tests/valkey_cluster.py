@@ -7,6 +7,7 @@ from typing import Final, Self
 from redis.crc import key_slot
 
 from tests.starting import until_it_says
+from tests.tls import Tls
 from tests.valkey import HOST, Valkey, free_port
 
 SLOTS: Final = 16384
@@ -20,7 +21,7 @@ _MIGRATE_MS: Final = 5000
 class ClusterNode(Valkey):
     """One node; it keeps its id and what it knows of the others over a restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Tls | None) -> None:
         self.bus_port = free_port()
         super().__init__(
             *("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)),
@@ -30,6 +31,7 @@ class ClusterNode(Valkey):
             *("--cluster-replica-validity-factor", "0"),
             *("--cluster-allow-replica-migration", "no"),
             *("--repl-diskless-sync-delay", "0"),
+            tls=tls,
         )
 
     @property
@@ -58,9 +60,12 @@ class ValkeyCluster:
     by its replica, and comes back as a replica of it. ``url`` names all six.
     """
 
-    def __init__(self) -> None:
-        self.nodes = [ClusterNode() for _ in range(2 * _PRIMARIES)]
-        self.url = "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+    def __init__(self, tls: Tls | None = None) -> None:
+        self.nodes = [ClusterNode(tls) for _ in range(2 * _PRIMARIES)]
+        hosts = ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+        self.url = f"redis+cluster://{hosts}"
+        if tls is not None:
+            self.url = f"rediss+cluster://{hosts}?{tls.query}"
 
     def start(self) -> None:
         """Start the nodes, make a Cluster of them and return once it is whole."""

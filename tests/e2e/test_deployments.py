@@ -16,12 +16,6 @@ from tests.valkey import Valkey
 from tests.valkey_cluster import SlotMove, ValkeyCluster
 from tests.waiting import eventually
 
-SERVICE_USER = (
-    *("service", "a päss/wörd?", "~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*"),
-    *("+@all", "-@admin", "-@dangerous", "+info", "+role"),
-)
-"""What docs/deployment.md says of the service's user."""
-
 PATIENCE_S = 30.0
 
 
@@ -29,8 +23,7 @@ PATIENCE_S = 30.0
 def form(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, Service]]:
     """Return a form of Redis, and a service on it."""
     at = deployment(request.param, request)
-    url = at.server_of("").add_user(*SERVICE_USER) if request.param == "user" else at.url
-    with Service(url) as running:
+    with Service(at.url) as running:
         yield at, running
 
 

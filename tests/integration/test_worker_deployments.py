@@ -22,7 +22,7 @@ QUEUE = "jobcast"
 KEY = f"{{bull}}:{QUEUE}:wait"
 
 
-@pytest.fixture(params=["user", "tls", "sentinel", "cluster"])
+@pytest.fixture(params=["user", "sentinel", "cluster", "tls", "tls sentinel", "tls cluster"])
 def redis(request: pytest.FixtureRequest) -> Deployment:
     return deployment(request.param, request)
 

@@ -1,0 +1,57 @@
+"""TLS between Redis and those who connect to it, each with a certificate of its own."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.certificate import Certificate
+
+_PROGRAM: Final = shutil.which("redis-server")
+"""Debian's: the Valkey of the tests is built without TLS."""
+
+
+class Tls:
+    """What a server and its clients need, in a folder that exists.
+
+    Where no ``redis-server`` is installed, making one skips the test; in continuous integration it
+    fails. ``client_options`` are those of a redis-py client that shows the certificate that is let
+    in, ``query`` is the same in a URL, and ``query_without_certificate`` only trusts the server.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if _PROGRAM is None:
+            refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            refuse("needs a redis-server that speaks TLS")
+        self.program: Final = str(_PROGRAM)
+        self._server = _certificate(folder / "server")
+        self._client = _certificate(folder / "client")
+        # Servers connect to each other as well: they trust both.
+        self._trusted = folder / "trusted.pem"
+        self._trusted.write_bytes(self._server.read_bytes() + self._client.read_bytes())
+        trusted = {"ssl_ca_certs": str(self._server)}
+        shown = {"ssl_certfile": str(self._client), "ssl_keyfile": str(self._client)}
+        self.client_options: Final = trusted | shown
+        self.query: Final = urlencode(self.client_options)
+        self.query_without_certificate: Final = urlencode(trusted)
+
+    def server_options(self, port: int) -> dict[str, str]:
+        """Return the options of a server, or of a Sentinel, that speaks nothing but TLS."""
+        return {
+            "port": "0",
+            "tls-port": str(port),
+            "tls-auth-clients": "yes",
+            "tls-replication": "yes",
+            "tls-cluster": "yes",
+            "tls-cert-file": str(self._server),
+            "tls-key-file": str(self._server),
+            "tls-ca-cert-file": str(self._trusted),
+        }
+
+
+def _certificate(folder: Path) -> Path:
+    folder.mkdir()
+    return Certificate(folder, folder.name).path
