@@ -26,6 +26,21 @@ _ERRORS: Final = {
     503: "Redis can't be reached; try again after Retry-After seconds",
 }
 
+_EVENT: Final = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+-[0-9]+$"},
+        "event": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"type": "object"},
+        },
+    },
+}
+_TRIED_AGAIN: Final = (429, 503)
+
 _JOB_ID: Final = {
     "name": "jobId",
     "in": "path",
@@ -53,7 +68,7 @@ def description() -> dict[str, Any]:
                     {201: JobCreated},
                     (400, 401, 409, 503),
                     body=CreateJob,
-                    parameters=[_header("Idempotency-Key", 255)],
+                    parameters=[_header("Idempotency-Key", maxLength=255, pattern="[!-~]")],
                 ),
                 "get": _operation(
                     "listJobs",
@@ -77,7 +92,7 @@ def description() -> dict[str, Any]:
                     "Watch a job as Server-Sent Events",
                     {200: "text/event-stream", 204: None},
                     (401, 404, 429, 503),
-                    parameters=[_header("Last-Event-ID", None)],
+                    parameters=[_header("Last-Event-ID")],
                 ),
             },
             f"{job}/cancel": {
@@ -121,6 +136,14 @@ def _operation(  # noqa: PLR0913 - the parts of an operation
             "description": _ERRORS[status],
             "content": _json(ErrorBody),
         }
+        if status in _TRIED_AGAIN:
+            responses[str(status)]["headers"] = {
+                "Retry-After": {
+                    "description": "Seconds to wait",
+                    "required": True,
+                    "schema": {"type": "integer", "minimum": 1},
+                }
+            }
     operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
     if body is not None:
         operation["requestBody"] = {"required": True, "content": _json(body)}
@@ -133,7 +156,14 @@ def _response(content: type | str | None) -> dict[str, Any]:
     if content is None:
         return {"description": "The job has ended and the viewer has seen its end"}
     if isinstance(content, str):
-        return {"description": "Events", "content": {content: {"schema": {"type": "string"}}}}
+        return {"description": "Events, each as follows", "content": {content: {"schema": _EVENT}}}
+    if content is JobCreated:
+        url = {"description": "Its status", "required": True, "schema": {"type": "string"}}
+        return {
+            "description": "Created",
+            "headers": {"Location": url},
+            "content": _json(content),
+        }
     return {"description": "Done", "content": _json(content)}
 
 
@@ -145,8 +175,5 @@ def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": schema}
 
 
-def _header(name: str, longest: int | None) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if longest is not None:
-        schema["maxLength"] = longest
-    return {"name": name, "in": "header", "schema": schema}
+def _header(name: str, **schema: object) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": {"type": "string", **schema}}

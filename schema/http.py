@@ -6,10 +6,22 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from schema.entry_id import timestamp
+from schema.events import Percent, Seconds
 from schema.state import JobState, Status
 
 MAX_DEPTH: Final = 100
 """How many levels of objects and arrays a job's input may have."""
+
+Timestamp = Annotated[
+    str, Meta(pattern=r"^[0-9]{4,}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}\.[0-9]{3}Z$")
+]
+
+ERROR_CODES: Final = (
+    *("UNAUTHORIZED", "JOB_NOT_FOUND", "BAD_REQUEST", "JOB_NOT_CANCELLABLE", "JOB_NOT_FAILED"),
+    *("IDEMPOTENCY_CONFLICT", "TOO_MANY_STREAMS", "SERVICE_UNAVAILABLE", "METHOD_NOT_ALLOWED"),
+    *("NOT_FOUND", "INTERNAL"),
+)
+"""What an error may be called; a code keeps its meaning."""
 
 _CONTAINERS: Final = (dict, list)
 
@@ -52,14 +64,14 @@ class JobStatus(Struct, frozen=True, rename="camel"):
 
     job_id: str
     status: Status
-    progress: int
+    progress: Percent
     current_step: str | None
-    estimated_time_remaining: int | float | None
+    estimated_time_remaining: Seconds | None
     error: str | None
     error_code: str | None
     result: Raw
-    created_at: str
-    updated_at: str
+    created_at: Timestamp
+    updated_at: Timestamp
 
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobStatus":
@@ -84,13 +96,13 @@ class JobSummary(Struct, frozen=True, rename="camel"):
     job_id: str
     type: str
     status: Status
-    progress: int
+    progress: Percent
     current_step: str | None
-    estimated_time_remaining: int | float | None
+    estimated_time_remaining: Seconds | None
     error: str | None
     error_code: str | None
-    created_at: str
-    updated_at: str
+    created_at: Timestamp
+    updated_at: Timestamp
 
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobSummary":
@@ -134,4 +146,4 @@ class ErrorBody(Struct, frozen=True):
     success: Literal[False]
     error: str
     message: str
-    code: str
+    code: Annotated[str, Meta(extra_json_schema={"enum": ERROR_CODES})]
