@@ -1,7 +1,7 @@
 """The events that a worker appends, checked and written out before anything is sent."""
 
-import math
 import re
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -176,15 +176,15 @@ def _percent(progress: object) -> str:
     if isinstance(progress, bool) or not isinstance(progress, int):
         raise InvalidEvent("progress must be an int")
     if not 0 <= progress <= MAX_PROGRESS:
-        raise InvalidEvent(f"progress must be from 0 to {MAX_PROGRESS}, not {progress}")
+        raise InvalidEvent(f"progress must be from 0 to {MAX_PROGRESS}")
     return str(progress)
 
 
 def _seconds(eta: object) -> str:
     if isinstance(eta, bool) or not isinstance(eta, int | float):
         raise InvalidEvent("eta must be a number of seconds")
-    if eta < 0 or not math.isfinite(eta):
-        raise InvalidEvent(f"eta must be zero or more seconds, not {eta}")
+    if not 0 <= eta <= sys.float_info.max:  # an int may be more than a float can be
+        raise InvalidEvent("eta must be zero or more seconds, and finite")
     # As JSON has it, whatever a subclass makes of its own text.
     return int.__repr__(eta) if isinstance(eta, int) else float.__repr__(eta)
 
