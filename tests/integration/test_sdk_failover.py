@@ -12,7 +12,7 @@ from jobcast._pipeline import QUIET_S
 from tests.sentinels import SentinelSet
 from tests.valkey import HOST, Valkey
 from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import after, eventually
+from tests.waiting import after, eventually, until
 
 LOG = "jobs:{j1}:log"
 PATIENT = "?socket_timeout=20"
@@ -162,6 +162,24 @@ async def test_a_call_waits_until_a_replica_takes_over_from_a_dead_primary(
     assert notes_on(cluster.owner_of(LOG)) == ['{"n":1}']
 
 
+async def test_a_call_waits_for_a_cluster_that_is_down(cluster: ValkeyCluster) -> None:
+    node = cluster.owner_of(LOG)
+    lost = cluster.other_than(node)
+    replica = cluster.replica_of(lost)
+    async with jobcast.connect(cluster.url + PATIENT) as jobs:
+        run = await started(jobs)
+        replica.ask("CONFIG", "SET", "cluster-replica-no-failover", "yes")
+        lost.kill()
+        await until(lambda: node.knows("cluster_state:fail"))
+        refused = refusals(node, "CLUSTERDOWN")
+        call = asyncio.create_task(run.emit("note", {"n": 1}))
+        await until(lambda: refusals(node, "CLUSTERDOWN") > refused)
+        replica.ask("CONFIG", "SET", "cluster-replica-no-failover", "no")
+        await call
+        await run.complete()
+    assert notes_on(node) == ['{"n":1}']
+
+
 async def test_what_a_frozen_node_did_not_answer_is_not_sent_to_its_replica(
     cluster: ValkeyCluster,
 ) -> None:
@@ -176,6 +194,24 @@ async def test_what_a_frozen_node_did_not_answer_is_not_sent_to_its_replica(
         await run.emit("note", {"n": 2})
         await run.complete()
     assert notes_on(cluster.owner_of(LOG)) == ['{"n":2}']
+
+
+async def test_nodes_that_do_not_know_their_address_are_where_they_were_found(
+    cluster: ValkeyCluster,
+) -> None:
+    for node in cluster.nodes:
+        node.ask("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
+    try:
+        async with jobcast.connect(cluster.url) as jobs:
+            run = await started(jobs)
+            with SlotMove(cluster, LOG) as move:
+                move.move_keys()
+                await run.emit("note", {"n": 1})
+            await run.complete()
+    finally:
+        for node in cluster.nodes:
+            node.ask("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+    assert notes_on(move.target) == ['{"n":1}']
 
 
 async def test_any_node_tells_of_the_others(cluster: ValkeyCluster) -> None:

@@ -1,6 +1,7 @@
 """A Redis Cluster: which node serves which key."""
 
 import asyncio
+import random
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from jobcast._server import Connector, Server
 from jobcast._servers import Again
 
 _SLOTS: Final = packed("CLUSTER", "SLOTS")
-_NOT_NOW: Final = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
+_NOT_READY: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
 
 class Cluster:
@@ -52,19 +53,21 @@ class Cluster:
             raise RedisConnectionError("no node of the Cluster serves this job")
         return server
 
-    def after(self, refusal: str, _key: str, server: Server) -> Again | None:
+    def after(self, refusal: str, key: str, server: Server) -> Again | None:
         """Follow ``MOVED`` and ``ASK``, and wait for what is not ready."""
         code, _, where = refusal.partition(" ")
-        if code in _NOT_NOW:
-            if code != "TRYAGAIN":
-                server.give_up()
+        if code == "TRYAGAIN":
+            return Again()
+        if code in _NOT_READY:
+            # Another node may be, by now.
+            self._served_by[key_slot(key.encode())] = None
             return Again()
         if code not in {"MOVED", "ASK"}:
             return None
         slot, _, address = where.partition(" ")
         host, _, port = address.rpartition(":")
         # A node that does not know its own name leaves it out: it is the one that was asked.
-        node = (host or self._host_of(server), int(port))
+        node = (host or server.host, int(port))
         if code == "ASK":
             return Again(self._server(node), is_later=False)
         self._served_by[int(slot)] = node
@@ -72,17 +75,14 @@ class Cluster:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for server in self._nodes.values():
+        for server in tuple(self._nodes.values()):
             await server.aclose()
 
     def _server(self, node: HostAndPort) -> Server:
         server = self._nodes.get(node)
         if server is None:
-            server = self._nodes[node] = Server(partial(self._connector.open, node))
+            server = self._nodes[node] = Server(partial(self._connector.open, node), node[0])
         return server
-
-    def _host_of(self, server: Server) -> str:
-        return next(host for (host, _), each in self._nodes.items() if each is server)
 
     async def _look(self) -> None:
         """Ask who serves what, once for all who want to know at the same time."""
@@ -91,7 +91,9 @@ class Cluster:
             if self._looks != seen:
                 return
             problem: RedisError | None = None
-            candidates = dict.fromkeys((*self._nodes, *self._named))
+            candidates = list(dict.fromkeys((*self._nodes, *self._named)))
+            # Not always the same one: it may be cut off from the others, and know nothing of it.
+            random.shuffle(candidates)
             for node in sorted(candidates, key=lambda each: self._server(each).is_away):
                 server = self._server(node)
                 try:

@@ -45,9 +45,13 @@ class Connector:
 
 
 class Server:
-    """A server whose calls share one connection, opened at first use and anew when it is lost."""
+    """A server whose calls share one connection, opened at first use and anew when it is lost.
 
-    def __init__(self, connect: Callable[[], Awaitable[Pipeline]]) -> None:
+    ``host`` is where it is, if that does not change.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Pipeline]], host: str = "") -> None:
+        self.host = host
         self._connect = connect
         self._pipeline: Pipeline | None = None
         self._earlier: list[Pipeline] = []  # perhaps with calls that wait for their answers
