@@ -1,11 +1,13 @@
 """A real Valkey server for tests, which they may stop, kill, freeze and start again."""
 
+import os
 import resource
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,12 +34,19 @@ class Valkey:
 
     ``Valkey()`` does not start it; ``with Valkey() as valkey:`` does, and cleans up. Port and data
     stay the same over ``stop()``/``kill()`` and ``start()``. Further options are passed to the
-    server as they are: ``Valkey("--maxmemory", "10mb")``. It listens on a Unix socket as well.
-    With ``tls`` it is Debian's Redis, which speaks nothing else on its port.
+    server as they are: ``Valkey("--maxmemory", "10mb")``; ``environment`` is what its own has more.
+    It listens on a Unix socket as well. With ``tls`` it is Debian's Redis, which speaks nothing else
+    on its port.
     """
 
-    def __init__(self, *options: str, tls: "Tls | None" = None) -> None:
+    def __init__(
+        self,
+        *options: str,
+        tls: "Tls | None" = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._options = options
+        self._environment = {**os.environ, **(environment or {})}
         self.tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         self.is_paused = False
@@ -65,6 +74,7 @@ class Valkey:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*self.command(), *options],
+                env=self._environment,
                 # As for Python itself, a write past a limit of file size fails (see `limit`).
                 restore_signals=False,
                 stdin=subprocess.DEVNULL,

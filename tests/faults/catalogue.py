@@ -26,6 +26,7 @@ FAULTS: Final[dict[str, type[Fault]]] = {
         redis_faults.DiskFull,
         redis_faults.ReadOnly,
         redis_faults.ClockBack,
+        redis_faults.ClocksJump,
         failover_faults.PrimaryKilled,
         failover_faults.PrimaryFrozen,
         failover_faults.SwitchedOver,

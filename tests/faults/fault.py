@@ -23,6 +23,7 @@ class Fault:
         note_bytes: how large custom events are to be for it.
         pages: how many viewers each job has.
         settings: of the services.
+        needs_clock: whether Redis and the services are to ask a clock that can jump.
     """
 
     name: ClassVar[str]
@@ -34,6 +35,7 @@ class Fault:
     note_bytes: ClassVar[int] = 0
     pages: ClassVar[int] = 4
     settings: ClassVar[dict[str, str]] = {}
+    needs_clock: ClassVar[bool] = False
 
     def __init__(self, world: World, chance: random.Random) -> None:
         self.world = world

@@ -1,15 +1,16 @@
 """Redis crashes, freezes, forgets, or refuses."""
 
 import asyncio
+import time
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schema.wire import log_key
 from tests.faults.fault import Fault
-from tests.waiting import eventually
+from tests.waiting import after, eventually
 
-_HOUR_MS = 3_600_000
+_HOUR_S = 3600
 _FILLING = 12_000
 
 
@@ -167,9 +168,30 @@ class ReadOnly(_OfRedis):
         await self.command("REPLICAOF", "NO", "ONE")
 
 
+class ClocksJump(_OfRedis):
+    name = "clocks-jump"
+    what = "The clocks of Redis and the services go ahead by an hour, then back by two"
+    needs_clock = True
+
+    async def strike(self) -> None:
+        await self._jump_to(_HOUR_S)
+        await after(self.seconds)
+        await self._jump_to(-_HOUR_S)
+
+    async def _jump_to(self, ahead_s: int) -> None:
+        assert self.world.clock is not None
+        self.world.clock.jump_to(ahead_s)
+
+        async def jumped() -> bool:
+            seconds, _ = await self.world.direct.time()
+            return abs(seconds - time.time() - ahead_s) < _HOUR_S / 2
+
+        await eventually(jumped)
+
+
 class ClockBack(_OfRedis):
     name = "clock-back"
-    what = "Redis' clock goes back by an hour"
+    what = "Redis' clock is an hour behind the last entries"
     seconds = 0.0
 
     async def strike(self) -> None:
@@ -184,5 +206,5 @@ async def _move_on(redis: Redis, key: str) -> None:
     information = await redis.xinfo_stream(key)
     milliseconds = int(str(information["last-generated-id"]).split("-")[0])
     await redis.execute_command(  # type: ignore[no-untyped-call]
-        "XSETID", key, f"{milliseconds + _HOUR_MS}-0"
+        "XSETID", key, f"{milliseconds + _HOUR_S * 1000}-0"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from tests.faults.catalogue import FAULTS
+from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.fault import Fault
 from tests.faults.history import read_truth
@@ -89,6 +90,7 @@ class Scenario:
             if fault.form in (None, form)
             and fault.loses <= forgetful
             and not fault.settings
+            and not fault.needs_clock  # a seed is to decide the same on every machine
             and fault.seconds < _LONG_S
         ]
         targets = sorted({fault.target for fault in usable})
@@ -122,6 +124,11 @@ class Scenario:
     def loses(self) -> bool:
         """Whether Redis will lose data."""
         return any(blow.fault.loses for blows in self.blows for blow in blows)
+
+    @property
+    def needs_clock(self) -> bool:
+        """Whether a clock is to jump, which libfaketime makes possible."""
+        return any(blow.fault.needs_clock for blows in self.blows for blow in blows)
 
     def chance(self, name: str) -> random.Random:
         """Return what decides further about a part of it, whatever the others do meanwhile."""
@@ -157,7 +164,11 @@ async def play(scenario: Scenario) -> Outcome:
     begun = time.monotonic()
     nginx = scenario.nginx and BINARY is not None
     async with world(
-        form=scenario.form, nginx=nginx, haste=scenario.haste, settings=scenario.settings
+        form=scenario.form,
+        clock=Clock() if scenario.needs_clock else None,
+        nginx=nginx,
+        haste=scenario.haste,
+        settings=scenario.settings,
     ) as made:
         pages = await _begin(made, scenario)
         struck = time.time()

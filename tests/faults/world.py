@@ -5,11 +5,12 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from redis.asyncio import Redis
 
 from eventlog.connection import connect
+from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
 from tests.faults.network import Network
@@ -24,12 +25,6 @@ Form = Literal["plain", "sentinel", "cluster"]
 
 Store = Valkey | SentinelSet | ValkeyCluster
 
-_STORES: Final[dict[Form, type[Store]]] = {
-    "plain": Valkey,
-    "sentinel": SentinelSet,
-    "cluster": ValkeyCluster,
-}
-
 
 @dataclass
 class World:
@@ -41,6 +36,7 @@ class World:
         to_redis: the way of the services to it.
         workers_to_redis: the way of the workers to it.
         workers_url: where the workers find it.
+        clock: what Redis and the services ask, if it can jump.
         front: the way of the viewers to the services.
         narrow: a second one, which keeps little on the way; some viewers come over it.
         pages: the viewers, those over the narrow way included.
@@ -55,6 +51,7 @@ class World:
     front: Network
     narrow: Network
     workers_url: str
+    clock: Clock | None
     haste: float
     works: list[Work] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
@@ -115,18 +112,20 @@ class World:
 
 @asynccontextmanager
 async def world(
-    *, form: Form, nginx: bool, haste: float, settings: Mapping[str, Any]
+    *, form: Form, clock: Clock | None, nginx: bool, haste: float, settings: Mapping[str, Any]
 ) -> AsyncIterator[World]:
     """Start everything, and end it.
 
     Args:
         form: how Redis is run.
+        clock: what a plain Redis and the services ask; None is the machine's.
         nginx: whether it stands before the services; else viewers reach them by plain TCP.
         haste: by what the waits of viewers are multiplied.
         settings: of the services.
     """
     async with AsyncExitStack() as stack:
-        store = _STORES[form]()
+        environment: dict[str, Any] = {} if clock is None else dict(clock.environment)
+        store = _store(form, environment)
         stack.callback(store.close)
         await asyncio.to_thread(store.start)
         port = store.port if isinstance(store, Valkey) else 0
@@ -137,7 +136,7 @@ async def world(
             _patient(f"redis://{HOST}:{way.port}/0" if form == "plain" else store.url)
             for way in (to_redis, workers_to_redis)
         ]
-        services = [Service(urls[0], **settings) for _ in range(2)]
+        services = [Service(urls[0], **environment, **settings) for _ in range(2)]
         for service in services:
             stack.push_async_callback(asyncio.to_thread, _ended, service)
         await asyncio.gather(*(asyncio.to_thread(service.start) for service in services))
@@ -149,10 +148,29 @@ async def world(
         direct: Any = connect(_patient(store.url))
         stack.push_async_callback(direct.aclose)
         made = World(
-            store, services, direct, to_redis, workers_to_redis, front, narrow, urls[1], haste
+            store,
+            services,
+            direct,
+            to_redis,
+            workers_to_redis,
+            front,
+            narrow,
+            urls[1],
+            clock,
+            haste,
         )
         stack.push_async_callback(made.end)
         yield made
+
+
+def _store(form: Form, environment: Mapping[str, str]) -> Store:
+    match form:
+        case "plain":
+            return Valkey(environment=environment)
+        case "sentinel":
+            return SentinelSet()
+        case "cluster":
+            return ValkeyCluster()
 
 
 def _patient(url: str) -> str:
