@@ -31,8 +31,13 @@ _log = logging.getLogger("jobcast.worker")
 
 
 class _BullWorker(Worker):  # type: ignore[misc]  # it ships no types
-    """Says that Redis is away, which BullMQ's worker only waits out."""
+    """Says that Redis is away, which BullMQ's worker only waits out.
 
+    It asks for a job by a command that blocks, up to 10 s when one is delayed: no longer here than
+    when there is none, so that a server that is mute can be told from one that has no job.
+    """
+
+    maximumBlockTimeout = _IDLE_WAIT_S  # noqa: N815 - BullMQ's name
     _said_at = -math.inf
 
     def isConnectionError(self, error: Exception) -> bool:  # noqa: N802 - BullMQ's name

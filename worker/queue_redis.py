@@ -29,8 +29,8 @@ HANDOVERS: Final = (
 _TRIES: Final = 3
 _CONNECT_TIMEOUT_S: Final = 5.0
 _SENTINEL_TIMEOUT_S: Final = 1.0
-_ANSWER_TIMEOUT_S: Final = 15.0
-"""BullMQ waits for a job with a command that blocks for up to 10 s: a shorter timeout ends it."""
+_ANSWER_TIMEOUT_S: Final = 5.0
+"""After that a server is taken for mute; what blocks has to block for less."""
 
 
 class QueueRedis:
