@@ -10,12 +10,13 @@ from msgspec import Struct
 from redis.exceptions import NoScriptError, ResponseError
 
 from eventlog.connection import Client, available, pubsub_of
-from eventlog.errors import REFUSALS
+from eventlog.errors import REFUSALS, LogUnavailable
 from schema.events import Complete, Failed, FailedData, Terminal
 from schema.wire import log_key, state_key
 
 _OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
 _NOTHING: Final = "{}"
+_WHOLE: Final = 5
 _STALLED: Final = FailedData("The worker was lost", "STALLED")
 
 
@@ -206,7 +207,9 @@ class Appender:
                 if refusal is None:
                     raise
                 raise refusal(text) from None
-        entry_id, cancel, receivers, its_attempt, before = answer[:5]
+        if len(answer) < _WHOLE:  # Lua ends a list at its first nil
+            raise LogUnavailable("The job's state can't be read: its attempt is no number")
+        entry_id, cancel, receivers, its_attempt, before = answer[:_WHOLE]
         self.unpublished += receivers < 0
         return Appended(entry_id, bool(cancel), receivers, its_attempt, before)
 

@@ -13,6 +13,7 @@ import jobcast
 from app.lookout import Lookout
 from eventlog.append import Appender
 from eventlog.connection import Client, connect
+from eventlog.errors import Leased, LogUnavailable
 from eventlog.leases import Leases
 from jobcast import JobStalled, Run
 from jobcast._jobs import LEASE_S
@@ -323,3 +324,22 @@ async def lose_worker(redis_url: str, redis: Redis, *, lease_s: float) -> None:
     await redis.lmove("bull:jobcast:wait", "bull:jobcast:active")
     with LoneWorker(redis_url, "j1", lease_s):
         pass
+
+
+async def test_a_job_whose_attempt_is_no_number_is_said_to_be_unreadable(
+    client: Client, redis_client: Redis, redis_url: str
+) -> None:
+    await abandoned(redis_url, "j1")
+    await redis_client.hset("jobs:{j1}:state", "attempt", "many")
+    run = (await state_of(redis_client, "j1"))["run"]
+
+    async def is_unreadable() -> bool:
+        try:
+            await Appender(client).stall("j1", run)
+        except LogUnavailable:
+            return True
+        except Leased:
+            return False
+        return False
+
+    await eventually(is_unreadable)
