@@ -6,14 +6,26 @@ poll needs no log. ``fold(log) == state hash`` holds for every history.
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, progress_line
-from schema.events import Complete, Failed, ProgressData, ProgressUpdate, StepChange
+from schema.events import (
+    Complete,
+    Failed,
+    Percent,
+    ProgressData,
+    ProgressUpdate,
+    Seconds,
+    StepChange,
+    one_line,
+)
 from schema.owner import Owner
+
+_EntryId = Annotated[str, Meta(pattern=r"^[0-9]{1,14}-[0-9]{1,20}\Z")]
+"""Of a time that a date can say: until the year 5138."""
 
 Status = Literal["queued", "running", "succeeded", "failed"]
 
@@ -37,16 +49,16 @@ class JobState(Struct, frozen=True, gc=False):
 
     status: Status
     attempt: int
-    attempt_id: str
-    created: str
-    last: str
+    attempt_id: _EntryId
+    created: _EntryId
+    last: _EntryId
     type: str
     user_id: str | None = None
     session_id: str | None = None
     run: str | None = None
-    progress: int = 0
+    progress: Percent = 0
     current_step: str | None = None
-    estimated_time_remaining: int | float | None = None
+    estimated_time_remaining: Seconds | None = None
     extra: Mapping[str, Any] = {}
     result: Raw = Raw(b"null")
     error: str | None = None
@@ -91,7 +103,7 @@ class JobState(Struct, frozen=True, gc=False):
                     "current_step": fields.get("currentStep"),
                     "estimated_time_remaining": None if eta is None else _number(eta),
                     "extra": {} if extra is None else msgspec.json.decode(extra),
-                    "result": Raw((fields.get("result") or "null").encode()),
+                    "result": _json(fields.get("result") or "null"),
                     "error": fields.get("error"),
                     "error_code": fields.get("errorCode"),
                     "cancel_requested": fields.get("cancel") is not None,
@@ -130,6 +142,10 @@ _FRESH: Final[dict[str, Any]] = {
     "error": None,
     "error_code": None,
 }
+
+
+def _json(text: str) -> Raw:
+    return Raw(one_line(bytes(msgspec.json.decode(text, type=Raw))))
 
 
 def _number(text: str) -> int | float:
