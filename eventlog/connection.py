@@ -52,6 +52,7 @@ def connect(url: str) -> Client:
 def _client(address: Address) -> Client:
     options: dict[str, Any] = {
         "decode_responses": True,
+        "encoding": "utf-8",
         "encoding_errors": "replace",  # one job's bad bytes must not spoil a batch of many jobs
         "protocol": 2,
     }
