@@ -1,19 +1,23 @@
 """What the viewers saw of a job, and what there was to see."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 
 from schema.entry import Entry, entry_from_log
+from schema.entry_id import position
 from schema.state import JobState
 from tests.stored import log_of, state_of
 
 PROGRESS = "progress-update"
 STEP = "step-change"
 TERMINAL = ("complete", "failed")
+
+Fields = dict[str, str]
+"""Those of an entry in the log."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,10 @@ class Truth:
     """A job as Redis has it in the end.
 
     Attributes:
-        entries: its log.
+        entries: its log, with what was cut off on the way unless data were lost.
         state: what the state hash says; None when there is no such job.
         confirmed: ids of the entries that the worker was told it had written.
+        first: id of the first entry that was not cut off.
         lost: whether Redis lost data on the way.
     """
 
@@ -89,14 +94,22 @@ class Truth:
     entries: Sequence[Entry]
     state: JobState | None
     confirmed: Sequence[str] = ()
+    first: str = "0-0"
     lost: bool = False
 
 
 async def read_truth(
-    redis: Redis, job_id: str, confirmed: Sequence[str] = (), *, lost: bool = False
+    redis: Redis,
+    job_id: str,
+    confirmed: Sequence[str] = (),
+    copied: Mapping[str, Fields] | None = None,
+    *,
+    lost: bool = False,
 ) -> Truth:
-    """Read a job's log and state."""
+    """Read a job's log and state; ``copied`` is what was in the log earlier."""
     state = await state_of(redis, job_id)
-    entries = [entry_from_log(*entry) for entry in await log_of(redis, job_id)]
+    log = dict(await log_of(redis, job_id))
+    whole = log if lost else {**(copied or {}), **log}
+    entries = [entry_from_log(each, whole[each]) for each in sorted(whole, key=position)]
     known = JobState.from_hash(state) if state else None
-    return Truth(job_id, entries, known, confirmed, lost)
+    return Truth(job_id, entries, known, confirmed, next(iter(log), "0-0"), lost)

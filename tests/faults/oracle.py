@@ -119,7 +119,8 @@ class _Reading:
             if not self._lost:
                 yield f"was shown {_named(shown)}, which is not in the log"
             return
-        is_snapshot = (first or self._lost) and self._log.is_snapshot(shown)
+        anew = last is None or self._begins_anew(last, shown)
+        is_snapshot = (first or anew) and self._log.is_snapshot(shown)
         if not is_snapshot and not self._log.is_entry(shown):
             yield f"was shown {_named(shown)} with {shown.data}, which the log does not say"
         if last is None:
@@ -128,19 +129,26 @@ class _Reading:
         elif position(shown.id) <= position(last.id):
             if not (self._lost and is_snapshot):
                 yield f"was shown {_named(shown)} after {_named(last)}"
-        elif last.id in self._log.place:
-            yield from self._gap(last, shown, is_snapshot=is_snapshot)
+        elif not (is_snapshot and anew):
+            yield from self._gap(last, shown)
         yield from self._reported(shown, is_snapshot=is_snapshot)
         if shown.name in TERMINAL:
-            yield from self._ended(shown, is_snapshot=is_snapshot)
+            yield from self._ended(shown, is_all=is_snapshot and anew)
 
-    def _gap(self, last: Shown, shown: Shown, *, is_snapshot: bool) -> Iterator[str]:
-        """Only a snapshot may leave events out: one of another attempt, or after data was lost."""
+    def _begins_anew(self, last: Shown, shown: Shown) -> bool:
+        """Say whether a snapshot may leave events out.
+
+        It may when it is of another attempt, when the log was cut after what was shown last, or
+        when data were lost.
+        """
         log = self._log
-        anew = self._lost or log.state(last.id).attempt != log.state(shown.id).attempt
-        if is_snapshot and anew:
-            return
-        for entry in log.between(last.id, shown.id):
+        if self._lost or last.id not in log.place:
+            return True
+        is_cut = position(last.id) < position(log.truth.first)
+        return is_cut or log.state(last.id).attempt != log.state(shown.id).attempt
+
+    def _gap(self, last: Shown, shown: Shown) -> Iterator[str]:
+        for entry in self._log.between(last.id, shown.id):
             if entry.name != PROGRESS:
                 yield f"was never shown {entry.name} {entry.id}, but then {_named(shown)}"
 
@@ -153,10 +161,11 @@ class _Reading:
         if shown.data["progress"] < before.data["progress"]:
             yield f"saw progress fall from {before.data} to {shown.data} at {shown.id}"
 
-    def _ended(self, shown: Shown, *, is_snapshot: bool) -> Iterator[str]:
+    def _ended(self, shown: Shown, *, is_all: bool) -> Iterator[str]:
+        """Look at an end; ``is_all`` says that nothing of the attempt was owed before it."""
         state = self._log.state(shown.id)
         self._ends[state.attempt] += 1
-        if is_snapshot and self._ends[state.attempt] == 1 and not self._watched(state.attempt):
+        if is_all:
             return
         reports = [
             str(entry.id)
@@ -166,13 +175,6 @@ class _Reading:
         newest = self._progress
         if reports and (newest is None or position(newest.id) < position(reports[-1])):
             yield f"was shown the end {shown.id} without the newest progress {reports[-1]}"
-
-    def _watched(self, attempt: int) -> bool:
-        """Say whether it was shown anything of an attempt before the end that it was shown last."""
-        if self._lost:
-            return False
-        earlier = (each.id for each in self._source.shown if each is not self._last)
-        return any(self._log.state(i).attempt == attempt for i in earlier if i in self._log.place)
 
 
 def _at_the_end(history: History, log: _Log) -> Iterator[str]:

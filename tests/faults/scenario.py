@@ -108,7 +108,14 @@ class Scenario:
         return cls(
             seed=str(seed),
             blows=blows,
-            plans=[replace(plan, lease_s=chance.choice([60, 60, 1.5])) for plan in plans],
+            plans=[
+                replace(
+                    plan,
+                    lease_s=chance.choice([60, 60, 1.5]),
+                    max_entries=chance.choice([10_000, 10_000, 60]),
+                )
+                for plan in plans
+            ],
             pages=chance.randint(1, 6),
             form=form,
             nginx=chance.random() < 0.5,
@@ -262,7 +269,8 @@ async def _within(seconds: float, *tasks: asyncio.Task[None]) -> None:
 async def _judged(made: World, *, lost: bool) -> list[str]:
     found = list(made.trouble)
     for work in made.works:
-        truth = await read_truth(made.direct, work.job_id, list(work.confirmed), lost=lost)
+        copied = made.scribes[work.job_id].entries
+        truth = await read_truth(made.direct, work.job_id, list(work.confirmed), copied, lost=lost)
         found += truth_violations(truth)
         for page in made.pages:
             if page.history.job_id == work.job_id:

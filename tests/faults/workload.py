@@ -27,6 +27,7 @@ class Plan:
         events: how many events an attempt that fails has.
         pause_s: the longest time between two events.
         note_bytes: size of the further text in a custom event.
+        max_entries: bound of the log.
         lease_s: how long the service waits for a worker that says nothing.
     """
 
@@ -35,6 +36,7 @@ class Plan:
     events: int = 30
     pause_s: float = 0.05
     note_bytes: int = 0
+    max_entries: int = 10_000
     lease_s: float = 60
 
 
@@ -81,7 +83,8 @@ class Worker:
 
     async def create(self) -> str:
         """Create the job."""
-        async with jobcast.connect(self._url) as jobs:
+        bound = self.work.plan.max_entries
+        async with jobcast.connect(self._url, max_entries=bound) as jobs:
             self.work.job_id = await jobs.create("anything", session_id=SESSION)
         return self.work.job_id
 

@@ -14,6 +14,7 @@ from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
 from tests.faults.network import Network
+from tests.faults.scribe import Scribe
 from tests.faults.workload import Plan, Work, Worker
 from tests.sentinels import SentinelSet
 from tests.service import Service
@@ -55,6 +56,7 @@ class World:
     haste: float
     works: list[Work] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
+    scribes: dict[str, Scribe] = field(default_factory=dict)
     running: list[asyncio.Task[None]] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
     narrow_pages: list[Page] = field(default_factory=list)
@@ -83,7 +85,8 @@ class World:
         """Create a job and have it worked on."""
         work = Work(plan)
         worker = Worker(self.workers_url, self.direct, work)
-        await worker.create()
+        job_id = await worker.create()
+        self.scribes[job_id] = Scribe(self.direct, job_id)
         self.works.append(work)
         self.workers.append(worker)
         self.running.append(asyncio.create_task(worker.run()))
@@ -108,6 +111,7 @@ class World:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
         await asyncio.gather(*(page.closed(0) for page in self.pages))
+        await asyncio.gather(*(scribe.stop() for scribe in self.scribes.values()))
 
 
 @asynccontextmanager

@@ -1,0 +1,39 @@
+"""A second copy of a job's log, which keeps what Redis cuts off."""
+
+import asyncio
+from contextlib import suppress
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tests.faults.history import Fields
+from tests.stored import log_of
+from tests.waiting import after
+
+_PAUSE_S = 0.1
+"""Between two looks: no log is cut by more than what is appended meanwhile."""
+
+
+class Scribe:
+    """Copies a log until it is stopped.
+
+    Attributes:
+        entries: the fields of each entry, by its id.
+    """
+
+    def __init__(self, redis: Redis, job_id: str) -> None:
+        self.entries: dict[str, Fields] = {}
+        self._redis = redis
+        self._job_id = job_id
+        self._task = asyncio.create_task(self._copy())
+
+    async def stop(self) -> None:
+        """Copy no more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _copy(self) -> None:
+        while True:
+            with suppress(RedisError, OSError):
+                self.entries.update(await log_of(self._redis, self._job_id))
+            await after(_PAUSE_S)
