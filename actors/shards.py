@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from typing import Final, cast
 
@@ -35,10 +35,12 @@ class ShardedSubscriptions:
 
     Args:
         cluster: the client that knows the nodes.
+        on_lost: called with a node, as host and port, when the connection to it is gone.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, on_lost: Callable[[str], Awaitable[None]]) -> None:
         self._nodes = cluster.nodes
+        self._on_lost = on_lost
         self._lines: dict[str, Line] = {}
         self._running: dict[Line, asyncio.Task[None]] = {}
         self._homeless: dict[bytes, LoopInbox] = {}
@@ -91,6 +93,8 @@ class ShardedSubscriptions:
 
     async def _lost(self, line: Line) -> bool:
         self.reconnects += 1
+        for node in [name for name, each in self._lines.items() if each is line]:
+            await self._on_lost(node)
         await self._nodes.refresh()
         self._rearrange()
         return line in self._lines.values()

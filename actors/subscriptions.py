@@ -1,5 +1,6 @@
 """The channels of all watched jobs, on one server."""
 
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from actors.line import Line
@@ -14,10 +15,12 @@ class Subscriptions:
 
     Args:
         connector: says where and how to connect.
+        on_lost: called when the connection is gone, before another is opened.
     """
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, on_lost: Callable[[], Awaitable[None]]) -> None:
         self._line = Line(connector, PLAIN, self._lost)
+        self._on_lost = on_lost
         self.reconnects = 0
 
     def __len__(self) -> int:
@@ -45,4 +48,5 @@ class Subscriptions:
 
     async def _lost(self, _line: Line) -> bool:
         self.reconnects += 1
+        await self._on_lost()
         return True

@@ -25,7 +25,7 @@ from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
-from eventlog.connection import Client, connect, connector_of
+from eventlog.connection import Client, connect, connector_of, drop_idle
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
@@ -68,7 +68,7 @@ def build(settings: Settings) -> Service:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
     appender, reader = Appender(client), Reader(client)
     creation, queue = Creation(client), JobQueue(settings.queue, client)
-    subscriptions = subscriptions_of(client)
+    subscriptions = _subscriptions(client, reader)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
@@ -108,11 +108,14 @@ def build(settings: Settings) -> Service:
     )
 
 
-def subscriptions_of(client: Client) -> Subscriptions | ShardedSubscriptions:
-    """Return what follows jobs where a client connects."""
+def _subscriptions(client: Client, reader: Reader) -> Subscriptions | ShardedSubscriptions:
+    async def on_lost(node: str | None = None) -> None:
+        await drop_idle(client, node)
+        await reader.drop_idle(node)
+
     if isinstance(client, Cluster):
-        return ShardedSubscriptions(client)
-    return Subscriptions(connector_of(client))
+        return ShardedSubscriptions(client, on_lost)
+    return Subscriptions(connector_of(client), on_lost)
 
 
 def attach(app: Quart, service: Service) -> None:

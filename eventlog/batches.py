@@ -48,6 +48,11 @@ class Batches:
             loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
         self._asked.setdefault(question, []).append(reply)
 
+    async def drop_idle(self) -> None:
+        """Close the connections over which nothing is asked at this moment."""
+        for inquiry in tuple(self._idle):
+            await inquiry.close()
+
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -81,6 +81,22 @@ def connector_of(client: Redis) -> Connector:
     pool: Any = client.connection_pool
     connector: Connector = pool.make_connection
     return connector
+
+
+async def drop_idle(client: Client, node: str | None = None) -> None:
+    """Close the connections that nobody uses, to a server that was lost and perhaps replaced.
+
+    A server that froze leaves them open, and each would have to be found out by a call that fails.
+
+    Args:
+        client: whose connections.
+        node: of a Cluster, as host and port.
+    """
+    with suppress(RedisError, OSError):
+        if not isinstance(client, Cluster):
+            await client.connection_pool.disconnect(inuse_connections=False)
+        elif (lost := client.nodes_manager.nodes_cache.get(node or "")) is not None:
+            await lost.disconnect_free_connections()
 
 
 def pubsub_of(client: Client) -> PubSub:

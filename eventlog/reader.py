@@ -74,6 +74,13 @@ class Reader:
 
         self._batches.ask(Question(job_id, known.last, only_last=True), compared)
 
+    async def drop_idle(self, node: str | None = None) -> None:
+        """Close the connections that are not in use: see ``eventlog.connection.drop_idle``."""
+        if isinstance(self._batches, Batches):
+            await self._batches.drop_idle()
+        else:
+            await self._batches.drop_idle(node)
+
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await self._batches.close()

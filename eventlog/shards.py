@@ -50,6 +50,12 @@ class ShardedBatches:
 
         batches.ask(question, judged)
 
+    async def drop_idle(self, node: str | None) -> None:
+        """Close the connections to a node over which nothing is asked at this moment."""
+        batches = self._batches.get(node or "")
+        if batches is not None:
+            await batches.drop_idle()
+
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -86,7 +86,7 @@ class JobState(Struct, frozen=True, gc=False):
             ValueError: it is not what the append script writes.
         """
         eta = fields.get("estimatedTimeRemaining")
-        extra = fields.get("extra")
+        extra, result = fields.get("extra"), fields.get("result")
         try:
             return msgspec.convert(
                 {
@@ -103,7 +103,7 @@ class JobState(Struct, frozen=True, gc=False):
                     "current_step": fields.get("currentStep"),
                     "estimated_time_remaining": None if eta is None else _number(eta),
                     "extra": {} if extra is None else msgspec.json.decode(extra),
-                    "result": _json(fields.get("result") or "null"),
+                    "result": Raw(b"null") if result is None else _json(result),
                     "error": fields.get("error"),
                     "error_code": fields.get("errorCode"),
                     "cancel_requested": fields.get("cancel") is not None,

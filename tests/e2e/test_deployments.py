@@ -80,7 +80,8 @@ async def is_ready(service: Service) -> bool:
 class Story:
     """A worker that tells of one job, and a viewer that has to see each event of it once."""
 
-    def __init__(self, run: Run, stream: Stream) -> None:
+    def __init__(self, service: Service, run: Run, stream: Stream) -> None:
+        self.service = service
         self.run = run
         self.stream = stream
         self._count = 0
@@ -104,6 +105,14 @@ class Story:
                 shown = (await self.stream.next(PATIENCE_S)).data["number"]
         assert shown == number
 
+    async def is_served(self) -> None:
+        """See that many requests at once are answered, and none of them by a 503."""
+        await eventually(lambda: is_ready(self.service))
+        async with self.service.client() as client:
+            calls = [client.get(f"/api/v1/jobs/{self.run.job_id}/status") for _ in range(8)]
+            calls += [client.get("/api/v1/jobs") for _ in range(8)]
+            assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
+
 
 async def follow_failovers_of_sentinels(sentinels: SentinelSet, story: Story) -> None:
     await asyncio.to_thread(sentinels.failover)
@@ -115,8 +124,10 @@ async def follow_failovers_of_sentinels(sentinels: SentinelSet, story: Story) ->
     await story.goes_on()
     await asyncio.to_thread(sentinels.restart)
     until_replicated(sentinels.primary())
+    await story.is_served()
     sentinels.primary().pause()
     await story.goes_on()
+    await story.is_served()
     await asyncio.to_thread(sentinels.restart)
     await story.goes_on()
 
@@ -138,8 +149,10 @@ async def follow_a_cluster_that_changes(cluster: ValkeyCluster, story: Story) ->
     await story.goes_on()
     await asyncio.to_thread(cluster.restart)
     until_replicated(cluster.owner_of(key), key)
+    await story.is_served()
     cluster.owner_of(key).pause()
     await story.goes_on()
+    await story.is_served()
     await asyncio.to_thread(cluster.restart)
     await story.goes_on()
 
@@ -175,6 +188,6 @@ async def told(url: str) -> AsyncIterator[Story]:
             first = await run.start()
             async with watch(service.url, job_id, last_event_id=first) as stream:
                 await stream.next()
-                yield Story(run, stream)
+                yield Story(service, run, stream)
                 await run.complete()
                 assert (await stream.rest())[-1].name == "complete"

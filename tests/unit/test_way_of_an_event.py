@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 from types import FrameType, SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import hiredis
 import pytest
@@ -86,7 +87,8 @@ class Path:
     def __init__(self, viewers: int) -> None:
         self.log = JobLog(_number=1732382400000)  # ids as Redis gives them
         self._to_redis = Transport()
-        self._subscriptions = Subscriptions(connector_of(client_of("redis://127.0.0.1:1")))
+        connector = connector_of(client_of("redis://127.0.0.1:1"))
+        self._subscriptions = Subscriptions(connector, AsyncMock())
         self._directory = Directory(self._subscriptions, self.log)
         self._redis = RawConnection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
