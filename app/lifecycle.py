@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -141,12 +141,21 @@ def attach(app: Quart, service: Service) -> None:
     async def stop() -> None:
         service.viewers.leaving = True
         await service.viewers.drain(0)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(tasks)
         await service.questions.close()
         await service.reader.close()
         await service.client.aclose()
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until all have ended: ``asyncio.wait_for`` in redis-py may lose a cancellation.
+
+    That is so on Python 3.11, and would keep this process from its end.
+    """
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_AGAIN_S)
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:

@@ -67,6 +67,9 @@ class RawConnection(asyncio.Protocol):
             LogUnavailable: Redis is away.
         """
         connection = connector()
+        # redis-py would bound each write by asyncio.wait_for, which on Python 3.11 may lose the
+        # cancellation of the task that waits. `available` bounds them all.
+        connection.socket_timeout = None
         try:
             async with available():
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own

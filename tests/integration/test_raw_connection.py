@@ -172,6 +172,27 @@ def test_a_connection_that_is_reset_as_it_is_made_is_said_as_such(run: Run) -> N
         run(check())
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_who_is_cancelled_while_connecting_learns_of_it(valkey: Valkey, run: Run) -> None:
+    async def check() -> None:
+        client = client_of(f"{valkey.url}?socket_timeout=1")
+        for turns in range(40):
+            opening = asyncio.create_task(
+                RawConnection.open(connector_of(client), [].extend, decode=True)
+            )
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            is_open = opening.done()
+            opening.cancel()
+            await asyncio.wait([opening])
+            assert opening.cancelled() or is_open
+            if not opening.cancelled():
+                await opening.result().close()
+        await client.aclose()
+
+    run(check())
+
+
 async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
     client: Redis,
 ) -> None:
