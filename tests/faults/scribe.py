@@ -25,15 +25,17 @@ class Scribe:
         self.entries: dict[str, Fields] = {}
         self._redis = redis
         self._job_id = job_id
+        self._stopping = False
         self._task = asyncio.create_task(self._copy())
 
     async def stop(self) -> None:
         """Copy no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        # Not by a cancellation: redis-py may lose one on Python 3.11.
+        self._stopping = True
+        await self._task
 
     async def _copy(self) -> None:
-        while True:
+        while not self._stopping:
             with suppress(RedisError, OSError):
                 self.entries.update(await log_of(self._redis, self._job_id))
             await after(_PAUSE_S)

@@ -107,9 +107,10 @@ class World:
 
     async def end(self) -> None:
         """Stop all that still goes on."""
-        for task in self.running:
-            task.cancel()
-        await asyncio.gather(*self.running, return_exceptions=True)
+        while running := [task for task in self.running if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=1)  # redis-py may lose a cancellation
         await asyncio.gather(*(page.closed(0) for page in self.pages))
         await asyncio.gather(*(scribe.stop() for scribe in self.scribes.values()))
 
