@@ -27,9 +27,9 @@ setup:
 demo: setup
     @exec {{ python }} -m app.demo
 
-# Run the tests; arguments go to pytest
+# Run all tests, two at a time; or what pytest is told by arguments
 test *args: setup
-    @exec {{ python }} -m pytest "$@"
+    @[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadfile; exec {{ python }} -m pytest "$@"
 
 # Let Redis, networks, services and viewers fail, and see that nobody misses anything; see --help
 faults *args: setup
