@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -14,24 +14,38 @@ from benchmarks.jobs import job_ids, prepare, token
 from benchmarks.meter import Meter
 from benchmarks.processes import HOST, Process
 from benchmarks.servers import JOBCAST, get, hypercorn, valkey
+from schema.wire import log_key
 
 _CONNECTIONS: Final = 32
 _WARM_UP_S: Final = 0.5
 _US_PER_S: Final = 1e6
 _COMMANDS: Final = "Redis commands"
+_LONG: Final = 10_000
+_ADD: Final = """
+for number = 1, ARGV[1] do
+  redis.call('XADD', KEYS[1], '*', 'event', 'note', 'data', '{"number":' .. number .. '}')
+end
+"""
 
 
 def _constant(redis_port: int) -> Process:  # noqa: ARG001 - it needs no Redis
     return hypercorn("benchmarks.peers.constant:app")
 
 
-async def poll(start: Callable[[int], Process], seconds: float) -> Sample:
-    """Poll, a job for each connection, as fast as answers come."""
+async def poll(start: Callable[[int], Process], seconds: float, entries: int = 0) -> Sample:
+    """Poll, a job for each connection, as fast as answers come.
+
+    Args:
+        start: gives the server's process; takes the port of Redis.
+        seconds: how long.
+        entries: how many more each log has than a job's first two.
+    """
     with ExitStack() as stack:
         redis = stack.enter_context(valkey())
         process = stack.enter_context(start(redis.port))
         jobs = job_ids(_CONNECTIONS)
         prepare(redis.port, jobs)
+        _fill(redis.port, jobs, entries)
         requests = [
             get(f"/api/v1/jobs/{job_id}/status", f"Authorization: Bearer {token(job_id)}\r\n")
             for job_id in jobs
@@ -47,6 +61,12 @@ async def poll(start: Callable[[int], Process], seconds: float) -> Sample:
             **meter.shares(),
         }
         return Sample(answers / meter.wall_s, more)
+
+
+def _fill(port: int, jobs: Sequence[str], entries: int) -> None:
+    with Redis(host=HOST, port=port) as redis:
+        for job_id in jobs:
+            redis.eval(_ADD, 1, log_key(job_id), str(entries))
 
 
 def _commands(port: int) -> int:
@@ -82,6 +102,11 @@ STATUS: Final = Case(
     "polls a second",
     [
         Subject("Jobcast", partial(poll, JOBCAST.start), [AtMost(1.01, _COMMANDS, ratio=False)]),
+        Subject(
+            f"logs of {_LONG:,} entries",
+            partial(poll, JOBCAST.start, entries=_LONG),
+            [AtMost(1.1)],
+        ),
         Subject("constant on Quart", partial(poll, _constant), [AtLeast(0.8)]),
     ],
 )
