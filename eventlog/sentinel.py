@@ -3,11 +3,13 @@
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from eventlog.address import Address, HostAndPort
@@ -30,13 +32,14 @@ class Primary:
         self._address = address
 
     async def get_master_address(self) -> HostAndPort:
-        """Ask the Sentinels, one after the other.
+        """Ask the Sentinels, one after the other, and none twice: the next one is there for that.
 
         Raises:
             redis.ConnectionError: none of them knows.
         """
         bounds = {"socket_timeout": _ANSWER_S, "socket_connect_timeout": _ANSWER_S}
-        options = {**bounds, **self._address.sentinel_options}
+        once = {"retry": Retry(NoBackoff(), 0)}
+        options = {**bounds, **self._address.sentinel_options, **once}
         sentinels = Sentinel(list(self._address.nodes), sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         try:
             host, port = await sentinels.discover_master(self._address.name)
