@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+from redis.exceptions import RedisClusterException, RedisError
 
 from eventlog.address import Address, HostAndPort
 
@@ -57,13 +60,48 @@ class Cluster(RedisCluster):
 
     async def initialize(
         self,
-        additional_startup_nodes_info: Sequence[HostAndPort] | None = None,
+        additional_startup_nodes_info: Sequence[HostAndPort] | None = None,  # noqa: ARG002 - its
         last_failed_node_name: str | None = None,
     ) -> "Cluster":
-        """Learn which nodes there are, from those known before or from those of the address."""
-        seeds = list(additional_startup_nodes_info or self._seeds)
-        await super().initialize(seeds, last_failed_node_name)
+        """Learn which node serves what, if that has to be learnt anew; redis-py asks for it."""
+        if self._initialize:
+            await self.learn(last_failed_node_name)
         return self
+
+    async def learn(self, last_failed_node_name: str | None = None) -> None:
+        """Ask which node serves what: any that was known before, or is in the address.
+
+        redis-py asks those of the address last, when all others had their time. And when it fails
+        it closes the connections that others wait on.
+
+        Raises:
+            redis.exceptions.RedisClusterException: none says.
+        """
+        known = self.nodes_manager
+        for host, port in self._seeds:
+            seed = ClusterNode(host, port, **self.connection_kwargs)
+            known.startup_nodes.setdefault(seed.name, seed)
+        try:
+            await known.initialize(last_failed_node_name=last_failed_node_name)
+        except IndexError as error:
+            self._initialize = True
+            raise RedisClusterException("no node serves anything") from error
+        if len(known.slots_cache) < REDIS_CLUSTER_HASH_SLOTS:
+            for slot in range(REDIS_CLUSTER_HASH_SLOTS):
+                # Where redis-py has no list it fails with a KeyError of its own.
+                known.slots_cache.setdefault(slot, [])
+        if not self.commands_parser.commands:
+            await self._learn_commands()
+        self._initialize = False
+
+    async def _learn_commands(self) -> None:
+        """Ask where commands have their keys, which all nodes know alike."""
+        nodes = self.get_nodes()
+        for node in random.sample(nodes, len(nodes)):
+            with suppress(RedisError):
+                await self.commands_parser.initialize(node)
+                return
+        raise RedisClusterException("no node says where commands have their keys")
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
@@ -79,11 +117,11 @@ class Cluster(RedisCluster):
         return _Asked(node)
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        await self.nodes.close()
+        """Close all connections; redis-py does that when a Cluster is down, too, and goes on."""
         unlisted, self._unlisted = self._unlisted, {}
         for node in unlisted.values():
             await node.disconnect()
+        self._initialize = False  # or redis-py takes it for closed
         await super().aclose()
 
 
@@ -174,9 +212,8 @@ class Nodes:
         await asyncio.sleep(self._refreshed_at + _PAUSE_S - loop.time())
         try:
             async with asyncio.timeout(4 * ANSWER_S):
-                await self._cluster.initialize()
-                await self._cluster.nodes_manager.initialize()
-        except (RedisError, OSError, TimeoutError) as error:
+                await self._cluster.learn()
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             _log.info("the Cluster does not say who serves what: %s", error)
         self._refreshed_at = loop.time()
 

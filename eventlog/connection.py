@@ -8,7 +8,7 @@ from typing import Any, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
@@ -114,7 +114,7 @@ async def available() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
             yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         raise LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})") from error
     except RuntimeError as error:
         if _RESET not in str(error):

@@ -58,6 +58,7 @@ class ShardedBatches:
 
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
+        await self._nodes.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for batches in self._batches.values():
             await batches.close()

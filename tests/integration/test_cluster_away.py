@@ -1,0 +1,123 @@
+"""A Cluster of which a part is away: the rest is served, and all of it once it is back."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from redis.asyncio.cluster import ClusterNode
+from redis.crc import key_slot
+
+from actors.line import Line
+from actors.loop_actor import LoopInbox
+from actors.shards import ShardedSubscriptions
+from eventlog.cluster import Cluster
+from eventlog.connection import Client, available, connect
+from eventlog.errors import LogUnavailable
+from tests.valkey_cluster import ValkeyCluster
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
+    """Return the client of a service."""
+    connected = connect(cluster.url)
+    assert isinstance(connected, Cluster)
+    yield connected
+    await connected.nodes.close()
+    await connected.aclose()
+
+
+async def has(client: Client, key: str, value: str) -> bool:
+    try:
+        async with available():
+            await client.set(key, value)
+            return bool(await client.get(key) == value)
+    except LogUnavailable:
+        return False
+
+
+async def test_who_asks_for_the_map_gets_it_while_others_find_the_cluster_down(
+    client: Cluster,
+) -> None:
+    asking = asyncio.create_task(client.nodes.refresh())
+    await asyncio.sleep(0)
+    await client.aclose()  # what redis-py does when a node says CLUSTERDOWN
+    await asking
+    assert len(client.nodes.all()) == 3
+
+
+@pytest.mark.parametrize("how", ["kill", "pause"])
+async def test_other_nodes_serve_while_any_one_is_away(
+    cluster: ValkeyCluster, client: Cluster, how: str
+) -> None:
+    """Also one that is asked about itself: where commands have their keys is known to all."""
+    await client.nodes.refresh()
+    away = next(n for n in cluster.nodes if n.port == client.get_default_node().port)
+    key = next(f"{{{n}}}" for n in range(100) if cluster.owner_of(f"{{{n}}}") is not away)
+    getattr(away, how)()
+    again = connect(cluster.url)
+    try:
+        await eventually(lambda: has(again, key, how))
+        assert await has(again, key, how)
+    finally:
+        await again.aclose()
+
+
+async def test_a_slot_that_nobody_serves_is_redis_being_away(
+    cluster: ValkeyCluster, client: Cluster
+) -> None:
+    owner, slot = cluster.owner_of("{a}"), key_slot(b"{a}")
+    for node in cluster.nodes:
+        node.ask("CLUSTER", "DELSLOTS", slot)
+    try:
+        await client.nodes.refresh()
+        with pytest.raises(LogUnavailable):
+            async with available():
+                await client.get("{a}")
+        assert client.nodes.of("{a}") is None
+    finally:
+        owner.ask("CLUSTER", "ADDSLOTS", slot)
+        cluster.until_ok()
+    await client.nodes.refresh()
+    await eventually(lambda: has(client, "{a}", "served"))
+
+
+async def test_nodes_that_all_moved_are_found_by_the_names_of_the_address(client: Cluster) -> None:
+    with ExitStack() as mute:
+        gone = [mute.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
+        nodes = [ClusterNode(*s.getsockname(), **client.connection_kwargs) for s in gone]
+        client.nodes_manager.startup_nodes = {node.name: node for node in nodes}
+
+        async def are_found() -> bool:
+            await client.nodes.refresh()
+            return len(client.nodes.all()) == 3
+
+        await eventually(are_found)
+
+
+async def test_channels_are_followed_after_something_unforeseen(
+    cluster: ValkeyCluster, client: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed = LoopInbox()
+    subscriptions = ShardedSubscriptions(client)
+    subscriptions.follow("a", cast("Any", SimpleNamespace(actor_inbox=followed)))
+    with monkeypatch.context() as once:
+        once.setattr(Line, "run", fail)
+        with pytest.raises(ExceptionGroup):
+            await subscriptions.run()
+    running = asyncio.create_task(subscriptions.run())
+    await eventually(lambda: is_followed(cluster, "jobs:{a}:events"))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def fail(_line: Line) -> None:
+    raise RuntimeError("something new")
+
+
+async def is_followed(cluster: ValkeyCluster, channel: str) -> bool:
+    return bool(cluster.owner_of(channel).ask("PUBSUB", "SHARDCHANNELS", channel))
