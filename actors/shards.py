@@ -45,6 +45,7 @@ class ShardedSubscriptions:
         self._running: dict[Line, asyncio.Task[None]] = {}
         self._homeless: dict[bytes, LoopInbox] = {}
         self._misplaced = asyncio.Event()
+        self._tasks: asyncio.TaskGroup
         self.reconnects = 0
 
     def __len__(self) -> int:
@@ -61,6 +62,7 @@ class ShardedSubscriptions:
         name = SHARDED.channel(job_id).encode()
         self._release(name)
         self._place(name, cast("LoopInbox", ref.actor_inbox))
+        self._look_for_homes()
 
     def unfollow(self, job_id: str, ref: Ref) -> None:
         """Tell that actor no more, unless another has taken its place already."""
@@ -71,17 +73,17 @@ class ShardedSubscriptions:
 
     async def run(self) -> None:
         """Keep the connections until cancelled."""
-        watching = asyncio.create_task(self._watch_moves())
         try:
-            while True:
-                await self._nodes.refresh()
-                self._rearrange()
-                await self._wait()
+            async with asyncio.TaskGroup() as self._tasks:
+                self._tasks.create_task(self._watch_moves())
+                while True:
+                    await self._nodes.refresh()
+                    self._rearrange()
+                    await self._wait()
         finally:
-            tasks = [watching, *self._running.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for line in self._lines.values():
+                self._homeless |= line.followers
+            self._lines, self._running = {}, {}
 
     async def _wait(self) -> None:
         """Wait until a channel is found to be misplaced, or a while if some are homeless."""
@@ -97,6 +99,7 @@ class ShardedSubscriptions:
             await self._on_lost(node)
         await self._nodes.refresh()
         self._rearrange()
+        self._look_for_homes()
         return line in self._lines.values()
 
     def _rearrange(self) -> None:
@@ -122,9 +125,12 @@ class ShardedSubscriptions:
         line = self._lines.get(self._nodes.of(name) or "")
         if line is None:
             self._homeless[name] = inbox
-            self._misplaced.set()
         else:
             line.follow(name, inbox)
+
+    def _look_for_homes(self) -> None:
+        if self._homeless:
+            self._misplaced.set()
 
     def _release(self, name: bytes) -> None:
         self._homeless.pop(name, None)
@@ -135,7 +141,7 @@ class ShardedSubscriptions:
     def _open(self, node: str) -> None:
         connector = self._nodes.connector(node)
         line = self._lines[node] = Line(connector, SHARDED, self._lost, self._misplaced.set)
-        self._running[line] = asyncio.create_task(line.run())
+        self._running[line] = self._tasks.create_task(line.run())
 
     def _close(self, node: str) -> None:
         """Let go of a node that serves nothing any more; its line may be what asks for it."""
