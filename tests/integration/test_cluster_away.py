@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from redis.asyncio.cluster import ClusterNode
@@ -103,7 +104,7 @@ async def test_channels_are_followed_after_something_unforeseen(
     cluster: ValkeyCluster, client: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followed = LoopInbox()
-    subscriptions = ShardedSubscriptions(client)
+    subscriptions = ShardedSubscriptions(client, AsyncMock())
     subscriptions.follow("a", cast("Any", SimpleNamespace(actor_inbox=followed)))
     with monkeypatch.context() as once:
         once.setattr(Line, "run", fail)
