@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from eventlog.address import Address, HostAndPort
 
@@ -26,6 +27,33 @@ _PAUSE_S: Final = 0.1
 
 Connector = Callable[[], AbstractConnection]
 """Makes a connection of redis-py, not open yet."""
+
+
+class _Cancellable(AbstractConnection):
+    """Bounds what is written without ``asyncio.wait_for``, as redis-py does.
+
+    On Python 3.11 that may lose the cancellation of the task that waits.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        bound_s, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(bound_s):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError as error:
+            raise RedisTimeoutError("a node takes nothing") from error
+        finally:
+            self.socket_timeout = bound_s
+
+
+class _Connection(_Cancellable, Connection):
+    pass
+
+
+class _SSLConnection(_Cancellable, SSLConnection):
+    pass
 
 
 class Cluster(RedisCluster):
@@ -57,6 +85,9 @@ class Cluster(RedisCluster):
             retry=Retry(NoBackoff(), 0),
             **{**options, **given},
         )
+        kind = _SSLConnection if address.is_tls else _Connection
+        self.connection_kwargs["connection_class"] = kind
+        self.nodes_manager.startup_nodes = {}  # learnt from the address, for these connections
 
     async def initialize(
         self,

@@ -18,6 +18,7 @@ from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, available, connect
 from eventlog.errors import LogUnavailable
+from tests.service import Service
 from tests.valkey_cluster import ValkeyCluster
 from tests.waiting import eventually
 
@@ -122,3 +123,11 @@ async def fail(_line: Line) -> None:
 
 async def is_followed(cluster: ValkeyCluster, channel: str) -> bool:
     return bool(cluster.owner_of(channel).ask("PUBSUB", "SHARDCHANNELS", channel))
+
+
+@pytest.mark.parametrize("_time", range(3))
+def test_a_service_ends_that_has_just_begun_to_ask_the_cluster(
+    cluster: ValkeyCluster, _time: int
+) -> None:
+    with Service(cluster.url):
+        pass
