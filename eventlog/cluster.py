@@ -12,7 +12,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from eventlog.address import Address, HostAndPort
@@ -173,7 +173,11 @@ class _Asked:
         try:
             await node.disconnect_if_needed(connection)
             await connection.send_packed_command(connection.pack_commands([("ASKING",), command]))
-            await connection.read_response()
+            try:
+                await connection.read_response()
+            except ResponseError:
+                await connection.disconnect(nowait=True)  # the other answer belongs to nobody
+                raise
             return await node.parse_response(connection, command[0], **options)
         finally:
             node.release(connection)
