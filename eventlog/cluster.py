@@ -223,14 +223,14 @@ class Nodes:
         await asyncio.shield(self._refreshing)
 
     async def moving(self) -> frozenset[int]:
-        """Return the slots that are being moved to another node.
-
-        Raises:
-            redis.RedisError: not every node answers.
-        """
+        """Return the slots that are being moved to another node, by those nodes that answer."""
+        nodes = self._cluster.get_primaries()
+        asked = [node.execute_command("CLUSTER NODES") for node in nodes]
         slots = set()
-        for node in self._cluster.get_primaries():
-            lines = await self._cluster.execute_command("CLUSTER NODES", target_nodes=node)
+        for lines in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(lines, BaseException):
+                _log.debug("a node does not say what it moves: %s", lines)
+                continue
             for said in lines.values():
                 moves = said["migrations"]
                 slots |= {int(move["slot"]) for move in moves if move["state"] == "migrating"}

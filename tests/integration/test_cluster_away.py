@@ -11,6 +11,7 @@ from unittest.mock import AsyncMock
 import pytest
 from redis.asyncio.cluster import ClusterNode
 from redis.crc import key_slot
+from redis.exceptions import NoPermissionError
 
 from actors.line import Line
 from actors.loop_actor import LoopInbox
@@ -19,7 +20,7 @@ from eventlog.cluster import Cluster
 from eventlog.connection import Client, available, connect
 from eventlog.errors import LogUnavailable
 from tests.service import Service
-from tests.valkey_cluster import ValkeyCluster
+from tests.valkey_cluster import SlotMove, ValkeyCluster
 from tests.waiting import eventually
 
 
@@ -131,3 +132,35 @@ def test_a_service_ends_that_has_just_begun_to_ask_the_cluster(
 ) -> None:
     with Service(cluster.url):
         pass
+
+
+async def test_slots_that_move_are_known_while_another_node_is_away(
+    cluster: ValkeyCluster, client: Cluster
+) -> None:
+    await client.nodes.refresh()
+    with SlotMove(cluster, "{a}") as move:
+        ends = (move.source, move.target)
+        away = next(n for n in cluster.nodes if n.is_primary and n not in ends)
+        away.pause()
+        try:
+            assert await client.nodes.moving() == {key_slot(b"{a}")}
+        finally:
+            away.resume()
+
+
+async def test_an_answer_is_not_taken_for_that_of_an_asking_that_was_refused(
+    cluster: ValkeyCluster,
+) -> None:
+    for node in cluster.nodes:
+        node.add_user("nobody", "p", "~*", "+@all", "-asking")
+    client = connect(cluster.url.replace("://", "://nobody:p@"))
+    try:
+        with SlotMove(cluster, "{a}") as move:
+            owned = (f"{{{n}}}" for n in range(100))
+            key = next(key for key in owned if cluster.owner_of(key) is move.target)
+            await client.set(key, "its own")
+            with pytest.raises(NoPermissionError):
+                await client.get("{a}")
+            assert await client.get(key) == "its own"
+    finally:
+        await client.aclose()
