@@ -14,7 +14,7 @@ from tests.service import SESSION, Service
 from tests.sse import Stream, watch
 from tests.valkey import Valkey
 from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import eventually
+from tests.waiting import after, eventually
 
 PATIENCE_S = 30.0
 
@@ -176,6 +176,19 @@ async def test_a_viewer_sees_each_event_while_slots_move_and_nodes_fail(
 ) -> None:
     async with told(cluster.url) as story:
         await follow_a_cluster_that_changes(cluster, story)
+
+
+@pytest.mark.timeout(120)
+async def test_a_viewer_sees_each_event_after_a_whole_cluster_was_away(
+    cluster: ValkeyCluster,
+) -> None:
+    async with told(cluster.url) as story:
+        await story.goes_on()
+        for node in cluster.nodes:
+            node.kill()
+        await after(2)
+        await asyncio.to_thread(cluster.restart)
+        await story.goes_on()
 
 
 @asynccontextmanager
