@@ -1,5 +1,7 @@
 """The server that Sentinels call the primary, whichever that is when a connection is opened."""
 
+import asyncio
+import logging
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
@@ -11,8 +13,11 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from eventlog.address import Address, HostAndPort
+
+_log = logging.getLogger("jobcast.sentinel")
 
 _ANSWER_S: Final = 0.4
 """How long one Sentinel may take: the next one has to be asked in time."""
@@ -37,16 +42,22 @@ class Primary:
         Raises:
             redis.ConnectionError: none of them knows.
         """
-        bounds = {"socket_timeout": _ANSWER_S, "socket_connect_timeout": _ANSWER_S}
+        # Bounded here, for redis-py does it by asyncio.wait_for, which on Python 3.11 may lose the
+        # cancellation of the task that waits.
+        unbounded = {"socket_timeout": None, "socket_connect_timeout": None}
         once = {"retry": Retry(NoBackoff(), 0)}
-        options = {**bounds, **self._address.sentinel_options, **once}
-        sentinels = Sentinel(list(self._address.nodes), sentinel_kwargs=options)  # type: ignore[no-untyped-call]
-        try:
-            host, port = await sentinels.discover_master(self._address.name)
-        finally:
-            for sentinel in sentinels.sentinels:
+        options = {**self._address.sentinel_options, **unbounded, **once}
+        for node in self._address.nodes:
+            sentinel = Sentinel([node], sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    host, port = await sentinel.discover_master(self._address.name)
+                return str(host), int(port)
+            except (RedisError, OSError, TimeoutError) as error:
+                _log.info("a Sentinel does not say where the primary is: %s", error)
+            finally:
                 await sentinel.aclose()
-        return str(host), int(port)
+        raise RedisConnectionError("no Sentinel says where the primary is")
 
 
 def primary_options(address: Address) -> dict[str, Any]:
