@@ -89,17 +89,19 @@ class Line:
 
     async def run(self) -> None:
         """Keep a connection until cancelled, or until there shall be none."""
-        pause_s = _FIRST_PAUSE_S
+        now, pause_s = asyncio.get_running_loop().time, _FIRST_PAUSE_S
         while True:
+            opened = now()
             try:
                 connection = await RawConnection.open(self._connector, self._deliver, decode=False)
-                pause_s = _FIRST_PAUSE_S
                 why = await self._serve(connection)
             except LogUnavailable as error:
                 why = str(error)
             _log.warning("lost the connection that follows jobs: %s", why)
             if not await self._on_lost(self):
                 return
+            if now() - opened > _PING_S:  # and not refused at once, for want of a right perhaps
+                pause_s = _FIRST_PAUSE_S
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from redis.asyncio import Redis, Sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import (
     AskError,
     ClusterError,
@@ -68,7 +68,8 @@ class QueueRedis:
             "socket_timeout": _SENTINEL_TIMEOUT_S,
             "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
         }
-        given = bounds | address.sentinel_options
+        # None is asked twice: the next one is there for that.
+        given = bounds | address.sentinel_options | {"retry": Retry(NoBackoff(), 0)}
         sentinels: Any = Sentinel(list(address.nodes), sentinel_kwargs=given)  # type: ignore[no-untyped-call]
         self._sentinels = sentinels
         self.client = sentinels.master_for(address.name, **options)
