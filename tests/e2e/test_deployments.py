@@ -97,7 +97,7 @@ class Story:
                 except jobcast.JobcastError:
                     raise
                 except Exception:  # noqa: BLE001 - Redis is away, in one of many ways
-                    await asyncio.sleep(0.1)
+                    await after(0.1)
                 else:
                     break
             shown = (await self.stream.next(PATIENCE_S)).data["number"]

@@ -1,12 +1,13 @@
 """What all faults have in common."""
 
 import random
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from tests.faults.world import Form, World
 
 
-class Fault:
+class Fault(ABC):
     """One thing that goes wrong: it strikes, lasts, and is healed.
 
     Args:
@@ -41,9 +42,9 @@ class Fault:
         self.world = world
         self.chance = chance
 
+    @abstractmethod
     async def strike(self) -> None:
         """Let it happen."""
-        raise NotImplementedError
 
-    async def heal(self) -> None:
+    async def heal(self) -> None:  # noqa: B027 - some are over by themselves
         """Let it be over."""

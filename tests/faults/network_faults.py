@@ -1,5 +1,6 @@
 """The network between Redis, the services, the workers and the viewers fails."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from tests.faults.fault import Fault
@@ -7,9 +8,9 @@ from tests.faults.network import Network
 
 
 class _OfNetwork(Fault):
+    @abstractmethod
     def network(self) -> Network:
         """Return what is struck."""
-        raise NotImplementedError
 
     async def heal(self) -> None:
         self.network().mend()
