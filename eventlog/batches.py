@@ -75,8 +75,9 @@ class Batches:
         try:
             replies = await inquiry.ask(packed, sum(map(len, commands)))
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
+            away = unavailable(error)  # which logs what was not foreseen, once for all who asked
             for _, waiting in asked:
-                _reply_to_all(waiting, unavailable(error))
+                _reply_to_all(waiting, away)
             return
         finally:
             self._idle.append(inquiry)
