@@ -1,9 +1,9 @@
 """A primary, two replicas and three Sentinels for tests."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from tests.ensemble import Ensemble
 from tests.starting import until_it_says
 from tests.tls import Tls
 from tests.valkey import HOST, Valkey
@@ -61,7 +61,7 @@ class SentinelServer(Valkey):
         )
 
 
-class SentinelSet:
+class SentinelSet(Ensemble):
     """Six processes on free ports of 127.0.0.1; ``with SentinelSet() as sentinels:`` starts them.
 
     ``servers`` are killed, frozen and started again by their own methods; another one is made the
@@ -75,6 +75,11 @@ class SentinelSet:
         self.url = f"redis+sentinel://{hosts}/{NAME}"
         if tls is not None:
             self.url = f"rediss+sentinel://{hosts}/{NAME}?{tls.query}"
+
+    @property
+    def processes(self) -> Sequence[Valkey]:
+        """Return all of them, in the order in which they are started."""
+        return (*self.servers, *self.sentinels)
 
     def start(self) -> None:
         """Start everything and return once all know of each other."""
@@ -111,36 +116,6 @@ class SentinelSet:
     def flush(self) -> None:
         """Remove every key."""
         self.primary().flush()
-
-    def restart(self) -> None:
-        """Start and resume what was killed or frozen, and wait until all is well."""
-        for server in (*self.servers, *self.sentinels):
-            if server.is_paused:
-                server.resume()
-            elif not server.runs:
-                server.start()
-        self.until_ok()
-
-    def close(self) -> None:
-        """End all processes and remove their data."""
-        for server in (*self.sentinels, *self.servers):
-            server.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _running(self) -> Sequence[Valkey]:
         return [server for server in self.servers if server.runs]

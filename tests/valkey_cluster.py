@@ -6,6 +6,7 @@ from typing import Final, Self
 
 from redis.crc import key_slot
 
+from tests.ensemble import Ensemble
 from tests.starting import until_it_says
 from tests.tls import Tls
 from tests.valkey import HOST, Valkey, free_port
@@ -53,7 +54,7 @@ class ClusterNode(Valkey):
         return {first: node[1] for first, _, node, *_ in self.ask("CLUSTER", "SLOTS")}
 
 
-class ValkeyCluster:
+class ValkeyCluster(Ensemble):
     """Six nodes on free ports of 127.0.0.1; ``with ValkeyCluster() as cluster:`` forms it.
 
     Nodes are killed, frozen and started again by their own methods; a killed primary is followed
@@ -66,6 +67,11 @@ class ValkeyCluster:
         self.url = f"redis+cluster://{hosts}"
         if tls is not None:
             self.url = f"rediss+cluster://{hosts}?{tls.query}"
+
+    @property
+    def processes(self) -> Sequence[ClusterNode]:
+        """Return all of them, in the order in which they are started."""
+        return self.nodes
 
     def start(self) -> None:
         """Start the nodes, make a Cluster of them and return once it is whole."""
@@ -130,36 +136,6 @@ class ValkeyCluster:
         """Remove every key."""
         for node in self._primaries():
             node.ask("FLUSHALL")
-
-    def restart(self) -> None:
-        """Start and resume what was killed or frozen, and wait until the Cluster is whole."""
-        for node in self.nodes:
-            if node.is_paused:
-                node.resume()
-            elif not node.runs:
-                node.start()
-        self.until_ok()
-
-    def close(self) -> None:
-        """End all nodes and remove their data."""
-        for node in self.nodes:
-            node.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _running(self) -> Sequence[ClusterNode]:
         return [node for node in self.nodes if node.runs]
