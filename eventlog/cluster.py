@@ -1,4 +1,4 @@
-"""A Redis Cluster: redis-py's client with two repairs, and which of its nodes serves what."""
+"""A Redis Cluster: redis-py's client, put right in places, and which of its nodes serves what."""
 
 import asyncio
 import logging
@@ -61,7 +61,9 @@ class Cluster(RedisCluster):
 
     Its own sends ``ASKING`` and what it is for over two connections, if it has two, and knows only
     the nodes that serve a slot already: while a slot is moved, to a new node perhaps, its commands
-    go astray. And it forgets the nodes that it was told of, which are names that outlive addresses.
+    go astray. It asks the nodes that it was told of, which are names that outlive addresses, when
+    all others had their time. With one certain node away it learns nothing, and closes the
+    connections that others wait on. And a task that waits for it may not learn of its cancellation.
 
     Args:
         address: of some nodes.
