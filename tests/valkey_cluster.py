@@ -53,6 +53,20 @@ class ClusterNode(Valkey):
         """Return which port serves the slots from each first one on, as this node has it."""
         return {first: node[1] for first, _, node, *_ in self.ask("CLUSTER", "SLOTS")}
 
+    def serves(self, key: str) -> bool:
+        """Whether it takes itself for the primary of a key."""
+        return self.port_of(key) == self.port
+
+    def port_of(self, key: str) -> int | None:
+        """Return the port of the primary of a key, as this node has it."""
+        slot = key_slot(key.encode())
+        owners = (
+            node[1]
+            for first, last, node, *_ in self.ask("CLUSTER", "SLOTS")
+            if first <= slot <= last
+        )
+        return next(owners, None)
+
 
 class ValkeyCluster(Ensemble):
     """Six nodes on free ports of 127.0.0.1; ``with ValkeyCluster() as cluster:`` forms it.
@@ -101,7 +115,7 @@ class ValkeyCluster(Ensemble):
         found: list[ClusterNode] = []
 
         def is_owned() -> bool:
-            found[:] = (n for n in self._primaries() if self._serves(n, key))
+            found[:] = (n for n in self._primaries() if n.serves(key))
             return len(found) == 1
 
         until_it_says(is_owned, PATIENCE_SECONDS)
@@ -142,13 +156,6 @@ class ValkeyCluster(Ensemble):
 
     def _primaries(self) -> Sequence[ClusterNode]:
         return [node for node in self._running() if node.is_primary]
-
-    def _serves(self, node: ClusterNode, key: str) -> bool:
-        slot = key_slot(key.encode())
-        return any(
-            first <= slot <= last and its[1] == node.port
-            for first, last, its, *_ in node.ask("CLUSTER", "SLOTS")
-        )
 
     def _is_ok(self) -> bool:
         running = self._running()
