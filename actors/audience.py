@@ -33,6 +33,10 @@ class Audience:
         """Deliver an event to all who are live, and keep it for those who resume."""
         for mailbox in self.live:
             mailbox.put(frame)
+        if self.resuming:
+            self._keep(frame)
+
+    def _keep(self, frame: Frame) -> None:
         for mailbox, frames in self.resuming.items():
             frames.append(frame)
             if len(frames) > _RESUMING_FRAMES:

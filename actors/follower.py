@@ -16,8 +16,8 @@ from actors.ports import Feed, Log, Registrar
 from eventlog.catch_up import CatchUp
 from schema.entry import Entry
 from schema.entry_id import is_after
-from schema.events import InvalidEvent, Terminal
-from schema.sse import Frame, encode_entry, encode_snapshot
+from schema.events import TERMINAL, InvalidEvent, Terminal
+from schema.sse import Frame, encode, encode_entry, encode_snapshot
 from schema.state import JobState, apply
 from schema.wire import decode_publication
 
@@ -97,7 +97,7 @@ class Follower(LoopActor):
             return True
         if entry.prev != state.last or not is_after(entry.id, state.last):
             return False
-        if entry.is_terminal:
+        if type(entry.event) in TERMINAL:
             return False
         self._before = state
         self._advance(entry)
@@ -106,7 +106,7 @@ class Follower(LoopActor):
     def _advance(self, entry: Entry) -> None:
         self._state = apply(self._state, entry)
         if entry.event is not None:
-            self._on_event(encode_entry(entry))
+            self._on_event(encode(entry.name, entry.line, entry.id))
 
     def _look(self) -> None:
         self._looking = True

@@ -133,13 +133,12 @@ class Line:
             inbox = followers.get(push[1])
             if inbox is None:
                 continue
-            if push[0] == message:
-                if inbox in published:
-                    published[inbox].append(push[2])
-                else:
-                    published[inbox] = [push[2]]
-            else:
+            if push[0] != message:
                 self._confirmed(push[0], push[1], inbox)
+            elif inbox in published:
+                published[inbox].append(push[2])
+            else:
+                published[inbox] = [push[2]]
         for inbox, payloads in published.items():
             inbox.hand(Published(payloads))
 

