@@ -5,7 +5,11 @@ from quart_cors import cors
 
 from app import errors
 from app.handoff import StreamHandoff
-from app.hypercorn_repairs import close_with_the_client, outlive_late_bodies
+from app.hypercorn_repairs import (
+    begin_idle_tasks_late,
+    close_with_the_client,
+    outlive_late_bodies,
+)
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
 from app.settings import Settings, settings_from
@@ -25,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Quart:
     settings = settings or settings_from()
     close_with_the_client()
     outlive_late_bodies()
+    begin_idle_tasks_late()
     service = build(settings)
     app = Quart("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY

@@ -15,8 +15,11 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(application: Application) -> AsyncIterator[str]:
-    """Serve an application for the length of the block; its address is what the block gets."""
+async def serving(application: Application, **options: object) -> AsyncIterator[str]:
+    """Serve an application for the length of the block; its address is what the block gets.
+
+    ``options`` are set in the server's configuration.
+    """
 
     async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         if scope["type"] != "lifespan":
@@ -32,6 +35,8 @@ async def serving(application: Application) -> AsyncIterator[str]:
     config.bind = [f"fd://{listener.detach()}"]
     config.errorlog = config.accesslog = None
     config.graceful_timeout = 0
+    for name, value in options.items():
+        setattr(config, name, value)
     over = asyncio.Event()
     task = asyncio.create_task(
         serve(cast("Any", with_lifespan), config, shutdown_trigger=over.wait)
