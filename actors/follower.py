@@ -73,11 +73,10 @@ class Follower(LoopActor):
         except InvalidEvent as error:
             self._drop(str(error))
             return
-        attempt = None if self._state is None else self._state.attempt
-        if self._looking:
-            self._unsettled.append((entry, attempt))
-        elif not self._settle(entry, attempt):
-            self._unsettled.append((entry, attempt))
+        if not self._looking and self._settle(entry, None):
+            return
+        self._unsettled.append((entry, None if self._state is None else self._state.attempt))
+        if not self._looking:
             self._look()
 
     def _settle(self, entry: Entry, attempt: int | None) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, progress_line
 from schema.events import (
@@ -132,6 +133,8 @@ STATE_FIELDS: Final = (
 )
 """The fields of the hash that ``from_hash`` reads, without the job's input, which may be large."""
 
+_PROGRESS: Final = (ProgressUpdate, StepChange)  # by far the most, and looked for first
+
 _FRESH: Final[dict[str, Any]] = {
     "run": None,
     "progress": 0,
@@ -164,6 +167,19 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
     """
     if entry.id is None:
         raise ValueError("only what is in the log is folded")
+    event = entry.event
+    if isinstance(event, _PROGRESS) and state is not None:
+        data, run = event.data, entry.fields.get("run")
+        return replace(
+            state,
+            status="running",
+            last=entry.id,
+            run=state.run if run is None else run,
+            progress=data.progress,
+            current_step=data.current_step,
+            estimated_time_remaining=data.estimated_time_remaining,
+            extra=entry.extra,
+        )
     if entry.name == CREATED:
         first = {"status": "queued", "attempt": "1", "progress": "0", "last": entry.id}
         return JobState.from_hash(
@@ -173,36 +189,23 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
         return JobState.from_hash({**entry.fields, "last": entry.id})
     if state is None:
         raise ValueError("a log begins with its creation or a checkpoint")
-    replace = msgspec.structs.replace
-    match entry.event:
-        case ProgressUpdate(data) | StepChange(data):
-            run = entry.fields.get("run")
-            return replace(
-                state,
-                status="running",
-                last=entry.id,
-                run=state.run if run is None else run,
-                progress=data.progress,
-                current_step=data.current_step,
-                estimated_time_remaining=data.estimated_time_remaining,
-                extra=entry.extra,
-            )
-        case Complete(data):
+    match event:
+        case Complete(success):
             return replace(
                 state,
                 status="succeeded",
                 last=entry.id,
                 progress=100,
                 estimated_time_remaining=None,
-                result=data.result,
+                result=success.result,
             )
-        case Failed(data):
+        case Failed(failure):
             return replace(
                 state,
                 status="failed",
                 last=entry.id,
-                error=data.error,
-                error_code=data.error_code,
+                error=failure.error,
+                error_code=failure.error_code,
             )
     if entry.name == RETRIED:
         return replace(
