@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.native import compiled, compiler_missing
-from benchmarks.processes import SERVER_CORE, Process
+from benchmarks.processes import HOST, SERVER_CORE, Process
 from benchmarks.servers import (
     Server,
     environment,
@@ -40,11 +40,17 @@ def _lacks(*modules: str) -> str | None:
     return f"not installed: {', '.join(absent)}" if absent else None
 
 
-def _nchan(redis_port: int) -> Process:  # noqa: ARG001 - it needs no Redis
-    files = str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
+def _nchan(redis_port: int, *, by_redis: bool = False) -> Process:
+    address = f"redis://{HOST}:{redis_port}"
+    values = {
+        "module": str(_NCHAN_MODULE),
+        "files": str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        "user": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
+        "upstream": f"upstream redis {{ nchan_redis_server {address}; }}" if by_redis else "",
+        "storage": "nchan_redis_pass redis;" if by_redis else "",
+    }
     text = (_HERE / "nchan.conf").read_text()
-    for name, value in {"module": str(_NCHAN_MODULE), "files": files, "user": user}.items():
+    for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     command = ["nginx", "-p", "{folder}", "-e", "stderr", "-c", "{folder}/nginx.conf"]
     return Process(command, SERVER_CORE, files={"nginx.conf": text})
@@ -109,6 +115,9 @@ NCHAN: Final = Server(
     wire=lambda _: NchanPost(),
     by_redis=False,
     missing=_nchan_missing,
+)
+NCHAN_REDIS: Final = replace(
+    NCHAN, name="nginx + nchan by Redis", start=partial(_nchan, by_redis=True)
 )
 EXPRESS: Final = Server(
     name="Express + ioredis",

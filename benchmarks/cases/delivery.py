@@ -116,7 +116,8 @@ def _subjects(
 
 
 _ALL: Final = (
-    *(JOBCAST, rivals.NCHAN, rivals.EXPRESS, rivals.EXPRESS_ONCE, rivals.STARLETTE),
+    *(JOBCAST, rivals.NCHAN, rivals.NCHAN_REDIS, rivals.EXPRESS, rivals.EXPRESS_ONCE),
+    rivals.STARLETTE,
     *(rivals.JOBCAST_ASGI, rivals.JOBCAST_UVICORN, rivals.JOBCAST_GRANIAN, rivals.FLOOR),
 )
 _FAST: Final = (JOBCAST_CHAINED, rivals.NCHAN, rivals.EXPRESS, rivals.EXPRESS_ONCE, rivals.FLOOR)
