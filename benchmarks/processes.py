@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -50,6 +51,8 @@ def _on(core: int) -> Iterator[None]:
 class Process:
     """A server on a port of its own, pinned to a core.
 
+    From its second start on one in Python finds its modules compiled, as an installed one does.
+
     Args:
         command: what to run; ``{port}`` stands for the port, ``{folder}`` for a folder of its own.
         core: where to run it.
@@ -69,6 +72,8 @@ class Process:
         self._command = [self._filled_in(part) for part in command]
         self._core = core
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+        inherited["PYTHONPYCACHEPREFIX"] = _bytecode().name
         given = {name: self._filled_in(value) for name, value in (environment or {}).items()}
         self._environment = {**inherited, **given}
         self._process: subprocess.Popen[bytes] | None = None
@@ -159,6 +164,11 @@ def busy_s(core: int) -> float:
         map(int, line.split()[1:9]) for line in lines if line.startswith(f"cpu{core} ")
     )
     return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def _bytecode() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="jobcast-bench-")
 
 
 def _rss_kib(pid: int) -> int:
