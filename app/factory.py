@@ -5,11 +5,8 @@ from quart_cors import cors
 
 from app import errors
 from app.handoff import StreamHandoff
-from app.hypercorn_repairs import (
-    begin_idle_tasks_late,
-    close_with_the_client,
-    outlive_late_bodies,
-)
+from app.hypercorn_repairs import close_with_the_client, outlive_late_bodies
+from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
 from app.settings import Settings, settings_from

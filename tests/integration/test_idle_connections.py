@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
 
-from app.hypercorn_repairs import LateTask, begin_idle_tasks_late
+from app.idle_connections import LateTask, begin_idle_tasks_late
 from tests.hypercorn_server import serving
 from tests.valkey import HOST
 from tests.waiting import until

