@@ -8,6 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.parts import client_of
+from tests.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """Return a server that no service process looks after, as the one of other tests' is."""
+    with Valkey() as server:
+        yield server
 
 
 @pytest.fixture
