@@ -61,7 +61,7 @@ class StreamHandoff:
         if not isinstance(decision, Open):
             scope[_KEY] = decision
             # There is no limit to how many may read of finished jobs, so there is one to how long.
-            outlet = outlet_for(scope, send, direct=False)
+            outlet = outlet_for(send)
             patience = asyncio.get_running_loop().call_later(PATIENCE_S, outlet.abort)
             try:
                 await self._application(scope, receive, send)
@@ -71,10 +71,10 @@ class StreamHandoff:
         with decision.place:
             kind = (scope["http_version"], asked.headers.get("Origin"))
             del asked  # for all the time that the stream is open
-            await send(self._heads.get(kind) or await self._head(kind, scope))
+            head = self._heads.get(kind) or await self._head(kind, scope)
             self._viewers.open(decision.viewer)
             try:
-                await decision.viewer.serve(scope, receive, send)
+                await decision.viewer.serve(scope, receive, send, head)
             finally:
                 self._viewers.close(decision.viewer)
 

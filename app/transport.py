@@ -106,13 +106,19 @@ class AsgiOutlet:
 
 
 class DirectOutlet(AsgiOutlet):
-    """Writes chunks straight to the transport of an HTTP/1.1 connection."""
+    """Writes chunks straight to the transport of an HTTP/1.1 connection.
+
+    Args:
+        send: of the request.
+        writer: of the connection.
+        head: what is to be written before the first chunk.
+    """
 
     __slots__ = ("_held", "_now", "_socket", "_transport", "_writer")
 
-    def __init__(self, send: Send, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, send: Send, writer: asyncio.StreamWriter, head: bytes = b"") -> None:
         super().__init__(send, writer.transport.abort)
-        self._held = True
+        self._held: bytes | None = head  # until the release
         self._socket = _socket_of(writer.transport)
         self._writer = writer
         self._transport = writer.transport
@@ -121,11 +127,12 @@ class DirectOutlet(AsgiOutlet):
 
     def release(self) -> None:
         """Send what came since ``attach``, all of it together; from here on each by itself."""
-        self._held = False
+        head, self._held = self._held or b"", None
         if self._mailbox is None or self._transport.is_closing():
             return
-        if frames := self._mailbox.take(HIGH_WATER):
-            self._transport.write(b"".join(frame.chunk for frame in frames))
+        frames = self._mailbox.take(HIGH_WATER)
+        if data := head + b"".join(frame.chunk for frame in frames):
+            self._transport.write(data)
         if len(self._mailbox):
             self._begin()
 
@@ -134,7 +141,7 @@ class DirectOutlet(AsgiOutlet):
         transport = self._transport
         if transport.is_closing():
             return True
-        if self._held:
+        if self._held is not None:
             return False
         waiting = transport.get_write_buffer_size()
         if self._pump is not None or waiting > HIGH_WATER:
@@ -211,36 +218,71 @@ def _socket_of(transport: asyncio.WriteTransport) -> int | None:
     return number
 
 
-def outlet_for(scope: Scope, send: Send, *, direct: bool) -> AsgiOutlet:
-    """Return the best way to write a response whose head is out.
+async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> AsgiOutlet:
+    """Send the head of a response, and return the best way to write what follows.
+
+    A head whose frames go straight to the transport goes out with the first of them (``release``):
+    a system call that sends is a twentieth of what it costs when a viewer comes.
 
     Args:
         scope: of the request.
         send: its ASGI ``send``.
+        head: the first message of its response.
         direct: whether frames may be written to the transport.
     """
+    may_be_chunked = scope.get("http_version") == "1.1" and scope.get("method") == "GET"
+    server = _server_behind(send) if direct and may_be_chunked else None
+    if server is None:
+        await send(head)
+        return outlet_for(send)
+    writer, aside = server.writer, _Aside(server.writer)
+    server.writer = aside
+    try:
+        await send(head)
+    finally:
+        server.writer = writer
+    if _is_chunked(getattr(send, "__self__", None)) and not writer.transport.is_closing():
+        return DirectOutlet(send, writer, aside.data)
+    writer.write(aside.data)
+    return outlet_for(send)
+
+
+class _Aside:
+    """A connection's writer that puts what it is given aside."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever Hypercorn asks for
+        return getattr(self._writer, name)
+
+
+def outlet_for(send: Send) -> AsgiOutlet:
+    """Return how to write the body of a response by its ASGI ``send``, and to give it up."""
     stream = getattr(send, "__self__", None)
     protocol = getattr(getattr(stream, "send", None), "__self__", None)
     if isinstance(stream, HTTPStream) and isinstance(protocol, H2Protocol):
         return Http2Outlet(send, protocol, stream.stream_id)
-    writer = _writer_behind(send)
-    if writer is None:
-        return AsgiOutlet(send, _abort_behind(send))
-    if direct and _takes_chunks(scope, send) and not writer.transport.is_closing():
-        return DirectOutlet(send, writer)
-    return AsgiOutlet(send, writer.transport.abort)
+    server = _server_behind(send)
+    return AsgiOutlet(send, server.writer.transport.abort if server else _abort_behind(send))
 
 
-def _writer_behind(send: Send) -> asyncio.StreamWriter | None:
-    """Find Hypercorn's writer: app_send, then H11Protocol.stream_send, then TCPServer."""
+def _server_behind(send: Send) -> Any:  # noqa: ANN401 - Hypercorn's own
+    """Find who has Hypercorn's writer: app_send, then H11Protocol.stream_send, then TCPServer."""
     stream = getattr(send, "__self__", None)
     protocol = getattr(getattr(stream, "send", None), "__self__", None)
     server = getattr(getattr(protocol, "send", None), "__self__", None)
     names = tuple(type(owner).__name__ for owner in (stream, protocol, server))
-    writer = getattr(server, "writer", None)
     if names != ("HTTPStream", "H11Protocol", "TCPServer"):
         return None
-    return writer if isinstance(writer, asyncio.StreamWriter) else None
+    return server if isinstance(getattr(server, "writer", None), asyncio.StreamWriter) else None
 
 
 def _abort_behind(send: Send) -> Callable[[], None] | None:
@@ -250,14 +292,8 @@ def _abort_behind(send: Send) -> Callable[[], None] | None:
     return abort
 
 
-def _takes_chunks(scope: Scope, send: Send) -> bool:
-    """Say whether the response was begun in HTTP/1.1's chunked coding and has a body."""
-    if scope.get("http_version") != "1.1" or scope.get("method") != "GET":
-        return False
-    return _is_chunked(getattr(send, "__self__", None))
-
-
 def _is_chunked(stream: Any) -> bool:  # noqa: ANN401 - Hypercorn's own
+    """Say whether a response that has a body was begun in HTTP/1.1's chunked coding."""
     response = getattr(stream, "response", None)
     if not isinstance(response, dict) or response.get("status") != 200:  # noqa: PLR2004
         return False

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from app.transport import AsgiOutlet, Receive, Scope, Send, outlet_for
+from app.transport import AsgiOutlet, Message, Receive, Scope, Send, opened
 from schema.sse import KEEPALIVE, Frame, chunked, retry
 
 RETRY_MS: Final = (1000, 5000)
@@ -26,7 +26,7 @@ def retry_block(milliseconds: int | None = None) -> bytes:
 
 
 class Viewer:
-    """One SSE response whose head is out.
+    """One SSE response.
 
     Its life is one wait with four ends: the viewer goes, the job ends, its time is over (max age,
     token, drain), or its mailbox overflows.
@@ -56,9 +56,16 @@ class Viewer:
         self.mailbox: Mailbox | None = None
         self.outlet: AsgiOutlet | None = None
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Deliver events until one of the ends; end the response if the viewer is still there."""
-        outlet = self.outlet = outlet_for(scope, send, direct=self._direct)
+    async def serve(self, scope: Scope, receive: Receive, send: Send, head: Message) -> None:
+        """Deliver events until one of the ends; end the response if the viewer is still there.
+
+        Args:
+            scope: of the request.
+            receive: its ASGI ``receive``.
+            send: its ASGI ``send``.
+            head: the first message of the response.
+        """
+        outlet = self.outlet = await opened(scope, send, head, direct=self._direct)
         mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
         outlet.attach(mailbox)
         try:

@@ -99,10 +99,11 @@ class Viewers:
             now = loop.time()
             for slot in range(done, int(now) + 1):
                 for viewer in self._slots.pop(slot, ()):
-                    if viewer not in self._open or viewer.outlet is None:
+                    if viewer not in self._open:
                         continue
                     viewer.keep_alive(now - self._settings.keepalive_s)
-                    self._slots[max(self._slot(viewer.outlet.wrote_at), slot + 1)].append(viewer)
+                    wrote_at = now if viewer.outlet is None else viewer.outlet.wrote_at
+                    self._slots[max(self._slot(wrote_at), slot + 1)].append(viewer)
             done = int(now) + 1
 
     async def drain(self, grace_s: float) -> None:

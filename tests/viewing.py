@@ -11,9 +11,11 @@ from app.viewers import Viewers
 from schema.sse import encode
 from tests.sse import Parser
 
+START = "http.response.start"
+
 
 class Visit:
-    """One visit over ASGI, from the moment when the head is out.
+    """One visit over ASGI.
 
     Attributes:
         sent: when, and what of the body.
@@ -88,13 +90,15 @@ class Visit:
             if viewers is not None:
                 viewers.open(self.viewer)
                 place.callback(viewers.close, self.viewer)
-            await self.viewer.serve(scope, self._receive, self._send)
+            await self.viewer.serve(scope, self._receive, self._send, {"type": START})
 
     async def _receive(self) -> dict[str, Any]:
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:  # noqa: ANN401 - ASGI's
+        if message["type"] == START:
+            return
         assert not self._sending.locked(), "two sends at once"
         async with self._sending:
             await self.open.wait()

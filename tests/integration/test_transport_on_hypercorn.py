@@ -1,6 +1,8 @@
 """The way from ASGI ``send`` to the socket, on the Hypercorn that is installed."""
 
 import asyncio
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,8 +15,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 
 from actors.mailbox import Mailbox
-from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, outlet_for
-from schema.sse import encode
+from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, opened
+from schema.sse import OK, Frame, chunked, encode
 from tests.hypercorn_server import serving
 from tests.sse import WAIT_SECONDS, Parser, Stream, request
 from tests.valkey import HOST
@@ -23,7 +25,7 @@ MOVED = (
     f"Hypercorn {version('hypercorn')} has another way from ASGI send to the socket. Streams still"
     " work, by ASGI send, at three times the cost an event. Look for the way to the connection's"
     " StreamWriter in its http_stream.py, h11.py and tcp_server.py, and put it into"
-    " app/transport.py, _writer_behind and _takes_chunks."
+    " app/transport.py, _server_behind and opened."
 )
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
 
@@ -42,11 +44,10 @@ class Probe:
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         head = {"type": "http.response.start", "status": self.status, "headers": self.headers}
-        await send(head)
-        await send({"type": "http.response.body", "body": b": ok\n\n", "more_body": True})
-        self.outlet = outlet_for(scope, send, direct=self.direct)
+        self.outlet = await opened(scope, send, head, direct=self.direct)
         self.mailbox = Mailbox(10**9, self.outlet.offer, lambda: None)
         self.outlet.attach(self.mailbox)
+        self.mailbox.put(Frame(OK, chunked(OK)))
         self.outlet.release()
         self.begun.set()
         await self.over.wait()
@@ -132,6 +133,29 @@ async def test_a_response_over_http_2_is_left_to_the_server() -> None:
                 data += b"".join(e.data for e in events if isinstance(e, DataReceived))
         writer.close()
     assert [event.id for event in Parser().feed(data)] == ["1-0", "2-0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
+async def test_the_head_and_what_follows_it_at_once_are_sent_together() -> None:
+    probe = Probe()
+    async with serving(probe) as url:
+        reader, writer = await asyncio.open_connection(HOST, urlsplit(url).port)
+        connection = writer.get_extra_info("socket")
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.readuntil(OK)
+        assert segments_received(connection) == 1
+        for number in (1, 2):  # and the rest is sent as it comes
+            probe.put(number)
+            await reader.readuntil(b"id: %d-0" % number)
+            assert segments_received(connection) == 1 + number
+        probe.over.set()
+        writer.close()
+
+
+def segments_received(connection: socket.socket) -> int:
+    """Return how many segments with data have come: ``data_segs_in`` of Linux' ``tcp_info``."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int.from_bytes(info[152:156], sys.byteorder)
 
 
 @pytest.mark.parametrize("direct", [True, False])
