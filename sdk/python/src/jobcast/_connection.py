@@ -29,11 +29,11 @@ class Connection:
         self, job_id: str, event: Event, *, attempt: int | None = None, run: str = ""
     ) -> Answer:
         """Append an event to a job's log; a `JobcastError` when the script refuses it."""
-        key, _ = job_keys(job_id)
-        asked = command(self._caller.publish, job_id, event, attempt, run)
-        reply = await self._caller.call(key, packed(*asked))
+        keys = job_keys(job_id)
+        asked = command(self._caller.publish, keys, event, attempt, run)
+        reply = await self._caller.call(keys[0], packed(*asked))
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply = await self._caller.call(key, packed(*with_script(asked)))
+            reply = await self._caller.call(keys[0], packed(*with_script(asked)))
         if isinstance(reply, ReplyError) and (refused := refusal(str(reply))) is not None:
             raise refused
         answer = Answer.from_reply(answer_of(reply))

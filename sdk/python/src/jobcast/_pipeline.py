@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
@@ -20,9 +20,12 @@ QUIET_S: Final = 0.01
 _BUFFER_BYTES: Final = 64 * 1024
 
 
+_pack: Final = cast("Callable[[tuple[str | bytes, ...]], bytes]", hiredis.pack_command)
+
+
 def packed(*command: str | bytes) -> bytes:
     """Return a command as Redis reads it."""
-    return cast("bytes", hiredis.pack_command(cast("Any", command)))
+    return _pack(command)
 
 
 class Pipeline(asyncio.BufferedProtocol):

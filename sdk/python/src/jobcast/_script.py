@@ -15,7 +15,6 @@ from jobcast._errors import (
     UnknownJob,
 )
 from jobcast._event import Event
-from jobcast._wire import job_keys
 
 APPEND: Final = files("jobcast").joinpath("append.lua").read_text("utf-8")
 _DIGEST: Final = sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
@@ -50,7 +49,8 @@ class Answer(NamedTuple):
     @classmethod
     def from_reply(cls, reply: list[Any]) -> Self:
         """Read the reply of Redis: numbers, and texts as bytes."""
-        entry_id, cancel, receivers, attempt, status, job_type, job_input = reply
+        entry_id, cancel, receivers, attempt, status, *job = reply
+        job_type, job_input = job or (b"", b"")
         return cls(
             entry_id.decode(),
             cancel != 0,
@@ -62,17 +62,19 @@ class Answer(NamedTuple):
         )
 
 
-def command(publish: str, job_id: str, event: Event, attempt: int | None, run: str) -> list[str]:
+def command(
+    publish: str, keys: tuple[str, str], event: Event, attempt: int | None, run: str
+) -> list[str]:
     """Return the command that appends an event of this attempt (None: any) and run ('': any).
 
-    ``publish`` is the command that publishes it.
+    ``publish`` is the command that publishes it, ``keys`` are those of the job.
     """
     fields = [part for pair in event.fields.items() for part in pair]
     return [
         "EVALSHA",
         _DIGEST,
         "2",
-        *job_keys(job_id),
+        *keys,
         publish,
         event.operation,
         "" if attempt is None else str(attempt),

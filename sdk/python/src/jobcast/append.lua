@@ -18,7 +18,7 @@
 --       9 that many pairs of name and value to set, then the names to clear
 --
 -- Answer: [id of the entry or '', cancel requested 0/1, receivers of the publication (-1: refused by
--- Redis), attempt, status before, type, input]; type and input only for start, else ''.
+-- Redis), attempt, status before]; to start also the job's type and input, '' where it has none.
 -- Errors: NOJOB EXISTS FINISHED STALLED SUPERSEDED NOTRUNNING NOTFAILED NOTCANCELLABLE LEASED
 -- BADEVENT; then nothing was written or published. After LEASED comes how many ms are left.
 --
@@ -26,9 +26,11 @@
 -- renew it writes no entry. Once it is over, stall ends that run and leaves it where it is, so that
 -- the run, should it wake up, is told why it is refused (STALLED). Every other end removes it.
 --
--- It runs for every event of every job: tables are made and commands called only where needed.
+-- It runs for every event of every job: tables are made, fields read and commands called only where
+-- needed.
 
 local MAX_EVENT_BYTES = 1048576 -- of a job that does not say
+local LEAST_EVENT_BYTES = 1024 -- what every job takes
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
 local RESERVED = ' connected message error open progress-update step-change complete failed '
 
@@ -42,10 +44,13 @@ local refuse = redis.error_reply
 -- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. What is to be
 -- cleared is asked for as well: mostly none of it is there.
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
-  'checkpoint', 'retention', 'maxEntries', 'lease', 'maxEventBytes', unpack(ARGV, fields_end + 1))
-local status, its_attempt, its_run, percent, cancel_requested, last, checkpoint = unpack(before, 1, 7)
-local lease = tonumber(before[10])
+  'maxEntries', unpack(ARGV, fields_end + 1))
+local status, its_attempt, its_run, percent, cancel_requested, last, limit = unpack(before, 1, 7)
 local finished = status == 'succeeded' or status == 'failed'
+
+local function stored_number(field)
+  return tonumber(redis.call('HGET', state, field))
+end
 
 local function now_ms()
   local now = redis.call('TIME')
@@ -66,7 +71,7 @@ else
   if attempt ~= '' and attempt ~= its_attempt then
     return refuse('SUPERSEDED attempt ' .. attempt .. ' was followed by attempt ' .. its_attempt)
   end
-  if finished and lease and run == its_run then
+  if finished and run == its_run and stored_number('lease') then
     return refuse('STALLED the lease of this run ran out, and the job was failed')
   end
   if finished then return refuse('FINISHED the job has ' .. status .. ' already') end
@@ -88,8 +93,9 @@ if lease_ms == nil or lease_ms and not (lease_ms >= 1 and lease_ms < 1e12)
 end
 if op == 'renew' then
   redis.call('HSET', state, 'lease', string.format('%.0f', now_ms() + lease_ms))
-  return { '', cancel_requested and 1 or 0, 0, tonumber(its_attempt), status, '', '' }
+  return { '', cancel_requested and 1 or 0, 0, tonumber(its_attempt), status }
 elseif op == 'stall' then
+  local lease = stored_number('lease')
   if not lease then return refuse('NOTRUNNING this run has no lease') end
   local left = lease - now_ms()
   if left > 0 then return refuse(string.format('LEASED %.0f ms of the lease are left', left)) end
@@ -124,7 +130,7 @@ elseif op == 'cancel' and status == 'queued' then
   data = '{"error":"Cancelled","errorCode":null}'
   more = { 'error', 'Cancelled' }
 elseif op == 'cancel' then
-  if cancel_requested then return { '', 1, 0, tonumber(its_attempt), status, '', '' } end
+  if cancel_requested then return { '', 1, 0, tonumber(its_attempt), status } end
   name, cancel_requested = '_cancel-requested', '1'
   more = { 'cancel', '1' }
 elseif op == 'create' or op == 'retry' then
@@ -133,19 +139,29 @@ elseif op == 'create' or op == 'retry' then
 else
   return refuse('BADEVENT there is no such operation')
 end
-local most = tonumber(before[11]) or MAX_EVENT_BYTES
-if #data > most then
-  return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. most)
+if #data > LEAST_EVENT_BYTES then
+  local most = stored_number('maxEventBytes') or MAX_EVENT_BYTES
+  if #data > most then
+    return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. most)
+  end
+end
+if status ~= status_before then
+  more = more or {}
+  more[#more + 1], more[#more + 2] = 'status', status
 end
 
 -- The log is bounded: every half of the bound the state is written into a checkpoint, and a full
 -- log is cut at the checkpoint before, so that what is left still folds to the whole state.
-local limit, length = tonumber(before[9]) or 10000, redis.call('XLEN', log)
-if 2 * length >= limit and (not checkpoint or length >= limit) then
-  if checkpoint then redis.call('XTRIM', log, 'MINID', checkpoint) end
-  checkpoint = redis.call('XADD', log, '*', 'event', '_checkpoint', unpack(redis.call('HGETALL', state)))
-  more = more or {}
-  more[#more + 1], more[#more + 2] = 'checkpoint', checkpoint
+local length = redis.call('XLEN', log)
+limit = tonumber(limit) or 10000
+if 2 * length >= limit then
+  local checkpoint = redis.call('HGET', state, 'checkpoint')
+  if not checkpoint or length >= limit then
+    if checkpoint then redis.call('XTRIM', log, 'MINID', checkpoint) end
+    checkpoint = redis.call('XADD', log, '*', 'event', '_checkpoint', unpack(redis.call('HGETALL', state)))
+    more = more or {}
+    more[#more + 1], more[#more + 2] = 'checkpoint', checkpoint
+  end
 end
 
 local id
@@ -161,12 +177,12 @@ if op == 'create' or op == 'retry' then
   if op == 'create' then more[#more + 1], more[#more + 2] = 'created', id end
 end
 
-redis.call('HSET', state, 'status', status, 'progress', percent or '0', 'last', id, unpack(ARGV, 9, fields_end))
+redis.call('HSET', state, 'progress', percent or '0', 'last', id, unpack(ARGV, 9, fields_end))
 if more then redis.call('HSET', state, unpack(more)) end
-if lease and not lease_ms and (op == 'start' or status ~= 'running' and op ~= 'stall') then
+if not lease_ms and (op == 'start' or status ~= 'running' and op ~= 'stall') then
   redis.call('HDEL', state, 'lease')
 end
-for i = 12, #before do
+for i = 8, #before do
   if before[i] then
     redis.call('HDEL', state, unpack(ARGV, fields_end + 1))
     break
@@ -177,7 +193,7 @@ end
 -- entry id begins with 13 digits of milliseconds. Any change of the status counts at once.
 if status ~= status_before or string.sub(id, 1, 8) ~= string.sub(last, 1, 8) then
   local finishes = status == 'succeeded' or status == 'failed'
-  local expiry = finishes and tonumber(before[8]) or UNFINISHED_SECONDS
+  local expiry = finishes and stored_number('retention') or UNFINISHED_SECONDS
   redis.call('EXPIRE', log, expiry)
   redis.call('EXPIRE', state, expiry)
 end
@@ -193,9 +209,9 @@ if string.sub(name, 1, 1) ~= '_' then
   if type(receivers) ~= 'number' then receivers = -1 end
 end
 
-local type_, input = '', ''
+local cancelled, number, status_was = cancel_requested and 1 or 0, tonumber(its_attempt), status_before or ''
 if op == 'start' then
   local job = redis.call('HMGET', state, 'type', 'input')
-  type_, input = job[1] or '', job[2] or ''
+  return { id, cancelled, receivers, number, status_was, job[1] or '', job[2] or '' }
 end
-return { id, cancel_requested and 1 or 0, receivers, tonumber(its_attempt), status_before or '', type_, input }
+return { id, cancelled, receivers, number, status_was }
