@@ -32,15 +32,22 @@ class Connection:
         keys = job_keys(job_id)
         asked = command(self._caller.publish, keys, event, attempt, run)
         reply = await self._caller.call(keys[0], packed(*asked))
-        if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply = await self._caller.call(keys[0], packed(*with_script(asked)))
-        if isinstance(reply, ReplyError) and (refused := refusal(str(reply))) is not None:
-            raise refused
-        answer = Answer.from_reply(answer_of(reply))
+        if isinstance(reply, ReplyError):
+            reply = await self._after(reply, keys[0], asked)
+        answer = Answer.from_reply(reply)
         if answer.receivers < 0 and not self._warned:
             self._warned = True
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
         return answer
+
+    async def _after(self, error: ReplyError, key: str, asked: list[str]) -> Reply:
+        """Return the answer to an append that was answered by an error; raises what it means."""
+        reply: Reply = error
+        if str(error).startswith("NOSCRIPT"):
+            reply = await self._caller.call(key, packed(*with_script(asked)))
+        if isinstance(reply, ReplyError) and (refused := refusal(str(reply))) is not None:
+            raise refused
+        return answer_of(reply)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
         """Return the first log entry of a job; None unless it is of exactly these owners."""

@@ -140,19 +140,19 @@ def _progress(
     operation: str, percent: str, step: str | None, eta: float | None, more: Mapping[str, object]
 ) -> Event:
     fields: dict[str, str] = {}
-    cleared: list[str] = []
+    cleared: tuple[str, ...] = ()
     # The data is put together from what is written out for the state: nothing is encoded twice.
     data = ',"currentStep":'
     if step is None:
         data += "null"
-        cleared.append("currentStep")
+        cleared += ("currentStep",)
     else:
         data += _json_text(step, "the step")
         fields["currentStep"] = step
     data += ',"estimatedTimeRemaining":'
     if eta is None:
         data += "null"
-        cleared.append("estimatedTimeRemaining")
+        cleared += ("estimatedTimeRemaining",)
     else:
         seconds = fields["estimatedTimeRemaining"] = _seconds(eta)
         data += seconds
@@ -166,10 +166,10 @@ def _progress(
         data += "," + extra.removeprefix("{")
     else:
         data += "}"
-        cleared.append("extra")
+        cleared += ("extra",)
     if (size := len(data.encode())) > MAX_EVENT_BYTES:
         raise InvalidEvent(f"the event has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")
-    return Event(operation, "", data, percent, fields, tuple(cleared))
+    return Event(operation, "", data, percent, fields, cleared)
 
 
 def _percent(progress: object) -> str:
@@ -181,7 +181,7 @@ def _percent(progress: object) -> str:
 
 
 def _seconds(eta: object) -> str:
-    if isinstance(eta, bool) or not isinstance(eta, int | float):
+    if isinstance(eta, bool) or not isinstance(eta, (int, float)):  # a union is made at each call
         raise InvalidEvent("eta must be a number of seconds")
     if not 0 <= eta <= sys.float_info.max:  # an int may be more than a float can be
         raise InvalidEvent("eta must be zero or more seconds, and finite")
