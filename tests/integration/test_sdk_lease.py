@@ -14,6 +14,7 @@ import jobcast
 from eventlog.append import Appender
 from eventlog.connection import Client
 from jobcast import InvalidEvent, JobFinished, JobStalled, JobSuperseded, Run
+from jobcast._script import Answer
 from tests.channel import Channel
 from tests.stored import cancel, log_of, retry, state_of
 from tests.valkey import Valkey
@@ -243,6 +244,26 @@ async def test_a_lease_is_renewed_again_when_redis_is_back() -> None:
             await until_renewed(client)
             assert await lease_of(client) > before + 2 * LEASE_S * 1000
             await run.complete()
+
+
+async def test_a_lease_is_renewed_again_after_something_unforeseen(
+    leasing: jobcast.Jobs,
+    redis_client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_reply: object) -> None:
+        raise ValueError("an answer that was cut short")
+
+    async def is_told() -> bool:
+        return "j1: its lease could not be renewed" in caplog.text
+
+    run = await started(leasing)
+    with monkeypatch.context() as for_a_while:
+        for_a_while.setattr(Answer, "from_reply", fail)
+        await eventually(is_told)
+    await until_renewed(redis_client)
+    await run.complete()
 
 
 async def test_a_run_whose_job_redis_has_lost_gives_up(

@@ -82,6 +82,10 @@ class Lease:
     def _wait(self, delay_s: float, renew: Renewal) -> None:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin, renew)
 
+    def _wait_to_try_again(self, renew: Renewal) -> None:
+        pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
+        self._wait(pause_s * random.uniform(0.5, 1.5), renew)  # noqa: S311 - jitter
+
     def _begin(self, renew: Renewal) -> None:
         self._task = asyncio.get_running_loop().create_task(self._renew(renew))
 
@@ -99,8 +103,10 @@ class Lease:
             self.end()
         except RedisError as away:
             _log.info("job %s: its lease could not be renewed: %s", self._job_id, away)
-            pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
-            self._wait(pause_s * random.uniform(0.5, 1.5), renew)  # noqa: S311 - jitter
+            self._wait_to_try_again(renew)
+        except Exception:  # noqa: BLE001 - a run that lives must not be taken for lost
+            _log.exception("job %s: its lease could not be renewed", self._job_id)
+            self._wait_to_try_again(renew)
         else:
             self._wait(self._length_ms / 1000 / RENEWALS, renew)
 
