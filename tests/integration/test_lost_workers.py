@@ -18,6 +18,7 @@ from eventlog.leases import Leases
 from jobcast import JobStalled, Run
 from jobcast._jobs import LEASE_S
 from tests.channel import Channel
+from tests.faults.clock import LIBRARY, Clock
 from tests.lone_worker import LoneWorker
 from tests.stored import ending_of, log_of, retry, state_of
 from tests.valkey import Valkey
@@ -236,6 +237,28 @@ async def test_an_outage_longer_than_the_lease_fails_only_whose_workers_are_gone
             await until_failed(redis, "lost")
             await run.complete()
             assert await names(redis, "lives") == ["_created", "step-change", "complete"]
+        await client.aclose()
+
+
+@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+async def test_a_clock_that_leaps_past_a_long_lease_fails_only_whose_workers_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobcast._lease.MAX_INTERVAL_S", GRACE_S / 4)
+    clock = Clock()
+    with Valkey(environment=clock.environment) as own:
+        client = connect(own.url)
+        async with (
+            jobcast.connect(own.url, lease_s=1800) as jobs,
+            Redis.from_url(own.url, decode_responses=True) as redis,
+            looking_out(client),
+        ):
+            run = await begun(jobs, "lives")
+            await abandoned(own.url, "lost", lease_s=1800)
+            await after(2 * GRACE_S)
+            clock.jump_to(3600)
+            await until_failed(redis, "lost")
+            await run.complete()
         await client.aclose()
 
 

@@ -38,10 +38,11 @@ def connect(
     to 1 MiB) the data of each event, a result too: what is larger is refused with `InvalidEvent`.
 
     ``lease_s`` is after how many seconds without a word a run's worker is taken for lost: the
-    service then fails the job with ``STALLED``. Runs say a word of themselves every third of it, in
-    the background, which needs the event loop: work that blocks the loop longer than that belongs
-    into a thread or process. It should be longer than the queue takes to hand a lost worker's job
-    to another. At least 0.1 and at most a day; None for runs without a lease, which nobody misses.
+    service then fails the job with ``STALLED``. Runs say a word of themselves every 10 s, or third
+    of it, in the background, which needs the event loop: work that blocks the loop for longer than
+    the lease belongs into a thread or process. It should be longer than the queue takes to hand a
+    lost worker's job to another. At least 0.1 and at most a day; None for runs without a lease,
+    which nobody misses.
     """
     _check_number("retention_s", retention_s, at_least=1)
     _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)

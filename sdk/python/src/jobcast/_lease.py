@@ -14,7 +14,10 @@ from jobcast._errors import JobcastError
 from jobcast._wire import LEASES_KEY, lease_member
 
 RENEWALS: Final = 3
-"""How often a lease is renewed within its length."""
+"""How often a lease is renewed within its length, at the least."""
+MAX_INTERVAL_S: Final = 10.0
+"""Longest time between two renewals, however long the lease is: a clock that leaps or data that are
+restored end it at once, and the service waits 20 s for the next renewal."""
 TRIES: Final = 12
 """How often that is tried within its length while Redis is away."""
 MAX_PAUSE_S: Final = 5.0
@@ -64,7 +67,7 @@ class Lease:
     def keep(self, renew: Renewal) -> None:
         """Renew it from now on."""
         self._kept.add(self)
-        self._wait(self._length_ms / 1000 / RENEWALS, renew)
+        self._wait_for_next(renew)
 
     def stop(self) -> None:
         """Renew it no longer: it runs out unless the run has ended."""
@@ -81,6 +84,9 @@ class Lease:
 
     def _wait(self, delay_s: float, renew: Renewal) -> None:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin, renew)
+
+    def _wait_for_next(self, renew: Renewal) -> None:
+        self._wait(min(self._length_ms / 1000 / RENEWALS, MAX_INTERVAL_S), renew)
 
     def _wait_to_try_again(self, renew: Renewal) -> None:
         pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
@@ -108,7 +114,7 @@ class Lease:
             _log.exception("job %s: its lease could not be renewed", self._job_id)
             self._wait_to_try_again(renew)
         else:
-            self._wait(self._length_ms / 1000 / RENEWALS, renew)
+            self._wait_for_next(renew)
 
 
 class Leases:
