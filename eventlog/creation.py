@@ -1,7 +1,6 @@
 """What makes creating a job repeatable: idempotency keys, and a note of what is not sure yet."""
 
-import time
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +10,20 @@ from eventlog.errors import IdempotencyConflict
 from schema.wire import UNCONFIRMED_KEY, idempotency_key
 
 _KEY_KEPT_S: Final = 24 * 3600
+
+# By the clock of Redis: the process that sweeps is not the one that began, and may be ahead of it.
+_NOW: Final = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+"""
+_BEGIN: Final = _NOW + "redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1])"
+_BEGUN: Final = (
+    _NOW
+    + """
+local before = string.format('%.6f', now - ARGV[1])
+return redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE')
+"""
+)
 
 
 class Claim(Struct, frozen=True):
@@ -73,8 +86,7 @@ class Creation:
         Raises:
             LogUnavailable: Redis is away.
         """
-        async with available():
-            await self._client.zadd(UNCONFIRMED_KEY, {job_id: time.time()})
+        await self._run(_BEGIN, job_id)
 
     async def confirm(self, job_id: str) -> None:
         """Note that a job is in the queue, or needs to be no more.
@@ -91,8 +103,8 @@ class Creation:
         Raises:
             LogUnavailable: Redis is away.
         """
+        return cast("list[str]", await self._run(_BEGUN, older_than_s))
+
+    async def _run(self, script: str, argument: str | float) -> Any:  # noqa: ANN401 - its answer
         async with available():
-            found = await self._client.zrange(
-                UNCONFIRMED_KEY, "-inf", time.time() - older_than_s, byscore=True
-            )
-        return cast("list[str]", found)
+            return await self._client.execute_command("EVAL", script, 1, UNCONFIRMED_KEY, argument)

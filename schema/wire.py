@@ -91,7 +91,8 @@ def idempotency_key(owner: str, key: str) -> str:
 
 
 UNCONFIRMED_KEY = "jobs:unconfirmed"
-"""The sorted set of jobs whose place in the queue was not confirmed, by Unix time in seconds."""
+"""The sorted set of jobs whose place in the queue was not confirmed, by when they were begun, in
+seconds of the clock of Redis."""
 
 
 LEASES_KEY = "jobs:leases"

@@ -118,3 +118,16 @@ async def test_confirming_twice_or_what_was_never_begun_is_no_mistake(creation: 
     await creation.confirm("j1")
     await creation.confirm("j1")
     assert await creation.unconfirmed(0) == []
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+async def test_the_clock_of_a_process_does_not_matter(
+    creation: Creation, monkeypatch: pytest.MonkeyPatch, ahead_s: int
+) -> None:
+    now = time.time()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("time.time", lambda: now + ahead_s)
+        await creation.begin("j1")
+        assert await creation.unconfirmed(30) == []
+    assert await creation.unconfirmed(30) == []
+    assert await creation.unconfirmed(0) == ["j1"]
