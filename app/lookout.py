@@ -4,15 +4,18 @@ A run holds a lease that its worker renews. When it is over, and the job still i
 the worker is lost, and viewers must not wait for it any longer.
 
 A lease may also be over because nobody could renew it: Redis was away, or all machines slept. So a
-run is failed only after Redis was looked at regularly for a while, in which its worker would have
-come back. Irregular is any gap that is longer than this while by the clock of Redis, and any look
-that failed; the first one comes after a gap.
+run is failed only after the server of its job was looked at regularly for a while, in which its
+worker would have come back. Irregular is any gap that is longer than this while by the server's
+clock, and any look that failed; the first one comes after a gap. In a Cluster each node is looked
+at, for each may be away alone; one that took over from another is looked at for the first time.
 """
 
 import asyncio
 import logging
 import random
 from typing import Final
+
+from msgspec import Struct
 
 from eventlog.append import Appender
 from eventlog.errors import AppendRefused, Leased, LogUnavailable
@@ -24,6 +27,13 @@ _BATCH: Final = 20
 _LOOKS: Final = 4
 """How often to look within the grace, or a little slow one would count as a gap."""
 _MS: Final = 1000
+
+
+class _Looks(Struct, frozen=True):
+    """The looks at one server that had no gap between them: the first and the last, in ms."""
+
+    first_ms: int
+    last_ms: int
 
 
 class Lookout:
@@ -38,8 +48,7 @@ class Lookout:
         self._appender = appender
         self._grace_ms = round(grace_s * _MS)
         self._pause_s = grace_s / _LOOKS
-        self._looked_at_ms: int | None = None
-        self._regular_since_ms = 0
+        self._looks: dict[str, _Looks] = {}
         self.stalled = 0
 
     async def run(self) -> None:
@@ -48,7 +57,7 @@ class Lookout:
             try:
                 await self.look()
             except LogUnavailable as error:
-                self._looked_at_ms = None
+                self._looks.clear()
                 _log.info("can't look for lost workers: %s", error)
             await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
@@ -58,18 +67,29 @@ class Lookout:
         Raises:
             LogUnavailable: Redis is away.
         """
-        now_ms, before_ms = await self._leases.now_ms(), self._looked_at_ms
-        self._looked_at_ms = now_ms
-        if before_ms is None or not 0 <= now_ms - before_ms <= self._grace_ms:
-            self._regular_since_ms = now_ms
-        if now_ms - self._regular_since_ms < self._grace_ms:
-            return
-        is_more = True
+        times = await self._leases.look()
+        self._looks = {
+            server: self._continued(self._looks.get(server), now_ms)
+            for server, now_ms in times.by_server.items()
+        }
+        is_more = any(map(self._is_regular, self._looks))
         while is_more:
             # Not what became due since: Redis may stand still at any moment.
-            due = await self._leases.claim(now_ms, _BATCH, self._grace_ms)
-            await asyncio.gather(*map(self._judge, due))
+            due = await self._leases.claim(times.index_ms, _BATCH, self._grace_ms)
+            judged = (run for run in due if self._is_regular(self._leases.server_of(run)))
+            await asyncio.gather(*map(self._judge, judged))
             is_more = len(due) == _BATCH
+
+    def _continued(self, looks: _Looks | None, now_ms: int) -> _Looks:
+        if looks is None or not 0 <= now_ms - looks.last_ms <= self._grace_ms:
+            return _Looks(now_ms, now_ms)
+        return _Looks(looks.first_ms, now_ms)
+
+    def _is_regular(self, server: str | None) -> bool:
+        if server is None or server not in self._looks:
+            return False
+        looks = self._looks[server]
+        return looks.last_ms - looks.first_ms >= self._grace_ms
 
     async def _judge(self, run: LeasedRun) -> None:
         try:

@@ -1,6 +1,7 @@
 """A Redis Cluster: redis-py's client, put right in places, and which of its nodes serves what."""
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -194,6 +195,7 @@ class Nodes:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._keys: dict[str, str] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_at = -_PAUSE_S
 
@@ -209,6 +211,23 @@ class Nodes:
     def all(self) -> list[str]:
         """Return the nodes that serve slots."""
         return [node.name for node in self._cluster.get_primaries()]
+
+    def keys(self, name: Callable[[int], str]) -> dict[str, str]:
+        """Return for each node a key in one of the slots that it serves.
+
+        Args:
+            name: makes a key of any number; always the same one.
+        """
+        served = self._cluster.nodes_manager.slots_cache.values()
+        nodes = {served_by[0].name for served_by in served if served_by}
+        # Kept, for it takes long to find the one slot of a node that has just begun to serve.
+        self._keys = {node: key for node, key in self._keys.items() if self.of(key) == node}
+        numbers = itertools.count()
+        while len(self._keys) < len(nodes):
+            key = name(next(numbers))
+            if (node := self.of(key)) is not None:
+                self._keys.setdefault(node, key)
+        return dict(self._keys)
 
     def connector(self, node: str) -> Connector:
         """Return what makes connections to a node; it may be gone already."""

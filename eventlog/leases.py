@@ -4,12 +4,21 @@ Workers enter their runs and renew them; what a job's state says of its lease is
 clock is that of Redis throughout, so that no two machines have to agree on the time.
 """
 
+import asyncio
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
+from eventlog.cluster import Cluster
 from eventlog.connection import Client, available
-from schema.wire import LEASES_KEY, leased_run
+from eventlog.errors import LogUnavailable
+from schema.wire import LEASES_KEY, leased_run, look_key, state_key
+
+_log = logging.getLogger("jobcast.leases")
+
+_ONLY_SERVER: Final = ""
 
 _NOW: Final = """
 local time = redis.call('TIME')
@@ -18,7 +27,8 @@ local function enter(member, delay_ms)
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
 end
 """
-_TELL: Final = _NOW + "return now"
+# A write that changes nothing and is refused where a renewal is: by a full memory or disk, too.
+_LOOK: Final = _NOW + "redis.call('SETRANGE', KEYS[1], 0, '') return now"
 _CLAIM: Final = (
     _NOW
     + """
@@ -44,19 +54,56 @@ class LeasedRun(Struct, frozen=True):
     run: str
 
 
+class Times(Struct, frozen=True):
+    """What time it is for Redis, as Unix time in ms.
+
+    Attributes:
+        index_ms: where the index of leases is.
+        by_server: on each server that lets leases be renewed, by its name.
+    """
+
+    index_ms: int
+    by_server: Mapping[str, int]
+
+
 class Leases:
     """The index of leases."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def now_ms(self) -> int:
-        """Return what time it is for Redis, as Unix time.
+    async def look(self) -> Times:
+        """Look at each server as a renewal would.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is away, or of a Cluster the node that has the index.
         """
-        return int(await self._run(_TELL))
+        client = self._client
+        if not isinstance(client, Cluster):
+            now_ms = await self._look_at(look_key(0))
+            return Times(now_ms, {_ONLY_SERVER: now_ms})
+        async with available():
+            await client.initialize()
+        nodes = client.nodes
+        keys = nodes.keys(look_key)
+        looks = await asyncio.gather(*(self._try(node, key) for node, key in keys.items()))
+        by_server = {
+            node: now_ms
+            for (node, key), now_ms in zip(keys.items(), looks, strict=True)
+            if now_ms is not None and nodes.of(key) == node  # else another one has answered
+        }
+        if len(by_server) < len(keys):
+            await nodes.refresh()
+        index_ms = by_server.get(nodes.of(LEASES_KEY) or "")
+        if index_ms is None:
+            raise LogUnavailable("The node that has the index of leases is away")
+        return Times(index_ms, by_server)
+
+    def server_of(self, run: LeasedRun) -> str | None:
+        """Return the server that has a run's job, by its name; None if none has."""
+        if isinstance(self._client, Cluster):
+            return self._client.nodes.of(state_key(run.job_id))
+        return _ONLY_SERVER
 
     async def claim(self, until_ms: int, limit: int, for_ms: int) -> list[LeasedRun]:
         """Return runs that were due by then, the longest overdue first.
@@ -72,7 +119,7 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away.
         """
-        due: list[str] = await self._run(_CLAIM, until_ms, limit, for_ms)
+        due: list[str] = await self._run(_CLAIM, LEASES_KEY, until_ms, limit, for_ms)
         return [LeasedRun(member, *leased_run(member)) for member in due]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
@@ -81,7 +128,7 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away.
         """
-        await self._run(_POSTPONE, run.member, by_ms)
+        await self._run(_POSTPONE, LEASES_KEY, run.member, by_ms)
 
     async def remove(self, run: LeasedRun) -> None:
         """Forget a run that is over.
@@ -92,6 +139,16 @@ class Leases:
         async with available():
             await self._client.zrem(LEASES_KEY, run.member)
 
-    async def _run(self, script: str, *arguments: str | int) -> Any:  # noqa: ANN401 - its answer
+    async def _try(self, node: str, key: str) -> int | None:
+        try:
+            return await self._look_at(key)
+        except LogUnavailable as error:
+            _log.info("%s lets no lease be renewed: %s", node, error)
+            return None
+
+    async def _look_at(self, key: str) -> int:
+        return int(await self._run(_LOOK, key))
+
+    async def _run(self, script: str, key: str, *arguments: str | int) -> Any:  # noqa: ANN401 - its answer
         async with available():
-            return await self._client.execute_command("EVAL", script, 1, LEASES_KEY, *arguments)
+            return await self._client.execute_command("EVAL", script, 1, key, *arguments)

@@ -99,6 +99,11 @@ LEASES_KEY = "jobs:leases"
 """The sorted set of runs that hold a lease, by when it is over, in ms of the clock of Redis."""
 
 
+def look_key(number: int) -> str:
+    """Name a key that never is: what would be written to it shows whether anything can be."""
+    return f"jobs:{{{number}}}:look"
+
+
 def leased_run(member: str) -> tuple[str, str]:
     """Read a member of the index of leases: the job and the token of its run."""
     job_id, _, run = member.rpartition(":")

@@ -18,6 +18,7 @@ from eventlog.leases import Leases
 from jobcast import JobStalled, Run
 from jobcast._jobs import LEASE_S
 from tests.channel import Channel
+from tests.deployments import deployment
 from tests.faults.clock import LIBRARY, Clock
 from tests.lone_worker import LoneWorker
 from tests.stored import ending_of, log_of, retry, state_of
@@ -156,13 +157,13 @@ async def test_a_run_that_is_due_is_given_to_one_process_until_some_time_has_pas
     redis_client: Redis, client: Client
 ) -> None:
     async def all_were_due_again() -> bool:
-        due = await leases.claim(await leases.now_ms(), 100, 60_000)
+        due = await leases.claim((await leases.look()).index_ms, 100, 60_000)
         again.extend(run.job_id for run in due)
         return len(again) == 50
 
     leases, again = Leases(client), list[str]()
     await redis_client.zadd(INDEX, {f"j{n}:r": n for n in range(50)})
-    now_ms = await leases.now_ms()
+    now_ms = (await leases.look()).index_ms
     claims = await asyncio.gather(*(leases.claim(now_ms, 20, 300) for _ in range(4)))
     assert sorted(len(claim) for claim in claims) == [0, 10, 20, 20]
     assert {run.job_id for claim in claims for run in claim} == {f"j{n}" for n in range(50)}
@@ -260,6 +261,28 @@ async def test_a_clock_that_leaps_past_a_long_lease_fails_only_whose_workers_are
             await until_failed(redis, "lost")
             await run.complete()
         await client.aclose()
+
+
+async def test_a_redis_without_memory_is_away_for_renewals_too() -> None:
+    with Valkey() as own:
+        client = connect(own.url)
+        leases = Leases(client)
+        await leases.look()
+        own.ask("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(LogUnavailable):
+            await leases.look()
+        await client.aclose()
+
+
+@pytest.mark.parametrize("form", ["plain", "user", "sentinel"])
+async def test_a_look_leaves_nothing_behind(form: str, request: pytest.FixtureRequest) -> None:
+    redis = deployment(form, request)
+    client = connect(redis.url)
+    times = await Leases(client).look()
+    seconds, _ = redis.server_of("").ask("TIME")
+    assert abs(times.index_ms / 1000 - seconds) < 10
+    assert redis.server_of("").ask("DBSIZE") == 0
+    await client.aclose()
 
 
 async def test_an_index_that_was_lost_is_made_again_by_the_renewals(

@@ -7,26 +7,40 @@ import pytest
 from app.lookout import Lookout
 from eventlog.append import Appended, Appender
 from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
-from eventlog.leases import LeasedRun, Leases
+from eventlog.leases import LeasedRun, Leases, Times
 
 GRACE_S = 20.0
+HERE = "here"
 
 
 class Index:
-    """An index of leases, and the clock of Redis, in seconds; None while it is away."""
+    """An index of leases, and the clock of Redis, in seconds; None while it is away.
+
+    A job of the id ``there:j1`` is on the server ``there``, one without a colon where the index is;
+    ``ahead_s`` are the servers that can be reached, and by how much their clocks are ahead.
+    """
 
     def __init__(self, *runs: str) -> None:
         self.runs = list(runs)
         self.now_s: float | None = 1000.0
+        self.ahead_s = {HERE: 0.0}
         self.postponed: dict[str, int] = {}
 
-    async def now_ms(self) -> int:
+    async def look(self) -> Times:
+        return self.times()
+
+    def times(self) -> Times:
         if self.now_s is None:
             raise LogUnavailable
-        return round(self.now_s * 1000)
+        times = {name: round((self.now_s + by) * 1000) for name, by in self.ahead_s.items()}
+        return Times(times[HERE], times)
+
+    def server_of(self, run: LeasedRun) -> str | None:
+        server, colon, _ = run.job_id.partition(":")
+        return server if colon else HERE
 
     async def claim(self, until_ms: int, limit: int, for_ms: int) -> list[LeasedRun]:
-        assert until_ms == await self.now_ms()
+        assert until_ms == self.times().index_ms
         assert for_ms == GRACE_S * 1000
         claimed, self.runs = self.runs[:limit], self.runs[limit:]
         return [LeasedRun(f"{run}:r", run, "r") for run in claimed]
@@ -113,6 +127,51 @@ async def test_more_than_a_batch_is_failed_in_one_look() -> None:
     index, jobs = Index(*(f"j{n}" for n in range(95))), Jobs()
     await look_at(lookout(index, jobs), index, 1000, 1010, 1020)
     assert len(jobs.failed) == 95
+
+
+async def test_a_server_that_was_away_alone_begins_the_grace_alone() -> None:
+    index, jobs = Index(), Jobs()
+    index.ahead_s["there"] = 0
+    watch = lookout(index, jobs)
+    await look_at(watch, index, 1000, 1010, 1020)
+    del index.ahead_s["there"]
+    index.runs += [f"there:j{n}" for n in range(95)] + ["j1"]
+    await look_at(watch, index, 1030)
+    assert jobs.failed == ["j1"]
+    index.ahead_s["there"] = 0
+    index.runs += ["there:j1", "j2"]
+    await look_at(watch, index, 1035, 1045)
+    index.runs += ["there:j1"]
+    await look_at(watch, index, 1054.9)
+    assert jobs.failed == ["j1", "j2"]
+    index.runs += ["there:j1"]
+    await look_at(watch, index, 1055)
+    assert jobs.failed == ["j1", "j2", "there:j1"]
+
+
+async def test_a_server_that_took_over_begins_the_grace_whatever_its_clock_says() -> None:
+    index, jobs = Index(), Jobs()
+    index.ahead_s["there"] = 0
+    watch = lookout(index, jobs)
+    await look_at(watch, index, 1000, 1010, 1020)
+    index.ahead_s = {HERE: 0, "elsewhere": 7}
+    for now_s in (1025, 1035, 1044.9):
+        index.runs.append("elsewhere:j1")
+        await look_at(watch, index, now_s)
+    assert jobs.failed == []
+    index.runs.append("elsewhere:j1")
+    await look_at(watch, index, 1045)
+    assert jobs.failed == ["elsewhere:j1"]
+
+
+@pytest.mark.parametrize("server", ["there", ""], ids=["looked at never", "served by nobody"])
+async def test_a_job_of_which_no_server_is_known_is_not_failed(server: str) -> None:
+    index, jobs = Index(), Jobs()
+    watch = lookout(index, jobs)
+    await look_at(watch, index, 1000, 1010)
+    index.runs += [f"{server}:j1", "j1"]
+    await look_at(watch, index, 1020)
+    assert jobs.failed == ["j1"]
 
 
 async def test_what_is_leased_is_looked_at_again_and_what_is_over_is_not() -> None:

@@ -1,0 +1,186 @@
+"""Workers and the node of their jobs, in a Cluster whose other nodes are well all the time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Final
+
+import pytest
+
+import jobcast
+from app.lookout import Lookout
+from eventlog.append import Appender
+from eventlog.cluster import Cluster
+from eventlog.connection import connect
+from eventlog.errors import LogUnavailable
+from eventlog.leases import LeasedRun, Leases
+from jobcast import Run
+from schema.wire import LEASES_KEY, look_key, state_key
+from tests.starting import until_it_says
+from tests.valkey import HOST
+from tests.valkey_cluster import PATIENCE_SECONDS, ClusterNode, ValkeyCluster
+from tests.waiting import after, eventually, until
+
+GRACE_S: Final = 2.0
+LEASE_S: Final = 1.0
+
+
+@pytest.fixture
+async def client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
+    """Return the client of a service."""
+    connected = connect(cluster.url)
+    assert isinstance(connected, Cluster)
+    yield connected
+    await connected.nodes.close()
+    await connected.aclose()
+
+
+@pytest.fixture
+async def lookout(client: Cluster) -> AsyncIterator[Lookout]:
+    """Look for lost workers during the test."""
+    looking = Lookout(Leases(client), Appender(client), GRACE_S)
+    running = asyncio.create_task(looking.run())
+    yield looking
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _settings_as_they_were(cluster: ValkeyCluster) -> Iterator[None]:
+    yield
+    cluster.restart()
+    for node in cluster.nodes:
+        node.ask("CONFIG", "SET", "maxmemory", "0", "cluster-require-full-coverage", "yes")
+
+
+@contextmanager
+def killed(cluster: ValkeyCluster, node: ClusterNode) -> Iterator[None]:
+    """Kill a node; the block ends as its replica has taken over."""
+    replica = cluster.replica_of(node)
+    node.kill()
+    yield
+    until_it_says(lambda: replica.is_primary and takes_writes(replica), PATIENCE_SECONDS)
+
+
+@contextmanager
+def frozen(cluster: ValkeyCluster, node: ClusterNode) -> Iterator[None]:
+    """Freeze a node that nobody takes over from."""
+    cluster.replica_of(node).kill()
+    for each in cluster.nodes:
+        if each.runs:
+            each.ask("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    node.pause()
+    yield
+    node.resume()
+    until_it_says(lambda: takes_writes(node), PATIENCE_SECONDS)
+
+
+@contextmanager
+def full(_: ValkeyCluster, node: ClusterNode) -> Iterator[None]:
+    """Let a node have no memory left."""
+    node.ask("CONFIG", "SET", "maxmemory", "1")
+    yield
+    node.ask("CONFIG", "SET", "maxmemory", "0")
+
+
+def takes_writes(node: ClusterNode) -> bool:
+    keys = (look_key(number) for number in range(1000))
+    return bool(node.ask("SETRANGE", next(filter(node.serves, keys)), 0, "") == 0)
+
+
+def jobs_of(cluster: ValkeyCluster, *, with_index: bool) -> Iterator[str]:
+    """Yield ids of jobs that are on the node which has the index, or on one other node."""
+    node = cluster.owner_of(LEASES_KEY)
+    if not with_index:
+        node = cluster.other_than(node)
+    return (f"j{n}" for n in range(1000) if node.serves(state_key(f"j{n}")))
+
+
+async def left_alone(jobs: jobcast.Jobs, job_id: str) -> Run:
+    """Return the run of a job whose lease nobody renews."""
+    run = jobs.run(await jobs.create("report", user_id="u1", job_id=job_id))
+    await run.start()
+    assert run._lease is not None
+    run._lease.stop()
+    return run
+
+
+async def until_failed(cluster: ValkeyCluster, job_id: str) -> None:
+    def has_failed() -> bool:
+        key = state_key(job_id)
+        return bool(cluster.owner_of(key).ask("HGET", key, "status") == "failed")
+
+    await eventually(lambda: asyncio.to_thread(has_failed))
+
+
+@pytest.mark.parametrize("away", [killed, frozen, full])
+async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
+    cluster: ValkeyCluster,
+    client: Cluster,
+    lookout: Lookout,
+    away: Callable[[ValkeyCluster, ClusterNode], AbstractContextManager[None]],
+) -> None:
+    elsewhere, (lives, lost, *_) = (
+        jobs_of(cluster, with_index=True),
+        jobs_of(cluster, with_index=False),
+    )
+    async with jobcast.connect(cluster.url, lease_s=LEASE_S) as jobs:
+        await left_alone(jobs, other := next(elsewhere))
+        await until_failed(cluster, other)
+        runs = {job_id: await left_alone(jobs, job_id) for job_id in (lives, lost)}
+        outage = away(cluster, cluster.owner_of(state_key(lives)))
+        await asyncio.to_thread(outage.__enter__)
+        await after(1.5 * LEASE_S)
+        await asyncio.to_thread(outage.__exit__, None, None, None)
+        members = {f"{job_id}:{run._token}": 1 for job_id, run in runs.items()}
+        await client.zadd(LEASES_KEY, members)  # as if they had not been looked at meanwhile
+        await after(GRACE_S / 2)  # what the worker needs to come back
+        await runs[lives]._renew(60_000)
+        await until_failed(cluster, lost)
+        await runs[lives].complete()
+    await until(lambda: lookout.stalled == 2)
+
+
+async def test_a_node_that_took_over_is_looked_at_for_all_that_it_serves(
+    cluster: ValkeyCluster, client: Cluster
+) -> None:
+    """Also one that was no replica yet when the map was made: then an answer tells of one slot."""
+
+    async def are_all() -> bool:
+        with suppress(LogUnavailable):  # it may be the node of the index
+            return set((await leases.look()).by_server) == {f"{HOST}:{port}" for port in ports}
+        return False
+
+    leases = Leases(client)
+    assert len((await leases.look()).by_server) == 3
+    for served_by in client.nodes_manager.slots_cache.values():
+        del served_by[1:]
+    first = await asyncio.to_thread(cluster.failover, state_key("j1"))
+    ports = set(first.primary_ports().values())
+    await eventually(are_all)
+    assert leases.server_of(LeasedRun("j1:r", "j1", "r")) == f"{HOST}:{first.port}"
+
+
+async def test_a_node_is_looked_at_after_the_slot_of_the_look_has_moved(
+    cluster: ValkeyCluster, client: Cluster
+) -> None:
+    async def are_all() -> bool:
+        with suppress(LogUnavailable):  # the node of the index is looked at by such a key too
+            return len((await leases.look()).by_server) == 3
+        return False
+
+    leases = Leases(client)
+    await leases.look()
+    for key in client.nodes.keys(look_key).values():
+        await asyncio.to_thread(cluster.move_slot, key)
+    await eventually(are_all)
+
+
+async def test_a_cluster_without_the_node_of_the_index_is_redis_being_away(
+    cluster: ValkeyCluster, client: Cluster
+) -> None:
+    leases = Leases(client)
+    await leases.look()
+    full(cluster, cluster.owner_of(LEASES_KEY)).__enter__()
+    with pytest.raises(LogUnavailable):
+        await leases.look()
