@@ -67,6 +67,9 @@ class Lookout:
         Raises:
             LogUnavailable: Redis is away.
         """
+        loop = asyncio.get_running_loop()
+        # Else jobs that can't be reached could make the gap before the next look too long.
+        end = loop.time() + self._pause_s / 2
         times = await self._leases.look()
         self._looks = {
             server: self._continued(self._looks.get(server), now_ms)
@@ -78,7 +81,7 @@ class Lookout:
             due = await self._leases.claim(times.index_ms, _BATCH, self._grace_ms)
             judged = (run for run in due if self._is_regular(self._leases.server_of(run)))
             await asyncio.gather(*map(self._judge, judged))
-            is_more = len(due) == _BATCH
+            is_more = len(due) == _BATCH and loop.time() < end
 
     def _continued(self, looks: _Looks | None, now_ms: int) -> _Looks:
         if looks is None or not 0 <= now_ms - looks.last_ms <= self._grace_ms:

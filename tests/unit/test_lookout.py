@@ -1,13 +1,17 @@
 """When the service dares to say that a worker is lost: time is a script here, Redis is not."""
 
+import asyncio
+from itertools import pairwise
 from typing import cast
 
 import pytest
 
 from app.lookout import Lookout
 from eventlog.append import Appended, Appender
+from eventlog.connection import COMMAND_TIMEOUT_S
 from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
 from eventlog.leases import LeasedRun, Leases, Times
+from tests.clock import in_virtual_time
 
 GRACE_S = 20.0
 HERE = "here"
@@ -172,6 +176,30 @@ async def test_a_job_of_which_no_server_is_known_is_not_failed(server: str) -> N
     index.runs += [f"{server}:j1", "j1"]
     await look_at(watch, index, 1020)
     assert jobs.failed == ["j1"]
+
+
+def test_jobs_that_cannot_be_reached_make_no_gap_in_the_looks() -> None:
+    class Mute(Jobs):
+        async def stall(self, job_id: str, run: str) -> Appended:
+            await asyncio.sleep(COMMAND_TIMEOUT_S)
+            return await super().stall(job_id, run)
+
+    class Clocked(Index):
+        async def look(self) -> Times:
+            self.now_s = asyncio.get_running_loop().time()
+            looks_s.append(self.now_s)
+            return await super().look()
+
+    async def watch() -> None:
+        index, jobs = Clocked(*(f"j{n}" for n in range(1000))), Mute()
+        running = asyncio.create_task(lookout(index, jobs).run())
+        await asyncio.sleep(600)
+        running.cancel()
+        assert len(jobs.failed) == 1000
+
+    looks_s = list[float]()
+    in_virtual_time(watch())
+    assert max(after - before for before, after in pairwise(looks_s)) < GRACE_S * 3 / 4
 
 
 async def test_what_is_leased_is_looked_at_again_and_what_is_over_is_not() -> None:
