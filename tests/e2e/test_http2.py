@@ -212,6 +212,8 @@ async def test_starved_streams_that_are_let_go_of_are_reset_and_take_no_place(
     brisk = await connection.watch(job_id, first)
     await brisk.next()
     starved = [await connection.watch(job_id, first, reads=False) for _ in range(20)]
+    for stream in starved:
+        await stream.received(b"connected")
     before = tls.resident_bytes()
     for number in range(60):
         last = await run.emit("note", {"n": number, "text": "x" * 100_000})
