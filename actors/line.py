@@ -89,20 +89,20 @@ class Line:
 
     async def run(self) -> None:
         """Keep a connection until cancelled, or until there shall be none."""
-        now, pause_s = asyncio.get_running_loop().time, _FIRST_PAUSE_S
+        pause_s = _FIRST_PAUSE_S
         while True:
-            opened = now()
             try:
                 connection = await RawConnection.open(self._connector, self._deliver, decode=False)
+                opened = connection.heard_at
                 why = await self._serve(connection)
+                if connection.heard_at - opened >= _PING_S:  # neither refused at once nor mute
+                    pause_s = _FIRST_PAUSE_S
             except LogUnavailable as error:
                 why = str(error)
             _log.warning("lost the connection that follows jobs: %s", why)
             if not await self._on_lost(self):
                 return
-            if now() - opened > _PING_S:  # and not refused at once, for want of a right perhaps
-                pause_s = _FIRST_PAUSE_S
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            await asyncio.sleep(_jittered(pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _serve(self, connection: RawConnection) -> str:
@@ -112,13 +112,14 @@ class Line:
         self._changed, self.unconfirmed = {}, dict.fromkeys(self.followers)
         self.ask_again()
         try:
-            while not connection.lost.done():
+            while True:
                 pinged = loop.time()
                 connection.send(_PING)
                 await asyncio.wait({connection.lost}, timeout=_PING_S)
+                if connection.lost.done():
+                    return connection.lost.result()
                 if connection.heard_at < pinged:
                     return "mute"
-            return connection.lost.result()
         finally:
             self._connection = None
             await connection.close()
@@ -189,3 +190,7 @@ class Line:
             connection.send(packed(command, *names))
         elif names:
             connection.send(b"".join(packed(command, name) for name in names))
+
+
+def _jittered(pause_s: float) -> float:
+    return pause_s * random.uniform(0.5, 1)  # noqa: S311 - spread, not secrecy

@@ -1,0 +1,165 @@
+"""A server of channels within the test's process, as a connection of redis-py would lead to it."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from actors.loop_actor import LoopInbox
+from eventlog.raw_connection import packed
+from schema.wire import PubSub
+
+WAY_S: Final = 0.001
+"""How long anything is on its way."""
+
+
+class ChannelServer:
+    """What a server does as long as nobody publishes.
+
+    Attributes:
+        away: nobody accepts a connection.
+        mute: nothing that comes is answered.
+        connect_s: how long it takes to connect, or to fail at it.
+        refusals: what is said to those who follow a channel: the error by name, ``b""`` for all.
+        connects: when somebody tried to connect.
+        commands: when what came.
+        channels: what is followed.
+    """
+
+    def __init__(self, pubsub: PubSub) -> None:
+        self.pubsub = pubsub
+        self.away = self.mute = False
+        self.connect_s = WAY_S
+        self.refusals: dict[bytes, str] = {}
+        self.connects: list[float] = []
+        self.commands: list[tuple[float, list[bytes]]] = []
+        self.channels: set[bytes] = set()
+        self._way: _Way | None = None
+
+    def connector(self) -> AbstractConnection:
+        """Return a connection that is not open yet."""
+        return cast("AbstractConnection", _Connection(self))
+
+    def times(self, command: str) -> list[float]:
+        """Return when a command came."""
+        return [at for at, words in self.commands if words[0] == command.encode()]
+
+    def asked(self) -> list[list[bytes]]:
+        """Return which channels were asked for, together each time."""
+        asks = self.pubsub.subscribe.encode()
+        return [words[1:] for _, words in self.commands if words[0] == asks]
+
+    def lose(self) -> None:
+        """Break the connection."""
+        assert self._way is not None
+        self._way.abort()
+
+    def let_go(self, *names: bytes) -> None:
+        """Serve some channels no longer."""
+        self._push(*((self.pubsub.unsubscribe.lower(), name) for name in names))
+
+    async def accept(self) -> "_Way":
+        """Accept a connection."""
+        self.connects.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.connect_s)
+        if self.away:
+            raise RedisConnectionError
+        self.channels = set()
+        self._way = _Way(self)
+        return self._way
+
+    def take(self, command: list[bytes]) -> None:
+        """Carry out a command and answer it."""
+        self.commands.append((asyncio.get_running_loop().time(), command))
+        if self.mute:
+            return
+        word, names = command[0].decode(), command[1:]
+        if word == "PING":
+            self._push(("pong", b""))
+        elif word == self.pubsub.unsubscribe:
+            self.channels -= set(names)
+            self.let_go(*names)
+        elif (refusal := self._refusal(names)) is not None:
+            self._say(b"-%b\r\n" % refusal.encode())
+        else:
+            self.channels |= set(names)
+            self._push(*((word.lower(), name) for name in names))
+
+    def _refusal(self, names: list[bytes]) -> str | None:
+        said = (self.refusals.get(name) for name in (b"", *names))
+        return next((refusal for refusal in said if refusal is not None), None)
+
+    def _push(self, *pushes: tuple[str, bytes]) -> None:
+        self._say(b"".join(packed(kind, name) for kind, name in pushes))
+
+    def _say(self, reply: bytes) -> None:
+        assert self._way is not None
+        self._way.send(reply)
+
+
+class _Way:
+    """The transport of one connection."""
+
+    def __init__(self, server: ChannelServer) -> None:
+        self._server = server
+        self._parser = hiredis.Reader()
+        self._protocol: asyncio.Protocol | None = None
+        self._closing = False
+
+    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def write(self, data: bytes) -> None:
+        self._parser.feed(data)
+        while (command := self._parser.gets()) is not False:
+            asyncio.get_running_loop().call_later(WAY_S, self._take, command)
+
+    def abort(self) -> None:
+        if not self._closing and self._protocol is not None:
+            self._closing = True
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+    def send(self, reply: bytes) -> None:
+        """Send a reply to the other end."""
+        asyncio.get_running_loop().call_later(WAY_S, self._arrive, reply)
+
+    def _take(self, command: list[bytes]) -> None:
+        if not self._closing:
+            self._server.take(command)
+
+    def _arrive(self, reply: bytes) -> None:
+        if not self._closing and self._protocol is not None:
+            self._protocol.data_received(reply)
+
+
+class _Connection:
+    """As much of redis-py's connection as is used."""
+
+    socket_timeout: float | None = None
+
+    def __init__(self, server: ChannelServer) -> None:
+        self._server = server
+        self._writer: Any = None
+
+    async def connect(self) -> None:
+        self._writer = SimpleNamespace(transport=await self._server.accept())
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        assert nowait
+
+
+class Inbox(LoopInbox):
+    """What an actor is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[object] = []
+
+    def hand(self, message: object) -> None:
+        self.messages.append(message)

@@ -1,0 +1,313 @@
+"""The connection that follows channels, in virtual time and with a server of the test's own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.line import Line
+from actors.messages import Subscribed
+from schema.wire import PLAIN, SHARDED, PubSub
+from tests.channel_server import WAY_S, ChannelServer, Inbox
+from tests.clock import in_virtual_time
+from tests.waiting import after
+
+SOON_S = 4 * WAY_S
+"""There and back, and what a batch waits for the next one."""
+
+DOWN = "CLUSTERDOWN The cluster is down"
+
+
+class Played:
+    """A line, its server, and what it says to those who own it."""
+
+    def __init__(self, pubsub: PubSub = PLAIN) -> None:
+        self.server = ChannelServer(pubsub)
+        self.inbox = Inbox()
+        self.lost = self.misplaced = 0
+        self.on_lost_s = 0.0
+        on_misplaced = None if pubsub.together else self._on_misplaced
+        self.line = Line(self.server.connector, pubsub, self._on_lost, on_misplaced)
+
+    async def _on_lost(self, line: Line) -> bool:
+        assert line is self.line
+        assert not line.connected
+        self.lost += 1
+        await asyncio.sleep(self.on_lost_s)
+        return True
+
+    def _on_misplaced(self) -> None:
+        self.misplaced += 1
+
+    def follow(self, count: int) -> list[bytes]:
+        names = [b"c%d" % number for number in range(count)]
+        for name in names:
+            self.line.follow(name, self.inbox)
+        return names
+
+    @property
+    def pauses(self) -> list[float]:
+        """Return the times between its attempts to connect."""
+        return [later - before for before, later in pairwise(self.server.connects)]
+
+
+@asynccontextmanager
+async def running(played: Played) -> AsyncIterator[None]:
+    """Have the line do its work for the length of the block."""
+    task = asyncio.create_task(played.line.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert not played.line.connected
+
+
+def test_a_connection_is_pinged_every_1_5_seconds() -> None:
+    async def scenario() -> None:
+        played = Played()
+        async with running(played):
+            await after(60)
+        pings = played.server.times("PING")
+        assert len(pings) == 40
+        assert [b - a for a, b in pairwise(pings)] == pytest.approx([1.5] * 39)
+        assert len(played.server.connects) == 1
+
+    in_virtual_time(scenario())
+
+
+@given(st.floats(0.01, 10))
+def test_a_mute_connection_is_given_up_within_3_seconds(begins_s: float) -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(1)
+        now = asyncio.get_running_loop().time
+        async with running(played):
+            await after(begins_s)
+            played.server.mute, since = True, now()
+            while played.line.connected:
+                await after(0.01)
+            assert 1.5 - SOON_S < now() - since < 3 + 0.02
+            played.server.mute = False
+            await after(0.05 + 2 * SOON_S)
+            assert played.server.channels == {b"c0"}
+            assert not played.line.unconfirmed
+
+    in_virtual_time(scenario())
+
+
+def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        played = Played()
+        async with running(played):
+            await after(5)
+            played.server.mute = True
+            await after(3)
+            played.server.mute = False
+            await after(1.5)
+            played.server.mute = True
+            pings = len(played.server.times("PING"))
+            while len(played.server.times("PING")) == pings:
+                await after(WAY_S)
+            played.server.lose()  # no answer to that PING, which is not what is wrong
+            await after(WAY_S)
+
+    with caplog.at_level(logging.WARNING):
+        in_virtual_time(scenario())
+    assert [record.args for record in caplog.records] == [("mute",), ("Redis closed it",)]
+
+
+def test_the_pauses_between_connections_grow_from_50_ms_to_1_second_with_jitter() -> None:
+    async def scenario() -> None:
+        lines = Played(), Played()
+        for played in lines:
+            played.server.away = True
+        async with running(lines[0]), running(lines[1]):
+            await after(60)
+        for played in lines:
+            grown = [0.05, 0.1, 0.2, 0.4, 0.8]
+            most = [*grown, *[1.0] * (len(played.pauses) - len(grown))]
+            for pause, longest in zip(played.pauses, most, strict=True):
+                assert longest / 2 <= pause - WAY_S <= longest + 1e-6
+            assert played.lost >= len(played.pauses) >= 60
+        assert lines[0].pauses != lines[1].pauses
+
+    in_virtual_time(scenario())
+
+
+def test_the_pauses_begin_anew_after_a_connection_that_held() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.server.away = True
+        async with running(played):
+            await after(10)
+            played.server.away = False
+            await after(1 + 2)
+            attempts = len(played.server.connects)
+            played.server.lose()
+            await after(0.05 + SOON_S)
+            assert len(played.server.connects) == attempts + 1
+            assert played.line.connected
+
+    in_virtual_time(scenario())
+
+
+def refused_at_once(played: Played) -> None:
+    """Have it connected, and refused for want of a right."""
+    played.server.refusals[b""] = "NOPERM User nobody has no permissions to access the channel"
+
+
+def mute_as_soon_as_it_is_open(played: Played) -> None:
+    played.server.mute = True
+
+
+def slow_to_fail(played: Played) -> None:
+    played.server.away, played.server.connect_s = True, 1.3
+    played.on_lost_s = 2.4
+
+
+@pytest.mark.parametrize("how", [refused_at_once, mute_as_soon_as_it_is_open, slow_to_fail])
+def test_the_pauses_grow_as_long_as_no_connection_holds(
+    how: Callable[[Played], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def noted(pause_s: float) -> float:
+        pauses.append(pause_s)
+        return pause_s
+
+    monkeypatch.setattr("actors.line._jittered", noted)
+
+    async def scenario() -> None:
+        played = Played()
+        played.follow(3)
+        how(played)
+        async with running(played):
+            await after(40)
+        assert pauses[:7] == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1]
+        assert played.lost == len(pauses)
+
+    in_virtual_time(scenario())
+
+
+def test_who_is_refused_by_an_acl_does_not_spin_and_follows_all_once_allowed() -> None:
+    async def scenario() -> None:
+        played = Played()
+        names = played.follow(1200)
+        refused_at_once(played)
+        async with running(played):
+            await after(60)
+            assert len(played.server.connects) < 2 * 60 + 10
+            assert len(played.server.asked()) <= 3 * len(played.server.connects)
+            assert not played.inbox.messages
+            played.server.refusals.clear()
+            await after(1 + 2 * SOON_S)
+            assert played.server.channels == set(names)
+            assert played.inbox.messages == [Subscribed()] * len(names)
+
+    in_virtual_time(scenario())
+
+
+def test_all_channels_are_followed_again_after_a_reconnect_500_in_a_command() -> None:
+    async def scenario() -> None:
+        played = Played()
+        names = played.follow(1201)
+        async with running(played):
+            await after(2)
+            before = len(played.server.asked())
+            played.server.lose()
+            await after(0.05 + 2 * SOON_S)
+            asked = played.server.asked()[before:]
+            assert [len(together) for together in asked] == [500, 500, 201]
+            assert {name for together in asked for name in together} == set(names)
+            assert played.server.channels == set(names)
+            assert played.inbox.messages == [Subscribed()] * 2 * len(names)
+
+    in_virtual_time(scenario())
+
+
+def test_what_was_followed_and_let_go_during_an_outage_is_as_it_should_be_after_it() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(3)
+        async with running(played):
+            await after(2)
+            played.server.away = True
+            played.server.lose()
+            await after(3)
+            played.line.unfollow(b"c0")
+            played.line.follow(b"late", played.inbox)
+            played.server.away = False
+            await after(1 + 2 * SOON_S)
+            assert played.server.channels == set(played.line.followers) == {b"c1", b"c2", b"late"}
+            assert not played.line.unconfirmed
+
+    in_virtual_time(scenario())
+
+
+def test_a_channel_is_unconfirmed_until_the_server_confirms_it() -> None:
+    async def scenario() -> None:
+        played = Played()
+        async with running(played):
+            await after(1)
+            played.follow(1)
+            assert set(played.line.unconfirmed) == {b"c0"}
+            await after(SOON_S)
+            assert not played.line.unconfirmed
+            assert played.inbox.messages == [Subscribed()]
+            played.line.unfollow(b"c0")
+            await after(SOON_S)
+            assert not played.server.channels
+            played.line.follow(b"c0", played.inbox)
+            played.line.unfollow(b"c0")
+            assert not played.line.unconfirmed
+            await after(SOON_S)
+            assert not played.server.channels
+            assert played.inbox.messages == [Subscribed()]
+
+    in_virtual_time(scenario())
+
+
+@pytest.mark.parametrize("pubsub", [PLAIN, SHARDED])
+@given(pauses=st.lists(st.floats(0, SOON_S), min_size=1, max_size=9))
+def test_however_fast_a_channel_is_followed_and_let_go_the_last_word_counts(
+    pubsub: PubSub, pauses: list[float]
+) -> None:
+    async def scenario() -> None:
+        played = Played(pubsub)
+        async with running(played):
+            await after(1)
+            for number, pause in enumerate(pauses):
+                if number % 2:
+                    played.line.unfollow(b"c0")
+                else:
+                    played.line.follow(b"c0", played.inbox)
+                await after(pause)
+            told = len(played.inbox.messages)
+            await after(3)
+            assert played.server.channels == set(played.line.followers)
+            assert not played.line.unconfirmed
+            assert played.lost == 0
+            if played.line.followers and pauses[-1] == 0:
+                assert len(played.inbox.messages) > told
+
+    in_virtual_time(scenario())
+
+
+@pytest.mark.parametrize("said", ["MOVED 42 127.0.0.1:7001", DOWN])
+def test_a_single_server_that_speaks_of_others_is_given_up(said: str) -> None:
+    async def scenario() -> None:
+        played = Played(PLAIN)
+        played.server.refusals[b""] = said
+        played.follow(1)
+        async with running(played):
+            await after(1)
+            assert played.lost > 0
+
+    in_virtual_time(scenario())
