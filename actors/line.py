@@ -1,7 +1,8 @@
 """One connection that follows channels.
 
 Subscribing and unsubscribing go out in batches. When the connection is lost or mute, a new one
-subscribes to everything, and each actor is told ``Subscribed`` when its channel is in force.
+subscribes to everything, and each actor is told ``Subscribed`` when its channel is in force. What
+a node of a Cluster refuses, because it serves it no longer or not yet, is asked for again.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ _PING: Final = packed("PING")
 _PING_S: Final = 1.5
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
+"""Before it connects again, or asks again for what was refused: doubled each time, with jitter."""
+
 _ELSEWHERE: Final = ("MOVED ", "CLUSTERDOWN ")
 
 
@@ -62,6 +65,9 @@ class Line:
         self._changed: dict[bytes, None] = {}
         self._sending = False
         self._sent = 0.0
+        self._asking: asyncio.TimerHandle | None = None
+        self._asked_at = 0.0
+        self._pause_s = _FIRST_PAUSE_S
         self.followers: dict[bytes, LoopInbox] = {}
         self.unconfirmed: dict[bytes, None] = {}
 
@@ -81,11 +87,6 @@ class Line:
         del self.followers[name]
         self.unconfirmed.pop(name, None)
         self._change(name)
-
-    def ask_again(self) -> None:
-        """Subscribe once more to what is not confirmed."""
-        for name in self.unconfirmed:
-            self._change(name)
 
     async def run(self) -> None:
         """Keep a connection until cancelled, or until there shall be none."""
@@ -110,7 +111,7 @@ class Line:
         loop = asyncio.get_running_loop()
         self._connection = connection
         self._changed, self.unconfirmed = {}, dict.fromkeys(self.followers)
-        self.ask_again()
+        self._ask()
         try:
             while True:
                 pinged = loop.time()
@@ -122,6 +123,9 @@ class Line:
                     return "mute"
         finally:
             self._connection = None
+            if self._asking is not None:
+                self._asking.cancel()
+                self._asking = None
             await connection.close()
 
     def _deliver(self, pushes: Replies) -> None:
@@ -151,6 +155,7 @@ class Line:
         elif self._on_misplaced is not None and name not in self.unconfirmed:
             self.unconfirmed[name] = None
             self._on_misplaced()
+            self._ask_later()
 
     def _refused(self, push: object) -> None:
         """Give the connection up if Redis refuses a command; ``PONG`` is no refusal."""
@@ -158,8 +163,26 @@ class Line:
             return
         if self._on_misplaced is not None and str(push).startswith(_ELSEWHERE):
             self._on_misplaced()
+            self._ask_later()
         elif self._connection is not None:
             self._connection.give_up(str(push))
+
+    def _ask_later(self) -> None:
+        """Ask again for what is not confirmed; later each time, as long as that is refused."""
+        if self._asking is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._asked_at > _LONGEST_PAUSE_S:  # it was not that which was refused
+            self._pause_s = _FIRST_PAUSE_S
+        self._asking = loop.call_later(_jittered(self._pause_s), self._ask)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def _ask(self) -> None:
+        """Subscribe to what is not confirmed."""
+        self._asking = None
+        self._asked_at = asyncio.get_running_loop().time()
+        for name in self.unconfirmed:
+            self._change(name)
 
     def _change(self, name: bytes) -> None:
         self._changed[name] = None

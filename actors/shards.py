@@ -113,7 +113,6 @@ class ShardedSubscriptions:
                 if self._lines.get(self._nodes.of(name) or "") is not line:
                     line.unfollow(name)
                     self._place(name, inbox)
-            line.ask_again()
         homeless, self._homeless = self._homeless, {}
         for name, inbox in homeless.items():
             self._place(name, inbox)

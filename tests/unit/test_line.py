@@ -300,6 +300,96 @@ def test_however_fast_a_channel_is_followed_and_let_go_the_last_word_counts(
     in_virtual_time(scenario())
 
 
+def test_what_a_cluster_refuses_is_asked_for_again_after_pauses_that_grow() -> None:
+    async def scenario() -> None:
+        played = Played(SHARDED)
+        names = played.follow(1000)
+        played.server.refusals[b""] = DOWN
+        async with running(played):
+            await after(60)
+            times = sorted(set(played.server.times("SSUBSCRIBE")))
+            assert len(times) * len(names) == len(played.server.asked())
+            pauses = [later - before for before, later in pairwise(times)]
+            assert pauses[0] < 0.05 + 2 * SOON_S
+            assert all(pause >= 0.5 for pause in pauses[5:])
+            assert len(times) < 60 / 0.5 + 5
+            assert played.lost == 0
+            assert played.misplaced > 0
+            played.server.refusals.clear()
+            await after(1 + SOON_S)
+            assert played.server.channels == set(names)
+            assert played.inbox.messages == [Subscribed()] * len(names)
+
+    in_virtual_time(scenario())
+
+
+def test_only_what_is_not_confirmed_is_asked_for_again() -> None:
+    async def scenario() -> None:
+        played = Played(SHARDED)
+        played.follow(1000)
+        played.server.refusals[b"c7"] = "CLUSTERDOWN Hash slot not served"
+        async with running(played):
+            await after(10)
+            assert set(played.line.unconfirmed) == {b"c7"}
+            assert len(played.server.asked()) < 1000 + 10 / 0.5 + 5
+
+    in_virtual_time(scenario())
+
+
+def test_the_first_pause_is_short_again_when_a_cluster_was_well_meanwhile() -> None:
+    async def scenario() -> None:
+        played = Played(SHARDED)
+        played.server.refusals[b""] = DOWN
+        async with running(played):
+            await after(1)
+            played.follow(1)
+            await after(10)
+            played.server.refusals.clear()
+            await after(5)
+            assert played.server.channels == {b"c0"}
+            played.server.channels.clear()
+            played.server.let_go(b"c0")
+            await after(0.05 + 2 * SOON_S)
+            assert played.server.channels == {b"c0"}
+
+    in_virtual_time(scenario())
+
+
+def test_a_connection_that_is_lost_takes_with_it_what_was_to_be_asked_again() -> None:
+    async def scenario() -> None:
+        played = Played(SHARDED)
+        played.follow(100)
+        played.server.refusals[b""] = DOWN
+        async with running(played):
+            for _ in range(10):
+                await after(5)
+                played.server.lose()
+            await after(5)
+            before = len(played.server.asked())
+            await after(60)
+            assert len(played.server.asked()) - before <= 100 * 60 / 0.5
+
+    in_virtual_time(scenario())
+
+
+def test_a_channel_that_a_node_lets_go_is_misplaced_and_asked_for_again() -> None:
+    async def scenario() -> None:
+        played = Played(SHARDED)
+        played.follow(2)
+        async with running(played):
+            await after(5)
+            played.server.channels.clear()
+            played.server.let_go(b"c0")
+            await after(WAY_S + WAY_S / 2)
+            assert (played.misplaced, set(played.line.unconfirmed)) == (1, {b"c0"})
+            await after(0.05 + SOON_S)
+            assert played.server.channels == {b"c0"}
+            assert not played.line.unconfirmed
+            assert (played.misplaced, played.lost) == (1, 0)
+
+    in_virtual_time(scenario())
+
+
 @pytest.mark.parametrize("said", ["MOVED 42 127.0.0.1:7001", DOWN])
 def test_a_single_server_that_speaks_of_others_is_given_up(said: str) -> None:
     async def scenario() -> None:

@@ -1,0 +1,263 @@
+"""Channels on the nodes of a Cluster, in virtual time and with nodes of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+from redis.exceptions import RedisClusterException
+
+from actors.messages import Subscribed
+from actors.shards import ShardedSubscriptions
+from eventlog.cluster import Connector, Nodes
+from schema.wire import SHARDED
+from tests.channel_server import WAY_S, ChannelServer, Inbox
+from tests.clock import in_virtual_time
+from tests.waiting import after
+
+NODES = ("a:1", "b:1", "c:1")
+SOON_S = 4 * WAY_S
+DOWN = "CLUSTERDOWN The cluster is down"
+
+
+class Map(Nodes):
+    """Which node serves what, by the number of the job: what is so, and what was learnt of it."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Any", SimpleNamespace(learn=self._learn)))
+        self.servers = {node: ChannelServer(SHARDED) for node in NODES}
+        self.truth: list[str | None] = [NODES[number % 3] for number in range(300)]
+        self.refreshes = 0
+        self.answers = True
+        self._learnt: list[str | None] = []
+
+    async def _learn(self) -> None:
+        self.refreshes += 1
+        await asyncio.sleep(WAY_S)
+        if not self.answers:
+            raise RedisClusterException
+        self._learnt = list(self.truth)
+
+    def of(self, name: str | bytes) -> str | None:
+        slot = self.slot_of(name)
+        return self._learnt[slot] if slot < len(self._learnt) else None
+
+    def slot_of(self, name: str | bytes) -> int:
+        text = name if isinstance(name, str) else name.decode()
+        return int(text.partition("{")[2].partition("}")[0]) % len(self.truth)
+
+    def all(self) -> list[str]:
+        return sorted({node for node in self._learnt if node is not None})
+
+    def connector(self, node: str) -> Connector:
+        return self.servers[node].connector
+
+    async def moving(self) -> frozenset[int]:
+        return frozenset()
+
+    def move(self, slot: int, target: str | None) -> None:
+        """Have another node serve a slot, and the one before say so."""
+        source, self.truth[slot] = self.truth[slot], target
+        name = channel(slot)
+        if source is not None:
+            server = self.servers[source]
+            server.refusals[name] = f"MOVED {slot} {target}"
+            server.channels.discard(name)
+            server.let_go(name)
+        if target is not None:
+            self.servers[target].refusals.pop(name, None)
+
+    def asked(self) -> int:
+        """Count the commands that asked for a channel."""
+        return sum(len(server.asked()) for server in self.servers.values())
+
+    def followed(self) -> list[bytes]:
+        """Return the channels that are followed where they belong."""
+        return [
+            channel(slot)
+            for slot, node in enumerate(self.truth)
+            if node is not None and channel(slot) in self.servers[node].channels
+        ]
+
+
+def channel(number: int) -> bytes:
+    return SHARDED.channel(str(number)).encode()
+
+
+class Played:
+    """The channels of many jobs."""
+
+    def __init__(self) -> None:
+        self.map = Map()
+        self.lost: list[str] = []
+        cluster = cast("Any", SimpleNamespace(nodes=self.map))
+        self.subscriptions = ShardedSubscriptions(cluster, self._on_lost)
+        self.inboxes: dict[int, Inbox] = {}
+
+    async def _on_lost(self, node: str) -> None:
+        self.lost.append(node)
+
+    def follow(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            inbox = self.inboxes[number] = Inbox()
+            ref = cast("Any", SimpleNamespace(actor_inbox=inbox))
+            self.subscriptions.follow(str(number), ref)
+
+
+@asynccontextmanager
+async def running(played: Played) -> AsyncIterator[None]:
+    """Have them followed for the length of the block."""
+    task = asyncio.create_task(played.subscriptions.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert not played.subscriptions.connected
+
+
+def test_each_channel_is_followed_where_it_belongs() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        async with running(played):
+            await after(1)
+            assert len(played.map.followed()) == len(played.subscriptions) == 300
+            assert played.map.asked() == 300
+            assert all(inbox.messages == [Subscribed()] for inbox in played.inboxes.values())
+
+    in_virtual_time(scenario())
+
+
+def test_a_cluster_that_is_down_is_not_stormed() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        async with running(played):
+            await after(1)
+            for server in played.map.servers.values():
+                server.refusals[b""] = DOWN
+                server.lose()
+            asked, refreshed = played.map.asked(), played.map.refreshes
+            await after(60)
+            # Each once in half a second at the most, and some times more at first.
+            assert played.map.asked() - asked < 300 * (60 / 0.5 + 7)
+            assert played.map.refreshes - refreshed < len(NODES) * (60 / 0.5 + 7)
+            for server in played.map.servers.values():
+                server.refusals.clear()
+            await after(1 + SOON_S)
+            assert len(played.map.followed()) == 300
+            assert played.subscriptions.reconnects == len(NODES)
+
+    in_virtual_time(scenario())
+
+
+def test_what_one_node_refuses_is_not_asked_for_again_whenever_another_is_lost() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        refusing, away = (played.map.servers[node] for node in NODES[:2])
+        refusing.refusals[b""] = DOWN
+        async with running(played):
+            await after(30)
+            before = len(refusing.asked())
+            away.away = True
+            away.lose()
+            await after(30)
+            assert len(away.connects) > 20
+            assert len(refusing.asked()) - before < 100 * 30 / 0.5
+
+    in_virtual_time(scenario())
+
+
+def test_a_channel_that_has_moved_is_followed_there_at_once_and_no_other_is_asked_for() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        async with running(played):
+            await after(2)
+            asked = played.map.asked()
+            played.map.move(0, NODES[1])
+            await after(3 * SOON_S)
+            assert len(played.map.followed()) == 300
+            assert played.inboxes[0].messages == [Subscribed()] * 2
+            await after(10)
+            assert played.map.asked() == asked + 1
+
+    in_virtual_time(scenario())
+
+
+def test_a_channel_is_followed_soon_that_moved_before_the_map_was_known_to_say_so() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        async with running(played):
+            await after(2)
+            played.map.answers = False
+            played.map.move(0, NODES[1])
+            await after(5)
+            assert len(played.map.followed()) == 299
+            played.map.answers = True
+            await after(1 + 0.1 + 2 * SOON_S)
+            assert len(played.map.followed()) == 300
+
+    in_virtual_time(scenario())
+
+
+def test_a_channel_that_no_node_serves_is_followed_as_soon_as_one_does() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.map.truth[7] = None
+        played.follow(range(300))
+        async with running(played):
+            await after(10)
+            assert len(played.map.followed()) == 299
+            assert len(played.subscriptions) == 300
+            assert played.map.asked() == 299
+            played.map.move(7, NODES[2])
+            await after(0.5 + 0.1 + SOON_S)
+            assert len(played.map.followed()) == 300
+
+    in_virtual_time(scenario())
+
+
+def test_a_node_that_serves_nothing_any_more_is_let_go() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        async with running(played):
+            await after(2)
+            for slot in range(2, 300, 3):
+                played.map.move(slot, NODES[slot % 2])
+            await after(1)
+            assert len(played.map.followed()) == 300
+            gone = played.map.servers[NODES[2]]
+            pings = len(gone.times("PING"))
+            await after(5)
+            assert len(gone.times("PING")) == pings
+            assert len(gone.connects) == 1
+
+    in_virtual_time(scenario())
+
+
+def test_a_node_that_is_lost_costs_the_others_nothing() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(300))
+        lost, *others = (played.map.servers[node] for node in NODES)
+        async with running(played):
+            await after(2)
+            asked = [len(server.asked()) for server in others]
+            lost.away = True
+            lost.lose()
+            await after(10)
+            assert set(played.lost) == {NODES[0]}
+            assert played.subscriptions.connected
+            lost.away = False
+            await after(1 + 0.1 + 2 * SOON_S)
+            assert len(played.map.followed()) == 300
+            assert [len(server.asked()) for server in others] == asked
+
+    in_virtual_time(scenario())
