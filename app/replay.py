@@ -10,10 +10,11 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 """How much of a long history is sent at once; the viewer resumes after it."""
 
 
-async def replay(reader: Reader, job_id: str, cursor: str | None) -> bytes:
+async def replay(reader: Reader, job_id: str, cursor: str | None) -> bytes | None:
     """Return the events after a cursor up to the end of the job, or its last state.
 
-    A long history ends with ``retry:`` before its end.
+    None if it has none any more: the job was retried meanwhile, or is gone. A long history ends
+    with ``retry:`` before its end.
 
     Args:
         reader: reads the log.
@@ -27,8 +28,8 @@ async def replay(reader: Reader, job_id: str, cursor: str | None) -> bytes:
     size = 0
     while True:
         answer = (await reader.catch_up(job_id, cursor)).for_viewer(cursor)
-        if answer.state is None:
-            return b"".join(frames)
+        if answer.state is None or not answer.state.finished:
+            return None
         if answer.missed is None:
             return b"".join((*frames, encode_snapshot(answer.state).data))
         for entry in answer.missed:

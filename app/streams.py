@@ -104,7 +104,9 @@ class Streams:
             if cursor == state.last:
                 return Seen()
             missed = await replay(self._reader, job_id, cursor)
-            return Told(self._greeting(job_id) + missed)
+            if missed is not None:
+                return Told(self._greeting(job_id) + missed)
+            state = None  # no longer its state: the actor will read what is
         place = self._viewers.reserved(job_id, identity.owner)
         if asked.method == "HEAD":
             place.free()

@@ -1,0 +1,184 @@
+"""What is decided about a viewer of a finished job, also when the job is retried meanwhile."""
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from actors.directory import Directory
+from actors.messages import Subscribed
+from app.auth import Authenticator
+from app.raw_request import RawRequest
+from app.replay import replay
+from app.settings import Settings
+from app.streams import Decision, Open, Seen, Streams, Told
+from app.viewer import Viewer
+from app.viewers import Viewers
+from eventlog.catch_up import CatchUp
+from schema.owner import Owner
+from schema.state import JobState
+from tests.job_world import JOB, Feed, JobLog
+from tests.sse import Event, Parser
+from tests.waiting import until
+
+SETTINGS = Settings(jwt_secret="secret" * 8)
+
+
+class Reading:
+    """Reads the job; before the read of a number something happens."""
+
+    def __init__(self, log: JobLog) -> None:
+        self._log = log
+        self.before: dict[int, Callable[[], object]] = {}
+        self.count = 0
+
+    async def catch_up(self, job_id: str, cursor: str | None) -> CatchUp:
+        assert job_id == JOB
+        self.count += 1
+        await asyncio.sleep(0)
+        self.before.get(self.count, lambda: None)()
+        return self._log.read(cursor)
+
+
+class Service:
+    """As much of the service as decides about streams."""
+
+    def __init__(self, log: JobLog) -> None:
+        self.log = log
+        self.reading = Reading(log)
+        self.feed = Feed()
+        self.directory = Directory(self.feed, log)
+        self.viewers = Viewers(SETTINGS)
+        self._streams = Streams(
+            settings=SETTINGS,
+            authenticator=Authenticator(SETTINGS),
+            jobs=cast("Any", SimpleNamespace(owned=self._owned)),
+            reader=cast("Any", self.reading),
+            directory=self.directory,
+            viewers=self.viewers,
+        )
+
+    async def _owned(self, _owner: Owner, job_id: str) -> tuple[str, JobState]:
+        return job_id, self.log.state
+
+    async def decide(self, cursor: str | None, method: str = "GET") -> Decision:
+        """Decide about a request of the job's owner."""
+        headers = [(b"x-session-id", b"s1")]
+        headers += [] if cursor is None else [(b"last-event-id", cursor.encode())]
+        scope = {"method": method, "query_string": b"", "headers": headers}
+        return await self._streams.decide(RawRequest(scope), JOB)
+
+    async def shown(self, viewer: Viewer) -> list[Event]:
+        """Have a viewer served until it has been shown something; return all of that."""
+        parser, gone, news = Parser(), asyncio.Event(), asyncio.Event()
+        events: list[Event] = []
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's
+            events.extend(parser.feed(message["body"]))
+            news.set()
+
+        scope = {"type": "http", "http_version": "1.1", "method": "GET"}
+        serving = asyncio.create_task(viewer.serve(scope, receive, send))
+        await until(lambda: self.feed.ref is not None)
+        ref = self.feed.ref
+        assert ref is not None
+        ref.tell(Subscribed())
+        news.clear()
+        while not news.is_set():
+            await until(lambda: bool(self.log.questions) or news.is_set())
+            for question in self.log.questions:
+                ref.tell(question.message(self.log.read(question.cursor)))
+            self.log.questions.clear()
+        assert not serving.done()
+        gone.set()
+        await serving
+        return events
+
+
+@pytest.fixture
+def log() -> JobLog:
+    """Return the log of a job that has failed."""
+    failed = JobLog(page=3)
+    failed.start()
+    for percent in (10, 20, 30, 40, 50):
+        failed.progress(percent)
+    failed.append("failed", {"error": "no", "errorCode": None})
+    return failed
+
+
+def retried(log: JobLog) -> Callable[[], object]:
+    """Return what retries the job."""
+    return lambda: log.append("_retried")
+
+
+def lost(log: JobLog) -> Callable[[], object]:
+    """Return what makes the job vanish."""
+    return lambda: setattr(log, "gone", True)
+
+
+def told(decision: Decision) -> list[str]:
+    """Return the names of the events of a whole stream."""
+    assert isinstance(decision, Told)
+    parser = Parser()
+    events = parser.feed(decision.body)
+    assert not parser.retries
+    return [event.name for event in events]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "names"),
+    [
+        (None, ["failed"]),
+        ("1-0", ["step-change", *["progress-update"] * 5, "failed"]),
+        ("5-0", ["progress-update", "progress-update", "failed"]),
+        ("9-9", ["failed"]),
+    ],
+)
+async def test_a_finished_job_is_told_to_its_end(
+    log: JobLog, cursor: str | None, names: list[str]
+) -> None:
+    assert told(await Service(log).decide(cursor)) == ["connected", *names]
+
+
+async def test_a_viewer_that_has_seen_the_end_is_told_so(log: JobLog) -> None:
+    assert isinstance(await Service(log).decide(log.last), Seen)
+
+
+@pytest.mark.parametrize("happens", [retried, lost])
+@pytest.mark.parametrize(("cursor", "read"), [(None, 1), ("1-0", 1), ("2-0", 2), ("9-9", 1)])
+async def test_what_has_no_end_any_more_is_not_replayed(
+    log: JobLog, happens: Callable[[JobLog], Callable[[], object]], cursor: str | None, read: int
+) -> None:
+    reading = Reading(log)
+    reading.before[read] = happens(log)
+    assert await replay(cast("Any", reading), JOB, cursor) is None
+    assert reading.count == read
+
+
+@pytest.mark.parametrize("cursor", [None, "2-0"])
+async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
+    log: JobLog, cursor: str | None
+) -> None:
+    service = Service(log)
+    service.reading.before[1] = retried(log)
+    decision = await service.decide(cursor)
+    assert isinstance(decision, Open)
+    with decision.place:
+        shown = await service.shown(decision.viewer)
+    assert [(event.name, event.id) for event in shown] == [
+        ("connected", ""),
+        ("progress-update", log.last),
+    ]
+
+
+async def test_a_head_of_a_job_that_is_retried_meanwhile_takes_no_place(log: JobLog) -> None:
+    service = Service(log)
+    service.reading.before[1] = retried(log)
+    assert told(await service.decide(None, "HEAD")) == ["connected"]
+    assert not service.viewers._of_owner
