@@ -89,6 +89,8 @@ class Batches:
             except (hiredis.ReplyError, ValueError) as error:
                 kind = Redirected if str(error).startswith(_ELSEWHERE) else LogUnavailable
                 answer = kind(f"The job can't be read: {error}")
+            except Exception as error:  # noqa: BLE001 - nor must those who asked about other jobs
+                answer = unavailable(error)
             _reply_to_all(waiting, answer)
 
 
