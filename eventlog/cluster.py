@@ -238,10 +238,14 @@ class Nodes:
 
     async def refresh(self) -> None:
         """Ask who serves what, once for all who want to know at the same time."""
+        await asyncio.shield(self.refresh_soon())
+
+    def refresh_soon(self) -> asyncio.Task[None]:
+        """Begin to ask who serves what, unless that is under way; return what does it."""
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._refresh())
             self._refreshing.add_done_callback(self._refreshed)
-        await asyncio.shield(self._refreshing)
+        return self._refreshing
 
     async def moving(self) -> frozenset[int]:
         """Return the slots that are being moved to another node, by those nodes that answer."""

@@ -45,7 +45,7 @@ class ShardedBatches:
                 self._do(self._ask_client(question, reply))
                 return
             if isinstance(answer, LogUnavailable):
-                self._do(self._nodes.refresh())
+                self._nodes.refresh_soon()
             reply(answer)
 
         batches.ask(question, judged)
@@ -58,10 +58,10 @@ class ShardedBatches:
 
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
-        await self._nodes.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for batches in self._batches.values():
             await batches.close()
+        await self._nodes.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -1,20 +1,37 @@
 """Questions in batches, and what becomes of one that goes wrong."""
 
+import asyncio
 import logging
 from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from eventlog.batches import Batches
 from eventlog.catch_up import Question
+from eventlog.cluster import Connector, Nodes
 from eventlog.errors import LogUnavailable
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
+from eventlog.shards import ShardedBatches
 from schema.wire import PLAIN
 from tests.channel_server import ChannelServer
 from tests.waiting import until
 
 ODD = "j7"
+
+
+class OneNode(Nodes):
+    """A Cluster of one node, which is away."""
+
+    def of(self, _name: str | bytes) -> str | None:
+        return "a:1"
+
+    def connector(self, _node: str) -> Connector:
+        server = ChannelServer(PLAIN)
+        server.away = True
+        return server.connector
 
 
 async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_answered(
@@ -42,4 +59,28 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
     assert isinstance(answers.pop(ODD), LogUnavailable)
     assert set(answers.values()) == {"1-0"}
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    await batches.close()
+
+
+async def test_all_who_find_a_node_away_have_the_map_asked_for_once() -> None:
+    asked = 0
+    tasks: list[int] = []
+
+    async def learn() -> None:
+        nonlocal asked
+        asked += 1
+
+    cluster = cast("Any", SimpleNamespace(learn=learn))
+    cluster.nodes = OneNode(cluster)
+    batches = ShardedBatches(cluster)
+
+    def reply(answer: object) -> None:
+        assert isinstance(answer, LogUnavailable)
+        tasks.append(len(asyncio.all_tasks()))
+
+    for number in range(200):
+        batches.ask(Question(f"j{number}", None), reply)
+    await until(lambda: len(tasks) == 200 and asked > 0)
+    assert asked == 1
+    assert max(tasks) < 10
     await batches.close()
