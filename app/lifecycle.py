@@ -25,7 +25,7 @@ from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
-from eventlog.connection import Client, connect, connector_of, drop_idle
+from eventlog.connection import Client, close, connect, connector_of, drop_idle
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
@@ -144,7 +144,7 @@ def attach(app: Quart, service: Service) -> None:
         await _cancelled(tasks)
         await service.questions.close()
         await service.reader.close()
-        await service.client.aclose()
+        await close(service.client)
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:

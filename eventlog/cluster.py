@@ -63,8 +63,9 @@ class Cluster(RedisCluster):
     Its own sends ``ASKING`` and what it is for over two connections, if it has two, and knows only
     the nodes that serve a slot already: while a slot is moved, to a new node perhaps, its commands
     go astray. It asks the nodes that it was told of, which are names that outlive addresses, when
-    all others had their time. With one certain node away it learns nothing, and closes the
-    connections that others wait on. And a task that waits for it may not learn of its cancellation.
+    all others had their time. With one certain node away it learns nothing, and it closes the
+    connections that others wait on, then and whenever a node says that the Cluster is down. And a
+    task that waits for it may not learn of its cancellation.
 
     Args:
         address: of some nodes.
@@ -151,7 +152,14 @@ class Cluster(RedisCluster):
         return _Asked(node)
 
     async def aclose(self) -> None:
-        """Close all connections; redis-py does that when a Cluster is down, too, and goes on."""
+        """Have who serves what learnt anew: redis-py calls this as a node says CLUSTERDOWN.
+
+        It would close the connections that others wait on, of other nodes too. See ``close_all``.
+        """
+        self._initialize = True
+
+    async def close_all(self) -> None:
+        """Close all connections."""
         unlisted, self._unlisted = self._unlisted, {}
         for node in unlisted.values():
             await node.disconnect()

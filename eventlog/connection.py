@@ -99,6 +99,14 @@ async def drop_idle(client: Client, node: str | None = None) -> None:
             await lost.disconnect_free_connections()
 
 
+async def close(client: Client) -> None:
+    """Close all connections of a client."""
+    if isinstance(client, Cluster):
+        await client.close_all()
+    else:
+        await client.aclose()
+
+
 def pubsub_of(client: Client) -> PubSub:
     """Return how events are published where a client connects."""
     return SHARDED if isinstance(client, Cluster) else PLAIN

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.lifecycle import Service, build
 from app.settings import Settings
-from eventlog.connection import connect
+from eventlog.connection import close, connect
 from tests.service import SECRET
 
 
@@ -19,7 +19,7 @@ async def parts(url: str) -> AsyncIterator[Service]:
         yield built
     finally:
         await built.reader.close()
-        await built.client.aclose()
+        await close(built.client)
 
 
 def client_of(url: str) -> Redis:

@@ -17,11 +17,11 @@ from actors.line import Line
 from actors.loop_actor import LoopInbox
 from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Cluster
-from eventlog.connection import Client, available, connect
+from eventlog.connection import Client, available, close, connect
 from eventlog.errors import LogUnavailable
 from tests.service import Service
 from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import eventually
+from tests.waiting import after, eventually
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
     assert isinstance(connected, Cluster)
     yield connected
     await connected.nodes.close()
-    await connected.aclose()
+    await connected.close_all()
 
 
 async def has(client: Client, key: str, value: str) -> bool:
@@ -53,6 +53,16 @@ async def test_who_asks_for_the_map_gets_it_while_others_find_the_cluster_down(
     assert len(client.nodes.all()) == 3
 
 
+async def test_who_waits_for_an_answer_gets_it_while_others_find_the_cluster_down(
+    client: Cluster,
+) -> None:
+    await client.set("known", "who serves what")
+    waits = [asyncio.ensure_future(client.blpop(f"{{{n}}}", 0.3)) for n in range(9)]
+    await after(0.1)
+    await client.aclose()  # what redis-py does when a node says CLUSTERDOWN
+    assert await asyncio.gather(*waits) == [None] * 9
+
+
 @pytest.mark.parametrize("how", ["kill", "pause"])
 async def test_other_nodes_serve_while_any_one_is_away(
     cluster: ValkeyCluster, client: Cluster, how: str
@@ -67,7 +77,7 @@ async def test_other_nodes_serve_while_any_one_is_away(
         await eventually(lambda: has(again, key, how))
         assert await has(again, key, how)
     finally:
-        await again.aclose()
+        await close(again)
 
 
 async def test_a_slot_that_nobody_serves_is_redis_being_away(
@@ -169,4 +179,4 @@ async def test_an_answer_is_not_taken_for_that_of_an_asking_that_was_refused(
                 await client.get("{a}")
             assert await client.get(key) == "its own"
     finally:
-        await client.aclose()
+        await close(client)

@@ -32,7 +32,7 @@ async def client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
     assert isinstance(connected, Cluster)
     yield connected
     await connected.nodes.close()
-    await connected.aclose()
+    await connected.close_all()
 
 
 @pytest.fixture

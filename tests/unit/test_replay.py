@@ -21,6 +21,7 @@ from schema.owner import Owner
 from schema.state import JobState
 from tests.job_world import JOB, Feed, JobLog
 from tests.sse import Event, Parser
+from tests.viewing import START
 from tests.waiting import until
 
 SETTINGS = Settings(jwt_secret="secret" * 8)
@@ -80,11 +81,12 @@ class Service:
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's
-            events.extend(parser.feed(message["body"]))
-            news.set()
+            if message["type"] != START:
+                events.extend(parser.feed(message["body"]))
+                news.set()
 
         scope = {"type": "http", "http_version": "1.1", "method": "GET"}
-        serving = asyncio.create_task(viewer.serve(scope, receive, send))
+        serving = asyncio.create_task(viewer.serve(scope, receive, send, {"type": START}))
         await until(lambda: self.feed.ref is not None)
         ref = self.feed.ref
         assert ref is not None
