@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -14,8 +15,9 @@ from redis.asyncio import Redis
 import jobcast
 from tests.service import SESSION, Service
 from tests.sse import Stream, watch
+from tests.starting import until_it_says
 from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 VIEWERS = 20
 EVENTS = 50
@@ -29,7 +31,17 @@ PING_BYTES = 64
 IN_THE_SCRIPT = ("evalsha", "hmget", "xlen", "xadd", "hset", "publish")
 """What an append is, each once. The two keys' expiry comes to it once in 100 s of entry ids."""
 
-OF_CONNECTIONS = {"config|resetstat", "info", "ping", "hello", "auth", "client|setinfo", "select"}
+OF_CONNECTIONS = {"ping", "hello", "auth", "client|setinfo", "select"}
+"""What a connection asks for its own sake, whenever it begins or is idle."""
+
+OF_THE_COUNTING = {"config|resetstat", "info", "pubsub|channels"}
+
+OF_THE_SWEEPER = {"zrange"}
+"""Two looks at the unconfirmed jobs every 5 to 15 s, whatever else goes on. None of what is counted
+here reads a sorted set."""
+
+OF_A_START = {"publish", "zrange", "time"}
+"""The probe, the sweeper's first look, and the one for lost workers."""
 
 RESIDENT_BYTES = 30 * 1024
 """For each viewer of a job of its own, actor included: 19 to 24 KiB are usual. It is the machine's
@@ -47,22 +59,40 @@ def own_valkey() -> Iterator[Valkey]:
 def own_service(own_valkey: Valkey) -> Iterator[Service]:
     """Return a service whose writes are this module's alone."""
     # Looks for lost workers would be counted as well: none come while the tests run.
-    with Service(own_valkey.url, JOBCAST_STALL_GRACE_S="3600") as running:
+    with (
+        Service(own_valkey.url, JOBCAST_STALL_GRACE_S="3600") as running,
+        own_valkey.client() as ask,
+    ):
+
+        def has_begun() -> bool:
+            return set(calls_in(ask.info("commandstats"))) >= OF_A_START
+
+        until_it_says(has_begun, PATIENCE_SECONDS)
         yield running
 
 
 @pytest.fixture
 async def own_jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
-    """Return what a worker calls."""
-    async with jobcast.connect(own_valkey.url) as connected:
+    """Return what a worker calls; it renews no lease while a test lasts."""
+    async with jobcast.connect(own_valkey.url, lease_s=3600) as connected:
         yield connected
 
 
 @pytest.fixture
 async def commands(own_valkey: Valkey) -> AsyncIterator["Commands"]:
-    """Return how often each command was called."""
+    """Return how often each command was called, once nobody follows a job of an earlier test."""
+
+    async def nothing_is_followed() -> bool:
+        return not await client.pubsub_channels("jobs:*")
+
     async with Redis.from_url(own_valkey.url, decode_responses=True) as client:
+        await eventually(nothing_is_followed)
         yield Commands(client)
+
+
+def calls_in(stats: Any) -> dict[str, int]:  # noqa: ANN401 - what Redis answers
+    """Return the calls of each command by ``INFO commandstats``."""
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
 
 
 class Commands:
@@ -77,17 +107,8 @@ class Commands:
 
     async def counts(self) -> dict[str, int]:
         """Return the calls of each command that has to do with jobs."""
-        stats = await self._client.info("commandstats")
-        calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
-        unrelated = {
-            "config|resetstat",
-            "info",
-            "ping",
-            "hello",
-            "auth",
-            "client|setinfo",
-            "select",
-        }
+        calls = calls_in(await self._client.info("commandstats"))
+        unrelated = OF_CONNECTIONS | OF_THE_COUNTING | OF_THE_SWEEPER
         return {name: count for name, count in calls.items() if name not in unrelated}
 
 
