@@ -73,9 +73,12 @@ async def test_other_nodes_serve_while_any_one_is_away(
     key = next(f"{{{n}}}" for n in range(100) if cluster.owner_of(f"{{{n}}}") is not away)
     getattr(away, how)()
     again = connect(cluster.url)
+
+    async def serve() -> bool:
+        return await has(again, key, how) and await has(again, key, how)
+
     try:
-        await eventually(lambda: has(again, key, how))
-        assert await has(again, key, how)
+        await eventually(serve)
     finally:
         await close(again)
 

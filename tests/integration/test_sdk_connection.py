@@ -91,11 +91,11 @@ async def test_what_happened_to_the_connection_while_the_loop_was_busy_goes_unno
 async def test_a_call_that_gets_no_answer_in_time_leaves_the_later_ones_their_time(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(f"{own_valkey.url}?socket_timeout=1.5") as jobs:
+    async with jobcast.connect(f"{own_valkey.url}?socket_timeout=4") as jobs:
         first, second = await started(jobs, "j1"), await started(jobs, "j2")
         own_valkey.pause()
         early = asyncio.create_task(first.progress(10))
-        late = asyncio.create_task(after(0.7, second.progress(20)))
+        late = asyncio.create_task(after(3, second.progress(20)))
         with pytest.raises(RedisTimeoutError):
             await early
         own_valkey.resume()

@@ -54,7 +54,7 @@ async def test_an_exception_that_could_not_be_reported_says_so(own_valkey: Valke
 
 async def test_a_mute_server_is_a_timeout_and_nothing_is_sent_twice(own_valkey: Valkey) -> None:
     async with (
-        jobcast.connect(f"{own_valkey.url}?socket_timeout=0.2") as jobs,
+        jobcast.connect(f"{own_valkey.url}?socket_timeout=2") as jobs,
         Redis.from_url(own_valkey.url, decode_responses=True) as client,
     ):
         job_id = await jobs.create("report", user_id="u1")

@@ -3,7 +3,9 @@
 import pytest
 
 from eventlog.connection import available, connect
+from eventlog.errors import LogUnavailable
 from tests.sentinels import SentinelSet
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])
@@ -12,9 +14,16 @@ async def test_the_primary_is_found_by_the_last_sentinel_that_is_left(
 ) -> None:
     for sentinel in sentinels.sentinels[:-1]:
         getattr(sentinel, how)()
-    client = connect(sentinels.url)
-    try:
-        async with available():
-            assert await client.ping()
-    finally:
-        await client.aclose()
+
+    async def is_found_in_time() -> bool:
+        # Each time by a client that has learnt nothing of who is away.
+        client = connect(sentinels.url)
+        try:
+            async with available():
+                return bool(await client.ping())
+        except LogUnavailable:
+            return False  # two who say nothing leave 0.6 s, which a busy machine may need
+        finally:
+            await client.aclose()
+
+    await eventually(is_found_in_time)
