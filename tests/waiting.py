@@ -5,6 +5,11 @@ import random
 from collections.abc import Awaitable, Callable
 
 PATIENCE_SECONDS = 20.0
+
+SLACK_SECONDS = 5.0
+"""What a machine that others use may add to a time that a client sees. Exact bounds are tried where
+no machine is slow, in virtual time (tests/clock.py)."""
+
 _PAUSE_SECONDS = 0.02
 
 

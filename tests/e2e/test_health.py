@@ -10,7 +10,7 @@ from tests.calls import create
 from tests.service import ROOT, SESSION, Service
 from tests.sse import watch
 from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.waiting import SLACK_SECONDS, eventually
 
 METRICS = {
     "jobcast_streams": "gauge",
@@ -54,7 +54,7 @@ async def test_a_service_without_redis_is_alive_but_not_ready() -> None:
         async with service.client(None) as client:
             answer = await client.get("/readyz")
             assert answer.status_code == 503
-            assert answer.elapsed.total_seconds() < 2.5
+            assert answer.elapsed.total_seconds() < 2 + SLACK_SECONDS
             assert (await client.get("/healthz")).status_code == 200
         valkey.resume()
         await eventually(lambda: is_ready(service))

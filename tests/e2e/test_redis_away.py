@@ -14,9 +14,9 @@ from tests.parts import parts
 from tests.queued import left_over, waiting
 from tests.service import Service
 from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.waiting import SLACK_SECONDS, eventually
 
-IN_TIME_SECONDS = 2.5
+IN_TIME_SECONDS = 2 + SLACK_SECONDS  # 2 exactly: tests/unit/test_deadline.py
 AWAY = {
     "success": False,
     "error": "Service unavailable",

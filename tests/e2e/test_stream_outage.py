@@ -12,10 +12,11 @@ from tests.service import SESSION, Service
 from tests.sse import Stream, watch
 from tests.stored import log_of
 from tests.valkey import Valkey
-from tests.waiting import after, eventually
+from tests.waiting import SLACK_SECONDS, after, eventually
 from tests.wire import Wire
 
 RETURN_S = 5.0
+ANSWER_S = 2.0  # exactly: tests/unit/test_deadline.py
 KEEPALIVE = b": keepalive\n\n"
 
 
@@ -78,7 +79,7 @@ async def test_streams_stay_open_while_redis_is_away_and_go_on_when_it_is_back(
             ids = [await late.start(), await late.progress(40), await late.emit("note", {})]
             ids.append(await late.complete())
         assert [event.id for event in await stream.rest()] == ids
-        assert time.monotonic() - back < RETURN_S
+        assert time.monotonic() - back < RETURN_S + SLACK_SECONDS
     assert not stream.cut
     assert stream.parser.retries == []
 
@@ -107,7 +108,7 @@ async def test_what_was_appended_while_the_service_could_not_follow_arrives_afte
         back = time.monotonic()
         assert [event.id for event in await one.rest()] == [appended.result()]
         assert (await other.next()).id == reported.result()
-        assert time.monotonic() - back < RETURN_S
+        assert time.monotonic() - back < RETURN_S + SLACK_SECONDS
         last = await runs[1].complete()
         assert [event.id for event in await other.rest()] == [last]
 
@@ -143,7 +144,7 @@ async def test_many_jobs_recover_together(
                 ids = [await late.start(), await late.emit("note", {}), await late.complete()]
                 expected[job_id] = ids
     assert {job_id: viewer.result() for job_id, viewer in viewers.items()} == expected
-    assert time.monotonic() - back < RETURN_S
+    assert time.monotonic() - back < RETURN_S + SLACK_SECONDS
 
 
 async def test_a_job_that_redis_lost_sends_its_viewers_back_to_a_404(
@@ -270,7 +271,7 @@ async def test_a_subscription_that_falls_silent_without_an_end_is_noticed(
                 muted = time.monotonic()
                 ids += [await run.emit("note", {}), await run.complete()]
                 assert [event.id for event in await stream.rest()] == ids[1:]
-                assert time.monotonic() - muted < 2 * RETURN_S
+                assert time.monotonic() - muted < RETURN_S + SLACK_SECONDS
 
 
 async def test_who_comes_while_redis_is_away_is_put_off_within_two_seconds(
@@ -294,14 +295,15 @@ async def test_who_comes_while_redis_is_away_is_put_off_within_two_seconds(
                 assert int(stream.headers["retry-after"]) > 0
                 await stream.rest()
                 assert b'"code":"SERVICE_UNAVAILABLE"' in stream.body
-            assert time.monotonic() - begun < 2.5
+            assert time.monotonic() - begun < ANSWER_S + SLACK_SECONDS
+            begun = time.monotonic()
             async with watch(service.url, job_id, last_event_id="1-1") as stream:
                 await stream.rest()
                 assert (stream.status, stream.cut) == (200, False)
                 assert stream.blocks == [stream.body]
                 assert stream.body.startswith(b": unavailable\nretry: ")
                 assert 1000 <= stream.parser.retries[0] <= 5000
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < ANSWER_S + SLACK_SECONDS
         finally:
             await asyncio.to_thread(give_back)
         await eventually(served)
