@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis
 
-PATIENCE_SECONDS = 5.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Channel:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -35,6 +35,20 @@ def services(valkey: Valkey) -> Iterator[list[Service]]:
         yield [
             stack.enter_context(Service(valkey.url, JOBCAST_STALL_GRACE_S="1")) for _ in range(2)
         ]
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_is_counted_later(
+    services: list[Service], redis_client: Redis
+) -> AsyncIterator[None]:
+    """Wait until each lease that is over was looked into: what came of it is counted by then."""
+    assert services
+
+    async def all_are_looked_into() -> bool:
+        return not await redis_client.exists("jobs:leases")
+
+    yield
+    await eventually(all_are_looked_into)
 
 
 async def names(redis: Redis, job_id: str) -> list[str]:

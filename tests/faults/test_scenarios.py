@@ -18,6 +18,7 @@ def test_each_fault_can_be_played_alone(name: str) -> None:
     assert str(scenario).startswith(name)
 
 
+@pytest.mark.timeout(180)  # each of its steps has 30 s
 async def test_nobody_misses_anything_while_redis_closes_all_connections() -> None:
     outcome = await play(Scenario.single(1, "clients-killed"))
     assert outcome.violations == []

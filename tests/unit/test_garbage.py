@@ -3,6 +3,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,16 +71,18 @@ def test_a_rush_is_waited_for_unless_it_takes_too_long(looks: list[int]) -> None
     assert looks == [2]
 
 
-def test_looking_at_all_takes_a_thousandth_of_the_time(looks: list[int]) -> None:
+def test_looking_at_all_takes_a_thousandth_of_the_time(
+    looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     garbage = after_looks(10)
-    now = time.monotonic()
-    garbage.look_if_due(now)
-    took = time.monotonic() - now
-    for later, expected in ((900 * took, 0), (1100 * took, 1)):
+    monkeypatch.setattr("app.garbage.time", SimpleNamespace(monotonic=lambda: 1000.25))
+    garbage.look_if_due(1000)  # a quarter of a second, by that clock
+    assert looks == [2]
+    for now, expected in ((1249, []), (1251, [2])):
         looks.clear()
         garbage._stayed = 10
-        garbage.look_if_due(now + later)
-        assert len(looks) == expected, later
+        garbage.look_if_due(now)
+        assert looks == expected
 
 
 async def test_what_a_rush_of_viewers_brings_is_not_looked_at_until_all_is() -> None:
