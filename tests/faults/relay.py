@@ -23,16 +23,16 @@ class Relay:
         url: address of the service.
         lie: what it does to the blocks; one function for all responses of all viewers.
         cut_after: how many blocks a response has at the most.
-        refuses: whether it answers 503 to who comes back.
+        answers: the status of its own for who comes back; 0 leaves that to the service.
     """
 
     def __init__(
-        self, url: str, lie: Lie = honest, *, cut_after: int = 1000, refuses: bool = False
+        self, url: str, lie: Lie = honest, *, cut_after: int = 1000, answers: int = 0
     ) -> None:
         self._upstream = url
         self._lie = lie
         self._cut_after = cut_after
-        self._refuses = refuses
+        self._answers = answers
         self._tasks: set[asyncio.Task[None]] = set()
         self._port = free_port()
         self.url = f"http://{HOST}:{self._port}"
@@ -56,8 +56,8 @@ class Relay:
         try:
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.split(": ", 1) for line in lines if line)
-            if self._refuses and "Last-Event-ID" in headers:
-                writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            if self._answers and "Last-Event-ID" in headers:
+                writer.write(f"HTTP/1.1 {self._answers} Any\r\nContent-Length: 0\r\n\r\n".encode())
             else:
                 async with request(self._upstream, first.split()[1], headers=headers) as stream:
                     await self._pass_on(stream, writer)

@@ -1,13 +1,28 @@
-"""The oracle finds what is broken: each lie of a proxy between the viewers and the service."""
+"""The oracle finds what is broken: each lie of a proxy, and each in what Redis has in the end."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from schema.entry import Entry
+from schema.entry_id import position
+from schema.state import fold
 from tests.faults.event_source import Page
-from tests.faults.history import PROGRESS, STEP, TERMINAL, read_truth
+from tests.faults.history import (
+    PROGRESS,
+    STEP,
+    TERMINAL,
+    History,
+    Shown,
+    Source,
+    Truth,
+    Visit,
+    read_truth,
+)
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.relay import Lie, Relay, honest, name_of
 from tests.faults.workload import Plan, Work, Worker
@@ -16,20 +31,22 @@ from tests.waiting import until
 
 HASTE = 0.01
 PLAN = Plan("oracle", attempts=2, events=25, pause_s=0.005)
+Seen = tuple[Truth, list[History]]
+Seeing = Callable[..., "asyncio.Future[Seen]"]
 Watched = Callable[..., "asyncio.Future[list[str]]"]
 
 
 @pytest.fixture
-def watched(service: Service, redis_url: str, redis_client: Redis) -> Watched:
-    """Return what has a job watched through a relay, and returns what the oracle says."""
+def seeing(service: Service, redis_url: str, redis_client: Redis) -> Seeing:
+    """Return what has a job watched through a relay, and returns what there was and was seen."""
 
     async def watch(
-        lie: Lie = honest, *, within_s: float = 10, cut_after: int = 1000, refuses: bool = False
-    ) -> list[str]:
+        lie: Lie = honest, *, within_s: float = 10, cut_after: int = 1000, answers: int = 0
+    ) -> Seen:
         work = Work(PLAN)
         worker = Worker(redis_url, redis_client, work)
         await worker.create()
-        async with Relay(service.url, lie, cut_after=cut_after, refuses=refuses).open() as between:
+        async with Relay(service.url, lie, cut_after=cut_after, answers=answers).open() as between:
             pages = [
                 Page(f"page {number}", between.url, work.job_id, lambda: work.end, haste=HASTE)
                 for number in range(2)
@@ -43,7 +60,18 @@ def watched(service: Service, redis_url: str, redis_client: Redis) -> Watched:
             await asyncio.gather(*(page.closed(within_s) for page in pages))
         truth = await read_truth(redis_client, work.job_id, list(work.confirmed))
         assert truth_violations(truth) == []
-        return [text for page in pages for text in violations(page.history, truth)]
+        return truth, [page.history for page in pages]
+
+    return lambda *args, **options: asyncio.ensure_future(watch(*args, **options))
+
+
+@pytest.fixture
+def watched(seeing: Seeing) -> Watched:
+    """Return what has a job watched through a relay, and returns what the oracle says."""
+
+    async def watch(*args: Lie, **options: int) -> list[str]:
+        truth, histories = await seeing(*args, **options)
+        return [text for history in histories for text in violations(history, truth)]
 
     return lambda *args, **options: asyncio.ensure_future(watch(*args, **options))
 
@@ -56,6 +84,15 @@ def once(is_it: Callable[[bytes], bool], lie: Lie) -> Lie:
         return lie(block) if is_it(block) and next(count) == 3 else [block]
 
     return tell
+
+
+def is_progress(block: bytes) -> bool:
+    """Say whether it is a report of progress that the viewer has seen some of before."""
+    return name_of(block) == PROGRESS and percent_of(block) > 1
+
+
+def percent_of(block: bytes) -> int:
+    return int(block.partition(b'"progress":')[2].partition(b",")[0])
 
 
 def late(name: str) -> Lie:
@@ -107,7 +144,7 @@ async def test_a_swallowed_id_is_found(watched: Watched) -> None:
 
 
 async def test_a_503_to_a_viewer_that_comes_back_is_found(watched: Watched) -> None:
-    found = await watched(refuses=True, cut_after=20, within_s=1)
+    found = await watched(answers=503, cut_after=20, within_s=1)
     assert any("was refused for good with 503" in text for text in found)
 
 
@@ -123,3 +160,151 @@ async def test_a_progress_that_was_not_the_newest_before_the_end_is_found(watche
 async def test_an_event_that_is_not_what_the_log_says_is_found(watched: Watched) -> None:
     found = await watched(once(is_note, lambda block: [block.replace(b'"n":', b'"n":9')]))
     assert any("which the log does not say" in text for text in found)
+
+
+async def test_progress_that_falls_within_a_run_is_found(watched: Watched) -> None:
+    def fall(block: bytes) -> list[bytes]:
+        told = b'"progress":%d,' % percent_of(block)
+        return [block.replace(told, b'"progress":0,')]
+
+    assert any("saw progress fall" in text for text in await watched(once(is_progress, fall)))
+
+
+async def test_a_second_end_of_an_attempt_is_found(watched: Watched) -> None:
+    found = await watched(lambda b: [b, b] if name_of(b) in TERMINAL else [b])
+    assert any("ended 2 times" in text for text in found)
+    assert any("in one response" in text for text in found)
+
+
+async def test_a_204_before_the_end_is_found(watched: Watched) -> None:
+    found = await watched(answers=204, cut_after=20, within_s=1)
+    assert any("was told that it had seen the end, and had not" in text for text in found)
+
+
+async def test_a_404_for_a_job_that_there_is_is_found(watched: Watched) -> None:
+    found = await watched(answers=404, cut_after=20, within_s=1)
+    assert any("was told that there is no such job" in text for text in found)
+
+
+async def test_a_start_that_is_no_snapshot_is_found(watched: Watched) -> None:
+    notes: list[bytes] = []
+
+    def swallow(block: bytes) -> list[bytes]:
+        """Let the job begin with a note: a report of progress is as good as a snapshot."""
+        if is_note(block):
+            notes.append(block)
+        return [block] if notes or name_of(block) in {"", "connected"} else []
+
+    assert any("which is no snapshot" in text for text in await watched(swallow))
+
+
+async def test_a_wrong_greeting_is_found(watched: Watched) -> None:
+    def is_greeting(block: bytes) -> bool:
+        return name_of(block) == "connected"
+
+    found = await watched(lambda b: [] if is_greeting(b) else [b])
+    assert any("was greeted with" in text for text in found)
+    found = await watched(lambda b: [b, b] if is_greeting(b) else [b])
+    assert any("was greeted twice" in text for text in found)
+
+
+@pytest.fixture
+async def truth(seeing: Seeing) -> Truth:
+    """Return what Redis has of a job in the end, in which nothing is wrong."""
+    found, _ = await seeing()
+    return found
+
+
+def first(log: list[Entry], name: str) -> int:
+    """Return the place of the first entry of that name."""
+    return next(number for number, entry in enumerate(log) if entry.name == name)
+
+
+def returning(log: list[Entry], *parts: list[Shown]) -> History:
+    """Return a history of a viewer that came back after each part."""
+    source = Source([Visit("", status=200, content_type="text/event-stream") for _ in parts])
+    for visit, part in zip(source.visits, parts, strict=True):
+        visit.shown = [Shown(0, "connected", {}, ""), *part]
+    return History("viewer", str(log[0].id), [source], gone=True)
+
+
+def shown(entry: Entry) -> Shown:
+    return Shown(0, entry.name, msgspec.json.decode(entry.line), str(entry.id))
+
+
+def test_a_return_to_something_else_than_a_snapshot_is_found(truth: Truth) -> None:
+    log = list(truth.entries)
+    end = first(log, "failed")
+    attempt = [shown(entry) for entry in log[1 : end + 1]]
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    # Of the next attempt it may be shown the state first, and must be if it comes amid of it.
+    amid = next(n for n in range(end + 5, len(log)) if log[n].name == "note")
+    later = [shown(entry) for entry in log[amid + 1 :]]
+    snapshot = Shown(0, PROGRESS, snapshot_of(log, amid), str(log[amid].id))
+    assert violations(returning(log, [created, *attempt], [snapshot, *later]), truth) == []
+    found = violations(returning(log, [created, *attempt], [shown(log[amid]), *later]), truth)
+    assert any("was never shown" in text for text in found)
+    # If Redis lost data it may be shown an earlier state, and nothing else of what was.
+    lost = replace(truth, lost=True)
+    back = next(number for number in range(3, end) if log[number].name == "note")
+    snapshot = Shown(0, PROGRESS, snapshot_of(log, back), str(log[back].id))
+    assert violations(returning(log, [created, *attempt], [snapshot]), lost) == []
+    found = violations(returning(log, [created, *attempt], [shown(log[back])]), lost)
+    assert any("after failed" in text for text in found)
+
+
+def snapshot_of(log: list[Entry], number: int) -> object:
+    """Return the data of the state after an entry of a run."""
+    state = fold(log[: number + 1])
+    assert state is not None
+    return msgspec.json.decode(state.snapshot()[1])
+
+
+def after(log: list[Entry], number: int, repeated: int) -> list[Entry]:
+    """Return a log in which an entry follows another one once more."""
+    milliseconds, sequence = position(str(log[number].id))
+    more = msgspec.structs.replace(log[repeated], id=f"{milliseconds}-{sequence + 1}")
+    return [*log[: number + 1], more, *log[number + 1 :]]
+
+
+def test_a_state_that_is_not_what_the_log_amounts_to_is_found(truth: Truth) -> None:
+    assert truth.state is not None
+    for change in ({"progress": 99}, {"last": str(truth.entries[-2].id)}, {"error": "x"}):
+        state = msgspec.structs.replace(truth.state, **change)
+        [found] = truth_violations(replace(truth, state=state))
+        assert "the log amounts to" in found
+
+
+def test_a_job_that_has_not_ended_is_found(truth: Truth) -> None:
+    log = truth.entries[:-1]
+    found = truth_violations(replace(truth, entries=log, state=fold(log), confirmed=()))
+    assert [text.partition(": ")[2] for text in found] == ["has not ended: running"]
+
+
+def test_a_lost_job_is_found(truth: Truth) -> None:
+    assert "is lost" in truth_violations(replace(truth, state=None))[0]
+    assert truth_violations(replace(truth, state=None, lost=True)) == []
+
+
+def test_a_lost_entry_is_found(truth: Truth) -> None:
+    note = first(list(truth.entries), "note")
+    log = [*truth.entries[:note], *truth.entries[note + 1 :]]
+    [found] = truth_violations(replace(truth, entries=log))
+    assert "was confirmed and is not in the log" in found
+    assert truth_violations(replace(truth, entries=log, lost=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("note", "is 2 times in the log"), ("failed", "has 2 ends")]
+)
+def test_what_was_written_twice_is_found(truth: Truth, name: str, what: str) -> None:
+    log = list(truth.entries)
+    found = truth_violations(replace(truth, entries=after(log, first(log, name), first(log, name))))
+    assert any(what in text for text in found)
+
+
+def test_progress_that_falls_in_the_log_is_found(truth: Truth) -> None:
+    log = list(truth.entries)
+    high = next(n for n, entry in enumerate(log) if b'"progress":2,' in entry.line)
+    found = truth_violations(replace(truth, entries=after(log, high, first(log, PROGRESS))))
+    assert any("progress falls from 2" in text for text in found)
