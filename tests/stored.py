@@ -19,9 +19,12 @@ async def state_of(redis: Redis, job_id: str) -> dict[str, str]:
     return dict(state)
 
 
-async def log_of(redis: Redis, job_id: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the id and the fields of each entry of the job's log, oldest first."""
-    entries: Any = await redis.xrange(f"jobs:{{{job_id}}}:log")
+async def log_of(redis: Redis, job_id: str, after: str = "") -> list[tuple[str, dict[str, str]]]:
+    """Return the id and the fields of each entry of the job's log, oldest first.
+
+    ``after`` is the id of one before; without it the log is read from its beginning.
+    """
+    entries: Any = await redis.xrange(f"jobs:{{{job_id}}}:log", f"({after}" if after else "-")
     return list(entries)
 
 

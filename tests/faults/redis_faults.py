@@ -88,6 +88,7 @@ class Frozen(_OfRedis):
     name = "redis-frozen"
     what = "Redis is frozen (SIGSTOP)"
     seconds = 10.0
+    mixed_seconds = 3.0
 
     async def strike(self) -> None:
         self.world.valkey.pause()
@@ -103,7 +104,7 @@ class Paused(_OfRedis):
 
     async def strike(self) -> None:
         # It ends by itself: Redis would not take a command that ends it.
-        await self.command("CLIENT", "PAUSE", str(int(self.seconds * 1000)), "ALL")
+        await self.command("CLIENT", "PAUSE", str(int(self.length_s * 1000)), "ALL")
 
 
 class SubscribersKilled(_OfRedis):
@@ -175,7 +176,7 @@ class ClocksJump(_OfRedis):
 
     async def strike(self) -> None:
         await self._jump_to(_HOUR_S)
-        await after(self.seconds)
+        await after(self.length_s)
         await self._jump_to(-_HOUR_S)
 
     async def _jump_to(self, ahead_s: int) -> None:

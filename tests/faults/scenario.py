@@ -21,18 +21,20 @@ from tests.waiting import after, until
 
 _PATIENCE_S = 30.0
 _FORMS: Final[Sequence[Form]] = ("plain",) * 6 + ("sentinel", "cluster")
-_LONG_S = 5.0
-"""Faults that last as long are played alone only."""
+_FEW = 2
+"""Jobs, and viewers of each, among whom large events are sent."""
+
 _BEGUN = 5
 """How many events each viewer has seen before anything goes wrong."""
 
 
 @dataclass(frozen=True)
 class Blow:
-    """One fault of a scenario, and when it strikes, in seconds after the one before it."""
+    """One fault of a scenario, when it strikes after the one before it, and for how long."""
 
     pause_s: float
     fault: type[Fault]
+    length_s: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Scenario:
         plans = [replace(plans[0], attempts=1), plans[1]]
         return cls(
             seed=f"{seed} {name}",
-            blows=[[Blow(chance.uniform(0, 0.3), fault)]],
+            blows=[[Blow(chance.uniform(0, 0.3), fault, fault.seconds)]],
             plans=plans,
             pages=fault.pages,
             form=fault.form or "plain",
@@ -87,36 +89,40 @@ class Scenario:
         usable = [
             fault
             for fault in FAULTS.values()
-            if fault.form in (None, form)
-            and fault.loses <= forgetful
-            and not fault.settings
-            and not fault.needs_clock  # a seed is to decide the same on every machine
-            and fault.seconds < _LONG_S
+            if fault.form in (None, form) and fault.loses <= forgetful
         ]
         targets = sorted({fault.target for fault in usable})
-        blows = []
+        blows: list[list[Blow]] = []
         for target in chance.sample(targets, chance.randint(2, 4)):
             of_target = [fault for fault in usable if fault.target == target]
-            blows.append(
-                [
-                    Blow(chance.uniform(0, 1.5), chance.choice(of_target))
-                    for _ in range(chance.randint(1, 3))
-                ]
-            )
+            blows.append([])
+            for _ in range(chance.randint(1, 3)):
+                faults = _faults_of(blows)
+                fitting = [fault for fault in of_target if _go_together([*faults, fault])]
+                blows[-1].append(_blow(chance, chance.choice(fitting)))
+        faults = _faults_of(blows)
+        note_bytes = max(fault.note_bytes for fault in faults)
+        jobs, pages = chance.randint(1, 4), chance.randint(1, 6)
+        if note_bytes:
+            jobs, pages = min(jobs, _FEW), min(pages, _FEW)
+        lease_s = [60, 60, 1.5]
+        if any(fault.name == "worker-lost" for fault in faults):
+            lease_s = [1.5]  # else it might last until the test is over
         age_s = chance.choice(["600", "600", "2"])
-        plans = _plans(chance, str(seed), chance.randint(1, 4), 0)
+        plans = _plans(chance, str(seed), jobs, note_bytes)
+        settings = {name: value for fault in faults for name, value in fault.settings.items()}
         return cls(
             seed=str(seed),
             blows=blows,
             plans=[
                 replace(
                     plan,
-                    lease_s=chance.choice([60, 60, 1.5]),
+                    lease_s=chance.choice(lease_s),
                     max_entries=chance.choice([10_000, 10_000, 60]),
                 )
                 for plan in plans
             ],
-            pages=chance.randint(1, 6),
+            pages=pages,
             form=form,
             nginx=chance.random() < 0.5,
             haste=0.1,
@@ -124,18 +130,19 @@ class Scenario:
                 "JOBCAST_KEEPALIVE_S": "1",
                 "JOBCAST_STREAM_MAX_AGE_S": age_s,
                 "JOBCAST_STALL_GRACE_S": "1",
+                **settings,
             },
         )
 
     @property
     def loses(self) -> bool:
         """Whether Redis will lose data."""
-        return any(blow.fault.loses for blows in self.blows for blow in blows)
+        return any(fault.loses for fault in _faults_of(self.blows))
 
     @property
     def needs_clock(self) -> bool:
         """Whether a clock is to jump, which libfaketime makes possible."""
-        return any(blow.fault.needs_clock for blows in self.blows for blow in blows)
+        return any(fault.needs_clock for fault in _faults_of(self.blows))
 
     def chance(self, name: str) -> random.Random:
         """Return what decides further about a part of it, whatever the others do meanwhile."""
@@ -200,6 +207,21 @@ async def play(scenario: Scenario) -> Outcome:
         )
 
 
+def _blow(chance: random.Random, fault: type[Fault]) -> Blow:
+    """Return a blow among others."""
+    mixed = fault.mixed_seconds
+    return Blow(chance.uniform(0, 1.5), fault, fault.seconds if mixed is None else mixed)
+
+
+def _faults_of(blows: Sequence[Sequence[Blow]]) -> list[type[Fault]]:
+    return [blow.fault for each in blows for blow in each]
+
+
+def _go_together(faults: Sequence[type[Fault]]) -> bool:
+    names = {fault.name for fault in faults}
+    return not any(fault.apart_from & names for fault in faults)
+
+
 def _plans(chance: random.Random, seed: str, jobs: int, note_bytes: int) -> Sequence[Plan]:
     return [
         Plan(
@@ -234,10 +256,10 @@ async def _begin(made: World, scenario: Scenario) -> Sequence[Page]:
 async def _strike(made: World, blows: Sequence[Blow], chance: random.Random) -> None:
     for blow in blows:
         await after(blow.pause_s)
-        fault = blow.fault(made, chance)
+        fault = blow.fault(made, chance, blow.length_s)
         await fault.strike()
         try:
-            await after(fault.seconds)
+            await after(blow.length_s)
         finally:
             await fault.heal()
 

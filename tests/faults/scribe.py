@@ -26,6 +26,7 @@ class Scribe:
         self._redis = redis
         self._job_id = job_id
         self._stopping = False
+        self._last = ""
         self._task = asyncio.create_task(self._copy())
 
     async def stop(self) -> None:
@@ -37,5 +38,6 @@ class Scribe:
     async def _copy(self) -> None:
         while not self._stopping:
             with suppress(RedisError, OSError):
-                self.entries.update(await log_of(self._redis, self._job_id))
+                self.entries.update(await log_of(self._redis, self._job_id, self._last))
+                self._last = next(reversed(self.entries), "")
             await after(_PAUSE_S)

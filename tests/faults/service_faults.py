@@ -15,6 +15,9 @@ from tests.service import ROOT, Service
 from tests.stored import state_of
 from tests.waiting import eventually
 
+_PATIENCE_S = 40.0
+"""A lease is over only after Redis was well for a while, which other faults may put off."""
+
 
 class _OfService(Fault):
     target = "service"
@@ -104,8 +107,11 @@ class WorkerKilled(Fault):
 
 
 class WorkerLost(WorkerKilled):
+    """Not while clocks go back: a lease that was taken before lasts for as long as they went."""
+
     name = "worker-lost"
     what = "A worker is killed (SIGKILL), and nobody takes its job over"
+    apart_from = frozenset({"clocks-jump"})
     lease_s = 1
     seconds = 0.0
     settings = {"JOBCAST_STALL_GRACE_S": "2"}  # noqa: RUF012 - as declared
@@ -115,11 +121,12 @@ class WorkerLost(WorkerKilled):
         job_id = self.worker.work.job_id
 
         async def ended() -> bool:
-            with suppress(RedisError):
-                return (await state_of(self.world.direct, job_id)).get("status") == "failed"
+            # Redis may have forgotten the run, or the job: then nobody is waited for.
+            with suppress(RedisError, OSError):
+                return (await state_of(self.world.direct, job_id)).get("status") != "running"
             return False
 
-        await eventually(ended)
+        await eventually(ended, _PATIENCE_S)
         await super().heal()
 
 
