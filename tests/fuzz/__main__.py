@@ -28,7 +28,7 @@ def main() -> int:
             f"--hypothesis-seed={seed}",
             f"--timeout={_ROUND_TIMEOUT_S}",
         ]
-        tests = given.rest or ["tests/fuzz"]
+        tests = given.rest or ["tests/fuzz", "tests/unit/test_sse_frames.py"]
         command = [sys.executable, "-m", "pytest", *options, *tests]
         code = subprocess.run(command, check=False).returncode
         if code != 0 or given.seed is not None or time.monotonic() > ends:

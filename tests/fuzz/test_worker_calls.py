@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import pickle
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,10 +17,14 @@ from tests.calls import status_of
 from tests.fuzz.answers import check_frames
 from tests.fuzz.bounds import bounded
 from tests.fuzz.bystander import undisturbed
+from tests.fuzz.corpus import Corpus
 from tests.json_values import json_objects, json_values
 from tests.service import SESSION, Service
 from tests.sse import Event, watch
 from tests.stored import log_of
+
+CORPUS: Final = Corpus("calls")
+"""Pickled: what is odd about the arguments is mostly that no other format has them."""
 
 NUMBERS: Final[list[Any]] = [
     *(math.nan, math.inf, -math.inf, 10**400, -(10**400), 10**5000, 2**64, 2**63, 10**30, 1e308),
@@ -141,7 +146,16 @@ def test_what_a_worker_says_is_refused_or_reaches_its_viewers_unchanged(
         @bounded(100)
         @given(st.lists(calls, min_size=5, max_size=20), ends)
         def tried(wanted: list[_Call], end: _Call) -> None:
-            runner.run(came_through(service, redis_url, wanted, end))
+            with CORPUS.trying(pickle.dumps((wanted, end))):
+                runner.run(came_through(service, redis_url, wanted, end))
 
-        with undisturbed(runner, service, redis_url):
+        with undisturbed(runner, service, redis_url), CORPUS.keeping():
             tried()
+
+
+@CORPUS.each()
+async def test_what_a_worker_says_comes_through_where_it_once_did_not(
+    service: Service, redis_url: str, kept: bytes
+) -> None:
+    wanted, end = pickle.loads(kept)  # noqa: S301 - of this repository
+    await came_through(service, redis_url, wanted, end)

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from schema.entry import Entry, entry_from_log, parse_event
 from schema.sse import KEEPALIVE, OK, Frame, chunked, encode, encode_entry, encode_snapshot, retry
 from schema.state import fold
+from tests.fuzz.bounds import bounded
 from tests.json_values import json_objects, json_values
 from tests.sse import Event, Parser
+
+EXAMPLES = 100  # `just fuzz` tries more
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,63}", fullmatch=True)
 ids = st.none() | st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 9)).map(
@@ -29,6 +32,7 @@ def in_pieces(data: bytes, cuts: list[int]) -> list[Event]:
     return [event for start, end in pairwise(edges) for event in parser.feed(data[start:end])]
 
 
+@bounded(EXAMPLES)
 @given(names, json_values, ids)
 def test_a_browser_gets_what_was_encoded(name: str, data: Any, entry_id: str | None) -> None:  # noqa: ANN401
     line = json.dumps(data, ensure_ascii=False).encode()
@@ -37,6 +41,7 @@ def test_a_browser_gets_what_was_encoded(name: str, data: Any, entry_id: str | N
     assert frame.id == entry_id
 
 
+@bounded(EXAMPLES)
 @given(json_objects, st.booleans(), st.none() | st.integers(0, 3), st.lists(st.integers(0)))
 def test_an_event_of_any_json_is_one_frame_however_it_was_written_and_cut(
     data: dict[str, Any],
@@ -64,6 +69,7 @@ def test_no_text_forges_a_frame(ending: str, *, ascii_only: bool) -> None:
     assert parsed(frame.data) == [Event("progress-update", data, "5-1")]
 
 
+@bounded(EXAMPLES)
 @given(st.lists(st.tuples(names, json_values, ids), max_size=5))
 def test_frames_follow_each_other_without_mixing(given: list[tuple[str, Any, str | None]]) -> None:
     stream = OK + b"".join(
@@ -93,6 +99,7 @@ def test_each_block_ends_with_a_blank_line() -> None:
         assert block.endswith(b"\n\n")
 
 
+@bounded(EXAMPLES)
 @given(st.binary(min_size=1, max_size=5000))
 def test_a_chunk_is_its_length_in_hexadecimal_and_the_bytes(data: bytes) -> None:
     size, _, rest = chunked(data).partition(b"\r\n")
@@ -100,6 +107,7 @@ def test_a_chunk_is_its_length_in_hexadecimal_and_the_bytes(data: bytes) -> None
     assert rest == data + b"\r\n"
 
 
+@bounded(EXAMPLES)
 @given(names, json_values, ids)
 def test_a_frame_carries_itself_as_a_chunk(name: str, data: Any, entry_id: str | None) -> None:  # noqa: ANN401
     frame = encode(name, json.dumps(data).encode(), entry_id)
