@@ -11,7 +11,7 @@ import jobcast
 from tests.service import SESSION, WAYS, Service, Way
 from tests.sse import Stream, watch
 from tests.valkey import HOST
-from tests.waiting import eventually
+from tests.waiting import SLACK_SECONDS, eventually
 
 Start = Callable[..., Service]
 
@@ -117,10 +117,13 @@ async def test_readyz_turns_503_before_the_listener_closes(start: Start, job_id:
     assert await asyncio.to_thread(service.wait) == 0
 
 
-async def test_a_thousand_streams_come_back_no_faster_than_the_settings_allow(
-    start: Start, jobs: jobcast.Jobs, job_id: str
+async def test_a_thousand_streams_end_in_time_and_come_back_no_faster_than_the_settings_allow(
+    start: Start, job_id: str
 ) -> None:
-    service = start(JOBCAST_RECONNECTS_PER_S="100", JOBCAST_GRACE_S="10")
+    grace_s = 10
+    service = start(
+        JOBCAST_RECONNECTS_PER_S="100", JOBCAST_GRACE_S=str(grace_s), JOBCAST_NOTICE_S="60"
+    )
 
     async def view() -> int:
         async with watch(service.url, job_id) as stream:
@@ -135,9 +138,21 @@ async def test_a_thousand_streams_come_back_no_faster_than_the_settings_allow(
         viewers = [group.create_task(view()) for _ in range(1000)]
         for _ in viewers:
             await opened.acquire()
-        stopped = asyncio.create_task(asyncio.to_thread(service.stop))
+        async with service.client() as client:
+
+            async def is_leaving() -> bool:
+                return (await client.get("/readyz")).status_code == 503
+
+            service.send(signal.SIGTERM)
+            await eventually(is_leaving)
+        assert not any(viewer.done() for viewer in viewers)
+        assert not await refuses(service)
+        begun = time.monotonic()
+        service.send(signal.SIGTERM)  # waits no longer for those who ask /readyz
+        stopped = asyncio.create_task(asyncio.to_thread(service.wait))
     times = sorted(viewer.result() for viewer in viewers)
     assert await stopped == 0
+    assert time.monotonic() - begun < grace_s + SLACK_SECONDS
     assert times[0] >= 1000
     assert times[-1] <= 11_000
     in_a_second = [sum(start <= time < start + 1000 for time in times) for start in times]
