@@ -4,16 +4,14 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from tests.valkey import HOST, free_port
+from tests.valkey import HOST
 
 
 class Wire:
     """Forwards a port of its own to another for the length of its block."""
 
     def __init__(self, to_port: int) -> None:
-        port = free_port()
-        self.url = f"redis://{HOST}:{port}/0"
-        self._port = port
+        self.url = ""
         self._to_port = to_port
         self._ends: list[asyncio.StreamWriter] = []
         self._open: list[asyncio.Event] = []
@@ -37,7 +35,9 @@ class Wire:
         self._open = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._forward, HOST, self._port)
+        self._server = await asyncio.start_server(self._forward, HOST, 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"redis://{HOST}:{port}/0"
         return self
 
     async def __aexit__(

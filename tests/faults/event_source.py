@@ -66,8 +66,10 @@ class EventSource:
                     return False
                 stream.parser = Parser(self._cursor, _id=self._cursor)
                 self._stream = stream
-                await self._read(stream, visit)
-        self._stream = None
+                try:
+                    await self._read(stream, visit)
+                finally:
+                    self._stream = None
         return True
 
     async def _read(self, stream: Stream, visit: Visit) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-from tests.valkey import HOST, free_port
+from tests.valkey import HOST
 from tests.waiting import after
 
 _PIECE_BYTES = 65536
@@ -23,12 +23,13 @@ class Network:
         narrow: keep next to nothing on the way, so that a slow reader is felt at the other end.
 
     Attributes:
+        port: its own, once it is entered.
         delay_s: how long each piece takes more.
         bytes_per_s: what goes through a connection, one way; None is as fast as it goes.
     """
 
     def __init__(self, *to_ports: int, narrow: bool = False) -> None:
-        self.port = free_port()
+        self.port = 0
         self.delay_s = 0.0
         self.bytes_per_s: float | None = None
         self._to_ports = itertools.cycle(to_ports)
@@ -81,8 +82,9 @@ class Network:
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
-            self._accept, HOST, self.port, limit=self.piece_bytes, backlog=1024
+            self._accept, HOST, 0, limit=self.piece_bytes, backlog=1024
         )
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(

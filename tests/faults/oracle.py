@@ -121,6 +121,8 @@ class _Reading:
             return
         anew = last is None or self._begins_anew(last, shown)
         is_snapshot = (first or anew) and self._log.is_snapshot(shown)
+        # Redis forgot what followed: that an attempt had ended may be told again.
+        is_back = self._lost and is_snapshot and last is not None and _is_before(shown, last)
         if not is_snapshot and not self._log.is_entry(shown):
             yield f"was shown {_named(shown)} with {shown.data}, which the log does not say"
         if last is None:
@@ -132,7 +134,7 @@ class _Reading:
         elif not (is_snapshot and anew):
             yield from self._gap(last, shown)
         yield from self._reported(shown, is_snapshot=is_snapshot)
-        if shown.name in TERMINAL:
+        if shown.name in TERMINAL and not is_back:
             yield from self._ended(shown, is_all=is_snapshot and anew)
 
     def _begins_anew(self, last: Shown, shown: Shown) -> bool:
@@ -190,7 +192,9 @@ def _at_the_end(history: History, log: _Log) -> Iterator[str]:
         yield f"ended with {statuses[-1:]}"
     if state is not None:
         ends = [shown.id for shown in last.shown if shown.name in TERMINAL]
-        if ends[-1:] != [state.last]:
+        # Who was told an end that Redis lost afterwards is gone when there is another one.
+        is_lost = log.truth.lost and any(end not in log.place for end in ends[-1:])
+        if ends[-1:] != [state.last] and not is_lost:
             yield f"was shown {ends[-1:]} as the end of the job, which is {state.last}"
 
 
@@ -226,6 +230,10 @@ def _number(entry: Entry) -> Any:  # noqa: ANN401 - of JSON
     if entry.event is None or isinstance(entry.event, ProgressUpdate | StepChange):
         return None
     return json.loads(entry.line).get("n")
+
+
+def _is_before(shown: Shown, other: Shown) -> bool:
+    return position(shown.id) < position(other.id)
 
 
 def _named(shown: Shown) -> str:

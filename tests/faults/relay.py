@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.sse import Parser, Stream, request
-from tests.valkey import HOST, free_port
+from tests.valkey import HOST
 
 Lie = Callable[[bytes], list[bytes]]
 """Returns what becomes of one block of the stream: a frame, or a comment."""
@@ -34,13 +34,13 @@ class Relay:
         self._cut_after = cut_after
         self._answers = answers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._port = free_port()
-        self.url = f"http://{HOST}:{self._port}"
+        self.url = ""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Relay"]:
         """Serve for the length of the block."""
-        server = await asyncio.start_server(self._accept, HOST, self._port)
+        server = await asyncio.start_server(self._accept, HOST, 0)
+        self.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:

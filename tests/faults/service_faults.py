@@ -93,12 +93,13 @@ class WorkerKilled(Fault):
     name = "worker-killed"
     what = "A worker is killed (SIGKILL), and another takes its job over"
     target = "worker"
-    lease_s: ClassVar[float] = 60
+    longest_lease_s: ClassVar[float] = 60
 
     async def strike(self) -> None:
         self.worker = self.chance.choice(self.world.workers)
         work = await self.worker.rest()
-        arguments = (self.world.store.url, work.job_id, str(self.lease_s))
+        lease_s = min(work.plan.lease_s, self.longest_lease_s)
+        arguments = (self.world.store.url, work.job_id, str(lease_s))
         events = self.chance.randrange(1, 10)
         await asyncio.to_thread(_work_and_die, arguments, events)
 
@@ -112,7 +113,7 @@ class WorkerLost(WorkerKilled):
     name = "worker-lost"
     what = "A worker is killed (SIGKILL), and nobody takes its job over"
     apart_from = frozenset({"clocks-jump"})
-    lease_s = 1
+    longest_lease_s = 1
     seconds = 0.0
     settings = {"JOBCAST_STALL_GRACE_S": "2"}  # noqa: RUF012 - as declared
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.faults.event_source import EventSource
-from tests.valkey import HOST, free_port
+from tests.valkey import HOST
 from tests.waiting import until
 
 STREAM = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
@@ -25,8 +25,8 @@ async def answering(*answers: str) -> AsyncIterator[tuple[str, list[str]]]:
         writer.close()
 
     asked: list[str] = []
-    port = free_port()
-    server = await asyncio.start_server(answer, HOST, port)
+    server = await asyncio.start_server(answer, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
     try:
         yield f"http://{HOST}:{port}/stream", asked
     finally:

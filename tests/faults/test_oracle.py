@@ -253,6 +253,36 @@ def test_a_return_to_something_else_than_a_snapshot_is_found(truth: Truth) -> No
     assert any("after failed" in text for text in found)
 
 
+def test_an_end_that_is_told_again_is_found_unless_redis_forgot_what_followed(truth: Truth) -> None:
+    log = list(truth.entries)
+    end = first(log, "failed")
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    attempt = [created, *map(shown, log[1 : end + 1])]
+    next_one = [shown(entry) for entry in log[end + 1 : end + 4] if entry.event is not None]
+    lost = replace(truth, lost=True)
+    forgotten = returning(log, attempt, next_one, attempt[-1:])
+    assert violations(forgotten, lost) == []
+    assert any("ended 2 times" in text for text in violations(forgotten, truth))
+    again = violations(returning(log, attempt, attempt[-1:]), lost)
+    assert any("ended 2 times" in text for text in again)
+
+
+def test_another_end_than_that_of_the_log_is_found_unless_redis_lost_it(truth: Truth) -> None:
+    log = list(truth.entries)
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    retried = first(log, "failed") + 1
+    before = [created, *map(shown, log[1:retried])]
+    last = [shown(entry) for entry in log[retried:] if entry.event is not None]
+    history = returning(log, before, last)
+    history.gone, history.sources[0].closed = False, True
+    history.sources[0].visits.append(Visit(str(log[-1].id), status=204))
+    assert violations(history, truth) == []
+    end = replace(last[-1], id=f"{position(last[-1].id)[0] + 5}-0")
+    history.sources[0].visits[1].shown[-1] = end
+    assert any("as the end of the job" in text for text in violations(history, truth))
+    assert violations(history, replace(truth, lost=True)) == []
+
+
 def snapshot_of(log: list[Entry], number: int) -> object:
     """Return the data of the state after an entry of a run."""
     state = fold(log[: number + 1])
