@@ -45,7 +45,7 @@ def connect(url: str) -> Client:
     address = parse_address(url)
     try:
         return _client(address)
-    except TypeError as error:  # an option that a connection does not have
+    except (TypeError, RedisError) as error:  # an option that a connection does not have, or so
         raise ValueError(str(error)) from error
 
 
