@@ -58,7 +58,7 @@ class Mailbox:
         if self.ending is not None or (not self._waiting and self._offer(frame)):
             return
         self._waiting.append(frame)
-        self._size += len(frame.data)
+        self._size += frame.size
         if self._size > self._bound and len(self._waiting) > 1:
             self._conflate()
 
@@ -79,9 +79,9 @@ class Mailbox:
             return taken
         size = count = 0
         for frame in self._waiting:
-            size += len(frame.data)
+            size += frame.size
             if size > limit and count:
-                size -= len(frame.data)
+                size -= frame.size
                 break
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -92,14 +92,14 @@ class Mailbox:
         kept = conflated(self._waiting)
         self.conflated += len(self._waiting) - len(kept)
         self._waiting = kept
-        self._size = sum(len(frame.data) for frame in kept)
-        others = sum(len(frame.data) for frame in kept if not frame.conflatable)
+        self._size = sum(frame.size for frame in kept)
+        others = sum(frame.size for frame in kept if not frame.conflatable)
         if others > self._bound and len(kept) > 1:
             self._overflow()
 
     def _overflow(self) -> None:
         last = self._waiting.pop()
-        self._size -= len(last.data)
+        self._size -= last.size
         self.end(Ending.RETRY)
 
 

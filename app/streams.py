@@ -27,7 +27,7 @@ from schema.entry_id import parse_cursor
 from schema.events import ConnectedData
 from schema.job_id import parse_job_id
 from schema.owner import Owner
-from schema.sse import OK, Frame, chunked, encode
+from schema.sse import OK, encode, framed
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
@@ -131,7 +131,7 @@ class Streams:
         greeting, directory = self._greeting(job_id), self._directory
 
         def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
-            mailbox.put(Frame(greeting, chunked(greeting)))
+            mailbox.put(framed(greeting))
             return directory.viewing(job_id, owner, mailbox, cursor, state)
 
         return watch

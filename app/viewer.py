@@ -8,12 +8,12 @@ from typing import Final
 
 from actors.mailbox import Ending, Mailbox
 from app.transport import AsgiOutlet, Message, Receive, Scope, Send, opened
-from schema.sse import KEEPALIVE, Frame, chunked, retry
+from schema.sse import KEEPALIVE, framed, retry
 
 RETRY_MS: Final = (1000, 5000)
 """Least and most that a viewer waits before it comes again: at random, to spread a crowd."""
 
-_KEEPALIVE_FRAME: Final = Frame(KEEPALIVE, chunked(KEEPALIVE))
+_KEEPALIVE_FRAME: Final = framed(KEEPALIVE)
 _FAREWELL_S: Final = 5.0
 """How long a viewer may take to read what still waits when its stream ends."""
 

@@ -19,21 +19,31 @@ class Frame(Struct, frozen=True, gc=False):
     """One event as a viewer gets it, encoded once for all viewers.
 
     Attributes:
-        data: the frame's bytes.
-        chunk: the same as one chunk of HTTP/1.1's chunked coding (RFC 9112 §7.1).
+        chunk: its bytes as one chunk of HTTP/1.1's chunked coding (RFC 9112 §7.1).
+        size: how many bytes it has without that coding.
         conflatable: whether a newer one of its kind makes it superfluous.
         id: id of its log entry, or None.
     """
 
-    data: bytes
     chunk: bytes
+    size: int
     conflatable: bool = False
     id: str | None = None
+
+    @property
+    def data(self) -> bytes:
+        """Return the frame's bytes; made anew, or what waits would take twice the memory."""
+        return self.chunk[-self.size - 2 : -2]
 
 
 def chunked(data: bytes) -> bytes:
     """Return bytes as one chunk of HTTP/1.1's chunked coding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def framed(data: bytes) -> Frame:
+    """Return as a frame what is no event of a job."""
+    return Frame(chunked(data), len(data))
 
 
 def encode(name: str, line: bytes, entry_id: str | None = None) -> Frame:
@@ -48,7 +58,8 @@ def encode(name: str, line: bytes, entry_id: str | None = None) -> Frame:
         data = b"event: %b\ndata: %b\n\n" % (name.encode(), line)
     else:
         data = b"id: %b\nevent: %b\ndata: %b\n\n" % (entry_id.encode(), name.encode(), line)
-    return Frame(data, b"%x\r\n%b\r\n" % (len(data), data), name == "progress-update", entry_id)
+    size = len(data)
+    return Frame(b"%x\r\n%b\r\n" % (size, data), size, name == "progress-update", entry_id)
 
 
 def encode_entry(entry: Entry) -> Frame:

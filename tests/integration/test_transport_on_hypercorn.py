@@ -16,7 +16,7 @@ from h2.events import DataReceived
 
 from actors.mailbox import Mailbox
 from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, opened
-from schema.sse import OK, Frame, chunked, encode
+from schema.sse import OK, encode, framed
 from tests.hypercorn_server import serving
 from tests.sse import WAIT_SECONDS, Parser, Stream, request
 from tests.valkey import HOST
@@ -47,7 +47,7 @@ class Probe:
         self.outlet = await opened(scope, send, head, direct=self.direct)
         self.mailbox = Mailbox(10**9, self.outlet.offer, lambda: None)
         self.outlet.attach(self.mailbox)
-        self.mailbox.put(Frame(OK, chunked(OK)))
+        self.mailbox.put(framed(OK))
         self.outlet.release()
         self.begun.set()
         await self.over.wait()
