@@ -1,9 +1,9 @@
 """The actor of one job: follows it, and feeds its viewers."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from pykka import ActorRegistry
+from pykka import ActorRef
 
 from actors.audience import Audience, deliver
 from actors.follower import Follower
@@ -47,10 +47,19 @@ class JobActor(Follower):
         self._forgotten = False
         self._together: list[Frame] | None = None
 
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # noqa: ANN401 - Pykka's signature
+        """Start an actor that only the directory knows.
+
+        Pykka would enter it into its registry, a list that is searched as an actor stops, and spell
+        its name for log messages that nobody reads.
+        """
+        actor = cls(*args, **kwargs)
+        actor._start_actor_loop()
+        return actor.actor_ref
+
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
-        # The directory knows this actor; Pykka's registry is a list, searched at each stop.
-        ActorRegistry.unregister(self.actor_ref)
         self._feed.follow(self._job_id, self.actor_ref)
 
     def on_stop(self) -> None:
