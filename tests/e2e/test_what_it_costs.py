@@ -21,6 +21,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 VIEWERS = 20
 EVENTS = 50
+COMING = 60
 
 PINGS = 20
 """Writes that are nobody's delivery: a ping of Redis every 1.5 s, a probe, a look at the listener.
@@ -36,9 +37,9 @@ OF_CONNECTIONS = {"ping", "hello", "auth", "client|setinfo", "select"}
 
 OF_THE_COUNTING = {"config|resetstat", "info", "pubsub|channels"}
 
-OF_THE_SWEEPER = {"zrange"}
-"""Two looks at the unconfirmed jobs every 5 to 15 s, whatever else goes on. None of what is counted
-here reads a sorted set."""
+OF_THE_SWEEPER = {"eval", "time", "zrange"}
+"""Two looks at the unconfirmed jobs every 5 to 15 s, each by a script that asks what time it is,
+whatever else goes on. None of what is counted here does any of that."""
 
 OF_A_START = {"publish", "zrange", "time"}
 """The probe, the sweeper's first look, and the one for lost workers."""
@@ -152,6 +153,22 @@ async def test_a_delivery_is_one_write_of_the_frame_and_nothing_else(
     chunking = len(b"7f\r\n\r\n") * deliveries
     assert deliveries <= calls <= deliveries + PINGS
     assert frames + chunking <= size <= frames + chunking + PINGS * PING_BYTES
+
+
+async def test_a_viewer_of_a_watched_job_is_sent_all_that_there_is_in_one_write(
+    own_service: Service, own_jobs: jobcast.Jobs
+) -> None:
+    job_id = await own_jobs.create("anything", session_id=SESSION)
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(watch(own_service.url, job_id))
+        await first.until("progress-update")
+        before, _ = written(own_service)
+        for _ in range(COMING):
+            stream = await stack.enter_async_context(watch(own_service.url, job_id))
+            await stream.until("progress-update")
+        calls, _ = written(own_service)
+    # Head, greeting and state. With a write more for any of them it would be 2 * COMING.
+    assert COMING <= calls - before <= COMING + PINGS
 
 
 async def test_an_event_costs_redis_one_script_and_the_service_asks_nothing(
