@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,8 +30,13 @@ HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0
 STOP_SECONDS = 10.0
 _DATA = "appendonlydir"
-_PORTS = range(10_000, 32_768)
-"""Below those that Linux gives to connections, one of which might be faster than a server."""
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(10_000 + _WORKER, 32_768, _WORKERS)
+"""Below those that Linux gives to connections, one of which might be faster than a server; others
+than those of the tests that run beside these."""
+
+_given = deque[int](maxlen=2000)  # as many as are not yet, or no longer, listened on at a time
 
 
 class Valkey:
@@ -209,9 +215,15 @@ class Valkey:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on, and that no connection is given."""
+    """Return a port of 127.0.0.1 that nothing listens on, and that no connection is given.
+
+    None is returned again soon: who has it may not have begun to listen, or may begin again.
+    """
     while True:
         port = random.choice(_PORTS)  # noqa: S311 - chance, not secrecy
+        if port in _given:
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
+            _given.append(port)
             return port
