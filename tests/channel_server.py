@@ -1,6 +1,8 @@
 """A server of channels within the test's process, as a connection of redis-py would lead to it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -8,7 +10,9 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from actors.line import Line
 from actors.loop_actor import LoopInbox
+from actors.shards import ShardedSubscriptions
 from eventlog.raw_connection import packed
 from schema.wire import PubSub
 
@@ -163,3 +167,16 @@ class Inbox(LoopInbox):
 
     def hand(self, message: object) -> None:
         self.messages.append(message)
+
+
+@asynccontextmanager
+async def running(followed: Line | ShardedSubscriptions) -> AsyncIterator[None]:
+    """Have channels followed for the length of the block."""
+    task = asyncio.create_task(followed.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        assert not followed.connected

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
+from eventlog.cluster import Cluster
+from eventlog.connection import connect
 from tests.parts import client_of
 from tests.valkey import Valkey
+from tests.valkey_cluster import ValkeyCluster
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +27,16 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
     connected = client_of(redis_url)
     yield connected
     await connected.aclose()
+
+
+@pytest.fixture
+async def cluster_client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
+    """Return a client of a Cluster as the service has it."""
+    connected = connect(cluster.url)
+    assert isinstance(connected, Cluster)
+    yield connected
+    await connected.nodes.close()
+    await connected.close_all()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,13 +24,9 @@ from tests.waiting import after, eventually
 
 
 @pytest.fixture
-async def client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
+def client(cluster_client: Cluster) -> Cluster:
     """Return the client of a service."""
-    connected = connect(cluster.url)
-    assert isinstance(connected, Cluster)
-    yield connected
-    await connected.nodes.close()
-    await connected.close_all()
+    return cluster_client
 
 
 async def has(client: Client, key: str, value: str) -> bool:

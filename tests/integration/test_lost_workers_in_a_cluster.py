@@ -12,7 +12,6 @@ import jobcast
 from app.lookout import Lookout
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
-from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
 from eventlog.leases import LeasedRun, Leases
 from jobcast import Run
@@ -27,13 +26,9 @@ LEASE_S: Final = 1.0
 
 
 @pytest.fixture
-async def client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
+def client(cluster_client: Cluster) -> Cluster:
     """Return the client of a service."""
-    connected = connect(cluster.url)
-    assert isinstance(connected, Cluster)
-    yield connected
-    await connected.nodes.close()
-    await connected.close_all()
+    return cluster_client
 
 
 @pytest.fixture

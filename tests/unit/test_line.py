@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from actors.line import Line
 from actors.messages import Subscribed
 from schema.wire import PLAIN, SHARDED, PubSub
-from tests.channel_server import WAY_S, ChannelServer, Inbox
+from tests.channel_server import WAY_S, ChannelServer, Inbox, running
 from tests.clock import in_virtual_time
 from tests.waiting import after
 
@@ -56,23 +55,10 @@ class Played:
         return [later - before for before, later in pairwise(self.server.connects)]
 
 
-@asynccontextmanager
-async def running(played: Played) -> AsyncIterator[None]:
-    """Have the line do its work for the length of the block."""
-    task = asyncio.create_task(played.line.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        assert task.cancelled()
-        assert not played.line.connected
-
-
 def test_a_connection_is_pinged_every_1_5_seconds() -> None:
     async def scenario() -> None:
         played = Played()
-        async with running(played):
+        async with running(played.line):
             await after(60)
         pings = played.server.times("PING")
         assert len(pings) == 40
@@ -88,7 +74,7 @@ def test_a_mute_connection_is_given_up_within_3_seconds(begins_s: float) -> None
         played = Played()
         played.follow(1)
         now = asyncio.get_running_loop().time
-        async with running(played):
+        async with running(played.line):
             await after(begins_s)
             played.server.mute, since = True, now()
             while played.line.connected:
@@ -105,7 +91,7 @@ def test_a_mute_connection_is_given_up_within_3_seconds(begins_s: float) -> None
 def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         played = Played()
-        async with running(played):
+        async with running(played.line):
             await after(5)
             played.server.mute = True
             await after(3)
@@ -128,7 +114,7 @@ def test_the_pauses_between_connections_grow_from_50_ms_to_1_second_with_jitter(
         lines = Played(), Played()
         for played in lines:
             played.server.away = True
-        async with running(lines[0]), running(lines[1]):
+        async with running(lines[0].line), running(lines[1].line):
             await after(60)
         for played in lines:
             grown = [0.05, 0.1, 0.2, 0.4, 0.8]
@@ -145,7 +131,7 @@ def test_the_pauses_begin_anew_after_a_connection_that_held() -> None:
     async def scenario() -> None:
         played = Played()
         played.server.away = True
-        async with running(played):
+        async with running(played.line):
             await after(10)
             played.server.away = False
             await after(1 + 2)
@@ -188,7 +174,7 @@ def test_the_pauses_grow_as_long_as_no_connection_holds(
         played = Played()
         played.follow(3)
         how(played)
-        async with running(played):
+        async with running(played.line):
             await after(40)
         assert pauses[:7] == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1]
         assert played.lost == len(pauses)
@@ -201,7 +187,7 @@ def test_who_is_refused_by_an_acl_does_not_spin_and_follows_all_once_allowed() -
         played = Played()
         names = played.follow(1200)
         refused_at_once(played)
-        async with running(played):
+        async with running(played.line):
             await after(60)
             assert len(played.server.connects) < 2 * 60 + 10
             assert len(played.server.asked()) <= 3 * len(played.server.connects)
@@ -218,7 +204,7 @@ def test_all_channels_are_followed_again_after_a_reconnect_500_in_a_command() ->
     async def scenario() -> None:
         played = Played()
         names = played.follow(1201)
-        async with running(played):
+        async with running(played.line):
             await after(2)
             before = len(played.server.asked())
             played.server.lose()
@@ -236,7 +222,7 @@ def test_what_was_followed_and_let_go_during_an_outage_is_as_it_should_be_after_
     async def scenario() -> None:
         played = Played()
         played.follow(3)
-        async with running(played):
+        async with running(played.line):
             await after(2)
             played.server.away = True
             played.server.lose()
@@ -254,7 +240,7 @@ def test_what_was_followed_and_let_go_during_an_outage_is_as_it_should_be_after_
 def test_a_channel_is_unconfirmed_until_the_server_confirms_it() -> None:
     async def scenario() -> None:
         played = Played()
-        async with running(played):
+        async with running(played.line):
             await after(1)
             played.follow(1)
             assert set(played.line.unconfirmed) == {b"c0"}
@@ -281,7 +267,7 @@ def test_however_fast_a_channel_is_followed_and_let_go_the_last_word_counts(
 ) -> None:
     async def scenario() -> None:
         played = Played(pubsub)
-        async with running(played):
+        async with running(played.line):
             await after(1)
             for number, pause in enumerate(pauses):
                 if number % 2:
@@ -305,7 +291,7 @@ def test_what_a_cluster_refuses_is_asked_for_again_after_pauses_that_grow() -> N
         played = Played(SHARDED)
         names = played.follow(1000)
         played.server.refusals[b""] = DOWN
-        async with running(played):
+        async with running(played.line):
             await after(60)
             times = sorted(set(played.server.times("SSUBSCRIBE")))
             assert len(times) * len(names) == len(played.server.asked())
@@ -328,7 +314,7 @@ def test_only_what_is_not_confirmed_is_asked_for_again() -> None:
         played = Played(SHARDED)
         played.follow(1000)
         played.server.refusals[b"c7"] = "CLUSTERDOWN Hash slot not served"
-        async with running(played):
+        async with running(played.line):
             await after(10)
             assert set(played.line.unconfirmed) == {b"c7"}
             assert len(played.server.asked()) < 1000 + 10 / 0.5 + 5
@@ -340,7 +326,7 @@ def test_the_first_pause_is_short_again_when_a_cluster_was_well_meanwhile() -> N
     async def scenario() -> None:
         played = Played(SHARDED)
         played.server.refusals[b""] = DOWN
-        async with running(played):
+        async with running(played.line):
             await after(1)
             played.follow(1)
             await after(10)
@@ -360,7 +346,7 @@ def test_a_connection_that_is_lost_takes_with_it_what_was_to_be_asked_again() ->
         played = Played(SHARDED)
         played.follow(100)
         played.server.refusals[b""] = DOWN
-        async with running(played):
+        async with running(played.line):
             for _ in range(10):
                 await after(5)
                 played.server.lose()
@@ -376,7 +362,7 @@ def test_a_channel_that_a_node_lets_go_is_misplaced_and_asked_for_again() -> Non
     async def scenario() -> None:
         played = Played(SHARDED)
         played.follow(2)
-        async with running(played):
+        async with running(played.line):
             await after(5)
             played.server.channels.clear()
             played.server.let_go(b"c0")
@@ -396,7 +382,7 @@ def test_a_single_server_that_speaks_of_others_is_given_up(said: str) -> None:
         played = Played(PLAIN)
         played.server.refusals[b""] = said
         played.follow(1)
-        async with running(played):
+        async with running(played.line):
             await after(1)
             assert played.lost > 0
 

@@ -1,8 +1,7 @@
 """Channels on the nodes of a Cluster, in virtual time and with nodes of the test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ from actors.messages import Subscribed
 from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Connector, Nodes
 from schema.wire import SHARDED
-from tests.channel_server import WAY_S, ChannelServer, Inbox
+from tests.channel_server import WAY_S, ChannelServer, Inbox, running
 from tests.clock import in_virtual_time
 from tests.waiting import after
 
@@ -105,24 +104,11 @@ class Played:
             self.subscriptions.follow(str(number), ref)
 
 
-@asynccontextmanager
-async def running(played: Played) -> AsyncIterator[None]:
-    """Have them followed for the length of the block."""
-    task = asyncio.create_task(played.subscriptions.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        assert task.cancelled()
-        assert not played.subscriptions.connected
-
-
 def test_each_channel_is_followed_where_it_belongs() -> None:
     async def scenario() -> None:
         played = Played()
         played.follow(range(300))
-        async with running(played):
+        async with running(played.subscriptions):
             await after(1)
             assert len(played.map.followed()) == len(played.subscriptions) == 300
             assert played.map.asked() == 300
@@ -135,7 +121,7 @@ def test_a_cluster_that_is_down_is_not_stormed() -> None:
     async def scenario() -> None:
         played = Played()
         played.follow(range(300))
-        async with running(played):
+        async with running(played.subscriptions):
             await after(1)
             for server in played.map.servers.values():
                 server.refusals[b""] = DOWN
@@ -160,7 +146,7 @@ def test_what_one_node_refuses_is_not_asked_for_again_whenever_another_is_lost()
         played.follow(range(300))
         refusing, away = (played.map.servers[node] for node in NODES[:2])
         refusing.refusals[b""] = DOWN
-        async with running(played):
+        async with running(played.subscriptions):
             await after(30)
             before = len(refusing.asked())
             away.away = True
@@ -176,7 +162,7 @@ def test_a_channel_that_has_moved_is_followed_there_at_once_and_no_other_is_aske
     async def scenario() -> None:
         played = Played()
         played.follow(range(300))
-        async with running(played):
+        async with running(played.subscriptions):
             await after(2)
             asked = played.map.asked()
             played.map.move(0, NODES[1])
@@ -193,7 +179,7 @@ def test_a_channel_is_followed_soon_that_moved_before_the_map_was_known_to_say_s
     async def scenario() -> None:
         played = Played()
         played.follow(range(300))
-        async with running(played):
+        async with running(played.subscriptions):
             await after(2)
             played.map.answers = False
             played.map.move(0, NODES[1])
@@ -211,7 +197,7 @@ def test_a_channel_that_no_node_serves_is_followed_as_soon_as_one_does() -> None
         played = Played()
         played.map.truth[7] = None
         played.follow(range(300))
-        async with running(played):
+        async with running(played.subscriptions):
             await after(10)
             assert len(played.map.followed()) == 299
             assert len(played.subscriptions) == 300
@@ -227,7 +213,7 @@ def test_a_node_that_serves_nothing_any_more_is_let_go() -> None:
     async def scenario() -> None:
         played = Played()
         played.follow(range(300))
-        async with running(played):
+        async with running(played.subscriptions):
             await after(2)
             for slot in range(2, 300, 3):
                 played.map.move(slot, NODES[slot % 2])
@@ -247,7 +233,7 @@ def test_a_node_that_is_lost_costs_the_others_nothing() -> None:
         played = Played()
         played.follow(range(300))
         lost, *others = (played.map.servers[node] for node in NODES)
-        async with running(played):
+        async with running(played.subscriptions):
             await after(2)
             asked = [len(server.asked()) for server in others]
             lost.away = True
