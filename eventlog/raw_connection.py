@@ -21,9 +21,12 @@ Replies = list[Any]
 """What one read brought: lists, numbers and texts as hiredis gives them, and its ``ReplyError``."""
 
 
+_pack: Final = cast("Callable[[tuple[str | bytes, ...]], bytes]", hiredis.pack_command)
+
+
 def packed(*command: str | bytes) -> bytes:
     """Return a command as Redis reads it."""
-    return cast("bytes", hiredis.pack_command(cast("Any", command)))
+    return _pack(command)
 
 
 class RawConnection(asyncio.Protocol):
