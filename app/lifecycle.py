@@ -104,7 +104,14 @@ def build(settings: Settings) -> Service:
         sweeper=Sweeper(creation, reader, appender, queue),
         lookout=lookout,
         probe=Probe(client),
-        metrics=Metrics(viewers, directory, subscriptions, appender, lookout),
+        metrics=Metrics(
+            viewers,
+            directory,
+            subscriptions,
+            appender,
+            lookout,
+            key_set=authenticator.key_set,
+        ),
     )
 
 
@@ -132,6 +139,7 @@ def attach(app: Quart, service: Service) -> None:
             service.sweeper.run,
             service.lookout.run,
             service.probe.run,
+            service.authenticator.run,
             Garbage(lambda: service.viewers.total).run,
         ):
             tasks.add(asyncio.create_task(_kept_up(work)))

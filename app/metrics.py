@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from actors.directory import Directory
 from actors.shards import ShardedSubscriptions
 from actors.subscriptions import Subscriptions
+from app.auth.key_set import KeySet
 from app.lookout import Lookout
 from app.viewers import Viewers
 from eventlog.append import Appender
@@ -17,19 +18,22 @@ from eventlog.append import Appender
 class Metrics(Collector):
     """Reads the parts' own counts when it is asked, so that counting costs an addition."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it counts
         self,
         viewers: Viewers,
         directory: Directory,
         subscriptions: Subscriptions | ShardedSubscriptions,
         appender: Appender,
         lookout: Lookout,
+        *,
+        key_set: KeySet | None,
     ) -> None:
         self._viewers = viewers
         self._directory = directory
         self._subscriptions = subscriptions
         self._appender = appender
         self._lookout = lookout
+        self._key_set = key_set
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -70,3 +74,14 @@ class Metrics(Collector):
             "Times that the connection that follows jobs was lost",
             self._subscriptions.reconnects,
         )
+        if self._key_set is not None:
+            yield GaugeMetricFamily(
+                "jobcast_key_set_available",
+                "Whether the last fetch of the published key set brought one",
+                float(self._key_set.available),
+            )
+            yield CounterMetricFamily(
+                "jobcast_key_set_failures",
+                "Fetches of the published key set that failed",
+                self._key_set.failures,
+            )

@@ -3,27 +3,58 @@
 from functools import cached_property
 from urllib.parse import parse_qsl
 
+from werkzeug.datastructures import MultiDict
 from werkzeug.sansio.http import parse_cookie
 
 from app.transport import Scope
 
 
 class Headers:
-    """The headers of a request, of which the first of a name counts."""
+    """The headers of a request, in the order in which they came."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_headers", "_values")
 
     def __init__(self, scope: Scope) -> None:
-        self._values = {name.lower(): value for name, value in reversed(scope["headers"])}
+        self._headers = scope["headers"]
+        self._values = {name.lower(): value for name, value in reversed(self._headers)}
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return a header by its name, in any case."""
+        """Return the first header of a name, in any case."""
         value = self._values.get(name.lower().encode())
         return default if value is None else value.decode("latin-1")
 
+    def getlist(self, name: str) -> list[str]:
+        """Return all headers of a name."""
+        wanted = name.lower().encode()
+        if wanted not in self._values:
+            return []
+        return [
+            value.decode("latin-1") for given, value in self._headers if given.lower() == wanted
+        ]
+
+
+class Parameters:
+    """The parameters of a query, in the order in which they came."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, query: bytes) -> None:
+        # What is not UTF-8 stays percent-encoded, as it is in Quart.
+        text = query.decode(errors="werkzeug.url_quote")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
+        self._pairs = pairs if text else []
+
+    def get(self, name: str) -> str | None:
+        """Return the first value of a name."""
+        return next((value for given, value in self._pairs if given == name), None)
+
+    def getlist(self, name: str) -> list[str]:
+        """Return all values of a name."""
+        return [value for given, value in self._pairs if given == name]
+
 
 class RawRequest:
-    """A request as far as it matters before its answer; see ``app.auth.Asked``."""
+    """A request as far as it matters before its answer."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -36,17 +67,11 @@ class RawRequest:
         return self.headers.get("Host") or ""
 
     @cached_property
-    def args(self) -> dict[str, str]:
-        """Return the query's parameters, of which the first of a name counts."""
-        query = self._scope["query_string"].decode()
-        if not query:
-            return {}
-        pairs = parse_qsl(query, keep_blank_values=True, errors="werkzeug.url_quote")
-        return dict(reversed(pairs))
+    def args(self) -> Parameters:
+        """Return the query's parameters."""
+        return Parameters(self._scope["query_string"])
 
     @property
-    def cookies(self) -> dict[str, str]:
-        """Return the cookies."""
-        given = [value for name, value in self._scope["headers"] if name.lower() == b"cookie"]
-        cookies = parse_cookie(b";".join(given).decode("latin-1"))
-        return {name: cookies[name] for name in cookies}
+    def cookies(self) -> MultiDict[str, str]:
+        """Return the cookies, all of each name."""
+        return parse_cookie(";".join(self.headers.getlist("Cookie")))

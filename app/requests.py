@@ -8,6 +8,8 @@ from quart import Response, current_app, request
 from app.auth import Identity, body_session
 from app.errors import BadRequest
 from app.lifecycle import Service
+from app.raw_request import RawRequest
+from app.transport import Scope
 
 T = TypeVar("T")
 
@@ -26,9 +28,12 @@ async def identify(*, with_body: bool = False) -> Identity:
 
     Raises:
         Unauthorized: nobody that can be known.
+        ServiceUnavailable: that can't be told now.
     """
     session = body_session(await _body()) if with_body else None
-    return await service().authenticator.identify(request, session)
+    # As it is asked for streams, so that a request speaks for the same whatever it asks for.
+    asked = RawRequest(cast("Scope", request.scope))
+    return await service().authenticator.identify(asked, session)
 
 
 async def body_as(kind: type[T]) -> T:

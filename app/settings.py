@@ -40,6 +40,8 @@ class Settings(Struct, frozen=True):
         jwt_jwks: path or http(s) URL of a JSON Web Key Set.
         jwt_issuer: what ``iss`` must be, if set.
         jwt_audience: what ``aud`` must hold, if set.
+        nbf_leeway_s: how much earlier than its ``nbf`` a token counts.
+        exp_leeway_s: how much longer than its ``exp`` a token counts.
         cookie_name: cookie that may carry a token; none if unset.
         demo: start without any key, with sessions as the only identity.
         stream_max_age_s: when a stream ends and its viewer comes again.
@@ -69,6 +71,8 @@ class Settings(Struct, frozen=True):
     jwt_jwks: str | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
+    nbf_leeway_s: Time = 30
+    exp_leeway_s: Time = 0
     cookie_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")] | None = None
     demo: bool = False
     stream_max_age_s: PositiveTime = 600
@@ -189,7 +193,7 @@ def _check_sources(settings: Settings) -> None:
     if key and "-----BEGIN" not in key and not _is_file(key):
         raise InvalidSettings(f"{variable('jwt_public_key')}: neither PEM text nor a file")
     jwks = settings.jwt_jwks
-    if jwks and not jwks.startswith(("http://", "https://")) and not _is_file(jwks):
+    if jwks and not jwks.lower().startswith(("http://", "https://")) and not _is_file(jwks):
         raise InvalidSettings(f"{variable('jwt_jwks')}: neither a URL nor a file")
     for origin in settings.cors_origins:
         if origin != "*" and _ORIGIN.fullmatch(origin) is None:

@@ -14,10 +14,11 @@ from msgspec import Struct
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from app.auth import Asked, Authenticator, Identity
+from app.auth import Authenticator, Identity
 from app.deadline import in_time
 from app.errors import JobNotFound
 from app.jobs import Jobs
+from app.raw_request import RawRequest
 from app.replay import replay
 from app.settings import Settings
 from app.viewer import Viewer, Watch
@@ -80,7 +81,7 @@ class Streams:
         self._directory = directory
         self._viewers = viewers
 
-    async def decide(self, asked: Asked, text: str) -> Decision:
+    async def decide(self, asked: RawRequest, text: str) -> Decision:
         """Decide about a request.
 
         Args:
@@ -93,7 +94,7 @@ class Streams:
             return Refused(error)
 
     @in_time
-    async def _decide(self, asked: Asked, text: str) -> Decision:
+    async def _decide(self, asked: RawRequest, text: str) -> Decision:
         identity = await self._authenticator.identify(asked)
         job_id = parse_job_id(text)
         if job_id is None:

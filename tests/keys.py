@@ -7,7 +7,12 @@ from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,12 @@ class KeyPair:
         """Return the public key as PEM text."""
         info = PublicFormat.SubjectPublicKeyInfo
         text: bytes = self.private.public_key().public_bytes(Encoding.PEM, info)
+        return text.decode()
+
+    @property
+    def private_pem(self) -> str:
+        """Return both keys as PEM text."""
+        text: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return text.decode()
 
     @property

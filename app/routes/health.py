@@ -16,10 +16,16 @@ async def healthz() -> Response:
 
 @blueprint.get("/readyz")
 async def readyz() -> Response:
-    """Say whether requests should come here: Redis answers, and the process is not to end."""
+    """Say whether requests should come here.
+
+    Redis answers, tokens can be judged, and the process is not to end.
+    """
     parts = service()
     ready = (
-        not parts.viewers.leaving and parts.subscriptions.connected and await parts.probe.answers()
+        not parts.viewers.leaving
+        and parts.authenticator.ready
+        and parts.subscriptions.connected
+        and await parts.probe.answers()
     )
     return as_json({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 

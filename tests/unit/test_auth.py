@@ -10,26 +10,16 @@ from typing import Any
 
 import jwt
 import pytest
-from msgspec import Struct, field
 
 from app.auth import Authenticator, Identity, body_session, session_id
 from app.errors import Unauthorized
 from app.settings import InvalidSettings, settings_from
 from schema.owner import Owner
+from tests.asking import asks
 from tests.keys import PAIRS, KeyPair, key_set, new_pair
 from tests.service import SECRET, token
 
 ALL = "RS256 ES256 EdDSA"
-
-
-class Asks(Struct):
-    """A request, as far as it matters here."""
-
-    headers: dict[str, str] = field(default_factory=dict)
-    args: dict[str, str] = field(default_factory=dict)
-    cookies: dict[str, str] = field(default_factory=dict)
-    method: str = "GET"
-    host: str = "jobs.example"
 
 
 def authenticator(**variables: str) -> Authenticator:
@@ -38,7 +28,7 @@ def authenticator(**variables: str) -> Authenticator:
 
 async def user_of(given: str, authenticator: Authenticator) -> str | None:
     try:
-        identity = await authenticator.identify(Asks(headers={"Authorization": f"Bearer {given}"}))
+        identity = await authenticator.identify(asks([("Authorization", f"Bearer {given}")]))
     except Unauthorized:
         return None
     return identity.owner.user_id
@@ -176,8 +166,8 @@ async def test_issuer_and_audience_count_when_configured(
 async def test_an_identity_lasts_as_long_as_its_token() -> None:
     now = int(time.time())
     for claims, bounds in (({"exp": now + 100}, (90, 100)), ({"exp": None}, None)):
-        asks = Asks(args={"token": token(**claims)}, headers={"x-session-id": "s"})
-        identity = await authenticator().identify(asks)
+        asked = asks([("x-session-id", "s")], [("token", token(**claims))])
+        identity = await authenticator().identify(asked)
         assert identity.owner == Owner("user-1", "s")
         lifetime_s = identity.lifetime_s()
         if bounds is None:
@@ -248,8 +238,13 @@ def test_a_body_names_its_session_whatever_else_is_wrong_with_it() -> None:
         ("JOBCAST_JWT_PUBLIC_KEY", "{file}"),
         ("JOBCAST_JWT_PUBLIC_KEY", PAIRS["ES256"].pem),
         ("JOBCAST_JWT_JWKS", "{file}"),
+        ("JOBCAST_JWT_JWKS", "http://"),
+        ("JOBCAST_JWT_JWKS", "https://[::1/keys"),
+        ("JOBCAST_JWT_JWKS", "https://issuer.example:port/keys"),
+        ("JOBCAST_JWT_JWKS", "https://issuer.example:0/keys"),
+        ("JOBCAST_JWT_JWKS", "https://issuer.example/the keys"),
+        ("JOBCAST_JWT_JWKS", "https://user:password@issuer.example/keys"),
     ],
-    ids=["PEM text", "PEM file", "key of another kind", "JWKS file"],
 )
 def test_a_key_that_cant_be_read_is_named(variable: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
@@ -258,3 +253,37 @@ def test_a_key_that_cant_be_read_is_named(variable: str, text: str, tmp_path: Pa
         authenticator(
             JOBCAST_JWT_ALGORITHMS="RS256", **{variable: text.replace("{file}", str(file))}
         )
+
+
+@pytest.mark.parametrize("text", [PAIRS["RS256"].pem, json.dumps(PAIRS["RS256"].jwk)])
+def test_a_public_key_as_shared_secret_is_named(text: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"^JWT_SECRET: "):
+        authenticator(JWT_SECRET=text)
+
+
+def test_a_key_of_several_algorithms_counts_for_those_that_it_fits() -> None:
+    for algorithms in ("RS256 ES256", "ES256 RS256"):
+        assert authenticator(
+            JOBCAST_JWT_ALGORITHMS=algorithms, JOBCAST_JWT_PUBLIC_KEY=PAIRS["ES256"].pem
+        ).ready
+
+
+async def test_a_key_pair_verifies_as_its_public_key_does(tmp_path: Path) -> None:
+    pair = PAIRS["RS256"]
+    jwk: Any = jwt.get_algorithm_by_name("RS256")
+    file = tmp_path / "keys"
+    key = {**json.loads(jwk.to_jwk(pair.private)), "key_ops": ["sign", "verify"]}
+    file.write_text(json.dumps({"keys": [key]}))
+    for variable, source in (
+        ("JOBCAST_JWT_PUBLIC_KEY", pair.private_pem),
+        ("JOBCAST_JWT_JWKS", str(file)),
+    ):
+        configured = authenticator(JOBCAST_JWT_ALGORITHMS="RS256", **{variable: source})
+        given = jwt.encode({"userId": "user-1"}, pair.private, "RS256")
+        assert await user_of(given, configured) == "user-1"
+        assert await user_of(new_pair("RS256").token(), configured) is None
+
+
+async def test_half_of_a_character_is_nobodys_name() -> None:
+    for claims in ({"userId": "a\ud83d"}, {"userId": None, "sub": "\udc00"}):
+        assert await user_of(token(**claims), authenticator()) is None

@@ -1,0 +1,189 @@
+"""Fetches a key set by HTTP, in a thread of its own, so that nothing else waits for it.
+
+A key server may be mute, endless, or send a byte a second, in whatever the connection is doing:
+TLS, the head, the body. So a fetch is bounded as a whole, in time and in size: past its time the
+connection is shut down below all of these layers.
+"""
+
+import asyncio
+import http.client
+import re
+import socket
+import ssl
+import threading
+import urllib.request
+from contextlib import suppress
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from app.auth.keys import Keys, read_key_set
+
+FETCH_S: Final = 5.0
+SILENCE_S: Final = 3.0
+"""How long a connection, or one answer on it, may take; a host may have several addresses."""
+
+MAX_BYTES: Final = 512 * 1024
+_URL: Final = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+_REDIRECTS: Final = range(300, 400)
+
+
+def is_url(text: str) -> bool:
+    """Say whether a text means a URL, and no file."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+class KeyServer:
+    """Where a key set is published.
+
+    Args:
+        url: of the set. Redirects are not followed: a key must come from where it is trusted.
+        algorithms: those that tokens may be signed with.
+
+    Raises:
+        ValueError: the URL can't be meant.
+    """
+
+    def __init__(self, url: str, algorithms: frozenset[str]) -> None:
+        parts = urlsplit(url)  # ValueError of brackets that do not match
+        if _URL.fullmatch(url) is None or not parts.hostname:
+            raise ValueError("no URL of a key set")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a URL with a user or a password is not supported")
+        if parts.port == 0:  # ValueError of what is no port at all
+            raise ValueError("port 0")
+        self.name = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a secret
+        self._url = url
+        self._algorithms = algorithms
+        self._context: ssl.SSLContext | None = None
+        self._thread: threading.Thread | None = None
+
+    async def fetch(self) -> Keys:
+        """Return the keys that are published now.
+
+        Raises:
+            OSError: they can't be had.
+            ValueError: what is there is no key set.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise TimeoutError("an earlier fetch has not ended, it waits for the network")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Keys] = loop.create_future()
+        connections = _Connections()
+
+        def settle(keys: Keys | None, error: Exception | None) -> None:
+            if answer.done():
+                return
+            if keys is not None:
+                answer.set_result(keys)
+            elif error is not None:
+                answer.set_exception(error)
+
+        def work() -> None:
+            keys, failure = None, None
+            try:
+                keys = read_key_set(self._download(connections), self._algorithms)
+            except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+                failure = error
+            with suppress(RuntimeError):  # the event loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, keys, failure)
+
+        # A daemon, because the process does not wait for a key server as it ends.
+        self._thread = threading.Thread(target=work, name="key set", daemon=True)
+        self._thread.start()
+        try:
+            async with asyncio.timeout(FETCH_S):
+                return await answer
+        except TimeoutError:
+            raise TimeoutError(f"no whole answer within {FETCH_S:g} s") from None
+        finally:
+            connections.cut()
+
+    def _download(self, connections: "_Connections") -> bytes:
+        if self._context is None and self._url.lower().startswith("https:"):
+            self._context = ssl.create_default_context()
+        opener = urllib.request.build_opener(
+            _Http(connections), _Https(connections, self._context), _NoRedirect()
+        )
+        headers = {"Accept": "application/json", "User-Agent": "Jobcast"}
+        request = urllib.request.Request(self._url, headers=headers)  # noqa: S310 - http(s) alone
+        try:
+            with opener.open(request, timeout=SILENCE_S) as answer:
+                body: bytes = answer.read(MAX_BYTES + 1)
+        except HTTPError as error:
+            error.close()
+            followed = ", which is not followed" if error.code in _REDIRECTS else ""
+            raise ConnectionError(f"status {error.code}{followed}") from None
+        except URLError as error:
+            raise ConnectionError(str(error.reason)) from None
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no HTTP: {type(error).__name__}") from None
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES} bytes")
+        return body
+
+
+class _Connections:
+    """The connections of a fetch, which another thread can shut down whatever they wait for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] | None = []
+
+    def open(self, address: tuple[str, int], *options: Any) -> socket.socket:  # noqa: ANN401 - theirs
+        """Do what ``socket.create_connection`` does."""
+        opened = socket.create_connection(address, *options)
+        with self._lock:
+            if self._sockets is None:
+                opened.close()
+                raise TimeoutError("too late")
+            # TLS takes the socket over; a second one of the same connection stays.
+            self._sockets.append(opened.dup())
+        return opened
+
+    def of(self, connection: Any) -> Any:  # noqa: ANN401 - a connection of http.client
+        """Have a connection open its socket here: what it does then can't be cut from outside."""
+        connection._create_connection = self.open  # noqa: SLF001 - TLS begins right after it
+        return connection
+
+    def cut(self) -> None:
+        """Shut all down; what waits for them fails."""
+        with self._lock:
+            sockets, self._sockets = self._sockets, None
+        for opened in sockets or ():
+            with suppress(OSError):  # it has ended by itself
+                opened.shutdown(socket.SHUT_RDWR)
+            opened.close()
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, connections: _Connections) -> None:
+        super().__init__()
+        self._connections = connections
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        kind: Any = self._connection  # typeshed asks for parameters that are never given
+        return self.do_open(kind, req)
+
+    def _connection(self, host: str, *, timeout: float) -> Any:  # noqa: ANN401 - as typeshed has it
+        return self._connections.of(http.client.HTTPConnection(host, timeout=timeout))
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, connections: _Connections, tls: ssl.SSLContext | None) -> None:
+        super().__init__(context=tls)
+        self._connections = connections
+        self._tls = tls
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        kind: Any = self._connection  # typeshed asks for parameters that are never given
+        return self.do_open(kind, req)
+
+    def _connection(self, host: str, *, timeout: float) -> Any:  # noqa: ANN401 - as typeshed has it
+        made = http.client.HTTPSConnection(host, timeout=timeout, context=self._tls)
+        return self._connections.of(made)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Follow none, so that it is an error like any other status."""

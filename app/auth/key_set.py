@@ -1,0 +1,130 @@
+"""A key set that is published at a URL: fetched ahead of need, and kept while it can't be had."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from app.auth.keys import Keys, log_unreadable
+from app.errors import ServiceUnavailable
+
+_log = logging.getLogger("jobcast.keys")
+
+REFRESH_S: Final = 300.0
+WAIT_S: Final = 1.2
+"""How long a request waits for a fetch: callers are promised an answer within 2 s."""
+
+COOL_DOWN_S: Final = 10.0
+"""How soon another unknown key may cause a fetch: anybody can make tokens that name one."""
+
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 5.0
+_UNTOLD: Final = "Whether the token is good can't be told at the moment"
+
+
+class KeySet:
+    """The newest keys that could be had.
+
+    Args:
+        name: where they come from, as the log may show it.
+        fetch: gets the set that is published now; any exception means that it can't be had.
+
+    Attributes:
+        keys: the last set that was fetched, however old; None before the first.
+        failures: how many fetches have failed.
+    """
+
+    def __init__(self, name: str, fetch: Callable[[], Awaitable[Keys]]) -> None:
+        self.keys: Keys | None = None
+        self.failures = 0
+        self._name = name
+        self._fetch = fetch
+        self._fetching: asyncio.Task[None] | None = None
+        self._failures_in_a_row = 0
+        self._not_before = 0.0
+        self._asked_at: float | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether the last fetch brought a set."""
+        return self.keys is not None and not self._failures_in_a_row
+
+    async def run(self) -> None:
+        """Keep the keys fresh, until cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await asyncio.wait({self._fetched()})
+                pause_s = REFRESH_S * random.uniform(0.9, 1)  # noqa: S311 - jitter
+                await asyncio.sleep(
+                    pause_s if self.available else max(0.0, self._not_before - loop.time())
+                )
+        finally:
+            if self._fetching is not None:
+                self._fetching.cancel()
+
+    async def renewed(self) -> bool:
+        """Get newer keys for a token that none of the present ones has signed.
+
+        All who wait share one fetch.
+
+        Returns:
+            False if the keys are so fresh that their word is the last one.
+
+        Raises:
+            ServiceUnavailable: newer ones can't be had now.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._fetching is None:
+            if self.available:
+                if self._asked_at is not None and now < self._asked_at + COOL_DOWN_S:
+                    return False
+                self._asked_at = now
+            elif now < self._not_before:
+                raise ServiceUnavailable(_UNTOLD)
+        done, _ = await asyncio.wait({self._fetched()}, timeout=WAIT_S)
+        if not done or not self.available:
+            raise ServiceUnavailable(_UNTOLD)
+        return True
+
+    def _fetched(self) -> asyncio.Task[None]:
+        """Return the fetch that is under way, begun now if there was none."""
+        if self._fetching is None:
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
+        return self._fetching
+
+    async def _fetch_once(self) -> None:
+        try:
+            keys = await self._fetch()
+        except Exception as error:  # noqa: BLE001 - whatever keeps the set away
+            self._fail(error)
+        else:
+            self._succeed(keys)
+        finally:
+            self._fetching = None
+
+    def _succeed(self, keys: Keys) -> None:
+        if self._failures_in_a_row:
+            _log.warning("the key set %s can be had again", self._name)
+        self._failures_in_a_row = 0
+        if self.keys is not None and self.keys.digest == keys.digest:
+            return
+        self.keys = keys
+        log_unreadable(self._name, keys)
+
+    def _fail(self, error: Exception) -> None:
+        self.failures += 1
+        if not self._failures_in_a_row:
+            _log.warning(
+                "the key set %s can't be had (%s): %s",
+                self._name,
+                str(error) or type(error).__name__,
+                "no token of its keys can be judged"
+                if self.keys is None
+                else "tokens of the keys that are known are still judged",
+            )
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures_in_a_row, 10))
+        self._failures_in_a_row += 1
+        loop = asyncio.get_running_loop()
+        self._not_before = loop.time() + pause_s * random.uniform(0.5, 1)  # noqa: S311 - jitter

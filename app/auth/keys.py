@@ -1,0 +1,185 @@
+"""The public keys that tokens may be signed with, and which of them fit a token.
+
+Source: RFC 7515 §4.1.4 (``kid``), RFC 7517 (JSON Web Key), RFC 7518 §6 and RFC 8037 (kinds of key).
+"""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+_log = logging.getLogger("jobcast.keys")
+
+_KINDS: Final[dict[Any, frozenset[str]]] = {
+    ("RSA", None): frozenset({"RS256", "RS384", "RS512"}),
+    ("EC", "P-256"): frozenset({"ES256"}),
+    ("EC", "P-384"): frozenset({"ES384"}),
+    ("EC", "P-521"): frozenset({"ES512"}),
+    ("OKP", "Ed25519"): frozenset({"EdDSA"}),
+    ("OKP", "Ed448"): frozenset({"EdDSA"}),
+}
+"""What a key can verify, by its type and curve."""
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_LONGEST_REASON: Final = 80
+
+
+class Key(Struct, frozen=True):
+    """A public key.
+
+    Attributes:
+        key_id: its ``kid``, if it has one.
+        algorithms: those that it verifies.
+        material: the key as PyJWT takes it.
+    """
+
+    key_id: str | None
+    algorithms: frozenset[str]
+    material: Any
+
+
+class Keys:
+    """Public keys.
+
+    Args:
+        keys: the keys.
+        named: whether a token's ``kid`` says which of them it means.
+        unreadable: why keys of the set can't be used, a text each.
+        digest: names the document that they were read from.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        *,
+        named: bool = True,
+        unreadable: Sequence[str] = (),
+        digest: bytes = b"",
+    ) -> None:
+        self.unreadable = unreadable
+        self.digest = digest
+        self._named = named
+        self._by_id: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        self._by_algorithm: dict[str, list[Any]] = defaultdict(list)
+        for key in keys:
+            for algorithm in key.algorithms:
+                self._by_algorithm[algorithm].append(key.material)
+                if key.key_id:
+                    self._by_id[algorithm, key.key_id].append(key.material)
+
+    def fitting(self, algorithm: str, key_id: str | None) -> Sequence[Any]:
+        """Return the keys that may have signed a token, as PyJWT takes them.
+
+        Args:
+            algorithm: the token's ``alg``.
+            key_id: its ``kid``, if it has one.
+        """
+        if key_id and self._named:
+            return self._by_id.get((algorithm, key_id), ())
+        return self._by_algorithm.get(algorithm, ())
+
+
+def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
+    """Read a JSON Web Key Set.
+
+    Symmetric keys do not count: a shared secret has no place in a set that is published.
+
+    Args:
+        document: its JSON.
+        algorithms: those that tokens may be signed with.
+
+    Raises:
+        ValueError: it is no key set, or holds no key that could verify a token.
+    """
+    try:
+        found = msgspec.json.decode(document.removeprefix(_BYTE_ORDER_MARK), type=_Document).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"no JSON Web Key Set: {error}") from None
+    keys, unreadable = [], []
+    for number, member in enumerate(found, 1):
+        try:
+            key = _key_of(member, algorithms)
+        except Exception as error:  # noqa: BLE001 - whatever a library makes of it, the others count
+            unreadable.append(f"key {number}: {str(error)[:_LONGEST_REASON]!r}")
+            continue
+        if key is not None:
+            keys.append(key)
+    if not keys:
+        wanted = ", ".join(sorted(name for name in algorithms if not name.startswith("HS")))
+        reasons = f" ({'; '.join(unreadable[:3])})" if unreadable else ""
+        raise ValueError(f"none of its {len(found)} keys verifies {wanted}{reasons}")
+    return Keys(keys, unreadable=unreadable, digest=hashlib.sha256(document).digest())
+
+
+def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
+    """Read a public key, which verifies tokens whatever their ``kid``.
+
+    Args:
+        pem: the key.
+        algorithms: those that it shall verify.
+
+    Raises:
+        ValueError: it can't be read.
+    """
+    keys, reasons = [], []
+    for name in sorted(algorithms):
+        try:
+            material = _public(jwt.get_algorithm_by_name(name).prepare_key(pem))
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            reasons.append(str(error))
+        else:
+            keys.append(Key(None, frozenset({name}), material))
+    if not keys:
+        raise ValueError(reasons[0])
+    return Keys(keys, named=False)
+
+
+class _Document(Struct):
+    keys: list[Any]
+
+
+def _key_of(member: Any, algorithms: frozenset[str]) -> Key | None:  # noqa: ANN401 - any JSON
+    """Return a key of a set, or None of one that is there for something else."""
+    if not isinstance(member, dict):
+        raise TypeError("no object")
+    kind, curve = member.get("kty"), member.get("crv")
+    if kind == "oct" or not _is_for_signatures(member):
+        return None
+    verifies = _KINDS.get((kind, None if kind == "RSA" else curve))
+    if verifies is None:
+        raise ValueError(f"kty {kind!r}, crv {curve!r}")
+    if member.get("alg") is not None:
+        verifies &= {member["alg"]}
+    verifies &= algorithms
+    if not verifies:
+        return None
+    algorithm: Any = jwt.get_algorithm_by_name(min(verifies))
+    material = _public(algorithm.from_jwk(member))
+    key_id = member.get("kid")
+    return Key(key_id if isinstance(key_id, str) else None, verifies, material)
+
+
+def _is_for_signatures(member: dict[str, Any]) -> bool:
+    if member.get("use", "sig") != "sig":
+        return False
+    operations = member.get("key_ops", ["verify"])
+    if not isinstance(operations, list):
+        raise TypeError("key_ops is no list")
+    return "verify" in operations
+
+
+def _public(material: Any) -> Any:  # noqa: ANN401 - any key of PyJWT
+    """Return the public part of what may be a key pair."""
+    return material.public_key() if hasattr(material, "public_key") else material
+
+
+def log_unreadable(source: str, keys: Keys) -> None:
+    """Name the keys of a set that can't be used."""
+    if keys.unreadable:
+        reasons = "; ".join(keys.unreadable)
+        _log.warning("the key set %s has keys that can't be used: %s", source, reasons)
