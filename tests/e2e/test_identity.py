@@ -357,6 +357,67 @@ async def test_a_cookie_stands_between_the_header_and_the_query(
     assert await answers(cookie_service, of_user, who) == expected
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Cookie", f"jwt={BAD}; jwt={MINE}")],
+        [("Cookie", f'jwt="{BAD}"; other=1; jwt="{MINE}"')],
+        [("Cookie", f"jwt={BAD}"), ("Cookie", f"jwt={MINE}; jwt={THEIRS}")],
+        [("Authorization", f"Bearer {BAD}"), ("Authorization", f"Bearer {MINE}")],
+        [("Authorization", f"Bearer {BAD}"), ("Cookie", f"jwt={BAD}; jwt={MINE}")],
+    ],
+)
+async def test_of_repeated_tokens_the_first_good_one_counts_for_each_call(
+    cookie_service: Service, of_user: str, headers: list[tuple[str, str]]
+) -> None:
+    origin = ("Origin", cookie_service.url)
+    assert await answers(cookie_service, of_user, {"headers": [*headers, origin]}) == GRANTED
+
+
+async def test_repeated_parameters_count_in_turn_for_each_call(
+    service: Service, of_user: str, of_session: str
+) -> None:
+    for job_id, params in (
+        (of_user, [("token", BAD), ("token", ""), ("token", MINE), ("token", THEIRS)]),
+        (of_session, [("sessionId", "null"), ("sessionId", SESSION), ("sessionId", "another")]),
+        (of_session, [("sessionid", ""), ("sessionid", SESSION), ("token", BAD)]),
+    ):
+        assert await answers(service, job_id, {"params": params}) == GRANTED
+    headers = [("x-session-id", "undefined"), ("x-session-id", SESSION), ("x-session-id", "other")]
+    job_id = of_session
+    async with service.client(None) as client:
+        for name in ("status", "stream"):
+            assert (await call(client, name, job_id, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("created_by", ["header", "latin", "query", "body"])
+async def test_a_session_of_more_than_ascii_is_the_same_wherever_it_is_named(
+    service: Service, created_by: str
+) -> None:
+    name = "zoë 日本"
+    latin, wide = "zoë".encode("latin-1"), "zoë".encode()
+    of_header: dict[str, Any] = {"headers": {"x-session-id": name.encode()}}
+    of_query: dict[str, Any] = {"params": {"sessionId": name}}
+    if created_by == "latin":
+        name = "zoë"
+        of_header, of_query = {"headers": {"x-session-id": wide}}, {"params": {"sessionid": name}}
+    create: dict[str, Any] = {
+        "header": of_header,
+        "latin": {"headers": {"x-session-id": latin}},
+        "query": of_query,
+        "body": {"json": {"type": "anything", "sessionId": name}},
+    }
+    async with service.client(None) as client:
+        answer = await call(client, "create", **create[created_by])
+    job_id = answer.json()["jobId"]
+    for who in (of_header, of_query):
+        async with service.client(None) as client:
+            for call_name in ("status", "stream"):
+                assert (await call(client, call_name, job_id, **who)).status_code == 200
+            listed = await call(client, "list", **who)
+            assert [job["jobId"] for job in listed.json()["jobs"]] == [job_id]
+
+
 async def test_a_request_from_elsewhere_is_who_it_is_without_the_cookie(
     cookie_service: Service, of_user: str, of_session: str
 ) -> None:
