@@ -5,7 +5,14 @@ import logging
 from enum import Enum, auto
 from typing import Final
 
-from redis.exceptions import ClusterDownError, ReadOnlyError, RedisError, TryAgainError
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -19,8 +26,11 @@ FAREWELL_S: Final = 5.0
 
 _AWAY: Final = (
     *(RedisConnectionError, RedisTimeoutError),
-    *(ClusterDownError, ReadOnlyError, TryAgainError),
+    *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
 )
+_REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ", "BUSY ")
+"""How a Redis begins its refusal that can't take a write now; redis-py has no classes for them."""
+
 _STOPPED: Final = Failure("The worker was shut down", "WORKER_STOPPED")
 _LOST: Final = Failure("The worker was lost too often while it ran the job", "WORKER_LOST")
 
@@ -120,9 +130,14 @@ class Runner:
         function = self._registry.function(run.type)
         if function is None:
             raise Failure(f"No function is registered for the type {run.type}", "UNKNOWN_TYPE")
-        result = await function(run)
-        if not run.finished:
-            await run.complete(result)
+        try:
+            result = await function(run)
+            if not run.finished:
+                await run.complete(result)
+        except ResponseError as error:
+            if str(error).startswith(_REFUSES_WRITES):
+                raise RedisConnectionError(str(error)) from error
+            raise
 
 
 async def _start(run: Run) -> Outcome | None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 import jobcast
 from tests.channel import Channel
@@ -29,12 +30,25 @@ async def job_id(jobs: jobcast.Jobs) -> str:
     return await jobs.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
 
 
-async def test_a_job_that_lost_redis_is_handed_out_again_and_taken_over(
+@pytest.mark.parametrize(
+    "absence",
+    [
+        RedisConnectionError("Connection closed by server."),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+        ResponseError("NOREPLICAS Not enough good replicas to write."),
+        ResponseError("BUSY Redis is busy running a script."),
+    ],
+    ids=lambda error: str(error).split()[0],
+)
+async def test_a_job_that_lost_redis_is_handed_out_again_and_taken_over(  # noqa: PLR0913 - fixtures
     redis_url: str,
     redis_client: Redis,
     registry: Registry,
     job_id: str,
     caplog: pytest.LogCaptureFixture,
+    *,
+    absence: RedisError,
 ) -> None:
     runs = []
 
@@ -43,7 +57,7 @@ async def test_a_job_that_lost_redis_is_handed_out_again_and_taken_over(
         runs.append(run)
         await run.progress(60)
         if len(runs) == 1:
-            raise RedisConnectionError("Connection closed by server.")
+            raise absence
         return None
 
     async with Channel(redis_client, CHANNEL) as channel, working(redis_url, registry):
@@ -74,6 +88,19 @@ async def test_a_job_whose_own_redis_is_away_fails_in_the_end(
         await until_idle(redis_client)
     assert len(runs) == 3
     assert (await ending_of(redis_client, job_id))[2] == "Nobody there"
+
+
+async def test_a_refusal_that_is_the_jobs_own_fault_fails_it(
+    redis_url: str, redis_client: Redis, registry: Registry, job_id: str
+) -> None:
+    @registry.job("report")
+    async def report(run: jobcast.Run) -> object:
+        raise ResponseError("WRONGTYPE Operation against a key")
+
+    async with working(redis_url, registry):
+        await enqueue(redis_client, job_id)
+        await until_idle(redis_client)
+    assert (await ending_of(redis_client, job_id))[2] == "WRONGTYPE Operation against a key"
 
 
 async def test_an_entry_of_a_worker_that_died_is_taken_over(
