@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from jobcast._errors import InvalidEvent
-from jobcast._wire import MAX_EVENT_BYTES, to_json
+from jobcast._failure import text_of
+from jobcast._wire import MAX_EVENT_BYTES, to_json, too_large
 
 MAX_PROGRESS: Final = 100
 MAX_TYPE_CHARACTERS: Final = 128
@@ -117,12 +118,18 @@ def emitted(name: str, data: Mapping[str, object]) -> Event:
 
 def completed(result: object) -> Event:
     """Return the event that ends a job well."""
-    data = to_json({"result": result}, "result")
+    # Written out once: what is of a class of its own may differ each time that it is asked.
+    text = to_json(result, "result")
+    data = f'{{"result":{text}}}'
+    if (size := len(data.encode())) > MAX_EVENT_BYTES:
+        raise too_large("result", size)
     if result is None:
         return Event(operation="complete", data=data, cleared=("result", "estimatedTimeRemaining"))
-    fields = {"result": to_json(result, "result")}
     return Event(
-        operation="complete", data=data, fields=fields, cleared=("estimatedTimeRemaining",)
+        operation="complete",
+        data=data,
+        fields={"result": text},
+        cleared=("estimatedTimeRemaining",),
     )
 
 
@@ -168,7 +175,7 @@ def _progress(
         data += "}"
         cleared += ("extra",)
     if (size := len(data.encode())) > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"the event has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")
+        raise too_large("the event", size)
     return Event(operation, "", data, percent, fields, cleared)
 
 
@@ -211,6 +218,9 @@ def _session(session_id: str) -> str:
 
 
 def _object(value: object, what: str) -> dict[str, object]:
-    if not isinstance(value, Mapping):
-        raise InvalidEvent(f"{what} must be a dict")
-    return dict(value)
+    try:
+        if isinstance(value, Mapping):
+            return dict(value)
+    except Exception as error:  # a mapping of a class of its own may raise any
+        raise InvalidEvent(f"{what} can't be read: {text_of(error)}") from error
+    raise InvalidEvent(f"{what} must be a dict")

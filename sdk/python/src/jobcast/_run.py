@@ -5,24 +5,16 @@ import json
 import secrets
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self
-
-from redis.exceptions import RedisError
+from typing import Any, Self
 
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
+from jobcast._failure import brief, describe, is_a, text_of
 from jobcast._lease import Lease, Leases
 from jobcast._script import Answer
-
-MAX_MESSAGE_CHARACTERS: Final = 4096
-
-_INTERRUPTIONS: Final[dict[type[BaseException], str]] = {
-    asyncio.CancelledError: "The run was cancelled by its worker before it ended",
-    KeyboardInterrupt: "The run was interrupted before it ended",
-    SystemExit: "The worker exited before the run ended",
-}
 
 
 class Run:
@@ -30,10 +22,11 @@ class Run:
 
     As a context manager it starts the job; when the block ends, it completes it with `result`,
     unless the block has ended it already. When the block raises, it fails the job, with the
-    exception's message (or class name) as the error and its ``code``, if that is a string, as the
-    error code, and lets the exception propagate. `JobCancelled` fails the job with ``Cancelled``
-    and goes no further; only a job that was cancelled before it is taken over raises it from
-    ``async with`` itself, as there is no other way not to enter the block.
+    exception's message (the name of its class, if it has none or fails to make it) as the error and
+    its ``code``, if that is a string, as the error code, and lets the exception propagate, whatever
+    its class and whatever keeps the job from being failed. `JobCancelled` fails the job with
+    ``Cancelled`` and goes no further; only a job that was cancelled before it is taken over raises
+    it from ``async with`` itself, as there is no other way not to enter the block.
 
     From its start on it holds a lease (see `connect`) until it has ended, its block ends, its
     `Jobs` is closed, or nobody holds the run any more.
@@ -151,10 +144,16 @@ class Run:
 
         An exception is written as the end of a block writes it: see `Run`.
         """
-        if isinstance(error, BaseException):
-            error, its_code = _describe(error)
-            code = its_code if code is None else code
-        return await self._finish(_event.failed(error, code))
+        if not isinstance(error, BaseException):
+            return await self._finish(_event.failed(error, code))
+        message, its_code = describe(error)
+        code = its_code if code is None else code
+        event = _event.failed(message, code)
+        try:
+            return await self._finish(event)
+        except InvalidEvent:
+            # The job allows no event of this length, and its end must not hang on a text.
+            return await self._finish(_event.failed(*brief(message, code)))
 
     async def __aenter__(self) -> Self:
         try:
@@ -177,17 +176,24 @@ class Run:
                 self._lease.stop()
 
     async def _leave(self, error: BaseException | None) -> bool:
-        if self.finished:
-            return isinstance(error, JobCancelled)
-        if error is None:
-            try:
-                await self.complete(self.result)
-            except InvalidEvent as invalid:
-                await self._fail_with(invalid)
-                raise
-            return False
-        await self._fail_with(error)
-        return isinstance(error, JobCancelled)
+        if error is None and not self.finished:
+            await self._complete()
+        elif error is not None and not self.finished:
+            await self._fail_with(error)
+        return is_a(error, JobCancelled)
+
+    async def _complete(self) -> None:
+        try:
+            event = _event.completed(self.result)
+        except BaseException as unusable:
+            # Of any kind: to write out what the block left may call its own code.
+            await self._fail_with(unusable)
+            raise
+        try:
+            await self._finish(event)
+        except InvalidEvent as too_long:
+            await self._fail_with(too_long)
+            raise
 
     async def _fail_with(self, error: BaseException) -> None:
         try:
@@ -195,9 +201,11 @@ class Run:
         except JobcastError:
             # The job ended or was taken over meanwhile: nothing is left for this run to end.
             return
-        except RedisError as away:
-            error.add_note(f"The job could not be failed: {away}")
-            if isinstance(error, JobCancelled):
+        except Exception as obstacle:  # of any kind: the exception that is on its way goes first
+            # It may be one that takes no note.
+            with suppress(BaseException):
+                error.add_note(f"The job could not be failed: {text_of(obstacle)}")
+            if is_a(error, JobCancelled):
                 raise
 
     async def _report(self, event: _event.Event) -> str:
@@ -231,19 +239,3 @@ def _unless_cancelled(answer: Answer) -> str:
     if answer.cancel_requested:
         raise JobCancelled
     return answer.entry_id
-
-
-def _describe(error: BaseException) -> tuple[str, str | None]:
-    if isinstance(error, JobCancelled):
-        return "Cancelled", None
-    for kind, message in _INTERRUPTIONS.items():
-        if isinstance(error, kind):
-            return message, None
-    code = getattr(error, "code", None)
-    message = _presentable(str(error)) or type(error).__name__
-    return message, _presentable(code) if isinstance(code, str) else None
-
-
-def _presentable(text: str) -> str:
-    """Return text that JSON can carry: no lone surrogates, and not without end."""
-    return text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()

@@ -5,6 +5,7 @@ import re
 from typing import Final
 
 from jobcast._errors import InvalidEvent
+from jobcast._failure import text_of
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 
@@ -66,8 +67,13 @@ def to_json(value: object, what: str) -> str:
     try:
         text = _encode(value)
         size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidEvent(f"{what} can't be written as JSON: {error}") from error
+    except Exception as error:  # containers of a class of their own may raise any
+        raise InvalidEvent(f"{what} can't be written as JSON: {text_of(error)}") from error
     if size > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"{what} has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")
+        raise too_large(what, size)
     return text
+
+
+def too_large(what: str, size: int) -> InvalidEvent:
+    """Return the refusal of what has so many bytes."""
+    return InvalidEvent(f"{what} has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")
