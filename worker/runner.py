@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
 from worker.entry import Entry
-from worker.failure import Failure
+from worker.failure import Failure, text_of
 from worker.registry import Registry
 
 MAX_DELIVERIES: Final = 10
@@ -73,7 +73,10 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         # Not awaited itself: who waits here may be cancelled, the job may not.
         await asyncio.wait({task})
-        return task.result()
+        if task.cancelled():  # before it began
+            return Outcome.LATER
+        error = task.exception()
+        return await _fail(run, error) if type(error) is GeneratorExit else task.result()
 
     async def give_up(self, entry: Entry) -> None:
         """Fail the job of an entry whose workers were lost too often."""
@@ -117,11 +120,13 @@ class Runner:
             return await _fail(run, _STOPPED if _is_cancelled() else error)
         except _AWAY as error:
             if entry.deliveries < MAX_DELIVERIES and not run.finished:
-                _log.warning("job %s: Redis is away: %s", run.job_id, error)
+                _log.warning("job %s: Redis is away: %s", run.job_id, text_of(error))
                 return Outcome.LATER
             return await _fail(run, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it goes into the log and the job
-            _log.exception("job %s: failed", run.job_id)
+        except GeneratorExit:
+            raise  # perhaps the event loop has ended, and nothing may be awaited here
+        except BaseException as error:  # noqa: BLE001 - signals end a worker in another way
+            _log_failure(run, error)
             return await _fail(run, error)
         _log.info("job %s: done", run.job_id)
         return Outcome.DONE
@@ -163,12 +168,19 @@ async def _fail(run: Run, error: BaseException) -> Outcome:
         await run.fail(error)
     except JobcastError as refusal:
         _log.info("job %s: is not this run's any more: %s", run.job_id, refusal)
-    except (RedisError, asyncio.CancelledError) as away:
-        _log.warning("job %s: could not be failed: %r", run.job_id, away)
+    except (Exception, asyncio.CancelledError) as obstacle:  # noqa: BLE001 - the next worker tries
+        _log.warning("job %s: could not be failed: %r", run.job_id, obstacle)
         return Outcome.LATER
     else:
-        _log.info("job %s: failed: %s", run.job_id, error)
+        _log.info("job %s: failed: %s", run.job_id, text_of(error))
     return Outcome.DONE
+
+
+def _log_failure(run: Run, error: BaseException) -> None:
+    try:
+        _log.error("job %s: failed", run.job_id, exc_info=error)
+    except BaseException:  # noqa: BLE001 - a class that is not ours is asked for its text
+        _log.error("job %s: failed, and can't be logged: %s", run.job_id, text_of(error))
 
 
 def _is_cancelled() -> bool:
