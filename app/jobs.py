@@ -151,6 +151,7 @@ class Jobs:
             await self._queue_again(job_id)
             raise
         await self._list(job_id, state)
+        await self._queue.clear(job_id, answer.attempt)
         await self._queue.add(job_id, answer.attempt, state.type)
         await self._creation.confirm(job_id)
 

@@ -5,15 +5,18 @@ id is fresh for each attempt, for BullMQ ignores an id that it has seen; and it 
 same attempt, so that queueing twice queues once.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from bullmq import Job, Queue
+from bullmq import Queue
 
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, available
 
 _KEPT: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
+
+_FINISHED: Final = ("completed", "failed")
 
 
 class JobQueue:
@@ -45,15 +48,29 @@ class JobQueue:
             await self._queue.add(job_type, {"jobId": job_id, "attempt": attempt}, options)
 
     async def remove(self, job_id: str, attempt: int) -> None:
-        """Take an attempt out, unless a worker has it already.
+        """Take an attempt out, however it waits there, unless a worker has it.
 
         Raises:
             LogUnavailable: Redis is away.
         """
+        await self._remove(_entry_id(job_id, attempt), lambda state: state != "active")
+
+    async def clear(self, job_id: str, attempt: int) -> None:
+        """Forget a finished entry of an attempt that is about to be queued.
+
+        An earlier job under the same id had it, one that has expired or was deleted since.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        await self._remove(_entry_id(job_id, attempt), lambda state: state in _FINISHED)
+
+    async def _remove(self, entry_id: str, is_meant: Callable[[str], bool]) -> None:
         async with available():
-            entry = await Job.fromId(self._queue, _entry_id(job_id, attempt))
-            if entry is not None and await entry.isWaiting():
-                await entry.remove()
+            if is_meant(await self._queue.getJobState(entry_id)):
+                # By its id: it may be in a list though its data are gone. If a worker has taken it
+                # meanwhile, BullMQ answers no and leaves it. Its children are entries of others.
+                await self._queue.remove(entry_id, {"removeChildren": False})
 
 
 def _entry_id(job_id: str, attempt: int) -> str:

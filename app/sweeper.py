@@ -26,6 +26,9 @@ _CERTAINTY: Final = 20
 """How many times as long a job is kept in mind of which there is nothing to be seen: a network that
 was cut delivers what was sent before, minutes after the sender has given up."""
 
+_FIRST_ATTEMPT: Final = 1
+"""That of a job of which nothing else is known any more."""
+
 _PAUSE_S: Final = 10.0
 _NOT_QUEUED: Final = FailedData("The job could not be queued", "NOT_QUEUED")
 
@@ -67,6 +70,8 @@ class Sweeper:
                     ended += await self._abandon(job_id, state.attempt)
                 elif job_id not in certain and (state is None or state.status == "failed"):
                     continue  # what creates or retries it may have been sent and not arrived
+                elif state is None:
+                    await self._queue.remove(job_id, _FIRST_ATTEMPT)
             except LogUnavailable as error:
                 _log.info("job %s can't be swept: %s", job_id, error)
                 if job_id not in certain:

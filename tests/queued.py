@@ -1,13 +1,15 @@
 """What waits in the BullMQ queue, as its own commands see it."""
 
+import time
 from typing import Any
 
-from bullmq import Job, Queue
+from bullmq import FlowProducer, Job, Queue, Worker
 from redis.asyncio import Redis
 
 from tests.stored import job_ids, state_of
 
 QUEUE = "jobcast"
+TOKEN = "a-worker"
 
 
 async def waiting(redis: Redis, queue: str = QUEUE) -> list[str]:
@@ -18,9 +20,66 @@ async def waiting(redis: Redis, queue: str = QUEUE) -> list[str]:
 
 async def entry(redis: Redis, entry_id: str, queue: str = QUEUE) -> tuple[str, Any] | None:
     """Return name and data of an entry, in whatever state; None when there is none."""
-    options: Any = {"connection": redis}
-    found = await Job.fromId(Queue(queue, options), entry_id)
+    found = await Job.fromId(_queue(redis, queue), entry_id)
     return None if found is None else (found.name, found.data)
+
+
+async def place_of(redis: Redis, entry_id: str, queue: str = QUEUE) -> str:
+    """Return where an entry is, as BullMQ calls it; ``unknown`` when it is nowhere."""
+    return str(await _queue(redis, queue).getJobState(entry_id))
+
+
+async def prioritise(redis: Redis, entry_id: str) -> None:
+    """Give a waiting entry a priority, as an operator's dashboard can."""
+    found = await Job.fromId(_queue(redis), entry_id)
+    assert found is not None
+    await found.changePriority({"priority": 3})
+
+
+async def delay(redis: Redis, entry_id: str) -> None:
+    """Put a waiting entry among those that wait for their time, as a worker does that can't run it.
+
+    It takes the entry first, and leaves it without a lock.
+    """
+    taken = await take(redis, entry_id)
+    await taken.moveToDelayed(round((time.time() + 3600) * 1000), TOKEN)
+
+
+async def make_parent(redis: Redis, entry_id: str) -> None:
+    """Let a waiting entry wait for an entry of another queue, ``child`` in ``pages``."""
+    name, data = await entry(redis, entry_id) or ("", None)
+    await _queue(redis).remove(entry_id)
+    child = {"name": "page", "queueName": "pages", "data": {}, "opts": {"jobId": "child"}}
+    flow = {"name": name, "queueName": QUEUE, "data": data, "opts": {"jobId": entry_id}}
+    options: Any = {"connection": redis}
+    await FlowProducer(options).add({**flow, "children": [child]})
+
+
+async def pause(redis: Redis) -> None:
+    """Keep all workers from taking entries."""
+    await _queue(redis).pause()
+
+
+async def take(redis: Redis, entry_id: str) -> Job:
+    """Take the one waiting entry as a worker does, which then holds its lock."""
+    options: Any = {"connection": redis, "autorun": False}
+    worker = Worker(QUEUE, None, options)
+    taken = await worker.getNextJob(TOKEN)
+    assert taken is not None
+    assert taken.id == entry_id
+    return taken
+
+
+async def finish(redis: Redis, entry_id: str, data: object) -> None:
+    """Put an entry into the queue, take it and finish it, with nothing in the log of its job."""
+    options: Any = {"jobId": entry_id}
+    await _queue(redis).add("report", data, options)
+    await (await take(redis, entry_id)).moveToCompleted(None, TOKEN)
+
+
+def _queue(redis: Redis, name: str = QUEUE) -> Queue:
+    options: Any = {"connection": redis}
+    return Queue(name, options)
 
 
 async def left_over(redis: Redis) -> list[str]:

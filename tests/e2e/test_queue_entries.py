@@ -1,12 +1,24 @@
 """What the service puts into the queue, and takes out of it."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from redis.asyncio import Redis
 
 import jobcast
 from tests.calls import call, create, status_of
-from tests.queued import entry, waiting
-from tests.service import Service
+from tests.queued import (
+    delay,
+    entry,
+    finish,
+    make_parent,
+    pause,
+    place_of,
+    prioritise,
+    take,
+    waiting,
+)
+from tests.service import SESSION, Service
 from tests.sse import watch
 from tests.valkey import Valkey
 from tests.waiting import eventually
@@ -49,6 +61,92 @@ async def test_a_cancelled_job_leaves_the_queue(service: Service, redis_client: 
         await call(client, "cancel", first)
     assert await waiting(redis_client) == [f"{second}-1"]
     assert await entry(redis_client, f"{first}-1") is None
+
+
+async def lose_data(redis: Redis, entry_id: str) -> None:
+    """Leave the id of an entry in its list and no more, as an eviction does."""
+    await redis.delete(f"bull:jobcast:{entry_id}")
+
+
+WAYS: dict[str, tuple[Callable[[Redis, str], Awaitable[None]], str]] = {
+    "prioritised": (prioritise, "prioritized"),
+    "delayed": (delay, "delayed"),
+    "paused": (lambda redis, _: pause(redis), "waiting"),
+    "has children": (make_parent, "waiting-children"),
+    "without data": (lose_data, "waiting"),
+}
+"""How an entry may wait, and what BullMQ calls that."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_cancelled_job_leaves_the_queue_however_it_waits(
+    service: Service, redis_client: Redis, way: str
+) -> None:
+    prepare, place = WAYS[way]
+    async with service.client() as client:
+        job_id = await create(client)
+        await prepare(redis_client, f"{job_id}-1")
+        assert await place_of(redis_client, f"{job_id}-1") == place
+        assert (await call(client, "cancel", job_id)).json() == {"cancelled": True}
+        assert await place_of(redis_client, f"{job_id}-1") == "unknown"
+        assert await entry(redis_client, f"{job_id}-1") is None
+
+        assert (await call(client, "retry", job_id)).status_code == 200
+        assert await waiting(redis_client) == [f"{job_id}-2"]
+
+
+async def test_what_an_entry_waits_for_stays_when_its_job_is_cancelled(
+    service: Service, redis_client: Redis
+) -> None:
+    async with service.client() as client:
+        job_id = await create(client)
+        await make_parent(redis_client, f"{job_id}-1")
+        await call(client, "cancel", job_id)
+    assert await place_of(redis_client, "child", "pages") == "waiting"
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "its worker was lost"])
+async def test_an_entry_that_a_worker_has_stays_when_its_job_is_cancelled(
+    service: Service, redis_client: Redis, *, locked: bool
+) -> None:
+    async with service.client() as client:
+        job_id = await create(client)
+        await take(redis_client, f"{job_id}-1")
+        if not locked:
+            await redis_client.delete(f"bull:jobcast:{job_id}-1:lock")
+        assert (await call(client, "cancel", job_id)).json() == {"cancelled": True}
+    assert await place_of(redis_client, f"{job_id}-1") == "active"
+
+
+async def test_a_job_that_waits_for_its_time_is_never_run_once_it_was_cancelled(
+    service: Service, redis_url: str, redis_client: Redis
+) -> None:
+    registry, ran = Registry(), []
+
+    @registry.job("report")
+    async def report(run: jobcast.Run) -> None:
+        ran.append((run.job_id, run.attempt))
+
+    async with service.client() as client:
+        job_id = await create(client)
+        await delay(redis_client, f"{job_id}-1")
+        await call(client, "cancel", job_id)
+        await call(client, "retry", job_id)
+        async with working(redis_url, registry), watch(service.url, job_id) as stream:
+            await stream.until("complete")
+            await until_idle(redis_client)
+    assert ran == [(job_id, 2)]
+
+
+async def test_a_retry_is_queued_though_an_earlier_job_of_the_same_id_had_that_attempt(
+    service: Service, redis_client: Redis, jobs: jobcast.Jobs
+) -> None:
+    await finish(redis_client, "nightly-2", {"jobId": "nightly", "attempt": 2})
+    await jobs.create("report", session_id=SESSION, job_id="nightly")
+    async with service.client() as client:
+        await call(client, "cancel", "nightly")
+        assert (await call(client, "retry", "nightly")).status_code == 200
+    assert await waiting(redis_client) == ["nightly-2"]
 
 
 async def test_a_retry_waits_under_an_id_that_the_queue_has_not_seen(

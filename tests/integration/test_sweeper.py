@@ -14,7 +14,7 @@ from schema.http import CreateJob
 from schema.owner import Owner
 from schema.state import JobState
 from tests.parts import parts
-from tests.queued import left_over, waiting
+from tests.queued import delay, left_over, place_of, take, waiting
 from tests.stored import ending_of, job_ids, log_of, state_of
 from tests.valkey import Valkey
 
@@ -204,6 +204,54 @@ async def test_a_note_of_a_job_that_is_gone_is_dropped(service: Service, redis: 
     await redis.zadd("jobs:unconfirmed", {"gone": 1})
     assert await service.sweeper.sweep(0) == 0
     assert await redis.exists("jobs:unconfirmed") == 0
+
+
+async def test_the_entry_of_a_job_that_is_gone_is_dropped_with_its_note(
+    service: Service, redis: Redis
+) -> None:
+    await deny(redis, "confirm")
+    with pytest.raises(LogUnavailable):
+        await service.jobs.create(ME, REPORT, None)
+    await allow(redis)
+    (entry_id,) = await waiting(redis)
+    job_id = entry_id.removesuffix("-1")
+    await redis.delete(f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state")
+    await delay(redis, entry_id)
+    assert await service.sweeper.sweep(0) == 0
+    assert await place_of(redis, entry_id) == "unknown"
+    assert await redis.exists("jobs:unconfirmed") == 0
+
+
+async def test_a_job_is_taken_out_of_the_queue_however_it_waits_there(
+    service: Service, redis: Redis
+) -> None:
+    await deny(redis, "confirm")
+    with pytest.raises(LogUnavailable):
+        await service.jobs.create(ME, REPORT, None)
+    await allow(redis)
+    (entry_id,) = await waiting(redis)
+    await delay(redis, entry_id)
+    assert await service.sweeper.sweep(0) == 1
+    assert await place_of(redis, entry_id) == "unknown"
+    assert await ending_of(redis, entry_id.removesuffix("-1")) == NOT_QUEUED
+
+
+async def test_a_worker_that_takes_an_entry_as_it_is_removed_keeps_it(
+    service: Service, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await service.jobs.create(ME, REPORT, None)
+    queue = service.jobs._queue._queue
+    look = queue.getJobState
+
+    async def overtaken(entry_id: str) -> str:
+        state: str = await look(entry_id)
+        await take(redis, entry_id)
+        return state
+
+    monkeypatch.setattr(queue, "getJobState", overtaken)
+    await service.jobs.cancel(job_id)
+    assert await place_of(redis, f"{job_id}-1") == "active"
+    assert await ending_of(redis, job_id) == ("failed", None, "Cancelled", None)
 
 
 async def test_a_job_that_cant_be_read_keeps_no_other_from_being_failed(
