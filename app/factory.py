@@ -1,17 +1,28 @@
 """Makes the application that Hypercorn serves."""
 
+import sys
+import traceback
+from typing import Any
+
 from quart import Quart
 from quart_cors import cors
 
 from app import errors
 from app.handoff import StreamHandoff
-from app.hypercorn_repairs import close_with_the_client, outlive_late_bodies
+from app.hypercorn_repairs import close_with_the_client, end_in_one_line, outlive_late_bodies
 from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
-from app.settings import Settings, settings_from
+from app.settings import InvalidSettings, Settings, settings_from
 
 _MAX_BODY = 1024 * 1024 + 4096
+
+
+class _Application(Quart):
+    def log_exception(self, exception_info: Any) -> None:  # noqa: ANN401 - as sys.exc_info
+        """Log an error, unless the server will say it: that the settings can't be used."""
+        if not isinstance(exception_info[1], InvalidSettings):
+            super().log_exception(exception_info)
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -22,13 +33,25 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     Raises:
         InvalidSettings: they can't be meant; the message names the variable.
+        SystemExit: the same of the environment, which is for an operator to read: one line on
+            stderr, and the exit code 2.
     """
-    settings = settings or settings_from()
+    if settings is not None:
+        return _app(settings)
+    try:
+        return _app(settings_from())
+    except InvalidSettings as error:
+        print(*traceback.format_exception_only(error), sep="", end="", file=sys.stderr, flush=True)  # noqa: T201 - servers would print a trace
+        raise SystemExit(2) from None
+
+
+def _app(settings: Settings) -> Quart:
+    end_in_one_line()
     close_with_the_client()
     outlive_late_bodies()
     begin_idle_tasks_late()
     service = build(settings)
-    app = Quart("app", static_folder=None)
+    app = _Application("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map.merge_slashes = False  # it would redirect
     app.extensions["jobcast"] = service

@@ -5,12 +5,15 @@ superfluous.
 """
 
 import asyncio
+import sys
 from typing import Any
 
+import hypercorn.asyncio.run
 from h2.events import DataReceived, Event
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.utils import LifespanFailureError
 
 
 def close_with_the_client() -> None:
@@ -64,3 +67,25 @@ def outlive_late_bodies() -> None:
 
     handle_without_late_bodies.outlives_late_bodies = True  # type: ignore[attr-defined]
     H2Protocol._handle_events = handle_without_late_bodies  # type: ignore[method-assign, assignment]  # noqa: SLF001
+
+
+def end_in_one_line() -> None:
+    """Have Hypercorn end with the reason when the application refuses to start, and with code 2.
+
+    Hypercorn 0.18 lets the error that it makes of it reach the interpreter, which puts a trace of
+    Hypercorn's own calls around the reason.
+    """
+    serve: Any = hypercorn.asyncio.run.worker_serve
+    if getattr(serve, "ends_in_one_line", False):
+        return
+
+    async def serve_or_say_why_not(*args: Any, **options: Any) -> None:  # noqa: ANN401 - Hypercorn's
+        try:
+            await serve(*args, **options)
+        except LifespanFailureError as error:
+            _, _, reason = str(error).partition(". ")
+            print(reason.strip("'"), file=sys.stderr, flush=True)  # noqa: T201 - the last word
+            raise SystemExit(2) from None
+
+    serve_or_say_why_not.ends_in_one_line = True  # type: ignore[attr-defined]
+    hypercorn.asyncio.run.worker_serve = serve_or_say_why_not

@@ -25,7 +25,7 @@ from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
-from eventlog.connection import Client, close, connect, connector_of, drop_idle
+from eventlog.connection import Client, close, connect, connector_of, drop_idle, refusal_at
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
@@ -131,6 +131,9 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.before_serving
     async def start() -> None:
+        refusal = await refusal_at(service.client)
+        if refusal is not None:
+            raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
         for work in (

@@ -199,7 +199,7 @@ def _check_sources(settings: Settings) -> None:
         if origin != "*" and _ORIGIN.fullmatch(origin) is None:
             raise InvalidSettings(f"{variable('cors_origins')}: {origin!r} is no origin")
     try:
-        parse_address(settings.redis_url)
+        parse_address(settings.redis_url).check()
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
 

@@ -73,11 +73,12 @@ class Cluster(RedisCluster):
 
     Attributes:
         nodes: which node serves what.
+        seeds: the nodes that the address names.
     """
 
     def __init__(self, address: Address, **options: Any) -> None:  # noqa: ANN401 - redis-py's
         self.nodes = Nodes(self)
-        self._seeds: list[HostAndPort] = list(address.nodes)
+        self.seeds: list[HostAndPort] = list(address.nodes)
         self._unlisted: dict[str, ClusterNode] = {}
         given = {**address.options}
         given.pop("connection_class", None)
@@ -113,7 +114,7 @@ class Cluster(RedisCluster):
             redis.exceptions.RedisClusterException: none says.
         """
         known = self.nodes_manager
-        for host, port in self._seeds:
+        for host, port in self.seeds:
             seed = ClusterNode(host, port, **self.connection_kwargs)
             known.startup_nodes.setdefault(seed.name, seed)
         try:

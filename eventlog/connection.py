@@ -13,7 +13,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
 from eventlog.errors import LogUnavailable
-from eventlog.sentinel import primary_options
+from eventlog.sentinel import Primary, primary_options
 from schema.wire import PLAIN, SHARDED, PubSub
 
 COMMAND_TIMEOUT_S: Final = 1.4
@@ -23,6 +23,8 @@ _POOL_SIZE: Final = 32
 
 _RESET: Final = "the handler is closed"
 """What uvloop says, as a RuntimeError, to who writes to a connection that was just reset."""
+
+_ACCEPTED: Final = ""
 
 Client = Redis | Cluster
 """What ``connect`` returns: for those who build and pass it on, and know nothing of Redis."""
@@ -43,6 +45,7 @@ def connect(url: str) -> Client:
         ValueError: the URL can't be meant.
     """
     address = parse_address(url)
+    address.check()
     try:
         return _client(address)
     except (TypeError, RedisError) as error:  # an option that a connection does not have, or so
@@ -81,6 +84,45 @@ def connector_of(client: Redis) -> Connector:
     pool: Any = client.connection_pool
     connector: Connector = pool.make_connection
     return connector
+
+
+async def refusal_at(client: Client) -> str | None:
+    """Open a connection, and return why Redis refuses it: see ``Address.refusal_of``.
+
+    None if Redis accepts it, or can't be reached, which a restart of the service does not change.
+    Of Sentinels, or of the nodes of a Cluster, all that answer have to refuse.
+    """
+    if isinstance(client, Cluster):
+        nodes = [client.nodes.connector(f"{host}:{port}") for host, port in client.seeds]
+        return await _refusal_of_all(nodes, "CLUSTER SLOTS")
+    primary = client.connection_pool.connection_kwargs.get("connection_pool")
+    if isinstance(primary, Primary):
+        refusal = await _refusal_of_all(primary.sentinels(), "PING")
+        if refusal is not None:
+            return f"of the Sentinels: {refusal}"
+    return await _refusal_of_all([connector_of(client)], "PING")
+
+
+async def _refusal_of_all(connectors: list[Connector], command: str) -> str | None:
+    answers = await asyncio.gather(*(_refusal(connector, command) for connector in connectors))
+    refusals = [answer for answer in answers if answer]
+    return refusals[0] if refusals and _ACCEPTED not in answers else None
+
+
+async def _refusal(connector: Connector, command: str) -> str | None:
+    """Return why a server refuses; None of one that can't be reached."""
+    connection = connector()
+    connection.socket_timeout = None  # `available` bounds it
+    try:
+        async with available():
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
+            await connection.send_command(*command.split())
+            await connection.read_response()
+    except LogUnavailable as error:
+        return Address.refusal_of(error)
+    finally:
+        await connection.disconnect(nowait=True)
+    return _ACCEPTED
 
 
 async def drop_idle(client: Client, node: str | None = None) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
@@ -16,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from eventlog.address import Address, HostAndPort
+from eventlog.cluster import Connector
 
 _log = logging.getLogger("jobcast.sentinel")
 
@@ -58,6 +60,14 @@ class Primary:
             finally:
                 await sentinel.aclose()
         raise RedisConnectionError("no Sentinel says where the primary is")
+
+    def sentinels(self) -> list[Connector]:
+        """Return what makes connections to each of the Sentinels."""
+        options = {**self._address.sentinel_options, "retry": Retry(NoBackoff(), 0)}
+        kind = SSLConnection if options.pop("ssl", False) else Connection
+        return [
+            partial(kind, host=host, port=port, **options) for host, port in self._address.nodes
+        ]
 
 
 def primary_options(address: Address) -> dict[str, Any]:

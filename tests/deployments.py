@@ -10,7 +10,7 @@ from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
 
 _KEYS: Final = ("~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*")
-_USER: Final = (*_KEYS, "+@all", "-@admin", "-@dangerous", "+info", "+role")
+USER: Final = (*_KEYS, "+@all", "-@admin", "-@dangerous", "+info", "+role")
 """What docs/deployment.md allows a user."""
 
 
@@ -53,5 +53,5 @@ def deployment(form: str, request: pytest.FixtureRequest) -> Deployment:
     if form == "unix":
         url = valkey.unix_url
     elif form == "user":
-        url = valkey.add_user("jobcast", "a päss/wörd?", *_USER)
+        url = valkey.add_user("jobcast", "a päss/wörd?", *USER)
     return Deployment(url, lambda _: valkey)

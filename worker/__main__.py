@@ -7,13 +7,14 @@ import signal
 import sys
 
 import worker.checksum  # noqa: F401 - registers its job
+from worker.queue import RedisRefuses
 from worker.registry import registry
 from worker.service import Worker
 from worker.settings import InvalidSettings, Settings
 
 
 def main() -> int:
-    """Return the exit code: 0 after a signal, 2 for settings that can't be meant."""
+    """Return the exit code: 0 after a signal, 2 for settings that can't be used."""
     try:
         settings = Settings.from_environment(os.environ)
     except InvalidSettings as error:
@@ -21,7 +22,11 @@ def main() -> int:
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.captureWarnings(capture=True)
-    asyncio.run(_serve(settings))
+    try:
+        asyncio.run(_serve(settings))
+    except RedisRefuses as error:
+        print(f"REDIS_URL: {error}", file=sys.stderr)  # noqa: T201 - the last word
+        return 2
     return 0
 
 

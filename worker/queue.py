@@ -50,6 +50,10 @@ class _BullWorker(Worker):  # type: ignore[misc]  # it ships no types
         return is_away
 
 
+class RedisRefuses(Exception):
+    """Redis does not accept what REDIS_URL says."""
+
+
 class Queue:
     """Hands the entries of one BullMQ queue to a runner.
 
@@ -81,7 +85,12 @@ class Queue:
         self._given_up: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Take entries until `close` is called, over any number of restarts of Redis."""
+        """Take entries until `close` is called, over any number of restarts of Redis.
+
+        Raises `RedisRefuses` if that is its first answer. Later it may be that a password changes,
+        and a worker outlives that.
+        """
+        await self._check()
         while True:
             await self._until_redis_answers()
             if self._closing.is_set():
@@ -118,15 +127,23 @@ class Queue:
             await asyncio.wait(self._given_up, timeout=CLOSE_TIMEOUT_S)
         await self._redis.aclose()
 
+    async def _check(self) -> None:
+        try:
+            await self._redis.client.ping()
+        except ABSENCES as error:
+            refusal = await self._redis.refusal_behind(error)
+            if refusal is not None:
+                raise RedisRefuses(f"Redis refuses it: {refusal}") from error
+
     async def _until_redis_answers(self) -> None:
-        was_away = False
+        said = ""
         while not self._closing.is_set():
             try:
                 await self._redis.client.ping()
             except ABSENCES as error:
-                if not was_away:
+                if said != str(error):
                     _log.warning("Redis is away, waiting for it: %s", error)
-                was_away = True
+                said = str(error)
                 await asyncio.sleep(RETRY_S)
             else:
                 _log.info("serving the queue %s", self._name)

@@ -1,5 +1,6 @@
 """The Redis that the queue is in, as BullMQ is given it."""
 
+import asyncio
 from typing import Any, Final
 
 from redis.asyncio import Redis, Sentinel
@@ -15,7 +16,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from jobcast import parse_address
+from jobcast import Address, parse_address
 
 MAX_PAUSE_S: Final = 1.0
 ABSENCES: Final = (RedisError, RedisClusterException)
@@ -73,6 +74,21 @@ class QueueRedis:
         sentinels: Any = Sentinel(list(address.nodes), sentinel_kwargs=given)  # type: ignore[no-untyped-call]
         self._sentinels = sentinels
         self.client = sentinels.master_for(address.name, **options)
+
+    async def refusal_behind(self, error: Exception) -> str | None:
+        """Return why Redis refuses what the URL says, if that is what a call failed of.
+
+        Sentinels that refuse are in the error as one that names no primary, so they are asked.
+        """
+        if self._sentinels is None:
+            return Address.refusal_of(error)
+        asked = (sentinel.ping() for sentinel in self._sentinels.sentinels)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        if len(errors) < len(answers):
+            return Address.refusal_of(error)
+        refusals = map(Address.refusal_of, errors)
+        return next((f"of the Sentinels: {refusal}" for refusal in refusals if refusal), None)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -41,7 +41,8 @@ class Worker:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            _log.info("shutting down")
+            if not serving.done():
+                _log.info("shutting down")
             await self._queue.pause()
             await self._runner.stop(self._settings.grace_s)
             await self._queue.close()

@@ -64,7 +64,7 @@ def files_root(environment: Mapping[str, str]) -> Path | None:
 def _redis_url(environment: Mapping[str, str]) -> str:
     url = _text(environment, "REDIS_URL") or Settings.redis_url
     try:
-        parse_address(url)
+        parse_address(url).check()
     except ValueError as error:
         raise InvalidSettings(f"REDIS_URL: {error}") from error
     return url

@@ -28,6 +28,7 @@ class Caller:
 
     def __init__(self, url: str) -> None:
         address = parse_address(url)
+        address.check()
         connector = Connector(address.options)
         self._timeout_s = connector.timeout_s
         self._servers: Servers

@@ -30,10 +30,11 @@ def connect(
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
     ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
-    options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5);
-    or ``redis+sentinel://host:port,…/name``, or ``redis+cluster://host:port,…``. ValueError for
-    any other. There a call that was not sent yet waits for a failover, in the time that it gets.
-    Connections are opened at first use. ``retention_s`` is how many seconds a job that is
+    options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5); or
+    ``redis+sentinel://host:port,…/name``, or ``redis+cluster://host:port,…``. ValueError for any
+    other, for an option that no connection has and for files of TLS that can't be used. With
+    Sentinels or a Cluster, a call that was not sent yet waits for a failover, in the time that it
+    gets. Connections are opened at first use. ``retention_s`` is how many seconds a job that is
     created here is kept after its end, ``max_entries`` bounds its log and ``max_event_bytes`` (1024
     to 1 MiB) the data of each event, a result too: what is larger is refused with `InvalidEvent`.
 

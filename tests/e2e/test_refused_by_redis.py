@@ -1,0 +1,157 @@
+"""A REDIS_URL that only Redis can judge ends a start with the reason, and no process that runs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.deployments import USER
+from tests.service import ROOT, Service
+from tests.valkey import HOST, Valkey, free_port
+from tests.waiting import eventually
+from tests.worker_process import WorkerProcess
+
+PROCESSES = ("service", "worker")
+
+
+@pytest.fixture(scope="module")
+def own_valkey() -> Iterator[Valkey]:
+    with Valkey() as running:
+        yield running
+
+
+def ended(process: str, url: str) -> subprocess.CompletedProcess[str]:
+    """Start a process on a Redis and wait for its end, which has to come by itself."""
+    command: Sequence[str] = [sys.executable, "-m", "worker"]
+    environment: Mapping[str, str] = {**os.environ, "REDIS_URL": url}
+    if process == "service":
+        service = Service(url)
+        command, environment = service._command, service._environment
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def refusal(valkey: Valkey, case: str) -> tuple[str, str]:
+    """Return an address that the server refuses, and what its reason begins with."""
+    host = f"{HOST}:{valkey.port}"
+    match case:
+        case "a wrong password":
+            return f"redis://:no@{host}", ""
+        case "an unknown user":
+            return f"redis://nobody:no@{host}", "invalid username-password pair"
+        case "a database out of range":
+            return f"redis://{host}/99", "DB index is out of range"
+        case "a user without any right":
+            return valkey.add_user("powerless", "secret", "-@all"), "User powerless has no perm"
+        case "no Cluster":
+            return f"redis+cluster://{host}", "This instance has cluster support disabled"
+        case "an unknown user of Sentinels":
+            user = "sentinel_username=nobody&sentinel_password=no"
+            return f"redis+sentinel://{host}/name?{user}", "of the Sentinels: "
+        case _:
+            raise ValueError(case)
+
+
+CASES = (
+    *("a wrong password", "an unknown user", "a database out of range"),
+    *("a user without any right", "no Cluster", "an unknown user of Sentinels"),
+)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("case", CASES)
+def test_a_start_that_redis_refuses_ends_with_the_reason(
+    own_valkey: Valkey, process: str, case: str
+) -> None:
+    url, reason = refusal(own_valkey, case)
+    end = ended(process, url)
+    told = (end.stdout + end.stderr).strip().splitlines()
+    assert end.returncode == 2, told
+    assert told[-1].startswith(f"REDIS_URL: Redis refuses it: {reason}"), told
+    assert not any("Traceback" in line for line in told)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("redis://127.0.0.1:1?foo=1", "foo is no option"),
+        ("redis+cluster://127.0.0.1:1?foo=1", "foo is no option"),
+        ("redis+sentinel://127.0.0.1:1/name?foo=1", "foo is no option"),
+        ("redis://127.0.0.1:1?client_name=job%20cast", "client_name: "),
+        ("redis://127.0.0.1:1?db=x", "db: "),
+        ("rediss://127.0.0.1:1?ssl_ca_certs=/nowhere.pem", "ssl_ca_certs: can't be read"),
+    ],
+)
+def test_a_url_that_can_not_be_meant_ends_a_start_in_one_line(
+    process: str, url: str, complaint: str
+) -> None:
+    end = ended(process, url)
+    told = (end.stdout + end.stderr).strip().splitlines()
+    assert end.returncode == 2, told
+    assert len(told) == 1, told
+    assert (
+        told[0].removeprefix("app.settings.InvalidSettings: ").startswith(f"REDIS_URL: {complaint}")
+    )
+
+
+async def test_a_password_that_changes_ends_no_service_that_runs(own_valkey: Valkey) -> None:
+    with Service(own_valkey.add_user("service", "old", *USER)) as service:
+
+        async def is_ready() -> bool:
+            async with service.client(None) as client:
+                assert (await client.get("/healthz")).status_code == 200
+                return (await client.get("/readyz")).status_code == 200
+
+        async def is_not_ready() -> bool:
+            return not await is_ready()
+
+        await eventually(is_ready)
+        own_valkey.ask("ACL", "SETUSER", "service", "resetpass", ">new")
+        own_valkey.ask("CLIENT", "KILL", "USER", "service")
+        await eventually(is_not_ready)
+        own_valkey.ask("ACL", "SETUSER", "service", ">old")
+        await eventually(is_ready)
+
+
+def test_a_password_that_changes_ends_no_worker_that_runs(own_valkey: Valkey) -> None:
+    url = own_valkey.add_user("worker", "old", *USER)
+    with WorkerProcess(url) as worker:
+        own_valkey.ask("ACL", "SETUSER", "worker", "resetpass", ">new")
+        own_valkey.ask("CLIENT", "KILL", "USER", "worker")
+        worker.wait_for_log("invalid username-password pair")
+        own_valkey.ask("ACL", "SETUSER", "worker", ">old")
+
+
+def test_the_demo_says_what_its_redis_refuses(own_valkey: Valkey, tmp_path: Path) -> None:
+    url, _ = refusal(own_valkey, "an unknown user")
+    environment = {**os.environ, "REDIS_URL": url, "JOBCAST_DEMO_DATA": str(tmp_path)}
+    end = subprocess.run(
+        [sys.executable, "-m", "app.demo"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert end.returncode == 1
+    assert "REDIS_URL: Redis refuses it: invalid username-password pair" in end.stderr
+    assert "Traceback" not in end.stderr
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_redis_that_can_not_be_reached_ends_no_start(process: str) -> None:
+    url = f"redis://{HOST}:{free_port()}/0"
+    if process == "service":
+        with Service(url):
+            pass
+        return
+    worker = WorkerProcess(url)
+    worker.start()
+    worker.wait_for_log("Redis is away, waiting for it")
+    worker.__exit__(None, None, None)
