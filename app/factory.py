@@ -16,6 +16,12 @@ from app.routes import health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
 
 _MAX_BODY = 1024 * 1024 + 4096
+_ALLOWED_HEADERS = (
+    *("authorization", "content-type", "idempotency-key", "x-session-id"),
+    *("cache-control", "last-event-id"),  # of EventSource polyfills
+    *("baggage", "sentry-trace", "traceparent", "tracestate"),  # of tracing, which wraps fetch
+)
+"""What a page of another origin may send beside the headers that need no leave."""
 
 
 class _Application(Quart):
@@ -63,13 +69,7 @@ def _app(settings: Settings) -> Quart:
             app,
             allow_origin=list(settings.cors_origins),
             allow_credentials="*" not in settings.cors_origins,
-            allow_headers=[
-                "authorization",
-                "content-type",
-                "idempotency-key",
-                "last-event-id",
-                "x-session-id",
-            ],
+            allow_headers=[*_ALLOWED_HEADERS, *settings.cors_headers],
             allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
             expose_headers=["location", "retry-after"],
             max_age=600,

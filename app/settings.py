@@ -6,13 +6,14 @@ Every name is an environment variable; times are seconds, sizes bytes.
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from app.origins import origins_of
 from eventlog.address import parse_address
 
 _log = logging.getLogger("jobcast.settings")
@@ -58,7 +59,8 @@ class Settings(Struct, frozen=True):
         streams_per_job: open streams of one job, in this process.
         streams_per_process: open streams of this process.
         mailbox_bytes: what may wait for one slow viewer.
-        cors_origins: origins that may call from a browser, or ``*``.
+        cors_origins: origins that may call from a browser, as browsers send them, or ``*``.
+        cors_headers: further headers that they may send, in lower case.
         direct_write: write frames straight to the server's transport where that is possible.
         queue: name of the BullMQ queue.
         files_root: folder that the ``checksum`` job may read; read by the worker.
@@ -89,13 +91,21 @@ class Settings(Struct, frozen=True):
     streams_per_process: Positive = 50_000
     mailbox_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
     cors_origins: tuple[str, ...] = ()
+    cors_headers: tuple[str, ...] = ()
     direct_write: bool = True
     queue: Annotated[str, Meta(pattern=r"^[^:\s]{1,128}\Z")] = "jobcast"
     files_root: str | None = None
 
 
 _UNPREFIXED: Final = {"redis_url": "REDIS_URL", "jwt_secret": "JWT_SECRET"}
-_ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+")
+_HEADER: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_FORBIDDEN: Final = re.compile(
+    "accept-charset|accept-encoding|access-control-request-.*|connection|content-length|cookie2?"
+    "|date|dnt|expect|host|keep-alive|origin|referer|set-cookie|te|trailer|transfer-encoding"
+    "|upgrade|via|proxy-.*|sec-.*"
+)
+"""Headers that no page can send: the Fetch standard's forbidden request-headers."""
+
 _PREFIX: Final = "JOBCAST_"
 _BOOLEANS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -129,6 +139,10 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
     except msgspec.ValidationError as error:
         raise InvalidSettings(_named(str(error))) from None
     _check(settings)
+    if settings.cors_headers and not settings.cors_origins:
+        _log.warning(
+            "%s has no effect without %s", variable("cors_headers"), variable("cors_origins")
+        )
     return settings
 
 
@@ -136,12 +150,31 @@ def _value(name: str, text: str, kind: object) -> Any:  # noqa: ANN401 - msgspec
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidSettings(f"{name}: not UTF-8")  # what Python makes of other bytes
     if kind == tuple[str, ...]:
-        return [item for item in text.replace(",", " ").split() if item]
+        return _list(name, text.replace(",", " ").split())
     if kind is bool:
         if text.lower() not in _BOOLEANS:
             raise InvalidSettings(f"{name}: {text!r} is neither 1 nor 0")
         return _BOOLEANS[text.lower()]
     return text
+
+
+def _list(name: str, items: list[str]) -> Sequence[str]:
+    if name == variable("cors_origins"):
+        try:
+            return origins_of(items)
+        except ValueError as error:
+            raise InvalidSettings(f"{name}: {error}") from None
+    if name == variable("cors_headers"):
+        headers = [item.lower() for item in items]
+        for header in headers:
+            if header == "*":
+                raise InvalidSettings(f"{name}: name each header, * is none")
+            if _HEADER.fullmatch(header) is None:
+                raise InvalidSettings(f"{name}: {header!r} is no name of a header")
+            if _FORBIDDEN.fullmatch(header) is not None:
+                raise InvalidSettings(f"{name}: browsers let no page send {header!r}")
+        return headers
+    return items
 
 
 def _named(message: str) -> str:
@@ -195,9 +228,6 @@ def _check_sources(settings: Settings) -> None:
     jwks = settings.jwt_jwks
     if jwks and not jwks.lower().startswith(("http://", "https://")) and not _is_file(jwks):
         raise InvalidSettings(f"{variable('jwt_jwks')}: neither a URL nor a file")
-    for origin in settings.cors_origins:
-        if origin != "*" and _ORIGIN.fullmatch(origin) is None:
-            raise InvalidSettings(f"{variable('cors_origins')}: {origin!r} is no origin")
     try:
         parse_address(settings.redis_url).check()
     except ValueError as error:

@@ -14,8 +14,14 @@ from tests.sse import watch
 from tests.valkey import Valkey
 
 FIRST, SECOND = "https://first.example", "http://localhost:3000"
+WEB_VIEW = "capacitor://localhost"
 ELSEWHERE = ["https://elsewhere.example", "http://first.example", f"{FIRST}:444", "null"]
-ASKED = ["authorization", "content-type", "idempotency-key", "last-event-id", "x-session-id"]
+ASKED = sorted(
+    (
+        *("authorization", "content-type", "idempotency-key", "last-event-id", "x-session-id"),
+        *("cache-control", "traceparent", "tracestate", "baggage", "sentry-trace", "x-tenant"),
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,8 @@ def own_valkey() -> Iterator[Valkey]:
 @pytest.fixture(scope="module")
 def cors_service(own_valkey: Valkey) -> Iterator[Service]:
     settings: dict[str, Any] = {
-        "JOBCAST_CORS_ORIGINS": f"{FIRST},{SECOND}",
+        "JOBCAST_CORS_ORIGINS": f"HTTPS://First.Example:443,{SECOND},{WEB_VIEW}",
+        "JOBCAST_CORS_HEADERS": "X-Tenant",
         "JOBCAST_STREAMS_PER_JOB": "1",
     }
     with Service(own_valkey.url, **settings) as running:
@@ -84,7 +91,7 @@ async def each_answer(
 STATUSES = {200, 201, 204, 400, 401, 404, 405, 409, 429}
 
 
-@pytest.mark.parametrize("origin", [FIRST, SECOND])
+@pytest.mark.parametrize("origin", [FIRST, SECOND, WEB_VIEW])
 async def test_every_answer_is_open_to_a_configured_origin(
     cors_service: Service, own_jobs: jobcast.Jobs, origin: str
 ) -> None:
@@ -117,7 +124,7 @@ async def test_a_preflight_allows_what_the_calls_need(cors_service: Service, nam
     headers = {
         "Origin": FIRST,
         "Access-Control-Request-Method": method,
-        "Access-Control-Request-Headers": ",".join(ASKED),
+        "Access-Control-Request-Headers": ", ".join(name.title() for name in ASKED),
     }
     async with cors_service.client(None) as client:
         answer = await client.options(path.format("x"), headers=headers)

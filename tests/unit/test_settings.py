@@ -41,7 +41,8 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         "JOBCAST_STREAMS_PER_JOB": "2",
         "JOBCAST_STREAMS_PER_PROCESS": "3",
         "JOBCAST_MAILBOX_BYTES": "2048",
-        "JOBCAST_CORS_ORIGINS": "https://a.example http://localhost:3000",
+        "JOBCAST_CORS_ORIGINS": "https://A.example:443 http://localhost:3000",
+        "JOBCAST_CORS_HEADERS": "X-Request-ID, x-tenant",
         "JOBCAST_DIRECT_WRITE": "0",
         "JOBCAST_QUEUE": "reports",
         "JOBCAST_FILES_ROOT": str(tmp_path),
@@ -70,6 +71,7 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         streams_per_process=3,
         mailbox_bytes=2048,
         cors_origins=("https://a.example", "http://localhost:3000"),
+        cors_headers=("x-request-id", "x-tenant"),
         direct_write=False,
         queue="reports",
         files_root=str(tmp_path),
@@ -120,6 +122,14 @@ def test_an_empty_text_is_unset() -> None:
         ("JOBCAST_CORS_ORIGINS", "https://a.example https://b.example/path"),
         ("JOBCAST_CORS_ORIGINS", "https://"),
         ("JOBCAST_CORS_ORIGINS", "null"),
+        ("JOBCAST_CORS_ORIGINS", "https://a.example https://*.example.com"),
+        ("JOBCAST_CORS_HEADERS", "*"),
+        ("JOBCAST_CORS_HEADERS", "x-tenant:"),
+        ("JOBCAST_CORS_HEADERS", "x-tenant, x(y)"),
+        ("JOBCAST_CORS_HEADERS", "x-tenänt"),
+        ("JOBCAST_CORS_HEADERS", "Cookie"),
+        ("JOBCAST_CORS_HEADERS", "x-tenant,Sec-Fetch-Mode"),
+        ("JOBCAST_CORS_HEADERS", "proxy-authorization"),
         ("JOBCAST_DIRECT_WRITE", "on?"),
         ("JOBCAST_QUEUE", "a:b"),
         ("JOBCAST_QUEUE", "a b"),
@@ -151,6 +161,14 @@ def test_nothing_secret_is_built_in() -> None:
     with pytest.raises(InvalidSettings, match=r"^JWT_SECRET: .*JOBCAST_DEMO=1"):
         settings_from({})
     assert settings_from({"JOBCAST_DEMO": "1"}).jwt_secret is None
+
+
+def test_headers_without_origins_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        settings_from({**ENOUGH, "JOBCAST_CORS_HEADERS": "x-tenant"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "JOBCAST_CORS_HEADERS has no effect without JOBCAST_CORS_ORIGINS"
+    ]
 
 
 def test_a_misspelt_setting_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
