@@ -239,20 +239,30 @@ async def test_a_service_that_slept_while_redis_gave_it_up_loses_nothing(
 async def test_what_happens_before_a_slow_subscription_is_in_force_is_not_lost(
     own_valkey: Valkey, jobs: jobcast.Jobs
 ) -> None:
-    ending, running = [await jobs.create("anything", session_id=SESSION) for _ in range(2)]
-    runs = [jobs.run(job_id) for job_id in (ending, running)]
-    for run in runs:
-        await run.start()
+    ended, running, resumed = [await jobs.create("anything", session_id=SESSION) for _ in range(3)]
+    runs = {job_id: jobs.run(job_id) for job_id in (ended, running, resumed)}
+    firsts = {job_id: await run.start() for job_id, run in runs.items()}
     async with Wire(own_valkey.port) as wire:
         with Service(wire.url) as behind:
             wire.hold(b"SUBSCRIBE")
-            async with watch(behind.url, ending) as one, watch(behind.url, running) as other:
-                assert [(await stream.next()).name for stream in (one, other)] == ["connected"] * 2
-                ids = [await runs[0].complete(), await runs[1].progress(40)]
+            async with (
+                watch(behind.url, ended) as one,
+                watch(behind.url, running) as other,
+                watch(behind.url, resumed, last_event_id=firsts[resumed]) as returning,
+            ):
+                for stream in (one, other, returning):
+                    assert (await stream.next()).name == "connected"
+                end = await runs[ended].complete()
+                missed = [await runs[running].progress(40), await runs[resumed].progress(40)]
                 wire.release()
-                assert [event.id for event in await one.rest()] == ids[:1]
-                ids += [await runs[1].emit("note", {}), await runs[1].complete()]
-                assert [event.id for event in await other.rest()] == ids[1:]
+                # Before or after its subscription is in force: who has a cursor gets each of them.
+                more = [await runs[resumed].emit("note", {}), await runs[resumed].complete()]
+                assert [event.id for event in await one.rest()] == [end]
+                assert [event.id for event in await returning.rest()] == [missed[1], *more]
+                # Who has none gets each from its snapshot on, which proves the subscription.
+                assert (await other.next()).id == missed[0]
+                more = [await runs[running].emit("note", {}), await runs[running].complete()]
+                assert [event.id for event in await other.rest()] == more
 
 
 async def test_a_subscription_that_falls_silent_without_an_end_is_noticed(
