@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from redis.exceptions import RedisError
 
@@ -11,13 +12,25 @@ _ASK_SECONDS = 0.05
 
 
 def is_up(process: subprocess.Popen[bytes], answers: Callable[[], bool], seconds: float) -> bool:
-    """Wait until a process answers; say whether it does, or has ended or taken too long."""
+    """Wait until a process answers; say whether it does, or has ended or taken too long.
+
+    The time in which the machine had no processor for it is not its own.
+    """
     deadline = time.monotonic() + seconds
     while not answers():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if process.poll() is not None or time.monotonic() > deadline + _queued_s(process.pid):
             return False
         time.sleep(_LOOK_SECONDS)
     return True
+
+
+def _queued_s(pid: int) -> float:
+    """Return how long a process has waited for a processor, as Linux counts it."""
+    try:
+        _ran_ns, queued_ns, _turns = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except OSError:
+        return 0
+    return int(queued_ns) / 1e9
 
 
 def until_it_says(condition: Callable[[], bool], seconds: float) -> None:

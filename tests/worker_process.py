@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from bullmq import Queue
 from redis.asyncio import Redis
+
+from tests.starting import is_up
 
 ROOT: Final = Path(__file__).parent.parent
 STOP_SECONDS: Final = 30.0
@@ -60,12 +61,8 @@ class WorkerProcess:
 
     def wait_for_log(self, text: str) -> None:
         """Wait until the process has printed this; AssertionError with its log if it doesn't."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while text not in self.log:
-            assert self._process is not None
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.02)
+        assert self._process is not None
+        assert is_up(self._process, lambda: text in self.log, PATIENCE_SECONDS), self.log
 
     def __enter__(self) -> Self:
         self.start()
