@@ -96,18 +96,34 @@ def tls_redis(shared_tls_redis: Valkey) -> Valkey:
     return shared_tls_redis
 
 
-@pytest.fixture
-def tls_cluster(tls: Tls) -> Iterator[ValkeyCluster]:
-    """Return a Cluster that speaks TLS."""
+@pytest.fixture(scope="session")
+def shared_tls_cluster(tls: Tls) -> Iterator[ValkeyCluster]:
+    """Return one Cluster that speaks TLS, for the whole run."""
     with ValkeyCluster(tls) as running:
         yield running
 
 
 @pytest.fixture
-def tls_sentinels(tls: Tls) -> Iterator[SentinelSet]:
-    """Return Sentinels and what they watch, all of which speak TLS."""
+def tls_cluster(shared_tls_cluster: ValkeyCluster) -> ValkeyCluster:
+    """Return a whole and empty Cluster that speaks TLS."""
+    shared_tls_cluster.restart()
+    shared_tls_cluster.flush()
+    return shared_tls_cluster
+
+
+@pytest.fixture(scope="session")
+def shared_tls_sentinels(tls: Tls) -> Iterator[SentinelSet]:
+    """Return one set of Sentinels and what they watch, for the whole run; all speak TLS."""
     with SentinelSet(tls) as running:
         yield running
+
+
+@pytest.fixture
+def tls_sentinels(shared_tls_sentinels: SentinelSet) -> SentinelSet:
+    """Return Sentinels that watch a primary without keys, all of which speak TLS."""
+    shared_tls_sentinels.restart()
+    shared_tls_sentinels.flush()
+    return shared_tls_sentinels
 
 
 @pytest.fixture(scope="session")
