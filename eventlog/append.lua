@@ -32,7 +32,8 @@
 local MAX_EVENT_BYTES = 1048576 -- of a job that does not say
 local LEAST_EVENT_BYTES = 1024 -- what every job takes
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
-local RESERVED = ' connected message error open progress-update step-change complete failed '
+local RESERVED = ' progress-update step-change complete failed connected reset ping left '
+  .. 'message error open chunk artifact input-requested ' -- and names that begin with child-
 
 local log, state = KEYS[1], KEYS[2]
 local publish, op, attempt, run, name, data, progress, count = unpack(ARGV, 1, 8)
@@ -113,7 +114,7 @@ if op == 'progress' or op == 'step' then
   data = '{"progress":' .. percent .. data
 elseif op == 'emit' then
   if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$')
-    or string.find(RESERVED, ' ' .. name .. ' ', 1, true) then
+    or string.find(RESERVED, ' ' .. name .. ' ', 1, true) or string.sub(name, 1, 6) == 'child-' then
     return refuse('BADEVENT this event name is reserved or malformed')
   end
 elseif op == 'start' then

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from schema.events import (
+    BROWSER_NAMES,
+    CONTROL_NAMES,
     MAX_EVENT_BYTES,
     TERMINAL,
     Complete,
@@ -28,6 +30,7 @@ from schema.events import (
     StepChange,
     is_custom_name,
     one_line,
+    was_custom_name,
 )
 
 CREATED: Final = "_created"
@@ -92,6 +95,7 @@ _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_complete = msgspec.json.Decoder(_Complete).decode
 _decode_failed = msgspec.json.Decoder(_Failed).decode
 _check_json = msgspec.json.Decoder(Raw).decode
+_NEVER_SHOWN: Final = CONTROL_NAMES | BROWSER_NAMES
 _CONTRACT_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
 
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -152,12 +156,15 @@ _PARSERS: Final[Mapping[str, Callable[[bytes], _Parsed]]] = {
 }
 
 
-def parse_event(name: str, data: Raw | bytes) -> _Parsed:
+def parse_event(
+    name: str, data: Raw | bytes, is_custom: Callable[[str], bool] = is_custom_name
+) -> _Parsed:
     """Check an event and return it with its data line and further fields.
 
     Args:
         name: what the event is called.
         data: well-formed JSON.
+        is_custom: whether a name that is not the contract's may be an event's.
 
     Raises:
         InvalidEvent: it breaks the contract, or is larger than ``MAX_EVENT_BYTES``.
@@ -172,7 +179,7 @@ def parse_event(name: str, data: Raw | bytes) -> _Parsed:
             return parser(line)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidEvent(f"{name}: {error}") from None
-    if not is_custom_name(name):
+    if not is_custom(name):
         raise InvalidEvent(f"{name[:80]!r} is no name for an event")
     if not line.lstrip().startswith(b"{"):
         raise InvalidEvent(f"{name}: data must be an object")
@@ -182,6 +189,9 @@ def parse_event(name: str, data: Raw | bytes) -> _Parsed:
 def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
     """Return what the log holds under an id.
 
+    An entry that bears the name of a control frame, or of an event that a browser dispatches of its
+    own, is as good as log-only: shown under that name it would forge one.
+
     Args:
         entry_id: id of the entry.
         fields: its fields; ``event`` and ``data`` at least, or ``event`` alone when log-only.
@@ -190,12 +200,12 @@ def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
         InvalidEvent: it is nothing that the append script writes.
     """
     name = fields.get("event", "")
-    if name.startswith("_"):
+    if name.startswith("_") or name in _NEVER_SHOWN:
         return Entry(entry_id, name, None, b"", {}, fields)
     data = fields.get("data", "").encode()
     try:
         _check_json(data)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidEvent(f"{name}: {error}") from None
-    event, line, extra = parse_event(name, data)
+    event, line, extra = parse_event(name, data, was_custom_name)
     return Entry(entry_id, name, event, line, extra, fields)

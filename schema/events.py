@@ -7,7 +7,7 @@ Source: contract §4; seed document, "Event schema (frontend contract)".
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -19,7 +19,15 @@ MAX_EVENT_BYTES: Final = 1024 * 1024
 _LF, _CR, _BACKSLASH = b"\n\r\\"
 
 _CUSTOM_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_BROWSER_NAMES = frozenset({"message", "error", "open"})
+
+CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
+"""What the stream itself says. No entry of a log is ever shown under such a name."""
+
+BROWSER_NAMES: Final = frozenset({"message", "error", "open"})
+"""Names of events that an ``EventSource`` dispatches of its own."""
+
+_KEPT_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
+_KEPT_PREFIX: Final = "child-"
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Seconds = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
@@ -32,6 +40,13 @@ class ConnectedData(Struct, frozen=True, rename="camel"):
     job_id: str
     max_age_seconds: float
     keepalive_seconds: float
+
+
+class ResetData(Struct, frozen=True):
+    """The job's attempt, and why a viewer can't go on from what it has seen."""
+
+    attempt: int
+    reason: Literal["attempt", "trimmed", "unknown"]
 
 
 class ProgressData(Struct, frozen=True, rename="camel", gc=False):
@@ -59,6 +74,18 @@ class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
     """First event of every stream. A control frame: it has no id."""
 
     data: ConnectedData
+
+
+class Reset(Struct, frozen=True, tag_field="type", tag="reset"):
+    """What was shown before is void; the snapshot follows. A control frame: it has no id."""
+
+    data: ResetData
+
+
+class Ping(Struct, frozen=True, tag_field="type", tag="ping"):
+    """The stream was silent for a while. A control frame: it has no id."""
+
+    data: dict[str, Any]
 
 
 class ProgressUpdate(Struct, frozen=True, tag_field="type", tag="progress-update", gc=False):
@@ -92,14 +119,12 @@ class Custom(Struct, frozen=True):
     data: Raw
 
 
-FrontendEvent = Connected | ProgressUpdate | StepChange | Complete | Failed
+FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed
 Event = ProgressUpdate | StepChange | Complete | Failed | Custom
 Terminal = Complete | Failed
 TERMINAL: Final = frozenset({Complete, Failed})
 
-CONTRACT_NAMES: Final = frozenset(
-    {"connected", "progress-update", "step-change", "complete", "failed"}
-)
+CONTRACT_NAMES: Final = CONTROL_NAMES | {"progress-update", "step-change", "complete", "failed"}
 
 
 class InvalidEvent(ValueError):
@@ -108,10 +133,18 @@ class InvalidEvent(ValueError):
 
 def is_custom_name(name: str) -> bool:
     """Say whether a worker may give its own event this name."""
+    return was_custom_name(name) and name not in _KEPT_NAMES and not name.startswith(_KEPT_PREFIX)
+
+
+def was_custom_name(name: str) -> bool:
+    """Say whether the name of an entry in a log is a worker's own.
+
+    A log may be older than the names that are kept for later: what it holds is shown as it was.
+    """
     return (
         _CUSTOM_NAME.fullmatch(name) is not None
         and name not in CONTRACT_NAMES
-        and name not in _BROWSER_NAMES
+        and name not in BROWSER_NAMES
     )
 
 

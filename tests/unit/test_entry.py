@@ -143,7 +143,11 @@ def test_custom_data_is_an_object(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["connected", "message", "error", "open", "_created", "Note", "", "a\n", "note: x"]
+    "name",
+    [
+        *("connected", "reset", "ping", "left", "message", "error", "open", "chunk", "child-done"),
+        *("_created", "Note", "", "a\n", "note: x"),
+    ],
 )
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(InvalidEvent, match="no name"):
@@ -205,6 +209,21 @@ def test_a_log_only_entry_has_no_event(name: str) -> None:
     entry = entry_from_log("5-1", {"event": name, "data": "{}"})
     assert entry.event is None
     assert not entry.is_terminal
+
+
+@pytest.mark.parametrize("name", ["connected", "reset", "ping", "left", "message", "error", "open"])
+@pytest.mark.parametrize("data", ["{}", '{"attempt":9,"reason":"attempt"}', "no JSON"])
+def test_an_entry_that_bears_the_name_of_a_control_frame_is_never_shown(
+    name: str, data: str
+) -> None:
+    entry = entry_from_log("5-1", {"event": name, "data": data})
+    assert (entry.id, entry.event, entry.line) == ("5-1", None, b"")
+
+
+@pytest.mark.parametrize("name", ["chunk", "artifact", "input-requested", "child-done"])
+def test_an_old_entry_of_a_name_that_is_kept_for_later_is_shown_as_it_was(name: str) -> None:
+    entry = entry_from_log("5-1", {"event": name, "data": '{"n":1}'})
+    assert (entry.event, entry.line) == (Custom(name, Raw(b'{"n":1}')), b'{"n":1}')
 
 
 @pytest.mark.parametrize("fields", [{}, {"event": "progress-update"}, {"data": "{}"}])

@@ -11,7 +11,6 @@ from msgspec import Raw
 from jobcast import InvalidEvent as RefusedBySdk
 from jobcast._event import emitted
 from schema.events import (
-    CONTRACT_NAMES,
     Complete,
     CompleteData,
     Connected,
@@ -20,11 +19,15 @@ from schema.events import (
     FailedData,
     FrontendEvent,
     InvalidEvent,
+    Ping,
     ProgressData,
     ProgressUpdate,
+    Reset,
+    ResetData,
     StepChange,
     is_custom_name,
     one_line,
+    was_custom_name,
 )
 from tests.json_values import json_values
 
@@ -61,6 +64,11 @@ ADVANCED: dict[str, Any] = {
                 },
             },
         ),
+        (
+            Reset(ResetData(2, "attempt")),
+            {"type": "reset", "data": {"attempt": 2, "reason": "attempt"}},
+        ),
+        (Ping({}), {"type": "ping", "data": {}}),
     ],
 )
 def test_an_event_has_a_type_and_data(event: FrontendEvent, logical: dict[str, Any]) -> None:
@@ -79,9 +87,40 @@ def test_what_is_not_known_is_null() -> None:
     assert msgspec.json.encode(CompleteData()) == b'{"result":null}'
 
 
-@pytest.mark.parametrize("name", [*sorted(CONTRACT_NAMES), "message", "error", "open"])
+RESERVED = (
+    *("connected", "reset", "ping", "left"),
+    *("progress-update", "step-change", "complete", "failed"),
+    *("message", "error", "open"),
+)
+KEPT = ("chunk", "artifact", "input-requested", "child-", "child-done", "child-progress-update")
+OTHERS = (
+    "log",
+    "note",
+    "child",
+    "children",
+    "childish",
+    "chunks",
+    "reset-1",
+    "pings",
+    "artifact-2",
+)
+
+
+@pytest.mark.parametrize("name", RESERVED)
 def test_a_worker_may_not_use_a_name_that_has_a_meaning(name: str) -> None:
     assert not is_custom_name(name)
+    assert not was_custom_name(name)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_name_that_is_kept_for_later_can_be_in_an_old_log_and_in_no_new_one(name: str) -> None:
+    assert not is_custom_name(name)
+    assert was_custom_name(name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_line_of_a_log_and_names_that_resemble_reserved_ones_are_custom(name: str) -> None:
+    assert is_custom_name(name)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +136,12 @@ def test_a_malformed_name_is_none(name: str) -> None:
 
 @given(st.text() | st.from_regex(r"[a-z][a-z0-9-]{0,70}", fullmatch=True))
 def test_a_custom_name_is_a_letter_and_up_to_63_letters_digits_and_hyphens(name: str) -> None:
-    reserved = CONTRACT_NAMES | {"message", "error", "open"}
     well_formed = re.match(r"[a-z][a-z0-9-]{0,63}\Z", name) is not None
-    assert is_custom_name(name) == (well_formed and name not in reserved)
+    reserved = name in {*RESERVED, *KEPT} or name.startswith("child-")
+    assert is_custom_name(name) == (well_formed and not reserved)
 
 
-@given(st.text() | st.sampled_from([*CONTRACT_NAMES, "message", "error", "open", "note"]))
+@given(st.text() | st.sampled_from([*RESERVED, *KEPT, *OTHERS]))
 def test_the_service_and_the_sdk_take_the_same_names(name: str) -> None:
     if is_custom_name(name):
         assert emitted(name, {}).name == name

@@ -110,8 +110,9 @@ def test_a_malformed_event_name_is_refused(name: Any) -> None:  # noqa: ANN401
 @pytest.mark.parametrize(
     "name",
     [
-        *("connected", "message", "error", "open"),
+        *("connected", "reset", "ping", "left", "message", "error", "open"),
         *("progress-update", "step-change", "complete", "failed"),
+        *("chunk", "artifact", "input-requested", "child-", "child-done"),
     ],
 )
 def test_a_reserved_event_name_is_refused(name: str) -> None:

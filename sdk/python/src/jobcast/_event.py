@@ -19,10 +19,13 @@ _FIELDS_OF_PROGRESS: Final = ("progress", "currentStep", "estimatedTimeRemaining
 _NO_SESSION: Final = ("null", "undefined")
 _RESERVED: Final = frozenset(
     {
-        *("connected", "message", "error", "open"),
         *("progress-update", "step-change", "complete", "failed"),
+        *("connected", "reset", "ping", "left"),  # what the stream itself says
+        *("message", "error", "open"),  # what an EventSource dispatches of its own
+        *("chunk", "artifact", "input-requested"),  # kept for later, as is the prefix
     }
 )
+_RESERVED_PREFIX: Final = "child-"
 
 
 class Event(NamedTuple):
@@ -111,7 +114,7 @@ def emitted(name: str, data: Mapping[str, object]) -> Event:
     """Return an event of the job's own."""
     if not _NAME.fullmatch(_text(name, "an event name")):
         raise InvalidEvent("an event name is a-z, then up to 63 of a-z, 0-9 and hyphens")
-    if name in _RESERVED:
+    if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
         raise InvalidEvent(f"the event name {name} is reserved")
     return Event(operation="emit", name=name, data=to_json(_object(data, "data"), "data"))
 

@@ -130,8 +130,11 @@ class Run:
     async def emit(self, name: str, data: Mapping[str, object]) -> str:
         """Send an event of your own, which reaches viewers in order and is never dropped.
 
-        ``name`` is ``[a-z][a-z0-9-]{0,63}`` and none of the contract's; ``data`` is at most 1 MiB
-        of JSON. Raises `JobCancelled`, after the event was written, when the job was asked to stop.
+        ``name`` is ``[a-z][a-z0-9-]{0,63}`` and no reserved one: the contract's, those that have a
+        meaning to a stream or a browser (``connected``, ``reset``, ``ping``, ``left``, ``message``,
+        ``error``, ``open``), ``chunk``, ``artifact``, ``input-requested`` and what begins with
+        ``child-``. ``data`` is at most 1 MiB of JSON. Raises `JobCancelled`, after the event was
+        written, when the job was asked to stop.
         """
         return await self._report(_event.emitted(name, data))
 
