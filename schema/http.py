@@ -16,6 +16,8 @@ Timestamp = Annotated[
     str, Meta(pattern=r"^[0-9]{4,}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}\.[0-9]{3}Z$")
 ]
 
+Attempt = Annotated[int, Meta(description="Counts from 1; a retry raises it")]
+
 ERROR_CODES: Final = (
     *("UNAUTHORIZED", "JOB_NOT_FOUND", "BAD_REQUEST", "JOB_NOT_CANCELLABLE", "JOB_NOT_FAILED"),
     *("IDEMPOTENCY_CONFLICT", "TOO_MANY_STREAMS", "SERVICE_UNAVAILABLE", "METHOD_NOT_ALLOWED"),
@@ -70,6 +72,7 @@ class JobStatus(Struct, frozen=True, rename="camel"):
     error: str | None
     error_code: str | None
     result: Raw
+    attempt: Attempt
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -85,6 +88,7 @@ class JobStatus(Struct, frozen=True, rename="camel"):
             state.error,
             state.error_code,
             state.result,
+            state.attempt,
             timestamp(state.created),
             timestamp(state.last),
         )
@@ -101,6 +105,7 @@ class JobSummary(Struct, frozen=True, rename="camel"):
     estimated_time_remaining: Seconds | None
     error: str | None
     error_code: str | None
+    attempt: Attempt
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -116,6 +121,7 @@ class JobSummary(Struct, frozen=True, rename="camel"):
             state.estimated_time_remaining,
             state.error,
             state.error_code,
+            state.attempt,
             timestamp(state.created),
             timestamp(state.last),
         )

@@ -24,6 +24,7 @@ FRESH: Final = {
     "error": None,
     "errorCode": None,
     "result": None,
+    "attempt": 1,
 }
 """The status of a job that waits to be run, without its id and times."""
 

@@ -62,7 +62,8 @@ async def test_a_failed_job_begins_anew(
         answer = await call(client, "retry", job_id)
         assert (answer.status_code, answer.json()) == (200, {"jobId": job_id})
         status = await status_of(client, job_id)
-        assert without_times(status) == FRESH
+        assert without_times(status) == {**FRESH, "attempt": 2}
+        assert (await call(client, "list")).json()["jobs"][0]["attempt"] == 2
         assert status["createdAt"] == before["createdAt"]
         assert status["updatedAt"] >= before["updatedAt"]
         state = await state_of(redis_client, job_id)

@@ -18,7 +18,7 @@ from tests.waiting import after
 
 STATUS_KEYS = [
     *("jobId", "status", "progress", "currentStep", "estimatedTimeRemaining"),
-    *("error", "errorCode", "result", "createdAt", "updatedAt"),
+    *("error", "errorCode", "result", "attempt", "createdAt", "updatedAt"),
 ]
 
 

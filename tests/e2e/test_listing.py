@@ -13,7 +13,7 @@ from tests.service import SESSION, Service, token
 
 KEYS = [
     *("jobId", "type", "status", "progress", "currentStep", "estimatedTimeRemaining"),
-    *("error", "errorCode", "createdAt", "updatedAt"),
+    *("error", "errorCode", "attempt", "createdAt", "updatedAt"),
 ]
 
 
