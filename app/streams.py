@@ -21,7 +21,7 @@ from app.jobs import Jobs
 from app.raw_request import RawRequest
 from app.replay import replay
 from app.settings import Settings
-from app.viewer import Viewer, Watch
+from app.viewer import COMMENT, VISIBLE, Viewer, Watch
 from app.viewers import Place, Viewers
 from eventlog.reader import Reader
 from schema.entry_id import parse_cursor
@@ -113,7 +113,7 @@ class Streams:
             place.free()
             return Told(self._greeting(job_id))
         watch = self._watch(job_id, owner, cursor, state)
-        return Open(self._viewer(watch, identity), place)
+        return Open(self._viewer(asked, watch, identity), place)
 
     async def _owner_of(self, job_id: str, identity: Identity) -> tuple[Owner, JobState | None]:
         """Return whose job it is; and its state, if that had to be read."""
@@ -137,7 +137,7 @@ class Streams:
 
         return watch
 
-    def _viewer(self, watch: Watch, identity: Identity) -> Viewer:
+    def _viewer(self, asked: RawRequest, watch: Watch, identity: Identity) -> Viewer:
         settings = self._settings
         lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
         token_s = identity.lifetime_s()
@@ -146,6 +146,7 @@ class Streams:
             lifetime_s=lifetime_s if token_s is None else min(lifetime_s, token_s),
             mailbox_bytes=settings.mailbox_bytes,
             direct=settings.direct_write,
+            keepalive=VISIBLE if asked.args.get("ping") == "1" else COMMENT,
         )
 
     def _greeting(self, job_id: str) -> bytes:

@@ -8,12 +8,15 @@ from typing import Final
 
 from actors.mailbox import Ending, Mailbox
 from app.transport import AsgiOutlet, Message, Receive, Scope, Send, opened
-from schema.sse import KEEPALIVE, framed, retry
+from schema.sse import KEEPALIVE, PING, Frame, framed, retry
 
 RETRY_MS: Final = (1000, 5000)
 """Least and most that a viewer waits before it comes again: at random, to spread a crowd."""
 
-_KEEPALIVE_FRAME: Final = framed(KEEPALIVE)
+COMMENT: Final = framed(KEEPALIVE)
+VISIBLE: Final = framed(PING)
+"""The two ways to keep a stream alive."""
+
 _FAREWELL_S: Final = 5.0
 """How long a viewer may take to read what still waits when its stream ends."""
 
@@ -36,16 +39,24 @@ class Viewer:
         lifetime_s: seconds until the viewer has to come again.
         mailbox_bytes: what may wait for it.
         direct: whether to write straight to the transport where that is possible.
+        keepalive: what is sent when the stream was silent for a while.
     """
 
     __slots__ = (
-        *("_direct", "_lifetime_s", "_mailbox_bytes", "_retry_ms", "_sent_back", "_waiting"),
-        *("_watch", "mailbox", "outlet"),
+        *("_direct", "_keepalive", "_lifetime_s", "_mailbox_bytes", "_retry_ms", "_sent_back"),
+        *("_waiting", "_watch", "mailbox", "outlet"),
     )
 
     def __init__(
-        self, watch: Watch, *, lifetime_s: float, mailbox_bytes: int, direct: bool
+        self,
+        watch: Watch,
+        *,
+        lifetime_s: float,
+        mailbox_bytes: int,
+        direct: bool,
+        keepalive: Frame = COMMENT,
     ) -> None:
+        self._keepalive = keepalive
         self._watch = watch
         self._lifetime_s = lifetime_s
         self._mailbox_bytes = mailbox_bytes
@@ -87,7 +98,7 @@ class Viewer:
             outlet.stop()
 
     def keep_alive(self, silent_since: float) -> None:
-        """Send a comment if nothing was sent for as long.
+        """Send a comment, or a ping, if nothing was sent for as long.
 
         This is also when a viewer is missed whose leaving the server did not tell of, because a
         further request of the same connection waits.
@@ -97,7 +108,7 @@ class Viewer:
         if self.outlet.gone:
             self.send_back()
         elif not len(self.mailbox) and self.outlet.wrote_at <= silent_since:
-            self.mailbox.put(_KEEPALIVE_FRAME)
+            self.mailbox.put(self._keepalive)
 
     def send_back(self, retry_ms: int | None = None) -> None:
         """End the stream with ``retry:``, also one that has yet to begin.

@@ -13,6 +13,9 @@ from schema.state import JobState
 
 OK: Final = b": ok\n\n"
 KEEPALIVE: Final = b": keepalive\n\n"
+PING: Final = b"event: ping\ndata: {}\n\n"
+"""A keepalive that a page can see, for one that asked for it. It has no id, as no control frame has:
+an ``EventSource`` keeps the id that it has."""
 
 
 class Frame(Struct, frozen=True, gc=False):

@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from actors.mailbox import Ending, Mailbox
-from app.viewer import Viewer
+from app.viewer import COMMENT, Viewer
 from app.viewers import Viewers
-from schema.sse import encode
+from schema.sse import Frame, encode
 from tests.sse import Parser
 
 START = "http.response.start"
@@ -23,7 +23,9 @@ class Visit:
         watching: whether the job's events come in.
     """
 
-    def __init__(self, *, lifetime_s: float = 600, mailbox_bytes: int = 10_000) -> None:
+    def __init__(
+        self, *, lifetime_s: float = 600, mailbox_bytes: int = 10_000, keepalive: Frame = COMMENT
+    ) -> None:
         self.sent: list[tuple[float, bytes]] = []
         self.over = self.watching = False
         self.open = asyncio.Event()
@@ -31,7 +33,11 @@ class Visit:
         self._gone = asyncio.Event()
         self._sending = asyncio.Lock()
         self.viewer = Viewer(
-            self._watch, lifetime_s=lifetime_s, mailbox_bytes=mailbox_bytes, direct=True
+            self._watch,
+            lifetime_s=lifetime_s,
+            mailbox_bytes=mailbox_bytes,
+            direct=True,
+            keepalive=keepalive,
         )
         self._task: asyncio.Task[None] | None = None
 

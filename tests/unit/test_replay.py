@@ -14,10 +14,11 @@ from app.raw_request import RawRequest
 from app.replay import replay
 from app.settings import Settings
 from app.streams import Decision, Open, Seen, Streams, Told
-from app.viewer import Viewer
+from app.viewer import COMMENT, VISIBLE, Viewer
 from app.viewers import Viewers
 from eventlog.catch_up import CatchUp
 from schema.owner import Owner
+from schema.sse import Frame
 from schema.state import JobState
 from tests.job_world import JOB, Feed, JobLog
 from tests.sse import Event, Parser
@@ -64,11 +65,11 @@ class Service:
     async def _owned(self, _owner: Owner, job_id: str) -> tuple[str, JobState]:
         return job_id, self.log.state
 
-    async def decide(self, cursor: str | None, method: str = "GET") -> Decision:
+    async def decide(self, cursor: str | None, method: str = "GET", query: bytes = b"") -> Decision:
         """Decide about a request of the job's owner."""
         headers = [(b"x-session-id", b"s1")]
         headers += [] if cursor is None else [(b"last-event-id", cursor.encode())]
-        scope = {"method": method, "query_string": b"", "headers": headers}
+        scope = {"method": method, "query_string": query, "headers": headers}
         return await self._streams.decide(RawRequest(scope), JOB)
 
     async def shown(self, viewer: Viewer) -> list[Event]:
@@ -177,6 +178,22 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
         ("connected", ""),
         ("progress-update", log.last),
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "keepalive"),
+    [
+        *((b"ping=1", VISIBLE), (b"a=2&ping=1&b", VISIBLE), (b"ping=1&ping=0", VISIBLE)),
+        *((b"", COMMENT), (b"ping=0", COMMENT), (b"ping=", COMMENT), (b"ping", COMMENT)),
+        *((b"ping=true", COMMENT), (b"ping=01", COMMENT), (b"ping=1+", COMMENT)),
+        *((b"ping=0&ping=1", COMMENT), (b"Ping=1", COMMENT), (b"ping=%F0", COMMENT)),
+    ],
+)
+async def test_pings_are_for_who_asks_for_them_with_a_1(query: bytes, keepalive: Frame) -> None:
+    decision = await Service(JobLog()).decide(None, query=query)
+    assert isinstance(decision, Open)
+    with decision.place:
+        assert decision.viewer._keepalive is keepalive
 
 
 async def test_a_head_of_a_job_that_is_retried_meanwhile_takes_no_place(log: JobLog) -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
 from app.settings import Settings
-from app.viewer import Viewer
+from app.viewer import VISIBLE, Viewer
 from app.viewers import Viewers
 from schema.owner import Owner
-from schema.sse import KEEPALIVE
+from schema.sse import KEEPALIVE, encode
 from tests.clock import in_virtual_time
+from tests.sse import Parser
 from tests.viewing import Visit
 from tests.waiting import after, until
 
@@ -136,6 +137,52 @@ def test_a_keepalive_comes_15_to_16_seconds_after_the_last_byte(
         assert now() - times[-1] < 16.1
 
     in_virtual_time(scenario(), 1000 + begins)
+
+
+def test_who_asked_for_pings_gets_them_in_place_of_comments_and_nobody_else_does() -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings(keepalive_s=10))
+        pinged, other = Visit(keepalive=VISIBLE), Visit()
+        async with alive(viewers):
+            for visit in (pinged, other):
+                visit.begin(viewers)
+            await until(lambda: pinged.watching and other.watching)
+            pinged.happens(7)
+            await after(35)
+            for visit in (pinged, other):
+                visit.leave()
+                await visit.ended()
+        assert keepalives(other) == [1011, 1022, 1033]
+        assert keepalives(pinged) == []
+        parser = Parser()
+        note, *pings = parser.feed(pinged.body)
+        assert (note.name, parser.comments) == ("note", [])
+        assert [(ping.name, ping.data) for ping in pings] == [("ping", {})] * 3
+        assert {ping.id for ping in pings} == {parser.last_event_id} == {"7-0"}
+
+    in_virtual_time(scenario(), 1000.25)
+
+
+def test_a_viewer_that_does_not_read_is_sent_no_ping_and_its_progress_is_kept() -> None:
+    async def scenario() -> None:
+        viewers = Viewers(Settings(keepalive_s=10))
+        visit = Visit(keepalive=VISIBLE)
+        async with alive(viewers):
+            visit.begin(viewers)
+            await until(lambda: visit.watching)
+            visit.open.clear()
+            visit.happens(1)
+            await until(lambda: len(visit.mailbox) == 0)
+            visit.mailbox.put(encode("progress-update", b'{"progress":1}', "2-0"))
+            await after(35)
+            assert len(visit.mailbox) == 1
+            visit.open.set()
+            await until(lambda: len(visit.sent) == 2)
+            visit.leave()
+            await visit.ended()
+        assert [event.id for event in Parser().feed(visit.body)] == ["1-0", "2-0"]
+
+    in_virtual_time(scenario(), 1000.25)
 
 
 def test_a_viewer_is_looked_at_once_or_twice_in_each_interval(
