@@ -13,6 +13,7 @@ from actors.messages import Deregister, Register
 from actors.ports import Feed, Log
 from actors.questions import Ref, hand, tell
 from schema.owner import Owner
+from schema.resume import Beginning
 from schema.state import JobState
 
 
@@ -44,7 +45,7 @@ class Directory:
         job_id: str,
         owner: Owner,
         mailbox: Mailbox,
-        cursor: str | None,
+        cursor: Beginning,
         state: JobState | None = None,
     ) -> AbstractContextManager[None]:
         """Have a job's events put into a mailbox, for as long as the context lasts.
@@ -53,7 +54,7 @@ class Directory:
             job_id: an existing job.
             owner: whose job it is.
             mailbox: where the events go: snapshot or what was missed first.
-            cursor: last id that the viewer has seen, if any.
+            cursor: where its events begin: mostly after the last id that it has seen, if any.
             state: the job's, unfinished, if it was just read; it spares an actor the reading.
         """
         return _Viewing(partial(self._actor_of, job_id, owner, state), Register(mailbox, cursor))

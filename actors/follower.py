@@ -17,7 +17,8 @@ from eventlog.catch_up import CatchUp
 from schema.entry import Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal
-from schema.sse import Frame, encode, encode_entry, encode_snapshot
+from schema.resume import Reason
+from schema.sse import Frame, encode, encode_entry, encode_reset
 from schema.state import JobState, apply
 from schema.wire import decode_publication
 
@@ -49,7 +50,7 @@ class Follower(LoopActor):
 
     @abstractmethod
     def _on_event(self, frame: Frame) -> None:
-        """Show an event, or a new snapshot."""
+        """Show an event, or that what was shown is void and the state with which to begin anew."""
 
     @abstractmethod
     def _on_attempt_end(self) -> None:
@@ -127,17 +128,17 @@ class Follower(LoopActor):
             self._on_lost()
             return
         if self._state is None:
-            self._replace(answer.state)
+            self._replace(answer.state, Reason.UNKNOWN)
         elif answer.missed is None and self._before is not None:
             self._state, self._before, self._returned = self._before, None, True
             self._look()
             return
         elif answer.missed is None:
             self._returned = False
-            self._replace(answer.state)
+            self._replace(answer.state, answer.reset_reason(self._state.last) or Reason.UNKNOWN)
         else:
             if self._returned:
-                self._on_event(encode_snapshot(self._state))
+                self._on_event(encode_reset(self._state, Reason.UNKNOWN))
             self._before, self._returned = None, False
             self._make_good(self._state, answer.missed, answer.state.attempt)
         self._look_again_or_settle(more=answer.more)
@@ -165,10 +166,10 @@ class Follower(LoopActor):
                 self._on_attempt_end()
             state = self._state or state
 
-    def _replace(self, state: JobState) -> None:
+    def _replace(self, state: JobState, reason: Reason) -> None:
         known, self._state = self._state, state
         if known is not None and known.last != state.last:
-            self._on_event(encode_snapshot(state))
+            self._on_event(encode_reset(state, reason))
         if state.finished:
             self._conclude()
 

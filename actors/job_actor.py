@@ -5,12 +5,12 @@ from typing import Any, Final, Self
 
 from pykka import ActorRef
 
-from actors.audience import Audience, deliver
-from actors.follower import Follower
+from actors.admission import Admission
 from actors.mailbox import Ending, Mailbox, conflated
 from actors.messages import (
     CaughtUp,
     Deregister,
+    Emptied,
     Expire,
     Forgotten,
     Published,
@@ -19,9 +19,7 @@ from actors.messages import (
     Subscribed,
 )
 from actors.ports import Feed, Log, Registrar
-from eventlog.catch_up import CatchUp
-from schema.entry_id import position
-from schema.sse import Frame, encode_entry, encode_snapshot
+from schema.sse import Frame
 from schema.state import JobState
 
 LINGER_S: Final = 5.0
@@ -31,7 +29,7 @@ _MOST_AT_ONCE: Final = 4000
 """Deliveries: some 50 ms of work, of the 100 ms that an event may be on its way."""
 
 
-class JobActor(Follower):
+class JobActor(Admission):
     """Serves the viewers of one job."""
 
     def __init__(
@@ -43,7 +41,6 @@ class JobActor(Follower):
         state: JobState | None = None,
     ) -> None:
         super().__init__(job_id, feed, log, registrar, state)
-        self._audience = Audience()
         self._forgotten = False
         self._together: list[Frame] | None = None
 
@@ -86,12 +83,14 @@ class JobActor(Follower):
 
     def _receive_other(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         match message:
-            case Register(mailbox, cursor):
-                self._register(mailbox, cursor)
+            case Register(mailbox, begins):
+                self._register(mailbox, begins)
             case Deregister(mailbox):
                 self._deregister(mailbox)
-            case Resumed(mailbox, cursor, answer):
-                self._resumed(mailbox, cursor, answer)
+            case Resumed(mailbox, answer):
+                self._resumed(mailbox, answer)
+            case Emptied(mailbox):
+                self._emptied(mailbox)
             case CaughtUp(answer):
                 self._caught_up(answer)
             case Subscribed():
@@ -138,97 +137,8 @@ class JobActor(Follower):
         self._on_known()
         self.actor_ref.tell(Forgotten())
 
-    def _on_known(self) -> None:
-        for mailbox, cursor in self._audience.take_waiting():
-            self._admit(mailbox, cursor)
-
     def _on_lost(self) -> None:
         self._retire()
-
-    def _register(self, mailbox: Mailbox, cursor: str | None) -> None:
-        if mailbox.ending is not None:
-            return
-        if not self._known:
-            self._audience.waiting[mailbox] = cursor
-        else:
-            self._admit(mailbox, cursor)
-
-    def _admit(self, mailbox: Mailbox, cursor: str | None) -> None:
-        if self._state is not None and cursor is not None and cursor != self._state.last:
-            self._audience.resuming[mailbox] = []
-            self._ask_for(mailbox, cursor)
-        else:
-            self._show(mailbox, snapshot=cursor is None)
-
-    def _ask_for(self, mailbox: Mailbox, cursor: str) -> None:
-        self._log.catch_up(
-            self._job_id, cursor, self.actor_ref, lambda answer: Resumed(mailbox, cursor, answer)
-        )
-
-    def _show(self, mailbox: Mailbox, *, snapshot: bool) -> None:
-        if self._state is None:
-            return
-        if snapshot:
-            mailbox.put(encode_snapshot(self._state))
-        if self._state.finished:
-            mailbox.end(Ending.FINISHED)
-        else:
-            self._audience.live[mailbox] = None
-
-    def _resumed(self, mailbox: Mailbox, cursor: str, answer: CatchUp) -> None:
-        frames = self._audience.resuming.get(mailbox)
-        if frames is None or self._state is None:
-            return
-        known = position(self._state.last)
-        answer = answer.for_viewer(cursor)
-        if answer.state is None:
-            self._audience.resuming.pop(mailbox)
-            mailbox.end(Ending.RETRY)
-        elif answer.missed is None and position(answer.state.last) > known:
-            self._catch_up_first(mailbox, None)
-        elif answer.missed is not None and position(cursor) > known:
-            self._catch_up_first(mailbox, cursor)
-        elif answer.missed is None:
-            self._audience.resuming.pop(mailbox)
-            self._show(mailbox, snapshot=True)
-            deliver(mailbox, (frame for frame in frames if frame.id is None))
-        else:
-            self._deliver_missed(mailbox, cursor, answer, frames)
-        self._stop_if_done()
-
-    def _catch_up_first(self, mailbox: Mailbox, cursor: str | None) -> None:
-        """Let a viewer wait that has seen, or would be shown, more than the actor knows yet."""
-        self._audience.resuming.pop(mailbox)
-        if self._over:
-            mailbox.end(Ending.RETRY)
-        else:
-            self._audience.waiting[mailbox] = cursor
-            self._look()
-
-    def _deliver_missed(
-        self, mailbox: Mailbox, cursor: str, answer: CatchUp, frames: list[Frame]
-    ) -> None:
-        if self._state is None or answer.missed is None:
-            return
-        known = position(self._state.last)
-        seen = position(cursor)
-        for entry in answer.missed:
-            if entry.id is None or position(entry.id) > known:
-                break  # it is still to come to the actor, which will deliver it
-            seen = position(entry.id)
-            if entry.event is not None:
-                mailbox.put(encode_entry(entry))
-            if entry.is_terminal:
-                self._audience.resuming.pop(mailbox)
-                mailbox.end(Ending.FINISHED)
-                return
-        else:
-            if answer.more and answer.missed[-1].id is not None:
-                self._ask_for(mailbox, answer.missed[-1].id)
-                return
-        self._audience.resuming.pop(mailbox)
-        deliver(mailbox, (f for f in frames if f.id is None or position(f.id) > seen))
-        self._show(mailbox, snapshot=False)
 
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)

@@ -31,7 +31,9 @@ class Mailbox:
         on_end: called once, when an ending was decided.
     """
 
-    __slots__ = ("_bound", "_offer", "_on_end", "_size", "_waiting", "conflated", "ending")
+    __slots__ = (
+        *("_bound", "_offer", "_on_empty", "_on_end", "_size", "_waiting", "conflated", "ending"),
+    )
 
     def __init__(
         self, bound: int, offer: Callable[[Frame], bool], on_end: Callable[[], None]
@@ -39,6 +41,7 @@ class Mailbox:
         self._bound = bound
         self._offer = offer
         self._on_end = on_end
+        self._on_empty: Callable[[], object] | None = None
         self._waiting: list[Frame] = []
         self._size = 0
         self.ending: Ending | None = None
@@ -53,6 +56,14 @@ class Mailbox:
         """Bytes that wait."""
         return self._size
 
+    def has_room(self, frame: Frame) -> bool:
+        """Say whether a frame can be put without anything being dropped for it."""
+        return not self._waiting or self._size + frame.size <= self._bound
+
+    def when_empty(self, call: Callable[[], object] | None) -> None:
+        """Have something called once, as soon as nothing waits any more; None takes that back."""
+        self._on_empty = call
+
     def put(self, frame: Frame) -> None:
         """Deliver a frame, or keep it until the viewer can take it."""
         if self.ending is not None or (not self._waiting and self._offer(frame)):
@@ -66,6 +77,7 @@ class Mailbox:
         """Let nothing more in. What waits is still delivered."""
         if self.ending is None:
             self.ending = ending
+            self._on_empty = None
             self._on_end()
 
     def take(self, limit: int) -> list[Frame]:
@@ -76,6 +88,7 @@ class Mailbox:
         """
         if self._size <= limit:
             taken, self._waiting, self._size = self._waiting, [], 0
+            self._emptied()
             return taken
         size = count = 0
         for frame in self._waiting:
@@ -86,7 +99,14 @@ class Mailbox:
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         self._size -= size
+        if not self._waiting:
+            self._emptied()
         return taken
+
+    def _emptied(self) -> None:
+        call, self._on_empty = self._on_empty, None
+        if call is not None:
+            call()
 
     def _conflate(self) -> None:
         kept = conflated(self._waiting)

@@ -4,13 +4,14 @@ from msgspec import Struct
 
 from actors.mailbox import Mailbox
 from eventlog.catch_up import CatchUp
+from schema.resume import Beginning
 
 
 class Register(Struct, frozen=True):
-    """A viewer came; ``cursor`` is the last id that it has seen, or None."""
+    """A viewer came, and where its events begin: mostly after a cursor, or with the snapshot."""
 
     mailbox: Mailbox
-    cursor: str | None = None
+    cursor: Beginning = None
 
 
 class Deregister(Struct, frozen=True):
@@ -39,8 +40,13 @@ class Resumed(Struct, frozen=True):
     """What Redis says of the job, asked for from a viewer's cursor."""
 
     mailbox: Mailbox
-    cursor: str
     answer: CatchUp
+
+
+class Emptied(Struct, frozen=True):
+    """A resuming viewer has taken what it was brought."""
+
+    mailbox: Mailbox
 
 
 class Forgotten(Struct, frozen=True):

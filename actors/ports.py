@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from actors.questions import Ref
-from eventlog.catch_up import CatchUp
+from eventlog.catch_up import PAGE, CatchUp
 from schema.events import Terminal
 from schema.state import JobState
 
@@ -23,7 +23,12 @@ class Log(Protocol):
     """Who answers what an actor asks of Redis."""
 
     def catch_up(
-        self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
+        self,
+        job_id: str,
+        cursor: str | None,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+        most: int = PAGE,
     ) -> None:
         """Ask what became of a job since a cursor; the actor is told ``answer(…)``."""
 

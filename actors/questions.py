@@ -10,7 +10,7 @@ from typing import Any, Final
 import pykka
 
 from eventlog.append import Appender
-from eventlog.catch_up import CatchUp
+from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable
 from eventlog.reader import Reader
 from schema.events import Terminal
@@ -44,12 +44,13 @@ class Questions:
         self._appender = appender
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def catch_up(
+    def catch_up(  # noqa: PLR0913, PLR0917 - what is asked, and for whom
         self,
         job_id: str,
         cursor: str | None,
         ref: Ref,
         answer: Callable[[CatchUp], object],
+        most: int = PAGE,
         pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         """Ask what became of a job since a cursor; the actor is told ``answer(…)``.
@@ -59,10 +60,11 @@ class Questions:
             cursor: id of the last entry seen, if any.
             ref: the actor that asks, until it stops.
             answer: makes the message of what was read.
+            most: how many entries may be read at once.
             pause_s: what to wait before the question is repeated.
         """
-        again = partial(self.catch_up, job_id, cursor, ref, answer)
-        self._reader.ask(job_id, cursor, partial(_answered, ref, answer, again, pause_s))
+        again = partial(self.catch_up, job_id, cursor, ref, answer, most)
+        self._reader.ask(job_id, cursor, partial(_answered, ref, answer, again, pause_s), most)
 
     def look(
         self,

@@ -1,45 +1,79 @@
 """What a viewer of a finished job is sent: no actor is needed for what can't change."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from app.viewer import retry_block
+from eventlog.catch_up import CatchUp
 from eventlog.reader import Reader
-from schema.sse import encode_entry, encode_snapshot
+from schema.resume import Beginning, From, Reason
+from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
+from schema.state import JobState
 
-MOST_BYTES: Final = 4 * 1024 * 1024
-"""How much of a long history is sent at once; the viewer resumes after it."""
+MOST_BYTES: Final = 256 * 1024
+"""How much of a history is sent at once. There may be many viewers, and each may be slow."""
 
 
-async def replay(reader: Reader, job_id: str, cursor: str | None) -> bytes | None:
-    """Return the events after a cursor up to the end of the job, or its last state.
+async def replay(reader: Reader, job_id: str, begins: Beginning) -> bytes | None:
+    """Return all events up to the end of the job from where a viewer's begin, or its last state.
 
-    None if it has none any more: the job was retried meanwhile, or is gone. A long history ends
-    with ``retry:`` before its end.
+    None if an actor has to bring them: there are more than go into one answer, or the job has not
+    finished any more. It was retried meanwhile then, or is gone.
 
     Args:
         reader: reads the log.
         job_id: a job that has finished.
-        cursor: last id that the viewer has seen, if any.
+        begins: where the viewer's events begin.
 
     Raises:
         LogUnavailable: Redis is away.
     """
-    frames: list[bytes] = []
+    if isinstance(begins, str):
+        return await _after(reader, job_id, begins, await reader.catch_up(job_id, begins))
+    state = _finished(await reader.catch_up(job_id, None))
+    if state is None:
+        return None
+    if begins is From.START:
+        return await _whole(reader, job_id, state.attempt_id)
+    return encode_snapshot(state).data if begins is None else encode_reset(state, begins).data
+
+
+async def _whole(reader: Reader, job_id: str, first: str) -> bytes | None:
+    """Return an attempt from its first entry, or from the oldest one that is left."""
+    answer = await reader.catch_up(job_id, first)
+    match answer.reset_reason(first), answer.oldest_state():
+        case Reason.ATTEMPT, _:
+            return None  # another one has come and gone
+        case Reason.TRIMMED, JobState() as oldest:
+            void = encode_reset(oldest, Reason.TRIMMED)
+            answer = await reader.catch_up(job_id, oldest.last)
+            return await _after(reader, job_id, oldest.last, answer, (void,))
+    return await _after(reader, job_id, first, answer)
+
+
+async def _after(
+    reader: Reader, job_id: str, cursor: str, answer: CatchUp, before: Sequence[Frame] = ()
+) -> bytes | None:
+    """Return what came after a cursor; ``answer`` is what was read of it."""
+    frames = [frame.data for frame in before]
     size = 0
-    while True:
-        answer = (await reader.catch_up(job_id, cursor)).for_viewer(cursor)
-        if answer.state is None or not answer.state.finished:
-            return None
-        if answer.missed is None:
-            return b"".join((*frames, encode_snapshot(answer.state).data))
-        for entry in answer.missed:
+    while (state := _finished(answer)) is not None:
+        reason = answer.reset_reason(cursor)
+        if reason is not None:
+            return b"".join((*frames, encode_reset(state, reason).data))
+        for entry in answer.missed or ():
+            cursor = entry.id or cursor
             if entry.event is not None:
                 frames.append(encode_entry(entry).data)
                 size += len(frames[-1])
             if entry.is_terminal:
                 return b"".join(frames)
-            if size > MOST_BYTES:
-                return b"".join((*frames, retry_block()))
+        if size > MOST_BYTES:
+            return None
         if not answer.more:
             return b"".join(frames)
-        cursor = answer.missed[-1].id
+        answer = await reader.catch_up(job_id, cursor)
+    return None
+
+
+def _finished(answer: CatchUp) -> JobState | None:
+    return answer.state if answer.state is not None and answer.state.finished else None

@@ -24,10 +24,10 @@ from app.settings import Settings
 from app.viewer import COMMENT, VISIBLE, Viewer, Watch
 from app.viewers import Place, Viewers
 from eventlog.reader import Reader
-from schema.entry_id import parse_cursor
 from schema.events import ConnectedData
 from schema.job_id import parse_job_id
 from schema.owner import Owner
+from schema.resume import Beginning, beginning
 from schema.sse import OK, encode, framed
 from schema.state import JobState
 
@@ -99,20 +99,20 @@ class Streams:
         job_id = parse_job_id(text)
         if job_id is None:
             raise JobNotFound
-        cursor = parse_cursor(asked.headers.get("Last-Event-ID"))
+        begins = beginning(asked.headers.get("Last-Event-ID"), asked.args.get("from"))
         owner, state = await self._owner_of(job_id, identity)
         if state is not None and state.finished:
-            if cursor == state.last:
+            if begins == state.last:
                 return Seen()
-            missed = await replay(self._reader, job_id, cursor)
+            missed = await replay(self._reader, job_id, begins)
             if missed is not None:
                 return Told(self._greeting(job_id) + missed)
-            state = None  # no longer its state: the actor will read what is
+            state = None  # no longer its state, or more than goes into one answer: for an actor
         place = self._viewers.reserved(job_id, identity.owner)
         if asked.method == "HEAD":
             place.free()
             return Told(self._greeting(job_id))
-        watch = self._watch(job_id, owner, cursor, state)
+        watch = self._watch(job_id, owner, begins, state)
         return Open(self._viewer(asked, watch, identity), place)
 
     async def _owner_of(self, job_id: str, identity: Identity) -> tuple[Owner, JobState | None]:
@@ -125,15 +125,13 @@ class Streams:
         _, state = await self._jobs.owned(identity.owner, job_id)
         return state.owner, state
 
-    def _watch(
-        self, job_id: str, owner: Owner, cursor: str | None, state: JobState | None
-    ) -> Watch:
+    def _watch(self, job_id: str, owner: Owner, begins: Beginning, state: JobState | None) -> Watch:
         """Return the context in which a viewer is greeted and gets the job's events."""
         greeting, directory = self._greeting(job_id), self._directory
 
         def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
             mailbox.put(framed(greeting))
-            return directory.viewing(job_id, owner, mailbox, cursor, state)
+            return directory.viewing(job_id, owner, mailbox, begins, state)
 
         return watch
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from eventlog.raw_connection import packed
-from schema.entry import Entry, entry_from_log
+from schema.entry import CHECKPOINT, Entry, entry_from_log
 from schema.entry_id import position
 from schema.events import InvalidEvent
-from schema.state import STATE_FIELDS, JobState
+from schema.resume import Reason, may_have_been, reset_reason
+from schema.state import STATE_FIELDS, JobState, apply
 from schema.wire import log_key, state_key
 
 _log = logging.getLogger("jobcast.reader")
@@ -27,18 +28,35 @@ class CatchUp(Struct, frozen=True):
         missed: the first entries after the cursor, log-only ones included; None when the cursor is
             not in the log, or an entry after it is not what the contract says.
         more: whether there are further ones, to be asked for from the last of these.
+        oldest: the oldest entry that the log has, if the cursor is not in it but may have been.
     """
 
     state: JobState | None
     missed: tuple[Entry, ...] | None = None
     more: bool = False
+    oldest: Entry | None = None
 
-    def for_viewer(self, cursor: str | None) -> "CatchUp":
-        """Return this as it holds for a viewer: one of an earlier attempt has to begin anew."""
-        if self.state is None or cursor is None or self.missed is None:
-            return self
-        of_earlier = position(cursor) < position(self.state.attempt_id)
-        return CatchUp(self.state) if of_earlier else self
+    def reset_reason(self, cursor: str) -> Reason | None:
+        """Say why a viewer can't go on from the cursor that this was asked for; None if it can."""
+        if self.state is None:
+            return None
+        oldest = None if self.oldest is None else self.oldest.id
+        return reset_reason(cursor, self.state, oldest, found=self.missed is not None)
+
+    def may_be_trimmed(self, cursor: str) -> bool:
+        """Say whether the log's oldest entry tells why a cursor is not in it."""
+        if self.state is None or self.missed is not None:
+            return False
+        return may_have_been(cursor, self.state)
+
+    def oldest_state(self) -> JobState | None:
+        """Return the job as it was at the oldest entry; None if the log was not cut there."""
+        if self.oldest is None or self.oldest.name != CHECKPOINT:
+            return None
+        try:
+            return apply(None, self.oldest)
+        except ValueError:  # nothing that the append script writes
+            return None
 
 
 class Question(Struct, frozen=True):
@@ -48,25 +66,31 @@ class Question(Struct, frozen=True):
         job_id: the job.
         cursor: id of the last entry seen; None asks for the state alone.
         only_last: whether only the id of the job's last entry is asked for.
+        only_oldest: whether only the oldest entry of the log is asked for.
+        most: how many entries the answer may hold.
     """
 
     job_id: str
     cursor: str | None
     only_last: bool = False
+    only_oldest: bool = False
+    most: int = PAGE
 
     def commands(self) -> Sequence[bytes]:
         """Return the commands that ask it, packed."""
         key = state_key(self.job_id).encode()
         if self.only_last:
             return (_LAST % (len(key), key),)
+        log = log_key(self.job_id)
+        if self.only_oldest:
+            return (packed("XRANGE", log, "-", "+", "COUNT", "1"),)
         state = _STATE % (len(key), key)
         if self.cursor is None:
             return (state,)
-        log = log_key(self.job_id)
-        return state, packed("XRANGE", log, self.cursor, "+", "COUNT", str(PAGE + 1))
+        return state, packed("XRANGE", log, self.cursor, "+", "COUNT", str(self.most + 1))
 
     def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - as asked
-        """Return what the replies say: a ``CatchUp``, or the id of the last entry if there is one.
+        """Return what the replies say: a ``CatchUp``, the last entry's id, or the oldest entry.
 
         Args:
             replies: one for each command.
@@ -80,7 +104,10 @@ class Question(Struct, frozen=True):
                 raise reply
         if self.only_last:
             return replies[0]
-        return _catch_up(replies[0], replies[1] if len(replies) > 1 else (), self.cursor)
+        if self.only_oldest:
+            return _oldest(replies[0])
+        log = replies[1] if len(replies) > 1 else ()
+        return _catch_up(replies[0], log, self.cursor, self.most)
 
 
 _FIELDS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in STATE_FIELDS)
@@ -88,7 +115,18 @@ _LAST: Final = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$4\r\nlast\r\n"
 _STATE: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b" % (len(STATE_FIELDS) + 2, _FIELDS)
 
 
-def _catch_up(values: Sequence[str | None], log: Sequence[Any], cursor: str | None) -> CatchUp:
+def _oldest(log: Sequence[Any]) -> Entry | None:
+    for entry_id, pairs in log:
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        if fields.get("event") == CHECKPOINT:
+            return entry_from_log(entry_id, fields)
+        return Entry(entry_id, "", None, b"")  # its place is all that matters
+    return None
+
+
+def _catch_up(
+    values: Sequence[str | None], log: Sequence[Any], cursor: str | None, most: int
+) -> CatchUp:
     """Make sense of two replies. The state was read first, so the log may already be longer."""
     fields = dict(zip(STATE_FIELDS, values, strict=True))
     if fields["status"] is None:
@@ -106,5 +144,5 @@ def _catch_up(values: Sequence[str | None], log: Sequence[Any], cursor: str | No
     except InvalidEvent as error:
         _log.warning("the log has an entry that is no event: %s", error)
         return CatchUp(state)
-    more = len(log) > PAGE and position(log[-1][0]) < end
+    more = len(log) > most and position(log[-1][0]) < end
     return CatchUp(state, missed, more)

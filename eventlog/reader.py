@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 from eventlog.batches import Batches
-from eventlog.catch_up import CatchUp, Question
+from eventlog.catch_up import PAGE, CatchUp, Question
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, connector_of
 from eventlog.errors import LogUnavailable
 from eventlog.shards import ShardedBatches
+from schema.entry import Entry
 from schema.state import JobState
 
 Answered = Callable[[CatchUp | LogUnavailable], None]
@@ -34,12 +35,13 @@ class Reader:
         """
         return (await self.catch_up(job_id, None)).state
 
-    async def catch_up(self, job_id: str, cursor: str | None) -> CatchUp:
+    async def catch_up(self, job_id: str, cursor: str | None, most: int = PAGE) -> CatchUp:
         """Return the state of a job and what was appended after a cursor.
 
         Args:
             job_id: the job.
             cursor: id of the last entry seen; None asks for the state alone.
+            most: how many entries may be returned at once.
 
         Raises:
             LogUnavailable: Redis is away.
@@ -54,12 +56,29 @@ class Reader:
             else:
                 future.set_result(answer)
 
-        self.ask(job_id, cursor, answered)
+        self.ask(job_id, cursor, answered, most)
         return await future
 
-    def ask(self, job_id: str, cursor: str | None, answered: Answered) -> None:
+    def ask(self, job_id: str, cursor: str | None, answered: Answered, most: int = PAGE) -> None:
         """Ask what ``catch_up`` returns, and be called with it, or with why it can't be had."""
-        self._batches.ask(Question(job_id, cursor), answered)
+
+        def judged(answer: CatchUp | LogUnavailable) -> None:
+            if isinstance(answer, CatchUp) and cursor and answer.may_be_trimmed(cursor):
+                self._ask_for_oldest(job_id, answer, answered)
+            else:
+                answered(answer)
+
+        question = Question(job_id, cursor, most=most)
+        self._batches.ask(question, answered if cursor is None else judged)
+
+    def _ask_for_oldest(self, job_id: str, answer: CatchUp, answered: Answered) -> None:
+        def completed(oldest: Entry | LogUnavailable | None) -> None:
+            if isinstance(oldest, LogUnavailable):
+                answered(oldest)
+            else:
+                answered(CatchUp(answer.state, oldest=oldest))
+
+        self._batches.ask(Question(job_id, None, only_oldest=True), completed)
 
     def look(self, job_id: str, known: JobState, answered: Answered) -> None:
         """Ask what became of a job since a state of it: mostly nothing, which is cheap to learn."""

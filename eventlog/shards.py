@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from eventlog.batches import Batches, Reply
-from eventlog.catch_up import PAGE, Question
+from eventlog.catch_up import Question
 from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable, Redirected, unavailable
@@ -84,9 +84,16 @@ class ShardedBatches:
         cluster, key = self._cluster, state_key(question.job_id)
         if question.only_last:
             return [await cluster.hget(key, "last")]
+        log = log_key(question.job_id)
+        if question.only_oldest:
+            return [_as_replied(await cluster.xrange(log, "-", "+", count=1))]
         state = await cluster.hmget(key, STATE_FIELDS)
         if question.cursor is None:
             return [state]
-        log = log_key(question.job_id)
-        entries: Any = await cluster.xrange(log, question.cursor, "+", count=PAGE + 1)
-        return [state, [(entry_id, list(chain(*pairs.items()))) for entry_id, pairs in entries]]
+        entries = await cluster.xrange(log, question.cursor, "+", count=question.most + 1)
+        return [state, _as_replied(entries)]
+
+
+def _as_replied(entries: Any) -> list[Any]:  # noqa: ANN401 - as redis-py has them
+    """Return entries as Redis replies them: redis-py makes dicts of their fields."""
+    return [(entry_id, list(chain(*pairs.items()))) for entry_id, pairs in entries]

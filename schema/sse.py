@@ -6,16 +6,19 @@ before they get here, so a CR or LF can't forge a frame.
 
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from schema.entry import Entry
+from schema.events import ResetData
+from schema.resume import Reason
 from schema.state import JobState
 
 OK: Final = b": ok\n\n"
 KEEPALIVE: Final = b": keepalive\n\n"
 PING: Final = b"event: ping\ndata: {}\n\n"
-"""A keepalive that a page can see, for one that asked for it. It has no id, as no control frame has:
-an ``EventSource`` keeps the id that it has."""
+"""A keepalive that a page can see, for one that asked for it. Without an id, as every control frame
+is, so an ``EventSource`` keeps the one that it has."""
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -73,6 +76,16 @@ def encode_entry(entry: Entry) -> Frame:
 def encode_snapshot(state: JobState) -> Frame:
     """Encode the current state as one event of the contract."""
     return encode(*state.snapshot(), state.last)
+
+
+def encode_reset(state: JobState, reason: Reason) -> Frame:
+    """Encode that what a viewer has seen is void, and a state to begin anew with.
+
+    It is one frame, so that nothing comes between the two and no conflation takes one of them away.
+    """
+    void = msgspec.json.encode(ResetData(state.attempt, reason.value))
+    data = encode("reset", void).data + encode_snapshot(state).data
+    return Frame(chunked(data), len(data), id=state.last)
 
 
 def retry(milliseconds: int) -> bytes:

@@ -16,9 +16,10 @@ from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Published, Register, Subscribed
 from actors.questions import Ref
-from eventlog.catch_up import CatchUp
+from eventlog.catch_up import PAGE, CatchUp
 from schema.entry import Entry, entry_from_log
 from schema.events import Terminal
+from schema.resume import Beginning
 from schema.sse import Frame
 from schema.state import JobState, fold
 from tests.sse import Event, Parser
@@ -29,7 +30,7 @@ JOB = "j1"
 class Watcher:
     """A viewer's end of a mailbox; ``events`` are what it was sent, as a browser reads it."""
 
-    def __init__(self, cursor: str | None = None) -> None:
+    def __init__(self, cursor: Beginning = None) -> None:
         self.cursor = cursor
         self.events: list[Event] = []
         self.mailbox = Mailbox(10**6, self._offer, lambda: None)
@@ -50,6 +51,12 @@ class Watcher:
         """Return the ids of the events so far; of one without id, that of the event before."""
         return [event.id for event in self.events]
 
+    @property
+    def resets(self) -> list[tuple[int, str]]:
+        """Return each reset so far: the attempt that it names, and the reason."""
+        data = [event.data for event in self.events if event.name == "reset"]
+        return [(each["attempt"], each["reason"]) for each in data]
+
     def _offer(self, frame: Frame) -> bool:
         self.events += self._parser.feed(frame.data)
         return True
@@ -62,6 +69,7 @@ class Question:
     cursor: str | None
     ref: Ref
     message: Callable[[CatchUp], object]
+    most: int = PAGE
     answer: CatchUp | None = None
 
 
@@ -135,21 +143,29 @@ class JobLog:
         self._add({"event": "_checkpoint", **fields})
         del self.entries[:-1]
 
-    def read(self, cursor: str | None) -> CatchUp:
+    def read(self, cursor: str | None, most: int = PAGE) -> CatchUp:
         """Return what the reader would say now."""
         if self.gone:
             return CatchUp(None)
         state, ids = self.state, [entry.id for entry in self.entries]
-        if cursor not in ids:
+        if cursor is None:
             return CatchUp(state)
+        if cursor not in ids:
+            return CatchUp(state, oldest=self.entries[0])
         after = self.entries[ids.index(cursor) + 1 :]
-        return CatchUp(state, tuple(after[: self.page]), len(after) > self.page)
+        page = min(self.page, most)
+        return CatchUp(state, tuple(after[:page]), len(after) > page)
 
     def catch_up(
-        self, job_id: str, cursor: str | None, ref: Ref, answer: Callable[[CatchUp], object]
+        self,
+        job_id: str,
+        cursor: str | None,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+        most: int = PAGE,
     ) -> None:
         assert job_id == JOB
-        self.questions.append(Question(cursor, ref, answer))
+        self.questions.append(Question(cursor, ref, answer, most))
 
     def look(
         self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
@@ -242,7 +258,7 @@ class Scene:
     async def subscribed(self) -> None:
         await self.tell(Subscribed())
 
-    async def watch(self, cursor: str | None = None) -> Watcher:
+    async def watch(self, cursor: Beginning = None) -> Watcher:
         watcher = Watcher(cursor)
         await self.tell(Register(watcher.mailbox, cursor))
         return watcher
@@ -253,7 +269,7 @@ class Scene:
     async def answer(self) -> None:
         """Give the answer to the oldest question; it is read now unless it was before."""
         question = self.log.questions.pop(0)
-        answer = question.answer or self.log.read(question.cursor)
+        answer = question.answer or self.log.read(question.cursor, question.most)
         await self.tell(question.message(answer))
 
     async def answer_all(self) -> None:

@@ -24,7 +24,7 @@ async def stream(_text: str) -> Response:
         case Seen():
             return _no_content()
         case Refused(TooManyStreams() | ServiceUnavailable() | LogUnavailable() as error):
-            if "Last-Event-ID" not in request.headers:
+            if not request.headers.get("Last-Event-ID"):
                 raise error
             return _event_stream(_UNAVAILABLE + retry_block())  # a browser gives up on any error
         case Refused(error):

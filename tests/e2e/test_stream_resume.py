@@ -119,11 +119,16 @@ async def few(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
         yield connected
 
 
-async def assert_a_snapshot_comes(service: Service, job_id: str, cursor: str, last: str) -> None:
+async def assert_a_reset_comes(
+    service: Service, job_id: str, cursor: str, last: str, reset: dict[str, object]
+) -> None:
+    """Check that a viewer is told that what it has seen is void, and is shown the state."""
     async with watch(service.url, job_id, last_event_id=cursor) as stream:
         assert stream.status == 200
         assert (await stream.next()).name == "connected"
-        shown = await stream.next()
+        told, shown = await stream.next(), await stream.next()
+    assert (told.name, told.data, told.id) == ("reset", reset, ""), cursor
+    assert stream.blocks[2].startswith(b"event: reset\ndata: {")
     assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", last, 50)
 
 
@@ -135,7 +140,6 @@ MALFORMED = (
         "1-",
         "-1",
         "1-2-3",
-        " ",
         "1 -1",
         "1_0-0",
         "+1-0",
@@ -148,7 +152,7 @@ MALFORMED = (
 
 
 @pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "watched"])
-async def test_with_an_id_that_is_not_in_the_log_the_snapshot_comes(
+async def test_with_an_id_that_is_not_in_the_log_a_reset_and_the_snapshot_come(
     service: Service, jobs: jobcast.Jobs, job_id: str, *, watched: bool
 ) -> None:
     run = jobs.run(job_id)
@@ -162,8 +166,16 @@ async def test_with_an_id_that_is_not_in_the_log_the_snapshot_comes(
     async with watch(service.url, job_id if watched else job_id.upper()) as other:
         if watched:
             await other.until("progress-update")
+        unknown: dict[str, object] = {"attempt": 1, "reason": "unknown"}
         for cursor in (*MALFORMED, *foreign):
-            await assert_a_snapshot_comes(service, job_id, cursor, last)
+            await assert_a_reset_comes(service, job_id, cursor, last, unknown)
+
+
+@pytest.mark.parametrize("cursor", ["", " ", "\t"])
+async def test_an_empty_id_is_as_good_as_none(service: Service, job_id: str, cursor: str) -> None:
+    async with watch(service.url, job_id, last_event_id=cursor) as stream:
+        names = [(await stream.next()).name for _ in range(2)]
+    assert names == ["connected", "progress-update"]
 
 
 async def test_with_an_id_that_is_not_in_a_finished_log_its_end_comes(
@@ -174,10 +186,13 @@ async def test_with_an_id_that_is_not_in_a_finished_log_its_end_comes(
     last = await run.complete()
     for cursor in ("0-0", "99999999999999-0", *MALFORMED):
         async with watch(service.url, job_id, last_event_id=cursor) as stream:
-            assert [event.id for event in await stream.rest()] == ["", last]
+            connected, reset, end = await stream.rest()
+        assert (connected.name, reset.name, end.name) == ("connected", "reset", "complete")
+        assert reset.data == {"attempt": 1, "reason": "unknown"}
+        assert (reset.id, end.id) == ("", last)
 
 
-async def test_with_the_id_of_an_earlier_attempt_the_snapshot_of_this_one_comes(
+async def test_with_the_id_of_an_earlier_attempt_a_reset_and_the_snapshot_of_this_one_come(
     service: Service, jobs: jobcast.Jobs, job_id: str, redis_client: Redis
 ) -> None:
     run = jobs.run(job_id)
@@ -190,7 +205,25 @@ async def test_with_the_id_of_an_earlier_attempt_the_snapshot_of_this_one_comes(
     await second.start()
     last = await second.progress(50)
     for cursor in earlier:
-        await assert_a_snapshot_comes(service, job_id, cursor, last)
+        reset: dict[str, object] = {"attempt": 2, "reason": "attempt"}
+        await assert_a_reset_comes(service, job_id, cursor, last, reset)
+
+
+async def test_with_the_id_of_an_earlier_attempt_of_a_finished_job_a_reset_and_its_end_come(
+    writer: Service, jobs: jobcast.Jobs, job_id: str, redis_client: Redis
+) -> None:
+    run = jobs.run(job_id)
+    await run.start()
+    failed = await run.fail("No disk")
+    await retry(redis_client, job_id)
+    second = jobs.run(job_id)
+    await second.start()
+    last = await second.complete({"n": 1})
+    async with watch(writer.url, job_id, last_event_id=failed) as stream:
+        connected, reset, end = await stream.rest()
+    assert (connected.name, reset.name) == ("connected", "reset")
+    assert reset.data == {"attempt": 2, "reason": "attempt"}
+    assert (end.name, end.id, end.data) == ("complete", last, {"result": {"n": 1}})
 
 
 async def test_the_entry_that_began_an_attempt_is_a_cursor_of_it(
@@ -208,7 +241,7 @@ async def test_the_entry_that_began_an_attempt_is_a_cursor_of_it(
         assert [(await stream.next()).id for _ in ids] == ids
 
 
-async def test_with_a_trimmed_id_the_snapshot_comes_and_with_each_other_what_followed(
+async def test_with_a_trimmed_id_a_reset_comes_and_with_each_other_what_followed(
     service: Service, few: jobcast.Jobs, redis_client: Redis
 ) -> None:
     job_id = await few.create("anything", session_id=SESSION)
@@ -221,7 +254,8 @@ async def test_with_a_trimmed_id_the_snapshot_comes_and_with_each_other_what_fol
     trimmed = [entry_id for entry_id in ids if entry_id not in kept]
     assert len(trimmed) > 30
     for cursor in trimmed[::6]:
-        await assert_a_snapshot_comes(service, job_id, cursor, ids[-1])
+        reset: dict[str, object] = {"attempt": 1, "reason": "trimmed"}
+        await assert_a_reset_comes(service, job_id, cursor, ids[-1], reset)
     for cursor in kept[:-1]:
         expected = await sent_after(redis_client, job_id, cursor)
         async with watch(service.url, job_id, last_event_id=cursor) as stream:

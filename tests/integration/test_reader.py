@@ -16,6 +16,7 @@ from eventlog.errors import LogUnavailable
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from eventlog.reader import Reader
+from schema.resume import Reason
 from schema.state import JobState
 from tests.clock import in_virtual_time
 from tests.stored import cancel, log_of, retry
@@ -125,9 +126,10 @@ async def test_a_viewer_of_an_earlier_attempt_begins_anew_and_an_actor_goes_on(
     await retry(client, "j1")
     answer = await reader.catch_up("j1", first)
     assert ids(answer)[0] == failed
-    assert answer.for_viewer(first) == CatchUp(answer.state)
+    assert answer.reset_reason(first) is Reason.ATTEMPT
     retried = (await log_of(client, "j1"))[-1][0]
-    assert (await reader.catch_up("j1", retried)).for_viewer(retried).missed == ()
+    answer = await reader.catch_up("j1", retried)
+    assert (answer.missed, answer.reset_reason(retried)) == ((), None)
 
 
 @pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 1])
@@ -337,7 +339,7 @@ async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
     [
         {"event": "progress-update", "data": '{"progress":"much"}'},
         {"event": "progress-update", "data": "no JSON"},
-        {"event": "message", "data": "{}"},
+        {"event": "Message", "data": "{}"},
         {"data": "{}"},
         {"event": "note", "data": b'{"a":"\xff"'},
     ],

@@ -293,7 +293,7 @@ async def test_what_was_missed_may_have_many_pages(scene: Scene, log: JobLog) ->
     assert watcher.ids == [f"{number}-0" for number in range(1, 13)]
 
 
-async def test_a_log_that_was_cut_past_the_cursor_gives_a_snapshot(
+async def test_a_log_that_was_cut_past_the_cursor_gives_a_reset_and_a_snapshot(
     scene: Scene, log: JobLog
 ) -> None:
     watcher = await scene.live()
@@ -303,8 +303,27 @@ async def test_a_log_that_was_cut_past_the_cursor_gives_a_snapshot(
     log.progress(60)
     await scene.subscribed()
     await scene.answer()
-    assert (watcher.names, watcher.ids) == (["progress-update"] * 2, ["1-0", log.last])
+    assert watcher.names == ["progress-update", "reset", "progress-update"]
+    assert watcher.ids == ["1-0", "1-0", log.last]
+    assert watcher.resets == [(1, "trimmed")]
     assert watcher.events[-1].data["progress"] == 60
+
+
+async def test_a_log_that_was_cut_past_an_earlier_attempt_resets_its_viewers(
+    scene: Scene, log: JobLog
+) -> None:
+    watcher = await scene.live()
+    log.start()
+    log.append("failed", {"error": "x", "errorCode": None})
+    log.append("_retried")
+    log.start()
+    log.cut()
+    log.progress(60)
+    await scene.subscribed()
+    await scene.answer_all()
+    assert watcher.names == ["progress-update", "reset", "progress-update"]
+    assert watcher.resets == [(2, "attempt")]
+    assert watcher.ids[-1] == log.last
 
 
 async def test_a_log_that_is_shorter_than_the_cursor_wins(scene: Scene, log: JobLog) -> None:
@@ -313,8 +332,24 @@ async def test_a_log_that_is_shorter_than_the_cursor_wins(scene: Scene, log: Job
     del log.entries[-2:]
     await scene.subscribed()
     await scene.answer_all()
-    assert watcher.ids == ["1-0", "2-0", "3-0", "4-0", "2-0"]
+    assert watcher.ids == ["1-0", "2-0", "3-0", "4-0", "4-0", "2-0"]
+    assert watcher.names[-2:] == ["reset", "progress-update"]
+    assert watcher.resets == [(1, "unknown")]
     assert watcher.events[-1].data["progress"] == 0
+
+
+async def test_a_log_that_lost_the_end_of_its_job_tells_the_end_that_it_has(
+    scene: Scene, log: JobLog
+) -> None:
+    watcher = await scene.live()
+    await scene.publish(log.start(), log.progress(50), log.progress(60))
+    del log.entries[-2:]
+    log.append("failed", {"error": "x", "errorCode": None})
+    await scene.subscribed()
+    await scene.answer_all()
+    assert watcher.names[-2:] == ["reset", "failed"]
+    assert (watcher.resets, watcher.ids[-1]) == ([(1, "unknown")], log.last)
+    assert watcher.ending is Ending.FINISHED
 
 
 async def test_a_log_that_was_lost_alone_shows_nothing_twice(scene: Scene, log: JobLog) -> None:
@@ -323,6 +358,7 @@ async def test_a_log_that_was_lost_alone_shows_nothing_twice(scene: Scene, log: 
     log.questions[0].answer = CatchUp(log.state)
     await scene.answer()
     assert watcher.ids == ["1-0"]
+    assert watcher.resets == []
 
 
 async def test_an_invention_that_was_believed_is_taken_back(scene: Scene, log: JobLog) -> None:
@@ -331,8 +367,9 @@ async def test_an_invention_that_was_believed_is_taken_back(scene: Scene, log: J
     await scene.publish(publication("note", "{}", "2-7", "2-0"))
     await scene.publish(log.append("note", {"real": True}), log.progress(10))
     await scene.answer_all()
-    assert watcher.names[2:] == ["note", "progress-update", "note", "progress-update"]
-    assert watcher.ids[2:] == ["2-7", "2-0", "3-0", "4-0"]
+    assert watcher.names[2:] == ["note", "reset", "progress-update", "note", "progress-update"]
+    assert watcher.ids[2:] == ["2-7", "2-7", "2-0", "3-0", "4-0"]
+    assert watcher.resets == [(1, "unknown")]
 
 
 async def test_an_invention_that_names_the_last_entry_but_lies_before_it_is_not_believed(

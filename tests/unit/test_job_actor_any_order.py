@@ -1,7 +1,8 @@
 """One job, its actors and its viewers, with everything happening in any order.
 
-Whatever the order, each viewer's events must tell one story: a snapshot or what it missed first,
-then every event of the log once and in order, up to the end of its attempt.
+Whatever the order, each viewer's events must tell one story: the snapshot, or every event after its
+cursor, or every event of the attempt; once each, in order, up to the end of the attempt. Where that
+can't be, a reset with the reason, and a snapshot to go on from.
 """
 
 import asyncio
@@ -24,18 +25,20 @@ from actors.messages import Expire, Published, Subscribed
 from schema.entry import Entry
 from schema.entry_id import position
 from schema.owner import Owner
+from schema.resume import Beginning, From, Reason
 from schema.state import JobState, apply
 from tests.job_world import JOB, Feed, JobLog, Watcher, handled, publication
 from tests.sse import Event
 
 OWNER = Owner(None, "s1")
+KINDS = ("fresh", "fresh", "seen", "seen", "seen", "any", "whole", "whole", "wrong", "malformed")
 places = st.integers(0, 10**6)
 
 
 class Watched(Watcher):
     """A viewer within its context."""
 
-    def __init__(self, directory: Directory, cursor: str | None) -> None:
+    def __init__(self, directory: Directory, cursor: Beginning) -> None:
         super().__init__(cursor)
         self._open = ExitStack()
         self._open.enter_context(directory.viewing(JOB, OWNER, self.mailbox, cursor))
@@ -116,7 +119,7 @@ class AnyOrder(RuleBasedStateMachine):
         unread = [question for question in self.log.questions if question.answer is None]
         if unread:
             question = unread[place % len(unread)]
-            question.answer = self.log.read(question.cursor)
+            question.answer = self.log.read(question.cursor, question.most)
 
     @rule(place=places)
     def an_answer_arrives(self, place: int) -> None:
@@ -135,11 +138,13 @@ class AnyOrder(RuleBasedStateMachine):
         if self.feed.ref is not None:
             self.on_the_way.append(Subscribed())
 
-    @rule(place=places, kind=st.sampled_from(["fresh", "fresh", "seen", "seen", "any", "wrong"]))
+    @rule(place=places, kind=st.sampled_from(KINDS))
     def a_viewer_comes(self, place: int, kind: str) -> None:
         ids = [entry.id for entry, _ in self.history]
         cursor = {
             "fresh": None,
+            "whole": From.START,
+            "malformed": Reason.UNKNOWN,
             "seen": ids[-1 - place % min(6, len(ids))],
             "any": ids[place % len(ids)],
             "wrong": f"{place % (len(ids) + 3)}-5",
@@ -170,7 +175,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def no_progress_is_shown_twice_or_out_of_order(self) -> None:
         for watched in self.here:
-            ids = [position(event.id) for event in watched.events]
+            ids = [position(event.id) for event in watched.events if event.name != "reset"]
             assert ids == sorted(set(ids)), watched.events
 
     def _append(self, payload: bytes) -> None:
@@ -215,12 +220,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     async def _answer(self, place: int) -> None:
         question = self.log.questions.pop(place)
-        answer = question.answer or self.log.read(question.cursor)
+        answer = question.answer or self.log.read(question.cursor, question.most)
         if question.ref.is_alive():
             question.ref.tell(question.message(answer))
             await handled(question.ref)
 
-    async def _come(self, cursor: str | None) -> None:
+    async def _come(self, cursor: Beginning) -> None:
         watched = Watched(self.directory, cursor)
         self.here.append(watched)
         self.all.append(watched)
@@ -261,25 +266,74 @@ class AnyOrder(RuleBasedStateMachine):
         await self._expire()
 
     def _check_story(self, watched: Watched) -> None:
-        at = None if watched.cursor is None else self._place_of(watched.cursor)
-        for event in watched.events:
-            following = self._next(at)
-            if following is not None and self._is(event, following):
-                at = following
+        """Read a viewer's events from the first to the last.
+
+        ``at`` is the place of the last entry that it has, in whichever way.
+        """
+        at = self._place_of(watched.cursor)
+        anew = watched.cursor is None
+        for number, event in enumerate(watched.events):
+            if event.name == "reset":
+                assert not anew
+                self._check_reset(event, at, watched.cursor if number == 0 else From.START)
+                anew = True
                 continue
-            assert self._may_begin_anew(at), (watched.cursor, watched.events)
-            seen, at = at, self._place_of(event.id)
-            assert at is not None, event
-            assert seen is None or seen <= at, "it went back"
-            self._check_snapshot(event, self.history[at][1])
+            if anew:
+                place = self._place_of(event.id)
+                assert place is not None, event
+                assert at is None or at <= place, "it went back"
+                self._check_snapshot(event, self.history[place][1])
+                self._check_attempt(watched.events[:number], self.history[place][1])
+            else:
+                place = self._next(at) if number or at is not None else self._first_of(event)
+                assert place is not None, (watched.cursor, watched.events)
+                assert self._is(event, place), (watched.cursor, watched.events)
+            at, anew = place, False
+        assert not anew or not watched.events, "a snapshot is missing"
+        self._check_end(watched, at)
+
+    def _check_end(self, watched: Watched, at: int | None) -> None:
         if watched in self.here and watched.ending is None:
+            if at is None:
+                assert watched.cursor is From.START
+                at = self._place_of(self.log.state.attempt_id)
             assert at is not None
             assert self._next(at) is None, "events were missed"
             assert not self.log.state.finished
         if watched.ending is Ending.FINISHED:
             assert at is None or self.history[at][1].finished or self._next(at) is None
 
-    def _place_of(self, entry_id: str) -> int | None:
+    def _check_reset(self, event: Event, at: int | None, cursor: Beginning) -> None:
+        """Check the reason for a reset of a viewer that had come to a place of the history."""
+        reason, attempt = Reason(event.data["reason"]), event.data["attempt"]
+        if at is None and cursor is From.START:
+            assert reason is Reason.TRIMMED
+        elif at is None:
+            assert reason in {Reason.UNKNOWN, *self._guesses(cursor)}
+        elif reason is Reason.ATTEMPT:
+            assert self.history[at][1].attempt < attempt
+        else:
+            assert reason is Reason.TRIMMED
+            assert position(self.history[at][0].id or "") < self.lowest
+
+    def _guesses(self, cursor: Beginning) -> set[Reason]:
+        """Return what may be said of an id that never was, but whose place was trimmed."""
+        was_trimmed = isinstance(cursor, str) and (1, 0) <= position(cursor) < self.lowest
+        return {Reason.ATTEMPT, Reason.TRIMMED} if was_trimmed else set()
+
+    def _check_attempt(self, before: list[Event], state: JobState) -> None:
+        """Check that a reset named the attempt of its snapshot."""
+        if before and before[-1].name == "reset":
+            assert before[-1].data["attempt"] == state.attempt
+
+    def _first_of(self, event: Event) -> int | None:
+        """Return the place of an event, if it is the first of its attempt that is shown."""
+        place = self._place_of(event.id)
+        assert place is not None, event
+        begun = self._place_of(self.history[place][1].attempt_id)
+        return self._next(begun)
+
+    def _place_of(self, entry_id: Beginning) -> int | None:
         ids = [entry.id for entry, _ in self.history]
         return ids.index(entry_id) if entry_id in ids else None
 
@@ -295,14 +349,6 @@ class AnyOrder(RuleBasedStateMachine):
     def _is(self, event: Event, at: int) -> bool:
         entry = self.history[at][0]
         return (event.id, event.name, event.data) == (entry.id, entry.name, json.loads(entry.line))
-
-    def _may_begin_anew(self, at: int | None) -> bool:
-        """Say whether there was a reason for a snapshot."""
-        if at is None:
-            return True
-        entry, state = self.history[at]
-        attempt = self.log.state.attempt
-        return position(entry.id or "") < self.lowest or state.attempt < attempt
 
     def _check_snapshot(self, event: Event, state: JobState) -> None:
         name, line = state.snapshot()

@@ -34,7 +34,8 @@ async def test_an_end_that_a_retry_has_followed_ends_those_who_saw_it_and_nobody
     await scene.answer_all()
     await scene.publish(log.start())
     await scene.answer_all()
-    assert again.ids == ["4-0", "5-0"]
+    assert again.names == ["reset", "progress-update", "step-change"]
+    assert (again.resets, again.ids[1:]) == ([(2, "attempt")], ["4-0", "5-0"])
 
 
 async def test_a_job_that_redis_has_lost_sends_its_viewers_back(scene: Scene, log: JobLog) -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from actors.mailbox import Ending
 from actors.messages import Register
+from schema.resume import Beginning, Reason
 from tests.job_world import JobLog, Scene, Watcher, handled, publication
 
 
@@ -75,7 +76,8 @@ async def test_a_viewer_that_would_be_shown_less_than_it_has_seen_waits_for_the_
     await scene.answer_all()
     await scene.publish(*payloads)
     await scene.answer_all()
-    assert watcher.ids == ["9-0"]
+    assert watcher.ids == ["", "9-0"]
+    assert watcher.resets == [(1, "trimmed")]
 
 
 async def test_many_pages_are_asked_for_one_by_one(scene: Scene, log: JobLog) -> None:
@@ -104,16 +106,33 @@ async def test_what_came_live_before_a_page_is_not_repeated_after_it(
     assert watcher.ids == ["2-0", "3-0", "4-0", "5-0", "6-0", "7-0"]
 
 
-@pytest.mark.parametrize("cursor", ["0-1", "4-1", "99-0"])
-async def test_a_cursor_that_is_not_in_the_log_gives_a_snapshot(
-    scene: Scene, log: JobLog, cursor: str
+@pytest.mark.parametrize("cursor", ["0-1", "4-1", "99-0", Reason.UNKNOWN])
+async def test_a_cursor_that_is_not_in_the_log_gives_a_reset_and_a_snapshot(
+    scene: Scene, log: JobLog, cursor: Beginning
 ) -> None:
     watcher = await scene.watch(cursor)
     await scene.answer_all()
-    assert watcher.ids == ["5-0"]
-    assert watcher.events[0].data["progress"] == 30
+    assert watcher.names == ["reset", "progress-update"]
+    assert (watcher.resets, watcher.ids) == ([(1, "unknown")], ["", "5-0"])
+    assert watcher.events[1].data["progress"] == 30
     await scene.publish(log.progress(40))
-    assert watcher.ids == ["5-0", "6-0"]
+    assert watcher.ids == ["", "5-0", "6-0"]
+
+
+async def test_what_can_t_be_a_cursor_needs_nobody_s_answer(scene: Scene) -> None:
+    watcher = await scene.watch(Reason.UNKNOWN)
+    assert scene.asked == []
+    assert watcher.names == ["reset", "progress-update"]
+
+
+async def test_a_cursor_before_what_the_log_still_has_is_trimmed(scene: Scene, log: JobLog) -> None:
+    log.cut()
+    await scene.publish(log.progress(40))
+    await scene.answer_all()
+    watcher = await scene.watch("3-0")
+    await scene.answer_all()
+    assert (watcher.names, watcher.resets) == (["reset", "progress-update"], [(1, "trimmed")])
+    assert watcher.ids == ["", log.last]
 
 
 async def test_a_snapshot_instead_of_what_was_missed_is_not_followed_by_it(
@@ -122,12 +141,12 @@ async def test_a_snapshot_instead_of_what_was_missed_is_not_followed_by_it(
     watcher = await scene.watch("0-1")
     await scene.publish(log.progress(40), publication("note", "{}"), log.progress(50))
     await scene.answer_all()
-    assert watcher.names == ["progress-update", "note"]
-    assert watcher.events[0].data["progress"] == 50
-    assert watcher.events[0].id == "7-0"
+    assert watcher.names == ["reset", "progress-update", "note"]
+    assert watcher.events[1].data["progress"] == 50
+    assert watcher.events[1].id == "7-0"
 
 
-async def test_a_log_that_is_cut_between_two_pages_gives_a_snapshot(
+async def test_a_log_that_is_cut_between_two_pages_gives_a_reset_and_a_snapshot(
     scene: Scene, log: JobLog
 ) -> None:
     log.page = 1
@@ -136,7 +155,8 @@ async def test_a_log_that_is_cut_between_two_pages_gives_a_snapshot(
     log.cut()
     await scene.publish(log.progress(40))
     await scene.answer_all()
-    assert watcher.ids == ["3-0", "7-0"]
+    assert watcher.ids == ["3-0", "3-0", "7-0"]
+    assert (watcher.names[1], watcher.resets) == ("reset", [(1, "trimmed")])
 
 
 async def test_the_job_may_end_while_a_viewer_resumes(scene: Scene, log: JobLog) -> None:
@@ -189,7 +209,7 @@ async def test_the_actor_ends_when_the_last_resuming_viewer_of_a_finished_job_go
     assert watcher.events == []
 
 
-async def test_a_viewer_that_resumes_from_an_earlier_attempt_gets_a_snapshot(
+async def test_a_viewer_that_resumes_from_an_earlier_attempt_gets_a_reset_and_a_snapshot(
     log: JobLog, scene: Scene
 ) -> None:
     await scene.publish(log.append("failed", {"error": "x", "errorCode": None}))
@@ -198,7 +218,8 @@ async def test_a_viewer_that_resumes_from_an_earlier_attempt_gets_a_snapshot(
     watcher = await again.watch("4-0")
     await again.subscribed()
     await again.answer_all()
-    assert (watcher.names, watcher.ids) == (["progress-update"], ["7-0"])
+    assert (watcher.names, watcher.ids) == (["reset", "progress-update"], ["", "7-0"])
+    assert watcher.resets == [(2, "attempt")]
     await again.ref.stop(block=False)
 
 

@@ -140,7 +140,9 @@ def told(decision: Decision) -> list[str]:
         (None, ["failed"]),
         ("1-0", ["step-change", *["progress-update"] * 5, "failed"]),
         ("5-0", ["progress-update", "progress-update", "failed"]),
-        ("9-9", ["failed"]),
+        ("9-9", ["reset", "failed"]),
+        ("rubbish", ["reset", "failed"]),
+        ("", ["failed"]),
     ],
 )
 async def test_a_finished_job_is_told_to_its_end(
@@ -164,9 +166,9 @@ async def test_what_has_no_end_any_more_is_not_replayed(
     assert reading.count == read
 
 
-@pytest.mark.parametrize("cursor", [None, "2-0"])
+@pytest.mark.parametrize(("cursor", "resets"), [(None, 0), ("2-0", 1)])
 async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
-    log: JobLog, cursor: str | None
+    log: JobLog, cursor: str | None, resets: int
 ) -> None:
     service = Service(log)
     service.reading.before[1] = retried(log)
@@ -176,6 +178,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
         shown = await service.shown(decision.viewer)
     assert [(event.name, event.id) for event in shown] == [
         ("connected", ""),
+        *[("reset", "")] * resets,
         ("progress-update", log.last),
     ]
 
