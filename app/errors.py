@@ -115,6 +115,8 @@ def register(app: Quart) -> None:
         return of_api(ServiceUnavailable())
 
     def of_http(error: HTTPException) -> Response:
+        # Their frames hold the request, which holds the error if there is no such route.
+        error.__traceback__ = error.__context__ = None
         status = error.code or 500
         if status in _OF_HTTP:
             title, message, code = _OF_HTTP[status]

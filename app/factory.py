@@ -9,7 +9,12 @@ from quart_cors import cors
 
 from app import errors
 from app.handoff import StreamHandoff
-from app.hypercorn_repairs import close_with_the_client, end_in_one_line, outlive_late_bodies
+from app.hypercorn_repairs import (
+    close_with_the_client,
+    end_in_one_line,
+    let_go_of_connections,
+    outlive_late_bodies,
+)
 from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
 from app.routes import health, jobs, page, stream
@@ -55,6 +60,7 @@ def _app(settings: Settings) -> Quart:
     end_in_one_line()
     close_with_the_client()
     outlive_late_bodies()
+    let_go_of_connections()
     begin_idle_tasks_late()
     service = build(settings)
     app = _Application("app", static_folder=None)

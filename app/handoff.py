@@ -11,9 +11,10 @@ import re
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from app.behind_send import Send
 from app.raw_request import RawRequest
-from app.streams import Decision, Open, Streams, Told
-from app.transport import Message, Receive, Scope, Send, outlet_for
+from app.streams import Decision, Open, Refused, Streams, Told
+from app.transport import Message, Receive, Scope, outlet_for
 from app.viewers import Viewers
 
 PATIENCE_S: Final = 60.0
@@ -67,6 +68,7 @@ class StreamHandoff:
                 await self._application(scope, receive, send)
             finally:
                 patience.cancel()
+                _let_go(scope)
             return
         with decision.place:
             kind = (scope["http_version"], asked.headers.get("Origin"))
@@ -90,6 +92,13 @@ class StreamHandoff:
             self._heads.clear()
         self._heads[kind] = said[0]
         return said[0]
+
+
+def _let_go(scope: Scope) -> None:
+    """Part a request from what was decided: an error, and the frames that it went through."""
+    decision = scope.pop(_KEY)
+    if isinstance(decision, Refused):
+        decision.error.__traceback__ = None
 
 
 def _job_of(scope: Scope) -> str | None:

@@ -8,11 +8,13 @@ import asyncio
 import sys
 from typing import Any
 
+import h11
 import hypercorn.asyncio.run
 from h2.events import DataReceived, Event
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import LifespanFailureError
 
 
@@ -89,3 +91,65 @@ def end_in_one_line() -> None:
 
     serve_or_say_why_not.ends_in_one_line = True  # type: ignore[attr-defined]
     hypercorn.asyncio.run.worker_serve = serve_or_say_why_not
+
+
+def let_go_of_connections() -> None:
+    """Have a connection of Hypercorn leave no cyclic garbage.
+
+    In Hypercorn 0.18 a connection and its protocol refer to each other for good, and with them all
+    that they have had: some forty objects for each, which only the collector finds, and it
+    looks at those of all other connections as well. So they are parted as the connection ends.
+    """
+    run: Any = TCPServer.run
+    if getattr(run, "lets_go", False):
+        return
+
+    async def run_and_let_go(server: TCPServer) -> None:
+        try:
+            await run(server)
+        finally:
+            _part(server)
+
+    run_and_let_go.lets_go = True  # type: ignore[attr-defined]
+    TCPServer.run = run_and_let_go  # type: ignore[method-assign, assignment]
+    begin: Any = H11Protocol.__init__
+
+    def begin_with_own_parser(protocol: H11Protocol, *arguments: Any) -> None:  # noqa: ANN401 - Hypercorn's
+        begin(protocol, *arguments)
+        protocol.connection.__class__ = _Parser
+
+    H11Protocol.__init__ = begin_with_own_parser  # type: ignore[method-assign, assignment]
+
+
+class _Parser(h11.Connection):
+    """Refuses what is no HTTP without the frames that found out: they hold the error themselves."""
+
+    def next_event(self) -> Any:  # noqa: ANN401 - what h11 returns
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError as error:
+            raise error.with_traceback(None) from None
+
+
+def _part(server: TCPServer) -> None:
+    wrapper: Any = vars(server).get("protocol")  # none if the client had left before it began
+    if wrapper is not None:
+        wrapper.send = wrapper.protocol.send = _to_nobody
+        if isinstance(wrapper.protocol, H2Protocol):
+            _part_streams(wrapper.protocol)
+    if (error := server.reader.exception()) is not None:
+        error.__traceback__ = None  # it holds the frames that met it, and so the connection
+
+
+def _part_streams(protocol: H2Protocol) -> None:
+    """Undo h2's table of its own methods, and the tree of what was still to be sent."""
+    connection: Any = protocol.connection
+    connection._frame_dispatch_table.clear()  # noqa: SLF001 - what this module is for
+    streams: Any = protocol.priority._streams  # noqa: SLF001 - the same
+    for stream in streams.values():
+        stream.parent = None
+    streams.clear()
+
+
+async def _to_nobody(_event: object) -> None:
+    """Take what is sent over a connection that has ended."""

@@ -3,8 +3,7 @@
 Hypercorn's way from ASGI ``send`` to the socket costs more than all the rest of a delivery. Once
 the head of an HTTP/1.1 response is out, a chunk needs nothing of it, and ``send`` leads to the
 connection's ``StreamWriter``. That path is private to Hypercorn, so it is looked for at run time
-and taken only where each step is what is expected; everywhere else ``send`` is used. This is the
-only module that knows of it.
+(``app.behind_send``) and taken only where it is there; everywhere else ``send`` is used.
 """
 
 import asyncio
@@ -19,12 +18,12 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
 from actors.mailbox import Mailbox
+from app.behind_send import Send, abort_behind, is_chunked, server_behind, socket_of
 from schema.sse import Frame, chunked
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Any], Awaitable[None]]
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes in the transport's buffer past which a viewer counts as slow."""
@@ -73,7 +72,8 @@ class AsgiOutlet:
             await asyncio.wait({self._pump})
 
     def stop(self) -> None:
-        """Write no more."""
+        """Write no more, and let the mailbox go, which holds this."""
+        self._mailbox = None
         if self._pump is not None:
             self._pump.cancel()
 
@@ -87,7 +87,7 @@ class AsgiOutlet:
             self._reset()
 
     def _begin(self) -> None:
-        if self._pump is None:
+        if self._pump is None and self._mailbox is not None:
             self._pump = asyncio.create_task(self._work_off())
 
     async def _work_off(self) -> None:
@@ -119,7 +119,7 @@ class DirectOutlet(AsgiOutlet):
     def __init__(self, send: Send, writer: asyncio.StreamWriter, head: bytes = b"") -> None:
         super().__init__(send, writer.transport.abort)
         self._held: bytes | None = head  # until the release
-        self._socket = _socket_of(writer.transport)
+        self._socket = socket_of(writer.transport)
         self._writer = writer
         self._transport = writer.transport
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
@@ -187,7 +187,7 @@ class Http2Outlet(AsgiOutlet):
     __slots__ = ("_number", "_protocol", "_resetting")
 
     def __init__(self, send: Send, protocol: H2Protocol, number: int) -> None:
-        super().__init__(send, self._reset_stream)
+        super().__init__(send)
         self._protocol = protocol
         self._number = number
         self._resetting: asyncio.Task[None] | None = None
@@ -198,7 +198,9 @@ class Http2Outlet(AsgiOutlet):
         if buffer is not None:
             await buffer.drain()
 
-    def _reset_stream(self) -> None:
+    def abort(self) -> None:
+        """Give up on a viewer that does not read: end this stream, and no other."""
+        self.stop()
         self._resetting = asyncio.create_task(self._give_up())
 
     async def _give_up(self) -> None:
@@ -207,15 +209,6 @@ class Http2Outlet(AsgiOutlet):
             self._protocol.connection.reset_stream(self._number, ErrorCodes.CANCEL)
             await self._protocol._window_updated(self._number)  # noqa: SLF001 - what this module is for
             await self._protocol._flush()  # noqa: SLF001 - the same
-
-
-def _socket_of(transport: asyncio.WriteTransport) -> int | None:
-    """Return the file descriptor behind a transport; None if it is no socket, or speaks TLS."""
-    socket = transport.get_extra_info("socket")
-    if socket is None or transport.get_extra_info("sslcontext") is not None:
-        return None
-    number: int = socket.fileno()
-    return number
 
 
 async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> AsgiOutlet:
@@ -231,7 +224,7 @@ async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> As
         direct: whether frames may be written to the transport.
     """
     may_be_chunked = scope.get("http_version") == "1.1" and scope.get("method") == "GET"
-    server = _server_behind(send) if direct and may_be_chunked else None
+    server = server_behind(send) if direct and may_be_chunked else None
     if server is None:
         await send(head)
         return outlet_for(send)
@@ -241,7 +234,7 @@ async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> As
         await send(head)
     finally:
         server.writer = writer
-    if _is_chunked(getattr(send, "__self__", None)) and not writer.transport.is_closing():
+    if is_chunked(getattr(send, "__self__", None)) and not writer.transport.is_closing():
         return DirectOutlet(send, writer, aside.data)
     writer.write(aside.data)
     return outlet_for(send)
@@ -270,31 +263,5 @@ def outlet_for(send: Send) -> AsgiOutlet:
     protocol = getattr(getattr(stream, "send", None), "__self__", None)
     if isinstance(stream, HTTPStream) and isinstance(protocol, H2Protocol):
         return Http2Outlet(send, protocol, stream.stream_id)
-    server = _server_behind(send)
-    return AsgiOutlet(send, server.writer.transport.abort if server else _abort_behind(send))
-
-
-def _server_behind(send: Send) -> Any:  # noqa: ANN401 - Hypercorn's own
-    """Find who has Hypercorn's writer: app_send, then H11Protocol.stream_send, then TCPServer."""
-    stream = getattr(send, "__self__", None)
-    protocol = getattr(getattr(stream, "send", None), "__self__", None)
-    server = getattr(getattr(protocol, "send", None), "__self__", None)
-    names = tuple(type(owner).__name__ for owner in (stream, protocol, server))
-    if names != ("HTTPStream", "H11Protocol", "TCPServer"):
-        return None
-    return server if isinstance(getattr(server, "writer", None), asyncio.StreamWriter) else None
-
-
-def _abort_behind(send: Send) -> Callable[[], None] | None:
-    """Find how to close a connection of Uvicorn: ``send`` belongs to a cycle with a transport."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    abort: Callable[[], None] | None = getattr(transport, "abort", None)
-    return abort
-
-
-def _is_chunked(stream: Any) -> bool:  # noqa: ANN401 - Hypercorn's own
-    """Say whether a response that has a body was begun in HTTP/1.1's chunked coding."""
-    response = getattr(stream, "response", None)
-    if not isinstance(response, dict) or response.get("status") != 200:  # noqa: PLR2004
-        return False
-    return all(name.lower() != b"content-length" for name, _ in response.get("headers", ()))
+    server = server_behind(send)
+    return AsgiOutlet(send, server.writer.transport.abort if server else abort_behind(send))

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from app.transport import AsgiOutlet, Message, Receive, Scope, Send, opened
+from app.behind_send import Send
+from app.transport import AsgiOutlet, Message, Receive, Scope, opened
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
 
 RETRY_MS: Final = (1000, 5000)
@@ -96,6 +97,7 @@ class Viewer:
                 outlet.abort()
         finally:
             outlet.stop()
+            self.mailbox = self.outlet = None  # they hold each other, and the connection
 
     def keep_alive(self, silent_since: float) -> None:
         """Send a comment, or a ping, if nothing was sent for as long.

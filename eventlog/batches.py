@@ -75,7 +75,9 @@ class Batches:
         try:
             replies = await inquiry.ask(packed, sum(map(len, commands)))
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
-            away = unavailable(error)  # which logs what was not foreseen, once for all who asked
+            # Logs what was not foreseen, once for all who asked; and they are in this frame, which
+            # must not be in what they are told.
+            away = unavailable(error).with_traceback(None)
             for _, waiting in asked:
                 _reply_to_all(waiting, away)
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from eventlog.batches import Batches
 from eventlog.catch_up import PAGE, CatchUp, Question
@@ -47,17 +48,11 @@ class Reader:
             LogUnavailable: Redis is away.
         """
         future: asyncio.Future[CatchUp] = asyncio.get_running_loop().create_future()
-
-        def answered(answer: CatchUp | LogUnavailable) -> None:
-            if future.done():
-                return
-            if isinstance(answer, LogUnavailable):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-
-        self.ask(job_id, cursor, answered, most)
-        return await future
+        self.ask(job_id, cursor, partial(_settle, future), most)
+        try:
+            return await future
+        finally:
+            del future  # an error in it holds this frame, which would hold the error
 
     def ask(self, job_id: str, cursor: str | None, answered: Answered, most: int = PAGE) -> None:
         """Ask what ``catch_up`` returns, and be called with it, or with why it can't be had."""
@@ -103,3 +98,12 @@ class Reader:
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await self._batches.close()
+
+
+def _settle(future: asyncio.Future[CatchUp], answer: CatchUp | LogUnavailable) -> None:
+    if future.done():
+        return
+    if isinstance(answer, LogUnavailable):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -42,7 +42,8 @@ def token(user: str = "user-1", **claims: Any) -> str:  # noqa: ANN401 - a claim
 class Service:
     """One service process on a Redis, with any of the ways to its viewers.
 
-    With a certificate it speaks TLS, and HTTP/2 to those who ask for it. Settings are given by
+    With a certificate it speaks TLS, and HTTP/2 to those who ask for it. ``application`` is what
+    makes the application, as module and function. Settings are given by
     their environment variables: ``Service(url, JOBCAST_KEEPALIVE_S="1")``. ``with Service(url) as
     service:`` starts it and ends it; a service that did not exit with 0 on
     SIGTERM fails the test that left it.
@@ -54,6 +55,7 @@ class Service:
         *,
         way: Way = "direct",
         certificate: Certificate | None = None,
+        application: str = "app:create_app",
         **settings: str,
     ) -> None:
         self.port = free_port()
@@ -61,7 +63,7 @@ class Service:
         self._verify = certificate.client_context() if certificate else _NO_TLS
         self._log = Path(tempfile.mkdtemp(prefix="jobcast-service-")) / "service.log"
         server = _uvicorn if way == "uvicorn" else _hypercorn
-        self._command = [sys.executable, "-m", *server(self.port, certificate)]
+        self._command = [sys.executable, "-m", *server(self.port, certificate, application)]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
         self._environment = {
             **inherited,
@@ -193,13 +195,13 @@ class Service:
         return answer.status_code == 200
 
 
-def _hypercorn(port: int, certificate: Certificate | None) -> list[str]:
+def _hypercorn(port: int, certificate: Certificate | None, application: str) -> list[str]:
     tls = ("--certfile", certificate.path, "--keyfile", certificate.path) if certificate else ()
     settings = ("--config", "hypercorn.toml", "--bind", f"{HOST}:{port}")
-    return ["hypercorn", *settings, *map(str, tls), "app:create_app()"]
+    return ["hypercorn", *settings, *map(str, tls), f"{application}()"]
 
 
-def _uvicorn(port: int, certificate: Certificate | None) -> list[str]:
+def _uvicorn(port: int, certificate: Certificate | None, application: str) -> list[str]:
     # h11 alone is a dependency of the tests; httptools chunks for HTTP/1.0 too.
     tls = ("--ssl-certfile", certificate.path) if certificate else ()
     settings = ("--host", HOST, "--port", str(port), "--http", "h11", "--no-server-header")

@@ -25,7 +25,7 @@ MOVED = (
     f"Hypercorn {version('hypercorn')} has another way from ASGI send to the socket. Streams still"
     " work, by ASGI send, at three times the cost an event. Look for the way to the connection's"
     " StreamWriter in its http_stream.py, h11.py and tcp_server.py, and put it into"
-    " app/transport.py, _server_behind and opened."
+    " app/behind_send.py, server_behind, and app/transport.py, opened."
 )
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
 

