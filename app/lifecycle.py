@@ -128,6 +128,7 @@ def _subscriptions(client: Client, reader: Reader) -> Subscriptions | ShardedSub
 def attach(app: Quart, service: Service) -> None:
     """Have an app start and stop a service."""
     tasks: set[asyncio.Task[None]] = set()
+    garbage = Garbage()
 
     @app.before_serving
     async def start() -> None:
@@ -136,6 +137,7 @@ def attach(app: Quart, service: Service) -> None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
+        garbage.begin()
         for work in (
             service.subscriptions.run,
             service.viewers.keep_alive,
@@ -143,7 +145,7 @@ def attach(app: Quart, service: Service) -> None:
             service.lookout.run,
             service.probe.run,
             service.authenticator.run,
-            Garbage(lambda: service.viewers.total).run,
+            garbage.run,
         ):
             tasks.add(asyncio.create_task(_kept_up(work)))
         _drain_on_sigterm(service, tasks)
@@ -153,6 +155,7 @@ def attach(app: Quart, service: Service) -> None:
         service.viewers.leaving = True
         await service.viewers.drain(0)
         await _cancelled(tasks)
+        garbage.end()
         await service.questions.close()
         await service.reader.close()
         await close(service.client)

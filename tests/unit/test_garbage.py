@@ -1,19 +1,18 @@
 import asyncio
-import contextlib
 import gc
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
-from app.garbage import Garbage
-from tests.waiting import until
+from app.garbage import YOUNG, Garbage
+from tests.clock import in_virtual_time
+from tests.waiting import after
 
 
 @pytest.fixture
 def looks() -> Iterator[list[int]]:
-    """Return the generations that were looked at since."""
+    """Return the generations that were collected since."""
     seen: list[int] = []
 
     def note(phase: str, info: dict[str, int]) -> None:
@@ -25,81 +24,103 @@ def looks() -> Iterator[list[int]]:
     gc.callbacks.remove(note)
 
 
-def after_looks(number: int) -> Garbage:
-    """Return one that knows of so many looks at the young, long ago."""
-    garbage = Garbage(lambda: 0)
-    for _ in range(number):
-        garbage._note("stop", {"generation": 0})
-    garbage._lately = 0
-    return garbage
+@pytest.fixture
+def garbage() -> Iterator[Garbage]:
+    """Return one whose policy is set, and is set back at the end."""
+    policy = Garbage()
+    policy.begin()
+    yield policy
+    policy.end()
 
 
-async def test_only_the_young_are_looked_at_by_themselves(looks: list[int]) -> None:
-    before = gc.get_threshold()
-    task = asyncio.create_task(Garbage(lambda: 0).run())
-    await until(lambda: gc.get_threshold() != before)
-    looks.clear()
-    kept: list[list[int]] = [[] for _ in range(500_000)]
-    assert len(kept) == 500_000
-    assert set(looks) == {0}
-    assert len(looks) >= 20
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    assert gc.get_threshold() == before
-    assert gc.get_freeze_count() == 0
+def for_some_time(policy: Garbage, seconds: float) -> None:
+    """Have the policy be followed for a while."""
 
-
-def test_all_is_looked_at_when_much_has_stayed(looks: list[int]) -> None:
-    after_looks(9).look_if_due(time.monotonic())
-    assert looks == []
-    after_looks(10).look_if_due(time.monotonic())
-    assert looks == [2]
-
-
-def test_a_rush_is_waited_for_unless_it_takes_too_long(looks: list[int]) -> None:
-    for number, expected in ((100, []), (300, [2])):
-        garbage = after_looks(number)
-        garbage._lately = number
-        garbage.look_if_due(time.monotonic())
-        assert looks == expected
-    garbage = after_looks(100)
-    garbage._lately = 100
-    for _ in range(2):  # the second time it is over
-        looks.clear()
-        garbage.look_if_due(time.monotonic())
-    assert looks == [2]
-
-
-def test_looking_at_all_takes_a_thousandth_of_the_time(
-    looks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    garbage = after_looks(10)
-    monkeypatch.setattr("app.garbage.time", SimpleNamespace(monotonic=lambda: 1000.25))
-    garbage.look_if_due(1000)  # a quarter of a second, by that clock
-    assert looks == [2]
-    for now, expected in ((1249, []), (1251, [2])):
-        looks.clear()
-        garbage._stayed = 10
-        garbage.look_if_due(now)
-        assert looks == expected
-
-
-async def test_what_a_rush_of_viewers_brings_is_not_looked_at_until_all_is() -> None:
-    came, kept = 0, list[list[int]]()
-    garbage = Garbage(lambda: came)
-    task = asyncio.create_task(garbage.run())
-    await until(lambda: gc.get_freeze_count() > 0)
-    try:
-        for viewers, spared in ((49, False), (50, True), (0, False), (500, True)):
-            frozen = gc.get_freeze_count()
-            came += viewers
-            kept.append([])
-            gc.collect(0)
-            assert (gc.get_freeze_count() > frozen) is spared
-        garbage._stayed = 300
-        garbage.look_if_due(time.monotonic())
-        assert gc.get_freeze_count() == 0
-    finally:
+    async def scenario() -> None:
+        task = asyncio.create_task(policy.run())
+        await after(seconds)
         task.cancel()
         await asyncio.wait({task})
+
+    in_virtual_time(scenario())
+
+
+def in_use(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    """Let so many blocks of memory be in use."""
+    monkeypatch.setattr("app.garbage.sys", SimpleNamespace(getallocatedblocks=lambda: blocks))
+
+
+@pytest.mark.usefixtures("garbage")
+def test_only_the_young_generation_is_collected_by_itself(looks: list[int]) -> None:
+    looks.clear()
+    kept: list[list[int]] = [[] for _ in range(50 * YOUNG)]
+    assert len(kept) == 50 * YOUNG
+    assert set(looks) == {0}
+    assert 45 <= len(looks) <= 55
+
+
+def test_a_collection_looks_at_nothing_that_the_start_has_loaded(garbage: Garbage) -> None:
+    frozen = gc.get_freeze_count()
+    assert frozen > 0
+    for_some_time(garbage, 70)
+    gc.collect()
+    assert gc.get_freeze_count() > frozen * 0.99  # some of it has gone
+
+
+def test_the_young_generation_stays_small_while_as_much_goes_as_comes(garbage: Garbage) -> None:
+    async def scenario() -> None:
+        task = asyncio.create_task(garbage.run())
+        old: list[list[int]] = [[] for _ in range(100 * YOUNG)]
+        for _ in range(100):
+            young: list[list[int]] = []
+            for _ in range(YOUNG // 2):
+                old.pop()
+                young.append([])
+            kept.append(young)
+            await after(0.05)
+            assert len(gc.get_objects(0)) < YOUNG
+        task.cancel()
+        await asyncio.wait({task})
+
+    kept: list[list[list[int]]] = []
+    in_virtual_time(scenario())
+
+
+def test_everything_is_collected_once_a_minute_where_that_is_little(
+    garbage: Garbage, looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use(monkeypatch, garbage._loaded + 50_000)
+    for seconds, times in ((59, 0), (61, 1), (121, 2)):
+        looks.clear()
+        for_some_time(garbage, seconds)
+        assert looks.count(2) == times
+        assert looks.count(0) > 19 * seconds
+
+
+def test_and_never_where_that_would_take_longer(
+    garbage: Garbage, looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_use(monkeypatch, garbage._loaded + 50_001)
+    for_some_time(garbage, 600)
+    assert set(looks) == {0}
+
+
+def test_nothing_is_collected_where_somebody_has_switched_that_off(
+    garbage: Garbage, looks: list[int]
+) -> None:
+    gc.disable()
+    try:
+        for_some_time(garbage, 61)
+        assert looks == []
+    finally:
+        gc.enable()
+
+
+def test_the_process_is_left_as_it_was() -> None:
+    before = gc.get_threshold()
+    policy = Garbage()
+    policy.begin()
+    assert gc.get_threshold() != before
+    policy.end()
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
