@@ -1,8 +1,9 @@
-"""The public keys that tokens may be signed with, and which of them fit a token.
+"""The keys that tokens may be signed with, and which of them fit a token.
 
 Source: RFC 7515 §4.1.4 (``kid``), RFC 7517 (JSON Web Key), RFC 7518 §6 and RFC 8037 (kinds of key).
 """
 
+import base64
 import hashlib
 import logging
 from collections import defaultdict
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import jwt
 import msgspec
+from jwt.algorithms import HMACAlgorithm
 from msgspec import Struct
 
 _log = logging.getLogger("jobcast.keys")
@@ -30,7 +32,7 @@ _LONGEST_REASON: Final = 80
 
 
 class Key(Struct, frozen=True):
-    """A public key.
+    """A key.
 
     Attributes:
         key_id: its ``kid``, if it has one.
@@ -44,7 +46,7 @@ class Key(Struct, frozen=True):
 
 
 class Keys:
-    """Public keys.
+    """Some keys.
 
     Args:
         keys: the keys.
@@ -114,6 +116,40 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
         reasons = f" ({'; '.join(unreadable[:3])})" if unreadable else ""
         raise ValueError(f"none of its {len(found)} keys verifies {wanted}{reasons}")
     return Keys(keys, unreadable=unreadable, digest=hashlib.sha256(document).digest())
+
+
+def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
+    """Read a shared secret.
+
+    Args:
+        secret: the secret.
+        algorithms: those that it shall verify.
+
+    Raises:
+        ValueError: it is a public key, or something else that is no secret.
+    """
+    key = {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}
+    keys = []
+    for name in algorithms:
+        algorithm: Any = jwt.get_algorithm_by_name(name)
+        try:
+            algorithm.prepare_key(secret)
+            material = jwt.PyJWK(key, name)
+        except (jwt.PyJWTError, TypeError) as error:
+            raise ValueError(str(error)) from error
+        material.Algorithm = _Prepared(algorithm.hash_alg)
+        keys.append(Key(None, frozenset({name}), material))
+    return Keys(keys, named=False)
+
+
+class _Prepared(HMACAlgorithm):
+    """Takes a secret as it is.
+
+    PyJWT looks at each call whether it is a public key, which takes half of the call's time.
+    """
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key.encode() if isinstance(key, str) else key
 
 
 def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:

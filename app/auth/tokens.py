@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import jwt
 
 from app.auth.key_set import KeySet
-from app.auth.keys import Keys
+from app.auth.keys import Keys, read_secret
 from app.auth.session import MAX_ID
 from app.auth.verified_tokens import Verified, VerifiedTokens
 from app.settings import InvalidSettings, Settings, variable
@@ -37,7 +37,7 @@ class Tokens:
     ) -> None:
         self._settings = settings
         self._algorithms = frozenset(settings.jwt_algorithms)
-        self._symmetric = sorted(name for name in self._algorithms if name.startswith("HS"))
+        self._symmetric = frozenset(name for name in self._algorithms if name.startswith("HS"))
         self._secrets = _secrets(settings, self._symmetric)
         self._key_set = keys if isinstance(keys, KeySet) else None
         self._keys = keys if isinstance(keys, Keys) else None
@@ -67,18 +67,19 @@ class Tokens:
             self._verified.clear()
 
     async def _judge(self, token: str) -> Verified:
-        if self._keys is None and self._key_set is None:
-            return await self._signed(token, self._symmetric, self._secrets)
+        if len(self._algorithms) == 1 and self._symmetric:
+            (only,) = self._symmetric  # PyJWT refuses any other
+            return await self._signed(token, only, self._secrets.fitting(only, None))
         header = jwt.get_unverified_header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise jwt.InvalidAlgorithmError
         if algorithm in self._symmetric:
-            return await self._signed(token, [algorithm], self._secrets)
+            return await self._signed(token, algorithm, self._secrets.fitting(algorithm, None))
         while True:
             keys = () if self._keys is None else self._keys.fitting(algorithm, key_id)
             try:
-                return await self._signed(token, [algorithm], keys)
+                return await self._signed(token, algorithm, keys)
             except jwt.InvalidSignatureError:
                 if self._key_set is None or (key_id and keys):
                     raise
@@ -87,7 +88,7 @@ class Tokens:
                 raise jwt.InvalidSignatureError
             self._take_over()
 
-    async def _signed(self, token: str, algorithms: Sequence[str], keys: Iterable[Any]) -> Verified:
+    async def _signed(self, token: str, algorithm: str, keys: Iterable[Any]) -> Verified:
         """Return what a token says that one of the keys has signed.
 
         Raises:
@@ -97,7 +98,7 @@ class Tokens:
         known = self._keys
         for number, key in enumerate(keys, 1):
             try:
-                verified = self._claims(token, key, algorithms)
+                verified = self._claims(token, key, algorithm)
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
                 if number % _AT_ONCE == 0:
                     await asyncio.sleep(0)
@@ -111,7 +112,7 @@ class Tokens:
         self,
         token: str,
         key: Any = "",  # noqa: ANN401 - any key of PyJWT
-        algorithms: Sequence[str] | None = None,
+        algorithm: str | None = None,
         *,
         signed: bool = True,
     ) -> Verified:
@@ -123,7 +124,7 @@ class Tokens:
         claims = jwt.decode(
             token,
             key,
-            algorithms=algorithms,
+            algorithms=None if algorithm is None else [algorithm],
             issuer=self._settings.jwt_issuer,
             audience=self._settings.jwt_audience,
             leeway=self._settings.exp_leeway_s,
@@ -156,15 +157,13 @@ class Tokens:
         return verified.expires is None or now < verified.expires
 
 
-def _secrets(settings: Settings, algorithms: Iterable[str]) -> Sequence[str]:
+def _secrets(settings: Settings, algorithms: frozenset[str]) -> Keys:
     if not settings.jwt_secret:
-        return ()
+        return Keys([])
     try:
-        for name in algorithms:
-            jwt.get_algorithm_by_name(name).prepare_key(settings.jwt_secret)
-    except _BAD as error:
+        return read_secret(settings.jwt_secret, algorithms)
+    except ValueError as error:
         raise InvalidSettings(f"{variable('jwt_secret')}: {error}") from error
-    return (settings.jwt_secret,)
 
 
 def _time_of(claims: Mapping[str, Any], name: str) -> int | None:
