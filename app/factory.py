@@ -2,10 +2,12 @@
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from quart import Quart
 from quart_cors import cors
+from werkzeug.exceptions import HTTPException, NotFound
 
 from app import errors
 from app.handoff import StreamHandoff
@@ -17,6 +19,7 @@ from app.hypercorn_repairs import (
 )
 from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
+from app.prefix import Prefix
 from app.routes import health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
 
@@ -81,6 +84,23 @@ def _app(settings: Settings) -> Quart:
             max_age=600,
         )
     attach(app, service)
-    handoff = StreamHandoff(app.asgi_app, service.streams, service.viewers)
+    prefix = Prefix(_finder(app), trusts_forwarded=settings.trust_forwarded_prefix)
+    handoff = StreamHandoff(app.asgi_app, service.streams, service.viewers, prefix)
     app.asgi_app = handoff  # type: ignore[method-assign, assignment]
     return app
+
+
+def _finder(app: Quart) -> Callable[[str], bool]:
+    """Return what says whether an app has an address, whatever the method."""
+    addresses = app.url_map.bind("")
+
+    def is_address(path: str) -> bool:
+        try:
+            addresses.match(path, "GET")
+        except NotFound:
+            return False
+        except HTTPException:
+            return True
+        return True
+
+    return is_address

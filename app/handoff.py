@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from app.behind_send import Send
+from app.prefix import Prefix
 from app.raw_request import RawRequest
 from app.streams import Decision, Open, Refused, Streams, Told
 from app.transport import Message, Receive, Scope, outlet_for
@@ -41,10 +42,18 @@ class StreamHandoff:
         application: answers everything else.
         streams: decides about them.
         viewers: counts them.
+        prefix: finds what is asked for below the prefix of the service, if there may be one.
     """
 
-    def __init__(self, application: Application, streams: Streams, viewers: Viewers) -> None:
+    def __init__(
+        self,
+        application: Application,
+        streams: Streams,
+        viewers: Viewers,
+        prefix: Prefix | None = None,
+    ) -> None:
         self._application = application
+        self._prefix = prefix
         self._streams = streams
         self._viewers = viewers
         self._heads: dict[tuple[str, str | None], Message] = {}
@@ -53,6 +62,8 @@ class StreamHandoff:
         """Answer one request."""
         if "path" in scope:
             scope["path"] = _path_of(scope["path"])
+            if self._prefix is not None:
+                self._prefix.settle(scope)
         text = _job_of(scope)
         if text is None:
             await self._application(scope, receive, send)

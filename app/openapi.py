@@ -49,8 +49,12 @@ _JOB_ID: Final = {
 }
 
 
-def description() -> dict[str, Any]:
-    """Return the description, OpenAPI 3.1."""
+def description(server: str = "/") -> dict[str, Any]:
+    """Return the description, OpenAPI 3.1.
+
+    Args:
+        server: the prefix below which the service is mounted.
+    """
     _, schemas = msgspec.json.schema_components(_BODIES, ref_template=_REF)
     job = "/api/v1/jobs/{jobId}"
     return {
@@ -60,6 +64,7 @@ def description() -> dict[str, Any]:
             "version": "1",
             "description": "Pushes the progress of background jobs to browsers.",
         },
+        "servers": [{"url": server}],
         "paths": {
             "/api/v1/jobs": {
                 "post": _operation(

@@ -61,6 +61,7 @@ class Settings(Struct, frozen=True):
         mailbox_bytes: what may wait for one slow viewer.
         cors_origins: origins that may call from a browser, as browsers send them, or ``*``.
         cors_headers: further headers that they may send, in lower case.
+        trust_forwarded_prefix: believe ``X-Forwarded-Prefix``, which a proxy has to set.
         direct_write: write frames straight to the server's transport where that is possible.
         queue: name of the BullMQ queue.
         files_root: folder that the ``checksum`` job may read; read by the worker.
@@ -92,6 +93,7 @@ class Settings(Struct, frozen=True):
     mailbox_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
     cors_origins: tuple[str, ...] = ()
     cors_headers: tuple[str, ...] = ()
+    trust_forwarded_prefix: bool = False
     direct_write: bool = True
     queue: Annotated[str, Meta(pattern=r"^[^:\s]{1,128}\Z")] = "jobcast"
     files_root: str | None = None

@@ -43,7 +43,8 @@ class Service:
     """One service process on a Redis, with any of the ways to its viewers.
 
     With a certificate it speaks TLS, and HTTP/2 to those who ask for it. ``application`` is what
-    makes the application, as module and function. Settings are given by
+    makes the application, as module and function. With a ``root_path`` it is mounted below that.
+    Settings are given by
     their environment variables: ``Service(url, JOBCAST_KEEPALIVE_S="1")``. ``with Service(url) as
     service:`` starts it and ends it; a service that did not exit with 0 on
     SIGTERM fails the test that left it.
@@ -56,6 +57,7 @@ class Service:
         way: Way = "direct",
         certificate: Certificate | None = None,
         application: str = "app:create_app",
+        root_path: str = "",
         **settings: str,
     ) -> None:
         self.port = free_port()
@@ -63,7 +65,9 @@ class Service:
         self._verify = certificate.client_context() if certificate else _NO_TLS
         self._log = Path(tempfile.mkdtemp(prefix="jobcast-service-")) / "service.log"
         server = _uvicorn if way == "uvicorn" else _hypercorn
-        self._command = [sys.executable, "-m", *server(self.port, certificate, application)]
+        mounted = ["--root-path", root_path] if root_path else []
+        command = server(self.port, certificate, application)
+        self._command = [sys.executable, "-m", *command, *mounted]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
         self._environment = {
             **inherited,

@@ -1,8 +1,9 @@
 """``/healthz``, ``/readyz``, ``/metrics`` and ``/openapi.json``: for those who run and call it."""
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from app.openapi import description
+from app.prefix import public
 from app.requests import as_json, service
 
 blueprint = Blueprint("health", __name__)
@@ -33,7 +34,7 @@ async def readyz() -> Response:
 @blueprint.get("/openapi.json")
 async def openapi() -> Response:
     """Describe the HTTP interface."""
-    return as_json(description())
+    return as_json(description(public(request.root_path, "") or "/"))
 
 
 @blueprint.get("/metrics")

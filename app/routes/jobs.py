@@ -4,6 +4,7 @@ from quart import Blueprint, Response, request
 
 from app.deadline import in_time
 from app.errors import BadRequest
+from app.prefix import public
 from app.requests import as_json, body_as, identify, service
 from schema.http import CreateJob, JobCancelled, JobCreated, JobRetried, JobStatus
 
@@ -29,7 +30,7 @@ async def _create() -> Response:
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
     job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
-    url = f"/api/v1/jobs/{job_id}"
+    url = public(request.root_path, f"/api/v1/jobs/{job_id}")
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"
     return response

@@ -1,20 +1,30 @@
 """``/``: the page that starts a job and watches it."""
 
+from html import escape
 from pathlib import Path
 
-from quart import Blueprint, Response, send_from_directory
+from quart import Blueprint, Response, request, send_from_directory
+
+from app.prefix import public
 
 blueprint = Blueprint("page", __name__, static_folder="../static", static_url_path="/static")
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
-_CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+_CSP = "default-src 'self'; base-uri {base_uri}; form-action 'self'; frame-ancestors 'none'"
 
 
 @blueprint.get("/")
 async def page() -> Response:
     """Show the page."""
+    base_uri = "'none'"
     response = await send_from_directory(_TEMPLATES, "index.html")
-    response.headers["Content-Security-Policy"] = _CSP
+    if request.root_path:
+        # Its addresses are relative, and may be so to /prefix without a slash at its end.
+        base = f'<base href="{escape(public(request.root_path, "/"))}">'
+        text = (await response.get_data(as_text=True)).replace("<head>", f"<head>\n{base}", 1)
+        response = Response(text, content_type="text/html; charset=utf-8")
+        base_uri = "'self'"
+    response.headers["Content-Security-Policy"] = _CSP.format(base_uri=base_uri)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 

@@ -2,7 +2,8 @@
 
 import { sessionId } from "./session.js";
 
-const JOBS = "/api/v1/jobs";
+// Beside this file, below whatever prefix the service is mounted.
+const JOBS = new URL("../../api/v1/jobs", import.meta.url).pathname;
 const TIMEOUT_S = 10;
 const TIMED_OUT =
   `No answer within ${TIMEOUT_S} s. If the page is open in many tabs, close some: ` +
