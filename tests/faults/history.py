@@ -15,6 +15,9 @@ from tests.stored import log_of, state_of
 PROGRESS = "progress-update"
 STEP = "step-change"
 TERMINAL = ("complete", "failed")
+RESET = "reset"
+CONTROL = ("connected", RESET, "ping")
+"""What a stream says of itself; it has no id of its own."""
 
 Fields = dict[str, str]
 """Those of an entry in the log."""
@@ -39,7 +42,7 @@ class Visit:
         at: when (seconds of ``time.time``).
         status: of the answer; 0 when there was none.
         content_type: of the answer.
-        shown: every event, ``connected`` included.
+        shown: every event, those of the stream itself included.
     """
 
     cursor: str
@@ -59,7 +62,7 @@ class Source:
     @property
     def shown(self) -> list[Shown]:
         """Return the job's events, in the order in which they came."""
-        return [each for visit in self.visits for each in visit.shown if each.name != "connected"]
+        return [each for visit in self.visits for each in visit.shown if each.name not in CONTROL]
 
 
 @dataclass

@@ -10,7 +10,17 @@ from schema.entry import Entry
 from schema.entry_id import position
 from schema.events import ProgressUpdate, StepChange
 from schema.state import JobState, apply
-from tests.faults.history import PROGRESS, STEP, TERMINAL, History, Shown, Source, Truth, Visit
+from tests.faults.history import (
+    PROGRESS,
+    RESET,
+    STEP,
+    TERMINAL,
+    History,
+    Shown,
+    Source,
+    Truth,
+    Visit,
+)
 
 _OK = 200
 _SEEN = 204
@@ -73,15 +83,20 @@ class _Reading:
         self._lost = log.truth.lost
         self._last: Shown | None = None
         self._progress: Shown | None = None
+        self._reset: Shown | None = None
+        self._anew = True
         self._ends = Counter[int]()
 
     def violations(self) -> Iterator[str]:
         for visit in self._source.visits:
             yield from self._answer(visit)
             yield from self._order_within(visit)
-            events = [shown for shown in visit.shown if shown.name != "connected"]
-            for number, shown in enumerate(events):
-                yield from self._event(shown, first=number == 0)
+            self._anew, self._reset = not visit.cursor, None
+            for shown in visit.shown:
+                if shown.name == RESET:
+                    yield from self._told_to_begin_anew(shown)
+                elif shown.name != "connected":
+                    yield from self._event(shown)
         for attempt, times in self._ends.items():
             if times > 1:
                 yield f"attempt {attempt} ended {times} times"
@@ -113,41 +128,53 @@ class _Reading:
             if one in TERMINAL:
                 yield f"was shown {other} after {one} in one response"
 
-    def _event(self, shown: Shown, *, first: bool) -> Iterator[str]:
+    def _told_to_begin_anew(self, shown: Shown) -> Iterator[str]:
+        """Look at a reset: it voids what was shown before, and nothing else does."""
+        if self._anew:
+            yield f"was told {shown.data}, and had seen nothing that it could void"
+        self._anew, self._reset = True, shown
+        last = self._last
+        if self._lost or last is None or last.id not in self._log.place:
+            return
+        match shown.data["reason"]:
+            case "attempt":
+                if self._log.state(last.id).attempt >= shown.data["attempt"]:
+                    yield f"was told {shown.data} after {_named(last)}, which is of that attempt"
+            case "trimmed":
+                if position(last.id) >= position(self._log.truth.first):
+                    yield f"was told {shown.data} after {_named(last)}, which the log still has"
+            case _:
+                yield f"was told {shown.data} after {_named(last)}, which is in the log"
+
+    def _event(self, shown: Shown) -> Iterator[str]:
         last, self._last = self._last, shown
+        anew, self._anew = self._anew, False
         if shown.id not in self._log.place:
             if not self._lost:
                 yield f"was shown {_named(shown)}, which is not in the log"
             return
-        anew = last is None or self._begins_anew(last, shown)
-        is_snapshot = (first or anew) and self._log.is_snapshot(shown)
+        is_snapshot = anew and self._log.is_snapshot(shown)
         # Redis forgot what followed: that an attempt had ended may be told again.
         is_back = self._lost and is_snapshot and last is not None and _is_before(shown, last)
-        if not is_snapshot and not self._log.is_entry(shown):
+        if anew:
+            yield from self._begun(shown, is_snapshot=is_snapshot)
+        elif not self._log.is_entry(shown):
             yield f"was shown {_named(shown)} with {shown.data}, which the log does not say"
-        if last is None:
-            if not is_snapshot:
-                yield f"began with {_named(shown)}, which is no snapshot"
-        elif position(shown.id) <= position(last.id):
+        if last is not None and position(shown.id) <= position(last.id):
             if not (self._lost and is_snapshot):
                 yield f"was shown {_named(shown)} after {_named(last)}"
-        elif not (is_snapshot and anew):
+        elif last is not None and not anew:
             yield from self._gap(last, shown)
         yield from self._reported(shown, is_snapshot=is_snapshot)
         if shown.name in TERMINAL and not is_back:
-            yield from self._ended(shown, is_all=is_snapshot and anew)
+            yield from self._ended(shown, is_all=is_snapshot)
 
-    def _begins_anew(self, last: Shown, shown: Shown) -> bool:
-        """Say whether a snapshot may leave events out.
-
-        It may when it is of another attempt, when the log was cut after what was shown last, or
-        when data were lost.
-        """
-        log = self._log
-        if self._lost or last.id not in log.place:
-            return True
-        is_cut = position(last.id) < position(log.truth.first)
-        return is_cut or log.state(last.id).attempt != log.state(shown.id).attempt
+    def _begun(self, shown: Shown, *, is_snapshot: bool) -> Iterator[str]:
+        if not is_snapshot:
+            yield f"began with {_named(shown)}, which is no snapshot"
+        reset = self._reset
+        if reset is not None and reset.data["attempt"] != self._log.state(shown.id).attempt:
+            yield f"was told {reset.data}, and shown the state {shown.id} of another attempt"
 
     def _gap(self, last: Shown, shown: Shown) -> Iterator[str]:
         for entry in self._log.between(last.id, shown.id):

@@ -222,9 +222,13 @@ def first(log: list[Entry], name: str) -> int:
 
 def returning(log: list[Entry], *parts: list[Shown]) -> History:
     """Return a history of a viewer that came back after each part."""
-    source = Source([Visit("", status=200, content_type="text/event-stream") for _ in parts])
-    for visit, part in zip(source.visits, parts, strict=True):
-        visit.shown = [Shown(0, "connected", {}, ""), *part]
+    source = Source()
+    cursor = ""
+    for part in parts:
+        visit = Visit(cursor, status=200, content_type="text/event-stream")
+        visit.shown = [Shown(0, "connected", {}, cursor), *part]
+        source.visits.append(visit)
+        cursor = part[-1].id
     return History("viewer", str(log[0].id), [source], gone=True)
 
 
@@ -237,20 +241,93 @@ def test_a_return_to_something_else_than_a_snapshot_is_found(truth: Truth) -> No
     end = first(log, "failed")
     attempt = [shown(entry) for entry in log[1 : end + 1]]
     created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
-    # Of the next attempt it may be shown the state first, and must be if it comes amid of it.
+    # Of the next attempt it is shown the state first, after it was told that it has to begin anew.
     amid = next(n for n in range(end + 5, len(log)) if log[n].name == "note")
     later = [shown(entry) for entry in log[amid + 1 :]]
     snapshot = Shown(0, PROGRESS, snapshot_of(log, amid), str(log[amid].id))
-    assert violations(returning(log, [created, *attempt], [snapshot, *later]), truth) == []
-    found = violations(returning(log, [created, *attempt], [shown(log[amid]), *later]), truth)
-    assert any("was never shown" in text for text in found)
+    other = reset(attempt[-1], 2, "attempt")
+    told = returning(log, [created, *attempt], [other, snapshot, *later])
+    assert violations(told, truth) == []
+    found = violations(returning(log, [created, *attempt], [other, shown(log[amid])]), truth)
+    assert any("which is no snapshot" in text for text in found)
     # If Redis lost data it may be shown an earlier state, and nothing else of what was.
     lost = replace(truth, lost=True)
     back = next(number for number in range(3, end) if log[number].name == "note")
     snapshot = Shown(0, PROGRESS, snapshot_of(log, back), str(log[back].id))
-    assert violations(returning(log, [created, *attempt], [snapshot]), lost) == []
-    found = violations(returning(log, [created, *attempt], [shown(log[back])]), lost)
+    gone = reset(attempt[-1], 1, "unknown")
+    assert violations(returning(log, [created, *attempt], [gone, snapshot]), lost) == []
+    found = violations(returning(log, [created, *attempt], [gone, shown(log[back])]), lost)
+    assert any("which is no snapshot" in text for text in found)
+
+
+def reset(last: Shown, attempt: int, reason: str) -> Shown:
+    """Return a reset as a viewer sees it that has come to an event: with that one's id."""
+    return Shown(0, "reset", {"attempt": attempt, "reason": reason}, last.id)
+
+
+def test_a_snapshot_on_a_resumed_stream_without_a_reset_is_found(truth: Truth) -> None:
+    log = list(truth.entries)
+    end = first(log, "failed")
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    amid = next(n for n in range(end + 5, len(log)) if log[n].name == "note")
+    snapshot = Shown(0, PROGRESS, snapshot_of(log, amid), str(log[amid].id))
+    seen = [created, *map(shown, log[1 : end + 1])]
+    for judged in (truth, replace(truth, first=str(log[amid].id))):
+        found = violations(returning(log, seen, [snapshot]), judged)
+        assert any("which the log does not say" in text for text in found)
+        assert any("was never shown" in text for text in found)
+    lost = replace(truth, lost=True)
+    back = next(number for number in range(3, end) if log[number].name == "note")
+    earlier = Shown(0, PROGRESS, snapshot_of(log, back), str(log[back].id))
+    found = violations(returning(log, seen, [earlier]), lost)
     assert any("after failed" in text for text in found)
+
+
+def test_a_snapshot_amid_of_a_stream_needs_a_reset_too(truth: Truth) -> None:
+    log = list(truth.entries)
+    end = first(log, "failed")
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    back, at = [n for n in range(3, end) if log[n].name == "note"][:2]
+    snapshot = Shown(0, PROGRESS, snapshot_of(log, back), str(log[back].id))
+    lost = replace(truth, lost=True)
+    seen = [created, *(shown(entry) for entry in log[1 : at + 1] if entry.event is not None)]
+    told = [*seen, reset(seen[-1], 1, "unknown"), snapshot]
+    assert violations(returning(log, told), lost) == []
+    assert violations(returning(log, [*seen, snapshot]), lost) != []
+
+
+@pytest.mark.parametrize("reason", ["attempt", "trimmed", "unknown"])
+def test_a_reset_without_a_cause_is_found(truth: Truth, reason: str) -> None:
+    log = list(truth.entries)
+    note = first(log, "note")
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    snapshot = Shown(0, PROGRESS, snapshot_of(log, note), str(log[note].id))
+    before = [created, *map(shown, log[1:note])]
+    found = violations(returning(log, before, [reset(before[-1], 1, reason), snapshot]), truth)
+    assert len(found) == 1
+    assert f"'reason': '{reason}'" in found[0]
+    trimmed = replace(truth, first=str(log[note].id))
+    found = violations(returning(log, before, [reset(before[-1], 1, reason), snapshot]), trimmed)
+    assert len(found) == (reason != "trimmed")
+
+
+def test_a_reset_of_somebody_who_has_seen_nothing_is_found(truth: Truth) -> None:
+    log = list(truth.entries)
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    nothing = Shown(0, "reset", {"attempt": 1, "reason": "unknown"}, "")
+    [found] = violations(returning(log, [nothing, created]), truth)
+    assert "had seen nothing" in found
+
+
+def test_a_reset_that_names_another_attempt_than_its_snapshot_is_found(truth: Truth) -> None:
+    log = list(truth.entries)
+    end = first(log, "failed")
+    created = Shown(0, PROGRESS, snapshot_of(log, 0), str(log[0].id))
+    seen = [created, *map(shown, log[1 : end + 1])]
+    amid = next(n for n in range(end + 5, len(log)) if log[n].name == "note")
+    snapshot = Shown(0, PROGRESS, snapshot_of(log, amid), str(log[amid].id))
+    [found] = violations(returning(log, seen, [reset(seen[-1], 3, "attempt"), snapshot]), truth)
+    assert "of another attempt" in found
 
 
 def test_an_end_that_is_told_again_is_found_unless_redis_forgot_what_followed(truth: Truth) -> None:
@@ -260,10 +337,17 @@ def test_an_end_that_is_told_again_is_found_unless_redis_forgot_what_followed(tr
     attempt = [created, *map(shown, log[1 : end + 1])]
     next_one = [shown(entry) for entry in log[end + 1 : end + 4] if entry.event is not None]
     lost = replace(truth, lost=True)
-    forgotten = returning(log, attempt, next_one, attempt[-1:])
+    created_anew = Shown(0, PROGRESS, snapshot_of(log, end + 1), str(log[end + 1].id))
+    forgotten = returning(
+        log,
+        attempt,
+        [reset(attempt[-1], 2, "attempt"), created_anew, *next_one],
+        [reset(next_one[-1], 1, "unknown"), attempt[-1]],
+    )
     assert violations(forgotten, lost) == []
     assert any("ended 2 times" in text for text in violations(forgotten, truth))
-    again = violations(returning(log, attempt, attempt[-1:]), lost)
+    end_again = [reset(attempt[-1], 1, "unknown"), attempt[-1]]
+    again = violations(returning(log, attempt, end_again), lost)
     assert any("ended 2 times" in text for text in again)
 
 
