@@ -48,6 +48,8 @@ function completed(job, { result = null }) {
 export function apply(job, name, data) {
   const fields = data !== null && typeof data === "object" ? data : {};
   switch (name) {
+    case "reset":
+      return unknownJob();
     case "progress-update":
     case "step-change":
       return progressed(job, fields);

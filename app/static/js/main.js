@@ -61,6 +61,7 @@ function watch(jobId) {
   stream = new JobStream(jobId, {
     onState: (state, message) => update({ state, message }),
     onEvent: (name, data) => {
+      if (name === "reset") log.clear();
       log.add(name, data);
       const job = apply(model.job, name, data);
       update({ job, isCancelling: model.isCancelling && job.outcome === null });

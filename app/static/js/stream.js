@@ -8,7 +8,7 @@
 
 import { fetchStatus, streamUrl } from "./api.js";
 
-const EVENTS = ["connected", "progress-update", "step-change", "complete", "failed"];
+const EVENTS = ["connected", "reset", "progress-update", "step-change", "complete", "failed"];
 /** Custom events to listen for: an EventSource can't listen to names that it doesn't know. */
 const CUSTOM_EVENTS = ["file-hashed"];
 const TERMINAL = new Set(["complete", "failed"]);
@@ -41,7 +41,8 @@ export class JobStream {
 
   /**
    * `listener` has three functions: `onState(state, message)` with connecting, live, reconnecting, unavailable
-   * or not-found; `onEvent(name, data)`; `onStatus(status)`, with the status object of a job that turned out to be final.
+   * or not-found; `onEvent(name, data)`, of which `reset` voids all events before it; `onStatus(status)`, with the
+   * status object of a job that turned out to be final.
    */
   constructor(jobId, listener) {
     this.#jobId = jobId;
