@@ -138,6 +138,8 @@ class JobLog:
         }
         if state.run is not None:
             fields["run"] = state.run
+        if state.current_step is not None:
+            fields["currentStep"] = state.current_step
         if state.cancel_requested:
             fields["cancel"] = "1"
         self._add({"event": "_checkpoint", **fields})
