@@ -80,13 +80,17 @@ async def own_jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
 
 
 @pytest.fixture
-async def commands(own_valkey: Valkey) -> AsyncIterator["Commands"]:
+async def commands(own_valkey: Valkey, own_jobs: jobcast.Jobs) -> AsyncIterator["Commands"]:
     """Return how often each command was called, once nobody follows a job of an earlier test."""
 
     async def nothing_is_followed() -> bool:
         return not await client.pubsub_channels("jobs:*")
 
     async with Redis.from_url(own_valkey.url, decode_responses=True) as client:
+        for channel in await client.pubsub_channels("jobs:*"):
+            _, job_id, _ = channel.split(":")
+            async with own_jobs.run(job_id):
+                pass  # its end is the end of following it
         await eventually(nothing_is_followed)
         yield Commands(client)
 
