@@ -25,7 +25,7 @@ _OPEN: Final = """
   const events = [];
   for (const name of names) {
     source.addEventListener(name, ({ data, lastEventId }) =>
-      events.push({ name, data: JSON.parse(data), id: lastEventId, at: performance.now() }));
+      events.push({ name, data: JSON.parse(data), id: lastEventId }));
   }
   globalThis.watched = { source, events };
 }
@@ -92,13 +92,6 @@ class Source:
     async def is_in(self, state: int) -> None:
         """Wait for a ``readyState``."""
         await self._until("state => watched.source.readyState === state", state)
-
-    async def is_open_since(self, seconds: float, name: str) -> None:
-        """Wait until so much time has passed since the first event of a name."""
-        passed = """
-        ([name, ms]) => performance.now() - watched.events.find((e) => e.name === name)?.at >= ms
-        """
-        await self._until(passed, [name, seconds * 1000])
 
     async def _until(self, condition: str, argument: object) -> None:
         await self._page.wait_for_function(
