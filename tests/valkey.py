@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -30,13 +29,11 @@ HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0
 STOP_SECONDS = 10.0
 _DATA = "appendonlydir"
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = range(10_000 + _WORKER, 32_768, _WORKERS)
-"""Below those that Linux gives to connections, one of which might be faster than a server; others
-than those of the tests that run beside these."""
+_PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to connections, one of which might be faster than a server."""
 
-_given = deque[int](maxlen=2000)  # as many as are not yet, or no longer, listened on at a time
+_kept = deque[socket.socket](maxlen=500)
+"""More than there are servers at a time that do not listen yet, or are to begin again."""
 
 
 class Valkey:
@@ -215,15 +212,21 @@ class Valkey:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on, and that no connection is given.
+    """Return a port of 127.0.0.1 that nothing listens on, and that nobody else is given.
 
-    None is returned again soon: who has it may not have begun to listen, or may begin again.
+    A socket that is bound and does not listen keeps it: another can't be bound to it, in whichever
+    process, but a server that says SO_REUSEADDR, as all do, can listen on it, and begin again.
     """
     while True:
         port = random.choice(_PORTS)  # noqa: S311 - chance, not secrecy
-        if port in _given:
+        keeper = socket.socket()
+        try:
+            keeper.bind((HOST, port))
+        except OSError:
+            keeper.close()
             continue
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((HOST, port))
-            _given.append(port)
-            return port
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if len(_kept) == _kept.maxlen:
+            _kept.popleft().close()
+        _kept.append(keeper)
+        return port
