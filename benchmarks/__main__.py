@@ -20,17 +20,18 @@ from benchmarks.cases.idle import IDLE
 from benchmarks.cases.load import LOAD_ALONE
 from benchmarks.cases.memory import MEMORY
 from benchmarks.cases.paused import PAUSED
+from benchmarks.cases.pauses import PAUSES
 from benchmarks.cases.scale import TWENTY_THOUSAND
 from benchmarks.cases.status import STATUS
 from benchmarks.processes import LOAD_CORE, pin
 from benchmarks.report import heading, load_average, table
 
 _DELIVERY: Final = (FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST)
-_STREAMS: Final = (MEMORY, CONNECT, TWENTY_THOUSAND, BURST, PAUSED, HTTP2)
+_STREAMS: Final = (MEMORY, CONNECT, TWENTY_THOUSAND, BURST, PAUSED, HTTP2, PAUSES)
 CASES: Final[Sequence[Case]] = (*_DELIVERY, *_STREAMS, *APPEND, STATUS, *IDLE, LOAD_ALONE)
 
 _RUNS: Final = 5
-_SECONDS: Final = 5.0
+_SECONDS: Final = 15.0
 _LONGEST_S: Final = 300.0
 """No single measurement may take longer."""
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from benchmarks.processes import HOST
 from benchmarks.wire import RUN, ChainedPublish
-from schema.wire import PLAIN, log_key, state_key
+from schema.wire import LEASES_KEY, PLAIN, log_key, state_key
 
 SECRET: Final = "the secret of the benchmarks, long enough"  # noqa: S105 - nobody's
 _BATCH: Final = 2000
@@ -21,9 +21,9 @@ def job_ids(count: int) -> list[str]:
     return [f"job-{number}" for number in range(count)]
 
 
-def token(job_id: str) -> str:
-    """Return a token of the user who owns a job."""
-    claims = {"userId": f"user-{job_id}", "exp": int(time.time()) + 3600}
+def token(job_id: str, until: float | None = None) -> str:
+    """Return a token of the user who owns a job; it expires in an hour, or at a Unix time."""
+    claims = {"userId": f"user-{job_id}", "exp": until or int(time.time()) + 3600}
     return jwt.encode(claims, SECRET, "HS256")
 
 
@@ -42,6 +42,17 @@ def prepare(port: int, jobs: Sequence[str]) -> str:
                 pipe.evalsha(sha, 2, *keys, "PUBLISH", "start", "", RUN, "", "", "", 0)
             pipe.execute()
     return sha
+
+
+def abandon(port: int, sha: str, jobs: Sequence[str]) -> None:
+    """Create and start jobs whose workers are lost: their leases are over at once."""
+    with Redis(host=HOST, port=port) as redis:
+        for job_id in jobs:
+            keys = (log_key(job_id), state_key(job_id))
+            fields = ("type", "load", "input", "{}", "maxEntries", "1000")
+            redis.evalsha(sha, 2, *keys, "PUBLISH", "create", "", "", "", "{}", "", 3, *fields)
+            redis.evalsha(sha, 2, *keys, "PUBLISH", "start", "", RUN, "", "", "1", 0)
+            redis.zadd(LEASES_KEY, {f"{job_id}:{RUN}": 0})
 
 
 def begin_chain(port: int, jobs: Sequence[str]) -> None:
