@@ -88,8 +88,7 @@ async def commands(own_valkey: Valkey, own_jobs: jobcast.Jobs) -> AsyncIterator[
 
     async with Redis.from_url(own_valkey.url, decode_responses=True) as client:
         for channel in await client.pubsub_channels("jobs:*"):
-            _, job_id, _ = channel.split(":")
-            async with own_jobs.run(job_id):
+            async with own_jobs.run(str(channel).split(":")[1]):
                 pass  # its end is the end of following it
         await eventually(nothing_is_followed)
         yield Commands(client)
