@@ -10,7 +10,7 @@ import jwt
 from app.auth.key_set import KeySet
 from app.auth.keys import Keys, read_secret
 from app.auth.session import MAX_ID
-from app.auth.verified_tokens import Verified, VerifiedTokens
+from app.auth.verified_tokens import Verified, VerifiedTokens, digest_of
 from app.settings import InvalidSettings, Settings, variable
 
 _BAD: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
@@ -52,11 +52,12 @@ class Tokens:
         if not token.isascii():
             return None
         self._take_over()
-        verified = self._verified.get(token)
+        digest = digest_of(token)
+        verified = self._verified.get(digest)
         if verified is not None:
             return verified if self._is_in_force(verified) else None
         try:
-            return await self._judge(token)
+            return await self._judge(token, digest)
         except _BAD:
             return None
 
@@ -66,20 +67,21 @@ class Tokens:
             self._keys = self._key_set.keys
             self._verified.clear()
 
-    async def _judge(self, token: str) -> Verified:
+    async def _judge(self, token: str, digest: bytes) -> Verified:
         if len(self._algorithms) == 1 and self._symmetric:
             (only,) = self._symmetric  # PyJWT refuses any other
-            return await self._signed(token, only, self._secrets.fitting(only, None))
+            return await self._signed(token, digest, only, self._secrets.fitting(only, None))
         header = jwt.get_unverified_header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise jwt.InvalidAlgorithmError
         if algorithm in self._symmetric:
-            return await self._signed(token, algorithm, self._secrets.fitting(algorithm, None))
+            keys = self._secrets.fitting(algorithm, None)
+            return await self._signed(token, digest, algorithm, keys)
         while True:
             keys = () if self._keys is None else self._keys.fitting(algorithm, key_id)
             try:
-                return await self._signed(token, algorithm, keys)
+                return await self._signed(token, digest, algorithm, keys)
             except jwt.InvalidSignatureError:
                 if self._key_set is None or (key_id and keys):
                     raise
@@ -88,7 +90,9 @@ class Tokens:
                 raise jwt.InvalidSignatureError
             self._take_over()
 
-    async def _signed(self, token: str, algorithm: str, keys: Iterable[Any]) -> Verified:
+    async def _signed(
+        self, token: str, digest: bytes, algorithm: str, keys: Iterable[Any]
+    ) -> Verified:
         """Return what a token says that one of the keys has signed.
 
         Raises:
@@ -104,7 +108,7 @@ class Tokens:
                     await asyncio.sleep(0)
                 continue
             if known is self._keys:
-                self._verified.put(token, verified)
+                self._verified.put(digest, verified)
             return verified
         raise jwt.InvalidSignatureError
 

@@ -50,9 +50,8 @@ class VerifiedTokens:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, token: str) -> Verified | None:
-        """Return what a token says, if it was verified within the last minute."""
-        digest = _digest(token)
+    def get(self, digest: bytes) -> Verified | None:
+        """Return what the token of a digest says, if it was verified within the last minute."""
         entry = self._entries.get(digest)
         if entry is None:
             return None
@@ -62,9 +61,8 @@ class VerifiedTokens:
         self._entries.move_to_end(digest)
         return entry.verified
 
-    def put(self, token: str, verified: Verified) -> None:
+    def put(self, digest: bytes, verified: Verified) -> None:
         """Keep what a token says that was just verified."""
-        digest = _digest(token)
         self._entries[digest] = _Entry(verified, self._clock() + LIFETIME_S)
         self._entries.move_to_end(digest)
         if len(self._entries) > self._limit:
@@ -75,5 +73,6 @@ class VerifiedTokens:
         self._entries.clear()
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
+    """Return the digest by which a token is known: no token is kept."""
     return hashlib.sha256(token.encode()).digest()
