@@ -23,7 +23,7 @@ _ERRORS: Final = {
     404: "No such job, or somebody else's",
     409: "The Idempotency-Key was used for another request",
     429: "Too many open streams",
-    503: "Redis can't be reached; try again after Retry-After seconds",
+    503: "Redis or the key set can't be reached; try again after Retry-After seconds",
 }
 
 _EVENT: Final = {
