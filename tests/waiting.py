@@ -14,21 +14,32 @@ _PAUSE_SECONDS = 0.02
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_SECONDS
+    condition: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_SECONDS, what: str = ""
 ) -> None:
-    """Wait until a condition holds; TimeoutError if it does not in time."""
-    async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110 - what is waited for is in another process
-            await asyncio.sleep(_PAUSE_SECONDS)
+    """Wait until a condition holds; TimeoutError, which says what, if it does not in time."""
+    try:
+        async with asyncio.timeout(within_s) as patience:
+            while not await condition():  # noqa: ASYNC110 - it is about another process
+                await asyncio.sleep(_PAUSE_SECONDS)
+    except TimeoutError as error:
+        if not patience.expired():
+            raise
+        raise TimeoutError(f"not so after {within_s:g} s: {what or _name(condition)}") from error
 
 
-async def until(condition: Callable[[], bool], within_s: float = PATIENCE_SECONDS) -> None:
+async def until(
+    condition: Callable[[], bool], within_s: float = PATIENCE_SECONDS, what: str = ""
+) -> None:
     """Wait until a condition holds that this process itself brings about."""
 
     async def holds() -> bool:
         return condition()
 
-    await eventually(holds, within_s)
+    await eventually(holds, within_s, what or _name(condition))
+
+
+def _name(condition: Callable[[], object]) -> str:
+    return str(getattr(condition, "__qualname__", condition))
 
 
 async def after(seconds: float) -> None:

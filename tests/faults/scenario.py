@@ -249,7 +249,7 @@ async def _begin(made: World, scenario: Scenario) -> Sequence[Page]:
             for page in made.pages
         )
 
-    await until(begun, _PATIENCE_S)
+    await until(begun, _PATIENCE_S, f"each viewer has seen {_BEGUN} events")
     return tuple(made.pages)
 
 
@@ -278,7 +278,7 @@ async def _until_work_goes_on(made: World, healed: float) -> None:
             for work in made.works
         )
 
-    await until(goes_on, _PATIENCE_S)
+    await until(goes_on, _PATIENCE_S, f"each worker has appended {_BEGUN} events since all healed")
 
 
 async def _within(seconds: float, *tasks: asyncio.Task[None]) -> None:
