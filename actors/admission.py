@@ -84,13 +84,13 @@ class Admission(Follower):
         resumption = self._audience.resuming.get(mailbox)
         if resumption is None or self._state is None:
             return
+        if answer.state is None or self._is_another(answer.state):
+            self._lose()
+            return
         resumption.asked = False
         known, cursor = position(self._state.last), resumption.at
         reason = answer.reset_reason(cursor)
-        if answer.state is None:
-            self._audience.resuming.pop(mailbox)
-            mailbox.end(Ending.RETRY)
-        elif position(cursor if reason is None else answer.state.last) > known:
+        if position(cursor if reason is None else answer.state.last) > known:
             # Whatever it is, it is judged anew: the actor may come to another attempt's end first.
             self._catch_up_first(mailbox, From.START if resumption.whole else cursor)
         elif reason is None:
@@ -125,6 +125,8 @@ class Admission(Follower):
             self._catch_up_first(mailbox, From.START)
         elif oldest is None:
             self._begin_anew(mailbox, resumption, reason)
+        elif self._is_another(oldest):
+            self._lose()
         else:
             mailbox.put(encode_reset(oldest, reason))
             resumption.at, resumption.whole = oldest.last, False

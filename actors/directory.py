@@ -1,25 +1,38 @@
 """Which actor serves which job, and how a viewer comes to it."""
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
+from typing import Final
 
 from msgspec import Struct
 
 from actors.job_actor import JobActor
 from actors.mailbox import Mailbox
-from actors.messages import Deregister, Register
+from actors.messages import Deregister, Register, Retire, Verify
 from actors.ports import Feed, Log
 from actors.questions import Ref, hand, tell
-from schema.owner import Owner
 from schema.resume import Beginning
-from schema.state import JobState
+from schema.state import Creation, JobState
+
+_ROUND: Final = 0.4
+"""Part of the time allowed in which every actor has its turn to verify its job. It asks at every
+second turn, and at the second one after an entry was published."""
+
+_TICKS: Final = 64
+"""Into how many steps a round is divided."""
+
+_LEAST_TICK_S: Final = 0.02
+_MOST_AT_ONCE: Final = 100
+"""Actors in one step of the event loop: some two milliseconds of work."""
 
 
 class _Served(Struct, frozen=True):
     ref: Ref
-    owner: Owner
+    creation: Creation
 
 
 class Directory:
@@ -28,36 +41,26 @@ class Directory:
     def __init__(self, feed: Feed, log: Log) -> None:
         self._feed = feed
         self._log = log
-        self._served: dict[str, _Served] = {}
+        self._served: OrderedDict[str, _Served] = OrderedDict()
         self.dropped = 0
 
     def __len__(self) -> int:
         """Count the jobs that have an actor."""
         return len(self._served)
 
-    def owner_of(self, job_id: str) -> Owner | None:
-        """Return whose job it is, if it has an actor; its job has not finished then."""
-        served = self._served.get(job_id)
-        return None if served is None else served.owner
-
     def viewing(
-        self,
-        job_id: str,
-        owner: Owner,
-        mailbox: Mailbox,
-        cursor: Beginning,
-        state: JobState | None = None,
+        self, job_id: str, state: JobState, mailbox: Mailbox, cursor: Beginning
     ) -> AbstractContextManager[None]:
         """Have a job's events put into a mailbox, for as long as the context lasts.
 
         Args:
             job_id: an existing job.
-            owner: whose job it is.
+            state: the job's, as it was read just before. It spares an actor the reading, and says
+                which creation the viewer may see.
             mailbox: where the events go: snapshot or what was missed first.
             cursor: where its events begin: mostly after the last id that it has seen, if any.
-            state: the job's, unfinished, if it was just read; it spares an actor the reading.
         """
-        return _Viewing(partial(self._actor_of, job_id, owner, state), Register(mailbox, cursor))
+        return _Viewing(partial(self._actor_of, job_id, state), Register(mailbox, cursor))
 
     def forget(self, job_id: str, ref: Ref) -> None:
         """Send no further viewer to an actor."""
@@ -65,16 +68,49 @@ class Directory:
         if served is not None and served.ref is ref:
             del self._served[job_id]
 
-    def _actor_of(self, job_id: str, owner: Owner, state: JobState | None) -> Ref:
-        served = self._served.get(job_id)
-        if served is None:
-            ref = JobActor.start(job_id, self._feed, self._log, self, state)
-            served = self._served[job_id] = _Served(ref, owner)
-        return served.ref
+    async def watch_over(self, within_s: float) -> None:
+        """Have every actor verify its job in time, a few at once, until cancelled.
+
+        Args:
+            within_s: seconds after which a job that vanished is missed at the latest.
+        """
+        loop = asyncio.get_running_loop()
+        round_s = within_s * _ROUND
+        tick_s = max(round_s / _TICKS, _LEAST_TICK_S)
+        due, before = 0.0, loop.time()
+        while True:
+            await asyncio.sleep(tick_s)
+            before, elapsed_s = loop.time(), loop.time() - before
+            due += min(elapsed_s / round_s, 1) * len(self._served)
+            while due >= 1 and self._served:
+                most = min(int(due), _MOST_AT_ONCE)
+                due -= most
+                for _ in range(most):
+                    self._verify_next()
+                await asyncio.sleep(0)
 
     def note_dropped(self) -> None:
         """Count a publication that was dropped."""
         self.dropped += 1
+
+    def _verify_next(self) -> None:
+        """Let the actor that has waited longest verify its job."""
+        if self._served:
+            job_id = next(iter(self._served))
+            self._served.move_to_end(job_id)
+            hand(self._served[job_id].ref, Verify())
+
+    def _actor_of(self, job_id: str, state: JobState) -> Ref:
+        served = self._served.get(job_id)
+        if served is not None and served.creation != state.creation:
+            # Its messages may have to wait, so it does not forget itself in time.
+            self.forget(job_id, served.ref)
+            hand(served.ref, Retire())
+            served = None
+        if served is None:
+            ref = JobActor.start(job_id, self._feed, self._log, self, state)
+            served = self._served[job_id] = _Served(ref, state.creation)
+        return served.ref
 
 
 class _Viewing(AbstractContextManager[None]):

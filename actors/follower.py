@@ -4,29 +4,38 @@ What arrives on the channel is believed when it says that it follows the last en
 knows (``prev``), unless it ends the job. Anything else, after a reconnect too, makes the actor look
 at the log, and the log decides: a gap is filled, a duplicate ignored, an invention dropped, lost
 data answered with a new snapshot. An invention that was believed is taken back in the same way.
+
+A job may also vanish, and its id be used again, while the connection lives. Then the channel is
+silent, or says that a job was created, or brings what does not follow. The log is looked at in the
+last two cases, and in the first one after a while; another creation's events are never passed on.
 """
 
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 from actors.loop_actor import LoopActor
-from actors.messages import CaughtUp
+from actors.messages import CaughtUp, Retire, Subscribed, Verified, Verify
 from actors.ports import Feed, Log, Registrar
 from eventlog.catch_up import CatchUp
-from schema.entry import Entry
+from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal
 from schema.resume import Reason
 from schema.sse import Frame, encode, encode_entry, encode_reset
-from schema.state import JobState, apply
+from schema.state import Creation, JobState, apply
 from schema.wire import decode_publication
 
 _log = logging.getLogger("jobcast.actors")
 
 
 class Follower(LoopActor):
-    """Follows one job; what becomes of it is told to the hooks below."""
+    """Follows one job; what becomes of it is told to the hooks below.
+
+    ``state`` is the job's as it was read just before. If it had finished it was retried since, so
+    that it says no more than which creation is followed.
+    """
 
     def __init__(
         self, job_id: str, feed: Feed, log: Log, registrar: Registrar, state: JobState | None
@@ -36,16 +45,20 @@ class Follower(LoopActor):
         self._feed = feed
         self._log = log
         self._registrar = registrar
-        self._state = state
+        self._state = None if state is None or state.finished else state
+        self._creation: Creation | None = None if state is None else state.creation
         self._before: JobState | None = None  # what is returned to if the log denies the last event
         self._returned = False
         self._over = False
+        self._following = False
         self._looking = True  # until the first Subscribed was answered nothing is known …
         self._known = False  # … to be the job's, for events may be missed until then
         self._asked = False
         self._ask_again = False
         self._unsettled: list[tuple[Entry, int | None]] = []  # and the attempt in which each came
         self._unsettled_when_asked = 0
+        self._seen_last = ""  # the last entry at the turn before, unless the log was asked then
+        self._verifying = False
         self._complained = False
 
     @abstractmethod
@@ -66,7 +79,23 @@ class Follower(LoopActor):
 
     @abstractmethod
     def _on_lost(self) -> None:
-        """Give up: Redis has no such job any more."""
+        """Give up: Redis has the job no longer, or has another one under its id."""
+
+    def _told(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
+        match message:
+            case CaughtUp(answer):
+                self._caught_up(answer)
+            case Subscribed():
+                self._following = True
+                self._look()
+            case Verify():
+                self._verify()
+            case Verified(answer):
+                self._verified(answer)
+            case Retire():
+                self._lose()
+            case _:
+                super().on_receive(message)
 
     def _published(self, payload: bytes) -> None:
         try:
@@ -74,11 +103,16 @@ class Follower(LoopActor):
         except InvalidEvent as error:
             self._drop(str(error))
             return
-        if not self._looking and self._settle(entry, None):
-            return
-        self._unsettled.append((entry, None if self._state is None else self._state.attempt))
-        if not self._looking:
+        if self._looking:
+            # What comes before the first Subscribed may be meant for whoever followed before.
+            if self._following:
+                self._set_aside(entry)
+        elif not self._settle(entry, None):
+            self._set_aside(entry)
             self._look()
+
+    def _set_aside(self, entry: Entry) -> None:
+        self._unsettled.append((entry, None if self._state is None else self._state.attempt))
 
     def _settle(self, entry: Entry, attempt: int | None) -> bool:
         """Deal with a publication if nothing need be looked up for it.
@@ -91,7 +125,7 @@ class Follower(LoopActor):
             return False
         if entry.id is None:
             if isinstance(entry.event, Terminal):
-                self._log.settle(self._job_id, entry.event, attempt or state.attempt)
+                self._log.settle(self._job_id, entry.event, state, attempt or state.attempt)
             else:
                 self._on_event(encode_entry(entry))
             return True
@@ -124,10 +158,11 @@ class Follower(LoopActor):
         self._asked = False
         if self._over:
             return
-        if answer.state is None:
-            self._on_lost()
+        if answer.state is None or self._is_another(answer.state):
+            self._lose()
             return
         if self._state is None:
+            self._creation = answer.state.creation
             self._replace(answer.state, Reason.UNKNOWN)
         elif answer.missed is None and self._before is not None:
             self._state, self._before, self._returned = self._before, None, True
@@ -142,6 +177,37 @@ class Follower(LoopActor):
             self._before, self._returned = None, False
             self._make_good(self._state, answer.missed, answer.state.attempt)
         self._look_again_or_settle(more=answer.more)
+
+    def _is_another(self, state: JobState) -> bool:
+        """Say whether a state is of another job that was created under the same id."""
+        return self._creation is not None and state.creation != self._creation
+
+    def _lose(self) -> None:
+        self._looking = True  # whatever still arrives is not passed on
+        self._on_lost()
+
+    def _verify(self) -> None:
+        """Ask whether the job is still there, if nothing has shown that since the turn before.
+
+        What is published meanwhile need not wait for the answer.
+        """
+        state = self._state
+        if state is None or self._looking or self._over or self._verifying:
+            return
+        if state.last != self._seen_last:
+            self._seen_last = state.last
+            return
+        self._verifying, self._seen_last = True, ""
+        self._log.look(self._job_id, state, self.actor_ref, Verified)
+
+    def _verified(self, answer: CatchUp) -> None:
+        self._verifying = False
+        if self._over or self._state is None:
+            return
+        if answer.state is None or self._is_another(answer.state):
+            self._lose()
+        elif answer.state.last != self._state.last and not self._looking:
+            self._look()
 
     def _look_again_or_settle(self, *, more: bool) -> None:
         if self._over:
@@ -187,7 +253,9 @@ class Follower(LoopActor):
             state = self._state
             if self._over or state is None:
                 return
-            if entry.id is not None and not is_after(entry.id, state.last):
+            if entry.name == CREATED and number < self._unsettled_when_asked:
+                continue  # the answer is of what was created
+            if entry.name != CREATED and entry.id and not is_after(entry.id, state.last):
                 continue
             if self._looking:
                 self._unsettled.append((entry, attempt))

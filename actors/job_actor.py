@@ -8,7 +8,6 @@ from pykka import ActorRef
 from actors.admission import Admission
 from actors.mailbox import Ending, Mailbox, conflated
 from actors.messages import (
-    CaughtUp,
     Deregister,
     Emptied,
     Expire,
@@ -16,7 +15,6 @@ from actors.messages import (
     Published,
     Register,
     Resumed,
-    Subscribed,
 )
 from actors.ports import Feed, Log, Registrar
 from schema.sse import Frame
@@ -91,10 +89,6 @@ class JobActor(Admission):
                 self._resumed(mailbox, answer)
             case Emptied(mailbox):
                 self._emptied(mailbox)
-            case CaughtUp(answer):
-                self._caught_up(answer)
-            case Subscribed():
-                self._look()
             case Forgotten():
                 self._forgotten = True
                 self._stop_if_done()
@@ -102,7 +96,7 @@ class JobActor(Admission):
                 if not self._audience:
                     self._retire()
             case _:
-                super().on_receive(message)
+                self._told(message)
 
     def _published_together(self, payloads: Sequence[bytes]) -> None:
         """Deliver what came in one read, conflated if all of it would take this process too long.

@@ -36,6 +36,16 @@ class CaughtUp(Struct, frozen=True):
     answer: CatchUp
 
 
+class Verify(Struct, frozen=True):
+    """It is the actor's turn to make sure that its job is still there."""
+
+
+class Verified(Struct, frozen=True):
+    """What Redis says of the job, asked for to make sure that it is still there."""
+
+    answer: CatchUp
+
+
 class Resumed(Struct, frozen=True):
     """What Redis says of the job, asked for from a viewer's cursor."""
 
@@ -51,6 +61,10 @@ class Emptied(Struct, frozen=True):
 
 class Forgotten(Struct, frozen=True):
     """No viewer is sent here any more, and those who were sent before have come."""
+
+
+class Retire(Struct, frozen=True):
+    """The job is gone: another one was created under its id, and has an actor of its own."""
 
 
 class Expire(Struct, frozen=True):

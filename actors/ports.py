@@ -37,8 +37,8 @@ class Log(Protocol):
     ) -> None:
         """Ask the same since a state, which is mostly the job's still."""
 
-    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
-        """Have the end that a publish-only worker published appended."""
+    def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
+        """Have the end that a publish-only worker published appended to that very job."""
 
     def remind(self, delay_s: float, ref: Ref, message: object) -> None:
         """Tell an actor something later."""

@@ -14,7 +14,7 @@ from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable
 from eventlog.reader import Reader
 from schema.events import Terminal
-from schema.state import JobState
+from schema.state import Creation, JobState
 
 _log = logging.getLogger("jobcast.actors")
 
@@ -86,9 +86,16 @@ class Questions:
         again = partial(self.look, job_id, known, ref, answer)
         self._reader.look(job_id, known, partial(_answered, ref, answer, again, pause_s))
 
-    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
-        """Have the end that a publish-only worker published appended. The first end wins."""
-        task = asyncio.create_task(self._settle(job_id, event, attempt))
+    def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
+        """Have the end that a publish-only worker published appended. The first end wins.
+
+        Args:
+            job_id: the job.
+            event: how it ended.
+            known: a state of it; another job that was created under its id meanwhile goes on.
+            attempt: which attempt has ended.
+        """
+        task = asyncio.create_task(self._settle(job_id, event, known.creation, attempt))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -103,10 +110,13 @@ class Questions:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _settle(self, job_id: str, event: Terminal, attempt: int) -> None:
+    async def _settle(self, job_id: str, event: Terminal, creation: Creation, attempt: int) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
+                state = await self._reader.load(job_id)
+                if state is None or state.creation != creation:
+                    return
                 await self._appender.settle(job_id, event, attempt=attempt)
             except LogUnavailable:
                 await asyncio.sleep(_jittered(pause_s))

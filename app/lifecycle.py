@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -141,6 +142,7 @@ def attach(app: Quart, service: Service) -> None:
         for work in (
             service.subscriptions.run,
             service.viewers.keep_alive,
+            partial(service.directory.watch_over, service.settings.keepalive_s),
             service.sweeper.run,
             service.lookout.run,
             service.probe.run,

@@ -16,7 +16,6 @@ from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.auth import Authenticator, Identity
 from app.deadline import in_time
-from app.errors import JobNotFound
 from app.jobs import Jobs
 from app.raw_request import RawRequest
 from app.replay import replay
@@ -25,8 +24,6 @@ from app.viewer import COMMENT, VISIBLE, Viewer, Watch
 from app.viewers import Place, Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
-from schema.job_id import parse_job_id
-from schema.owner import Owner
 from schema.resume import Beginning, beginning
 from schema.sse import OK, encode, framed
 from schema.state import JobState
@@ -96,42 +93,28 @@ class Streams:
     @in_time
     async def _decide(self, asked: RawRequest, text: str) -> Decision:
         identity = await self._authenticator.identify(asked)
-        job_id = parse_job_id(text)
-        if job_id is None:
-            raise JobNotFound
+        job_id, state = await self._jobs.owned(identity.owner, text)
         begins = beginning(asked.headers.get("Last-Event-ID"), asked.args.get("from"))
-        owner, state = await self._owner_of(job_id, identity)
-        if state is not None and state.finished:
+        if state.finished:
             if begins == state.last:
                 return Seen()
-            missed = await replay(self._reader, job_id, begins)
+            missed = await replay(self._reader, job_id, state, begins)
             if missed is not None:
                 return Told(self._greeting(job_id) + missed)
-            state = None  # no longer its state, or more than goes into one answer: for an actor
         place = self._viewers.reserved(job_id, identity.owner)
         if asked.method == "HEAD":
             place.free()
             return Told(self._greeting(job_id))
-        watch = self._watch(job_id, owner, begins, state)
+        watch = self._watch(job_id, state, begins)
         return Open(self._viewer(asked, watch, identity), place)
 
-    async def _owner_of(self, job_id: str, identity: Identity) -> tuple[Owner, JobState | None]:
-        """Return whose job it is; and its state, if that had to be read."""
-        owner = self._directory.owner_of(job_id)
-        if owner is not None:
-            if not owner.shares_with(identity.owner):
-                raise JobNotFound
-            return owner, None
-        _, state = await self._jobs.owned(identity.owner, job_id)
-        return state.owner, state
-
-    def _watch(self, job_id: str, owner: Owner, begins: Beginning, state: JobState | None) -> Watch:
+    def _watch(self, job_id: str, state: JobState, begins: Beginning) -> Watch:
         """Return the context in which a viewer is greeted and gets the job's events."""
         greeting, directory = self._greeting(job_id), self._directory
 
         def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
             mailbox.put(framed(greeting))
-            return directory.viewing(job_id, owner, mailbox, begins, state)
+            return directory.viewing(job_id, state, mailbox, begins)
 
         return watch
 

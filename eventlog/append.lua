@@ -154,6 +154,10 @@ end
 -- The log is bounded: every half of the bound the state is written into a checkpoint, and a full
 -- log is cut at the checkpoint before, so that what is left still folds to the whole state.
 local length = redis.call('XLEN', log)
+if op == 'create' and length > 0 then -- an earlier job's, whose state was lost
+  redis.call('DEL', log)
+  length = 0
+end
 limit = tonumber(limit) or 10000
 if 2 * length >= limit then
   local checkpoint = redis.call('HGET', state, 'checkpoint')
@@ -199,14 +203,21 @@ if status ~= status_before or string.sub(id, 1, 8) ~= string.sub(last, 1, 8) the
   redis.call('EXPIRE', state, expiry)
 end
 
+local publication
+if op == 'create' then
+  -- For those who follow a job that had this id before, and would take what comes for that one's.
+  publication = '{"id":"' .. id .. '","event":"_created","data":{}}'
+elseif string.sub(name, 1, 1) ~= '_' then
+  publication = '{"id":"' .. id .. '","prev":"' .. last .. '","event":"' .. name .. '","data":' .. data .. '}'
+end
+
 local receivers = 0
-if string.sub(name, 1, 1) ~= '_' then
+if publication then
   -- The channel is jobs:<id>:events, in a Cluster jobs:{<id>}:events. It is no key: a Cluster that
   -- moves a slot refuses a script as long as one of several keys is not there.
   local channel = publish == 'SPUBLISH' and string.sub(log, 1, -4) .. 'events'
     or 'jobs:' .. string.sub(log, 7, -6) .. ':events'
-  receivers = redis.pcall(publish, channel,
-    '{"id":"' .. id .. '","prev":"' .. last .. '","event":"' .. name .. '","data":' .. data .. '}')
+  receivers = redis.pcall(publish, channel, publication)
   if type(receivers) ~= 'number' then receivers = -1 end
 end
 

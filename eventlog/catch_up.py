@@ -65,22 +65,22 @@ class Question(Struct, frozen=True):
     Attributes:
         job_id: the job.
         cursor: id of the last entry seen; None asks for the state alone.
-        only_last: whether only the id of the job's last entry is asked for.
+        only_mark: whether only the id of the job's last entry and its creation are asked for.
         only_oldest: whether only the oldest entry of the log is asked for.
         most: how many entries the answer may hold.
     """
 
     job_id: str
     cursor: str | None
-    only_last: bool = False
+    only_mark: bool = False
     only_oldest: bool = False
     most: int = PAGE
 
     def commands(self) -> Sequence[bytes]:
         """Return the commands that ask it, packed."""
         key = state_key(self.job_id).encode()
-        if self.only_last:
-            return (_LAST % (len(key), key),)
+        if self.only_mark:
+            return (_MARK % (len(key), key),)
         log = log_key(self.job_id)
         if self.only_oldest:
             return (packed("XRANGE", log, "-", "+", "COUNT", "1"),)
@@ -90,7 +90,7 @@ class Question(Struct, frozen=True):
         return state, packed("XRANGE", log, self.cursor, "+", "COUNT", str(self.most + 1))
 
     def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - as asked
-        """Return what the replies say: a ``CatchUp``, the last entry's id, or the oldest entry.
+        """Return what the replies say: a ``CatchUp``, what ``mark`` returns, or the oldest entry.
 
         Args:
             replies: one for each command.
@@ -102,7 +102,7 @@ class Question(Struct, frozen=True):
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
-        if self.only_last:
+        if self.only_mark:
             return replies[0]
         if self.only_oldest:
             return _oldest(replies[0])
@@ -110,9 +110,25 @@ class Question(Struct, frozen=True):
         return _catch_up(replies[0], log, self.cursor, self.most)
 
 
-_FIELDS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in STATE_FIELDS)
-_LAST: Final = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$4\r\nlast\r\n"
-_STATE: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b" % (len(STATE_FIELDS) + 2, _FIELDS)
+MARK_FIELDS: Final = ("last", "created", "userId", "sessionId")
+
+
+def mark(state: JobState) -> list[str | None]:
+    """Return what ``MARK_FIELDS`` are of a state: its last entry, and which creation it is of."""
+    return [state.last, *state.creation]
+
+
+_HMGET: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b"
+
+
+def _hmget(names: Sequence[str]) -> bytes:
+    """Return the command for these fields, to be filled in with the length of a key and the key."""
+    fields = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in names)
+    return _HMGET % (len(names) + 2, fields)
+
+
+_MARK: Final = _hmget(MARK_FIELDS)
+_STATE: Final = _hmget(STATE_FIELDS)
 
 
 def _oldest(log: Sequence[Any]) -> Entry | None:

@@ -1,11 +1,11 @@
 """Reading states and logs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from eventlog.batches import Batches
-from eventlog.catch_up import PAGE, CatchUp, Question
+from eventlog.catch_up import PAGE, CatchUp, Question, mark
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, connector_of
 from eventlog.errors import LogUnavailable
@@ -78,15 +78,15 @@ class Reader:
     def look(self, job_id: str, known: JobState, answered: Answered) -> None:
         """Ask what became of a job since a state of it: mostly nothing, which is cheap to learn."""
 
-        def compared(last: str | LogUnavailable | None) -> None:
-            if isinstance(last, LogUnavailable):
-                answered(last)
-            elif last == known.last:
+        def compared(found: Sequence[str | None] | LogUnavailable) -> None:
+            if isinstance(found, LogUnavailable):
+                answered(found)
+            elif found == mark(known):
                 answered(CatchUp(known, ()))
             else:
                 self.ask(job_id, known.last, answered)
 
-        self._batches.ask(Question(job_id, known.last, only_last=True), compared)
+        self._batches.ask(Question(job_id, known.last, only_mark=True), compared)
 
     async def drop_idle(self, node: str | None = None) -> None:
         """Close the connections that are not in use: see ``eventlog.connection.drop_idle``."""

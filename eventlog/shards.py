@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from eventlog.batches import Batches, Reply
-from eventlog.catch_up import Question
+from eventlog.catch_up import MARK_FIELDS, Question
 from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable, Redirected, unavailable
@@ -82,8 +82,8 @@ class ShardedBatches:
     async def _replies(self, question: Question) -> list[Any]:
         """Return what Redis would say to the question's commands."""
         cluster, key = self._cluster, state_key(question.job_id)
-        if question.only_last:
-            return [await cluster.hget(key, "last")]
+        if question.only_mark:
+            return [await cluster.hmget(key, MARK_FIELDS)]
         log = log_key(question.job_id)
         if question.only_oldest:
             return [_as_replied(await cluster.xrange(log, "-", "+", count=1))]

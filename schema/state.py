@@ -30,6 +30,10 @@ _EntryId = Annotated[str, Meta(pattern=r"^[0-9]{1,14}-[0-9]{1,20}\Z")]
 
 Status = Literal["queued", "running", "succeeded", "failed"]
 
+Creation = tuple[str, str | None, str | None]
+"""What tells jobs apart that had one id, one after the other: the first entry, the owner's user and
+session. Two first entries of the same millisecond may have the same id."""
+
 
 class JobState(Struct, frozen=True, gc=False):
     """The state of a job after the entry ``last``.
@@ -75,6 +79,11 @@ class JobState(Struct, frozen=True, gc=False):
     def owner(self) -> Owner:
         """Whose job it is."""
         return Owner(self.user_id, self.session_id)
+
+    @property
+    def creation(self) -> Creation:
+        """Which of the jobs that had its id it is."""
+        return self.created, self.user_id, self.session_id
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str | None]) -> Self:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from schema.entry import Entry, parse_event
+from schema.entry import CREATED, Entry, parse_event
 from schema.entry_id import is_entry_id
 from schema.events import InvalidEvent
 
@@ -18,6 +18,8 @@ class Publication(Struct, gc=False):
     """The payload on a job's channel.
 
     ``id`` is the log entry and ``prev`` the entry before it; a publish-only worker sends neither.
+    That a job was created is published too, without ``prev``, for those who follow a job that had
+    its id before.
     """
 
     event: str
@@ -128,5 +130,7 @@ def decode_publication(payload: bytes) -> Entry:
     entry_id = publication.id
     if entry_id is not None and not is_entry_id(entry_id):
         raise InvalidEvent(f"{entry_id[:80]!r} is no id of an entry")
+    if publication.event == CREATED and entry_id is not None:
+        return Entry(entry_id, CREATED, None, b"")
     event, line, extra = parse_event(publication.event, publication.data)
     return Entry(entry_id, publication.event, event, line, extra, {}, publication.prev)

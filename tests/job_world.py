@@ -87,7 +87,7 @@ class JobLog:
     _last: str = ""
 
     def __post_init__(self) -> None:
-        self.append("_created", type="report", sessionId="s1")
+        self.create("s1")
 
     @property
     def state(self) -> JobState:
@@ -101,6 +101,20 @@ class JobLog:
         """Return the id of the last entry."""
         return self.state.last
 
+    def create(self, session: str, *, after: int | None = None) -> bytes:
+        """Begin the job, anew if there was one under its id; return what is published of that.
+
+        Args:
+            session: whose job it is.
+            after: the number before its first entry's; that of the last entry if None.
+        """
+        self.entries.clear()
+        self.gone = False
+        if after is not None:
+            self._number = after
+        self.append("_created", type="report", sessionId=session)
+        return publication("_created", "{}", self._last)
+
     def append(self, name: str, data: object = None, **fields: str) -> bytes:
         """Append an entry and return its publication; that of a log-only entry is empty."""
         text = json.dumps({} if data is None else data, ensure_ascii=False)
@@ -109,15 +123,15 @@ class JobLog:
             return b""
         return publication(name, text, self._last, prev)
 
-    def progress(self, percent: int) -> bytes:
+    def progress(self, percent: int, **further: object) -> bytes:
         """Append progress."""
         nothing = {"currentStep": None, "estimatedTimeRemaining": None}
-        return self.append("progress-update", {"progress": percent, **nothing})
+        return self.append("progress-update", {"progress": percent, **nothing, **further})
 
-    def start(self) -> bytes:
+    def start(self, **further: object) -> bytes:
         """Append the start of a run."""
         nothing = {"currentStep": None, "estimatedTimeRemaining": None}
-        return self.append("step-change", {"progress": 0, **nothing}, run="r1")
+        return self.append("step-change", {"progress": 0, **nothing, **further}, run="r1")
 
     def cut(self) -> None:
         """Put a checkpoint at the end and forget all before it, as the script does to a full log.
@@ -174,8 +188,9 @@ class JobLog:
     ) -> None:
         self.catch_up(job_id, known.last, ref, answer)
 
-    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
+    def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         assert job_id == JOB
+        assert known.creation == self.state.creation
         self.settled.append((event, attempt))
 
     def remind(self, delay_s: float, ref: Ref, message: object) -> None:
@@ -272,7 +287,8 @@ class Scene:
         """Give the answer to the oldest question; it is read now unless it was before."""
         question = self.log.questions.pop(0)
         answer = question.answer or self.log.read(question.cursor, question.most)
-        await self.tell(question.message(answer))
+        if self.ref.is_alive():
+            await self.tell(question.message(answer))
 
     async def answer_all(self) -> None:
         """Answer until nothing more is asked."""

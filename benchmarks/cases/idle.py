@@ -20,7 +20,6 @@ from benchmarks.meter import Meter
 from benchmarks.servers import JOBCAST, jobcast, stream_request, valkey
 from eventlog.catch_up import CatchUp
 from schema.events import Terminal
-from schema.owner import Owner
 from schema.sse import Frame
 from schema.state import JobState
 
@@ -35,7 +34,6 @@ _BYTES_PER_KIB: Final = 1024
 _SILENT: Final = "86400"
 _GROWTH: Final = AtMost(1.5)
 
-_OWNER: Final = Owner("user-1", "session-1")
 _STATE: Final = JobState("running", 1, "1-0", "1-0", "2-0", "load", "user-1", "session-1", "run")
 
 
@@ -66,7 +64,7 @@ class _Redis:
     ) -> None:
         tell(ref, answer(CatchUp(known, ())))
 
-    def settle(self, job_id: str, event: Terminal, attempt: int) -> None:
+    def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         pass
 
     def remind(self, delay_s: float, ref: Ref, message: object) -> None:  # noqa: ARG002 - at once
@@ -106,7 +104,7 @@ class _Jobs:
 
     def _viewing(self, job_id: str) -> AbstractContextManager[None]:
         mailbox = Mailbox(1 << 18, _take, _end)
-        return self._directory.viewing(job_id, _OWNER, mailbox, None, _STATE)
+        return self._directory.viewing(job_id, _STATE, mailbox, None)
 
 
 def _take(frame: Frame) -> bool:  # noqa: ARG001 - what a viewer gets is not looked at

@@ -13,13 +13,11 @@ from app.lifecycle import Service
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from jobcast._script import APPEND
-from schema.owner import Owner
 from schema.sse import Frame
 from tests.parts import parts
 from tests.waiting import eventually, until
 
 JOBS = 2000
-OWNER = Owner("u1", None)
 
 
 async def create_all(redis: Redis) -> list[str]:
@@ -63,7 +61,9 @@ async def watched(service: Service, ids: list[str]) -> AsyncIterator[dict[str, l
     with ExitStack() as viewing:
         mailboxes = [viewer(job_id) for job_id in ids]
         for job_id, mailbox in zip(ids, mailboxes, strict=True):
-            viewing.enter_context(service.directory.viewing(job_id, OWNER, mailbox, None))
+            state = await service.reader.load(job_id)
+            assert state is not None
+            viewing.enter_context(service.directory.viewing(job_id, state, mailbox, None))
         await until(lambda: all(shown.values()))
         yield shown
         assert not [mailbox for mailbox in mailboxes if mailbox.ending is Ending.RETRY]

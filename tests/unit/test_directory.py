@@ -6,11 +6,8 @@ from actors.directory import Directory
 from actors.mailbox import Ending
 from actors.messages import Expire, Subscribed
 from actors.questions import Ref
-from schema.owner import Owner
 from tests.job_world import JOB, Feed, JobLog, Watcher, handled
 from tests.waiting import eventually
-
-OWNER = Owner("u1", "s1")
 
 
 @pytest.fixture
@@ -58,27 +55,20 @@ async def test_viewers_of_a_job_share_its_actor(
     directory: Directory, feed: Feed, log: JobLog
 ) -> None:
     first, second = Watcher(), Watcher()
-    with directory.viewing(JOB, OWNER, first.mailbox, None):
+    with directory.viewing(JOB, log.state, first.mailbox, None):
         actor = await known(feed, log)
-        with directory.viewing(JOB, OWNER, second.mailbox, None):
+        with directory.viewing(JOB, log.state, second.mailbox, None):
             await handled(actor)
             assert second.names == first.names == ["progress-update"]
             assert feed.ref is actor
             assert len(directory) == 1
 
 
-async def test_it_knows_whose_job_a_watched_one_is(directory: Directory) -> None:
-    assert directory.owner_of(JOB) is None
-    with directory.viewing(JOB, OWNER, Watcher().mailbox, None):
-        assert directory.owner_of(JOB) == OWNER
-        assert directory.owner_of("j2") is None
-
-
 async def test_a_viewer_has_gone_when_its_context_ends_however_it_does(
     directory: Directory, feed: Feed, log: JobLog
 ) -> None:
     async def fail() -> None:
-        with directory.viewing(JOB, OWNER, Watcher().mailbox, None):
+        with directory.viewing(JOB, log.state, Watcher().mailbox, None):
             await known(feed, log)
             raise ZeroDivisionError
 
@@ -92,13 +82,12 @@ async def test_a_viewer_has_gone_when_its_context_ends_however_it_does(
 async def test_a_job_that_nobody_watches_is_forgotten(
     directory: Directory, feed: Feed, log: JobLog
 ) -> None:
-    with directory.viewing(JOB, OWNER, Watcher().mailbox, None):
+    with directory.viewing(JOB, log.state, Watcher().mailbox, None):
         actor = await known(feed, log)
     await handled(actor)
     actor.tell(Expire())
     await handled(actor)
     assert len(directory) == 0
-    assert directory.owner_of(JOB) is None
 
 
 async def test_the_end_of_an_actor_leaves_its_successor_alone(
@@ -106,12 +95,12 @@ async def test_the_end_of_an_actor_leaves_its_successor_alone(
 ) -> None:
     first, second = Watcher(), Watcher()
     log.start()
-    with directory.viewing(JOB, OWNER, first.mailbox, None):
+    with directory.viewing(JOB, log.state, first.mailbox, None):
         older = await known(feed, log)
         directory.forget(JOB, older)
-        with directory.viewing(JOB, OWNER, second.mailbox, None):
+        with directory.viewing(JOB, log.state, second.mailbox, None):
             await older.stop(block=False)
-            assert directory.owner_of(JOB) == OWNER
+            assert len(directory) == 1
             newer = await known(feed, log)
             assert newer is not older
             assert first.ending is Ending.RETRY
@@ -119,10 +108,10 @@ async def test_the_end_of_an_actor_leaves_its_successor_alone(
 
 
 async def test_a_context_ends_in_peace_when_the_actor_has_ended_before(
-    directory: Directory, feed: Feed
+    directory: Directory, feed: Feed, log: JobLog
 ) -> None:
     watcher = Watcher()
-    with directory.viewing(JOB, OWNER, watcher.mailbox, None):
+    with directory.viewing(JOB, log.state, watcher.mailbox, None):
         actor = await follower(feed)
         await actor.stop(block=False)
         assert watcher.ending is Ending.RETRY

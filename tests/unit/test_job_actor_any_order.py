@@ -2,12 +2,14 @@
 
 Whatever the order, each viewer's events must tell one story: the snapshot, or every event after its
 cursor, or every event of the attempt; once each, in order, up to the end of the attempt. Where that
-can't be, a reset with the reason, and a snapshot to go on from.
+can't be, a reset with the reason, and a snapshot to go on from. When the job vanishes, or another
+one is created under its id, its viewers are sent back, and see nothing of that one.
 """
 
 import asyncio
 import json
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -24,27 +26,52 @@ from actors.mailbox import Ending
 from actors.messages import Expire, Published, Subscribed
 from schema.entry import Entry
 from schema.entry_id import position
-from schema.owner import Owner
 from schema.resume import Beginning, From, Reason
 from schema.state import JobState, apply
 from tests.job_world import JOB, Feed, JobLog, Watcher, handled, publication
 from tests.sse import Event
 
-OWNER = Owner(None, "s1")
+SAID = "said"
+"""What a publish-only worker says."""
+
 KINDS = ("fresh", "fresh", "seen", "seen", "seen", "any", "whole", "whole", "wrong", "malformed")
 places = st.integers(0, 10**6)
 
 
-class Watched(Watcher):
-    """A viewer within its context."""
+@dataclass
+class Life:
+    """One of the jobs that have the id, one after the other.
 
-    def __init__(self, directory: Directory, cursor: Beginning) -> None:
+    Attributes:
+        number: tells its events from those of others, whose ids may be the same.
+        history: its entries, and what each amounts to.
+        lowest: where its log begins.
+    """
+
+    number: int
+    history: list[tuple[Entry, JobState]] = field(default_factory=list)
+    lowest: tuple[int, int] = (0, 0)
+
+
+class Watched(Watcher):
+    """A viewer: first its request, for which the state was read, then its context."""
+
+    def __init__(self, life: Life, state: JobState, cursor: Beginning) -> None:
         super().__init__(cursor)
+        self.life = life
+        self._state = state
         self._open = ExitStack()
-        self._open.enter_context(directory.viewing(JOB, OWNER, self.mailbox, cursor))
+
+    def enter(self, directory: Directory) -> None:
+        self._open.enter_context(directory.viewing(JOB, self._state, self.mailbox, self.cursor))
 
     def leave(self) -> None:
         self._open.close()
+
+    @property
+    def story(self) -> list[Event]:
+        """Return what it was sent of the log."""
+        return [event for event in self.events if event.name != SAID]
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -58,13 +85,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.reads = 0
         self.feed = Feed()
         self.directory = Directory(self.feed, self.log)
-        self.history: list[tuple[Entry, JobState]] = []
+        self.life = Life(1)
         self.on_the_way: list[object] = []
         self.connected = True
         self.followed: object = None
         self.here: list[Watched] = []
         self.all: list[Watched] = []
-        self.lowest = (0, 0)
+        self.coming: list[Watched] = []
         self._note()
 
     def teardown(self) -> None:
@@ -78,36 +105,59 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(self.directory) == 0
         assert self.feed.ref is None
 
+    @precondition(lambda self: not self.log.gone)
     @rule()
     def the_job_goes_on(self) -> None:
-        status = self.log.state.status
+        status, life = self.log.state.status, self.life
         if status == "queued":
-            self._append(self.log.start())
+            self._append(self.log.start(life=life.number))
         elif status == "running":
-            self._append(self.log.progress(len(self.history) % 101))
+            self._append(self.log.progress(len(life.history) % 101, life=life.number))
         else:
             self._append(self.log.append("_retried"))
 
-    @precondition(lambda self: self.log.state.status == "running")
+    @precondition(lambda self: not self.log.gone)
+    @rule()
+    def the_job_vanishes(self) -> None:
+        self.log.gone = True
+
+    @rule(same_owner=st.booleans())
+    def another_job_gets_its_id(self, *, same_owner: bool) -> None:
+        """Its first entry has another id, or its owner is another one: one of the two suffices."""
+        self.log.gone = True
+        self.life = Life(self.life.number + 1)
+        if same_owner:
+            self._append(self.log.create("s1", after=100 * self.life.number))
+        else:
+            self._append(self.log.create(f"s{self.life.number}", after=0))
+
+    @precondition(lambda self: not self.log.gone)
+    @rule()
+    def a_publish_only_worker_says_something(self) -> None:
+        self._publish(publication(SAID, json.dumps({"life": self.life.number})))
+
+    @precondition(lambda self: self._runs())
     @rule(name=st.sampled_from(["note", "_cancel-requested", "step-change"]))
     def something_else_happens(self, name: str) -> None:
-        data = {"progress": 1, "currentStep": "x", "estimatedTimeRemaining": None}
+        number = self.life.number
+        data = {"progress": 1, "currentStep": "x", "estimatedTimeRemaining": None, "life": number}
         if name == "_cancel-requested" and self.log.state.cancel_requested:
             return
-        self._append(self.log.append(name, data if name == "step-change" else {"n": 1}))
+        self._append(self.log.append(name, data if name == "step-change" else {"n": number}))
 
-    @precondition(lambda self: self.log.state.status == "running")
+    @precondition(lambda self: self._runs())
     @rule(name=st.sampled_from(["complete", "failed", "failed", "failed"]))
     def the_job_ends(self, name: str) -> None:
-        data = {"result": {"a": 1}} if name == "complete" else {"error": "x", "errorCode": None}
+        life = str(self.life.number)
+        data = {"result": life} if name == "complete" else {"error": life, "errorCode": None}
         self._append(self.log.append(name, data))
 
-    @precondition(lambda self: not self.log.state.finished)
+    @precondition(lambda self: not self.log.gone and not self.log.state.finished)
     @rule()
     def the_log_is_cut(self) -> None:
         self.log.cut()
-        self.lowest = position(self.log.entries[0].id or "")
-        self.history.append((self.log.entries[0], self.log.state))
+        self.life.lowest = position(self.log.entries[0].id or "")
+        self.life.history.append((self.log.entries[0], self.log.state))
         self.the_job_goes_on()
 
     @rule(count=st.integers(1, 5))
@@ -138,9 +188,14 @@ class AnyOrder(RuleBasedStateMachine):
         if self.feed.ref is not None:
             self.on_the_way.append(Subscribed())
 
-    @rule(place=places, kind=st.sampled_from(KINDS))
-    def a_viewer_comes(self, place: int, kind: str) -> None:
-        ids = [entry.id for entry, _ in self.history]
+    @precondition(lambda self: not self.log.gone)
+    @rule(
+        place=places,
+        kind=st.sampled_from(KINDS),
+        late=st.sampled_from([False, False, False, True]),
+    )
+    def a_viewer_comes(self, place: int, kind: str, *, late: bool) -> None:
+        ids = [entry.id for entry, _ in self.life.history]
         cursor = {
             "fresh": None,
             "whole": From.START,
@@ -149,23 +204,41 @@ class AnyOrder(RuleBasedStateMachine):
             "any": ids[place % len(ids)],
             "wrong": f"{place % (len(ids) + 3)}-5",
         }[kind]
-        self.runner.run(self._come(cursor))
+        watched = self._admitted(cursor)
+        if late:
+            self.coming.append(watched)
+        else:
+            self.runner.run(self._come(watched))
+
+    @precondition(lambda self: self.coming)
+    @rule(place=places)
+    def a_viewer_that_was_admitted_before_comes(self, place: int) -> None:
+        self.runner.run(self._come(self.coming.pop(place % len(self.coming))))
 
     @precondition(lambda self: self.here)
     @rule(place=places)
     def a_viewer_goes(self, place: int) -> None:
         self.runner.run(self._leave(self.here[place % len(self.here)]))
 
-    @precondition(lambda self: self.all)
+    @precondition(lambda self: self.all and not self.log.gone)
     @rule(place=places)
     def a_viewer_comes_back(self, place: int) -> None:
         seen = [watched.events[-1].id for watched in self.all if watched.events]
-        if seen:
-            self.runner.run(self._come(seen[place % len(seen)]))
+        cursors = [each for each in seen if _place_of(self.life, each) is not None]
+        if cursors:
+            self.runner.run(self._come(self._admitted(cursors[place % len(cursors)])))
 
     @rule()
     def time_passes(self) -> None:
         self.runner.run(self._expire())
+
+    @rule()
+    def all_is_quiet_for_a_while(self) -> None:
+        self.runner.run(self._hear_all())
+
+    @rule()
+    def an_actor_has_its_turn_to_verify_its_job(self) -> None:
+        self.runner.run(self._verify())
 
     @precondition(lambda self: self.connected and self.feed.ref is not None)
     @rule()
@@ -175,23 +248,42 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def no_progress_is_shown_twice_or_out_of_order(self) -> None:
         for watched in self.here:
-            ids = [position(event.id) for event in watched.events if event.name != "reset"]
+            ids = [position(event.id) for event in watched.story if event.name != "reset"]
             assert ids == sorted(set(ids)), watched.events
+
+    @invariant()
+    def nobody_is_shown_anything_of_another_job(self) -> None:
+        for watched in self.all:
+            for event in watched.events:
+                life = event.data.get("life", watched.life.number)
+                assert life == watched.life.number, (watched.life, watched.events)
+
+    def _runs(self) -> bool:
+        return not self.log.gone and self.log.state.status == "running"
 
     def _append(self, payload: bytes) -> None:
         self._note()
+        self._publish(payload)
+
+    def _publish(self, payload: bytes) -> None:
         self._subscribe_if_asked()
         if self.connected and self.feed.ref is not None and payload:
             self.on_the_way.append(Published([payload]))
 
     def _note(self) -> None:
-        entry = self.log.entries[-1]
-        state = self.history[-1][1] if self.history else None
-        self.history.append((entry, apply(state, entry)))
+        entry, history = self.log.entries[-1], self.life.history
+        state = history[-1][1] if history else None
+        history.append((entry, apply(state, entry)))
+
+    def _admitted(self, cursor: Beginning) -> Watched:
+        """Return a viewer whose request has just read the state."""
+        return Watched(self.life, self.log.state, cursor)
 
     def _subscribe_if_asked(self) -> None:
         if self.connected and self.feed.ref is not self.followed:
             self.followed = self.feed.ref
+            # A confirmation is for the actor that asked.
+            self.on_the_way = [each for each in self.on_the_way if isinstance(each, Published)]
             if self.feed.ref is not None:
                 self.on_the_way.append(Subscribed())
 
@@ -225,8 +317,8 @@ class AnyOrder(RuleBasedStateMachine):
             question.ref.tell(question.message(answer))
             await handled(question.ref)
 
-    async def _come(self, cursor: Beginning) -> None:
-        watched = Watched(self.directory, cursor)
+    async def _come(self, watched: Watched) -> None:
+        watched.enter(self.directory)
         self.here.append(watched)
         self.all.append(watched)
         if self.feed.ref is not None:
@@ -247,10 +339,21 @@ class AnyOrder(RuleBasedStateMachine):
                 ref.tell(message)
                 await handled(ref)
 
+    async def _verify(self) -> None:
+        self.directory._verify_next()
+        if self.feed.ref is not None:
+            await handled(self.feed.ref)
+
     async def _come_to_rest(self) -> None:
         if not self.connected:
             self.the_connection_is_back()
         self._subscribe_if_asked()
+        for _ in range(3):
+            await self._hear_all()
+            await self._verify()
+        await self._hear_all()
+
+    async def _hear_all(self) -> None:
         for _ in range(1000):
             if not self.on_the_way and not self.log.questions:
                 return
@@ -270,89 +373,98 @@ class AnyOrder(RuleBasedStateMachine):
 
         ``at`` is the place of the last entry that it has, in whichever way.
         """
-        at = self._place_of(watched.cursor)
+        life, story = watched.life, watched.story
+        at = _place_of(life, watched.cursor)
         anew = watched.cursor is None
-        for number, event in enumerate(watched.events):
+        for number, event in enumerate(story):
             if event.name == "reset":
                 assert not anew
-                self._check_reset(event, at, watched.cursor if number == 0 else From.START)
+                _check_reset(life, event, at, watched.cursor if number == 0 else From.START)
                 anew = True
                 continue
             if anew:
-                place = self._place_of(event.id)
+                place = _place_of(life, event.id)
                 assert place is not None, event
                 assert at is None or at <= place, "it went back"
-                self._check_snapshot(event, self.history[place][1])
-                self._check_attempt(watched.events[:number], self.history[place][1])
+                _check_snapshot(event, life.history[place][1])
+                _check_attempt(story[:number], life.history[place][1])
             else:
-                place = self._next(at) if number or at is not None else self._first_of(event)
+                place = _next(life, at) if number or at is not None else _first_of(life, event)
                 assert place is not None, (watched.cursor, watched.events)
-                assert self._is(event, place), (watched.cursor, watched.events)
+                assert _is(event, life.history[place][0]), (watched.cursor, watched.events)
             at, anew = place, False
-        assert not anew or not watched.events, "a snapshot is missing"
+        assert not anew or not story, "a snapshot is missing"
         self._check_end(watched, at)
 
     def _check_end(self, watched: Watched, at: int | None) -> None:
-        if watched in self.here and watched.ending is None:
-            if at is None:
-                assert watched.cursor is From.START
-                at = self._place_of(self.log.state.attempt_id)
-            assert at is not None
-            assert self._next(at) is None, "events were missed"
-            assert not self.log.state.finished
+        life = watched.life
         if watched.ending is Ending.FINISHED:
-            assert at is None or self.history[at][1].finished or self._next(at) is None
-
-    def _check_reset(self, event: Event, at: int | None, cursor: Beginning) -> None:
-        """Check the reason for a reset of a viewer that had come to a place of the history."""
-        reason, attempt = Reason(event.data["reason"]), event.data["attempt"]
-        if at is None and cursor is From.START:
-            assert reason is Reason.TRIMMED
-        elif at is None:
-            assert reason in {Reason.UNKNOWN, *self._guesses(cursor)}
-        elif reason is Reason.ATTEMPT:
-            assert self.history[at][1].attempt < attempt
-        else:
-            assert reason is Reason.TRIMMED
-            assert position(self.history[at][0].id or "") < self.lowest
-
-    def _guesses(self, cursor: Beginning) -> set[Reason]:
-        """Return what may be said of an id that never was, but whose place was trimmed."""
-        was_trimmed = isinstance(cursor, str) and (1, 0) <= position(cursor) < self.lowest
-        return {Reason.ATTEMPT, Reason.TRIMMED} if was_trimmed else set()
-
-    def _check_attempt(self, before: list[Event], state: JobState) -> None:
-        """Check that a reset named the attempt of its snapshot."""
-        if before and before[-1].name == "reset":
-            assert before[-1].data["attempt"] == state.attempt
-
-    def _first_of(self, event: Event) -> int | None:
-        """Return the place of an event, if it is the first of its attempt that is shown."""
-        place = self._place_of(event.id)
-        assert place is not None, event
-        begun = self._place_of(self.history[place][1].attempt_id)
-        return self._next(begun)
-
-    def _place_of(self, entry_id: Beginning) -> int | None:
-        ids = [entry.id for entry, _ in self.history]
-        return ids.index(entry_id) if entry_id in ids else None
-
-    def _next(self, at: int | None) -> int | None:
-        """Return the place of the next event that a viewer is to see."""
+            assert at is None or life.history[at][1].finished or _next(life, at) is None
+        if watched not in self.here or watched.ending is not None:
+            return
+        assert life is self.life, "it watches a job that is gone"
+        assert not self.log.gone
         if at is None:
-            return None
-        shown = (
-            n for n in range(at + 1, len(self.history)) if self.history[n][0].event is not None
-        )
-        return next(shown, None)
+            assert watched.cursor is From.START
+            at = _place_of(life, self.log.state.attempt_id)
+        assert at is not None
+        assert _next(life, at) is None, "events were missed"
+        assert not self.log.state.finished
 
-    def _is(self, event: Event, at: int) -> bool:
-        entry = self.history[at][0]
-        return (event.id, event.name, event.data) == (entry.id, entry.name, json.loads(entry.line))
 
-    def _check_snapshot(self, event: Event, state: JobState) -> None:
-        name, line = state.snapshot()
-        assert (event.name, event.data) == (name, json.loads(line))
+def _check_reset(life: Life, event: Event, at: int | None, cursor: Beginning) -> None:
+    """Check the reason for a reset of a viewer that had come to a place of the history."""
+    reason, attempt = Reason(event.data["reason"]), event.data["attempt"]
+    if at is None and cursor is From.START:
+        assert reason is Reason.TRIMMED
+    elif at is None:
+        assert reason in {Reason.UNKNOWN, *_guesses(life, cursor)}
+    elif reason is Reason.ATTEMPT:
+        assert life.history[at][1].attempt < attempt
+    else:
+        assert reason is Reason.TRIMMED
+        assert position(life.history[at][0].id or "") < life.lowest
+
+
+def _guesses(life: Life, cursor: Beginning) -> set[Reason]:
+    """Return what may be said of an id that never was, but whose place was trimmed."""
+    was_trimmed = isinstance(cursor, str) and (1, 0) <= position(cursor) < life.lowest
+    return {Reason.ATTEMPT, Reason.TRIMMED} if was_trimmed else set()
+
+
+def _check_attempt(before: list[Event], state: JobState) -> None:
+    """Check that a reset named the attempt of its snapshot."""
+    if before and before[-1].name == "reset":
+        assert before[-1].data["attempt"] == state.attempt
+
+
+def _check_snapshot(event: Event, state: JobState) -> None:
+    name, line = state.snapshot()
+    assert (event.name, event.data) == (name, json.loads(line))
+
+
+def _first_of(life: Life, event: Event) -> int | None:
+    """Return the place of an event, if it is the first of its attempt that is shown."""
+    place = _place_of(life, event.id)
+    assert place is not None, event
+    return _next(life, _place_of(life, life.history[place][1].attempt_id))
+
+
+def _place_of(life: Life, entry_id: Beginning) -> int | None:
+    ids = [entry.id for entry, _ in life.history]
+    return ids.index(entry_id) if entry_id in ids else None
+
+
+def _next(life: Life, at: int | None) -> int | None:
+    """Return the place of the next event that a viewer is to see."""
+    if at is None:
+        return None
+    shown = (n for n in range(at + 1, len(life.history)) if life.history[n][0].event is not None)
+    return next(shown, None)
+
+
+def _is(event: Event, entry: Entry) -> bool:
+    return (event.id, event.name, event.data) == (entry.id, entry.name, json.loads(entry.line))
 
 
 def test_every_viewer_gets_one_story_whatever_the_order() -> None:

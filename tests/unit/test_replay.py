@@ -162,7 +162,7 @@ async def test_what_has_no_end_any_more_is_not_replayed(
 ) -> None:
     reading = Reading(log)
     reading.before[read] = happens(log)
-    assert await replay(cast("Any", reading), JOB, cursor) is None
+    assert await replay(cast("Any", reading), JOB, log.state, cursor) is None
     assert reading.count == read
 
 

@@ -22,7 +22,6 @@ from actors.subscriptions import Subscriptions
 from app.transport import DirectOutlet
 from eventlog.connection import connector_of
 from eventlog.raw_connection import RawConnection, packed
-from schema.owner import Owner
 from schema.wire import PLAIN
 from tests.job_world import JOB, JobLog
 from tests.parts import client_of
@@ -103,7 +102,7 @@ class Path:
             mailbox = Mailbox(1 << 16, outlet.offer, lambda: None)
             outlet.attach(mailbox)
             outlet.release()
-            watch = self._directory.viewing(JOB, Owner("u1", "s1"), mailbox, None, self.log.state)
+            watch = self._directory.viewing(JOB, self.log.state, mailbox, None)
             self._open.enter_context(watch)
 
     async def settle(self) -> None:
