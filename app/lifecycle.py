@@ -15,6 +15,7 @@ from actors.questions import Questions
 from actors.shards import ShardedSubscriptions
 from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
+from app.descriptors import Descriptors, accept_in_steps, raise_limit
 from app.garbage import Garbage
 from app.jobs import Jobs
 from app.lookout import Lookout
@@ -138,6 +139,8 @@ def attach(app: Quart, service: Service) -> None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
+        raise_limit(service.settings.streams_per_process)
+        accept_in_steps(asyncio.get_running_loop())
         garbage.begin()
         for work in (
             service.subscriptions.run,
@@ -147,6 +150,7 @@ def attach(app: Quart, service: Service) -> None:
             service.lookout.run,
             service.probe.run,
             service.authenticator.run,
+            Descriptors(lambda: len(service.viewers)).run,
             garbage.run,
         ):
             tasks.add(asyncio.create_task(_kept_up(work)))

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 
 import worker.checksum  # noqa: F401 - registers its job
 from worker.queue import RedisRefuses
@@ -22,12 +24,20 @@ def main() -> int:
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.captureWarnings(capture=True)
+    _raise_limit()
     try:
         asyncio.run(_serve(settings))
     except RedisRefuses as error:
         print(f"REDIS_URL: {error}", file=sys.stderr)  # noqa: T201 - the last word
         return 2
     return 0
+
+
+def _raise_limit() -> None:
+    """Let the jobs that run at once have as many open files as the process may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS has less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(settings: Settings) -> None:
