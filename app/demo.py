@@ -218,8 +218,12 @@ def _free_port(candidates: Sequence[int]) -> int:
 @contextmanager
 def _data_folder() -> Iterator[int]:
     """Hold the data folder's lock. Valkey inherits it: two must never write the same files."""
-    DATA.mkdir(parents=True, exist_ok=True)
-    with (DATA / "lock").open("wb") as lock:
+    try:
+        DATA.mkdir(parents=True, exist_ok=True)
+        opened = (DATA / "lock").open("wb")
+    except OSError as error:
+        raise DemoError(f"{DATA_VARIABLE}: {DATA} can't be used ({error})") from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -155,3 +155,20 @@ def test_a_redis_that_can_not_be_reached_ends_no_start(process: str) -> None:
     worker.start()
     worker.wait_for_log("Redis is away, waiting for it")
     worker.__exit__(None, None, None)
+
+
+def test_the_demo_names_the_variable_of_a_folder_that_it_can_not_use(tmp_path: Path) -> None:
+    taken = tmp_path / "a-file"
+    taken.touch()
+    end = subprocess.run(
+        [sys.executable, "-m", "app.demo"],
+        cwd=ROOT,
+        env={**os.environ, "JOBCAST_DEMO_DATA": str(taken)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert end.returncode == 1
+    assert end.stderr.startswith(f"JOBCAST_DEMO_DATA: {taken} can't be used")
+    assert len(end.stderr.splitlines()) == 1
