@@ -13,6 +13,8 @@ from tests.tls import Tls
 from tests.valkey import Valkey
 from tests.valkey_cluster import ValkeyCluster
 
+pytest_plugins = ["tests.skips"]
+
 # A machine that others use as well is slow at times: an example may take as long as it takes.
 settings.register_profile("suite", deadline=None, max_examples=50)
 settings.load_profile("suite")

@@ -1,6 +1,5 @@
 """TLS between Redis and those who connect to it, each with a certificate of its own."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.certificate import Certificate
+from tests.needs import TLS_REDIS
 
 _PROGRAM: Final = shutil.which("redis-server")
 """Debian's: the Valkey of the tests is built without TLS."""
@@ -17,15 +17,14 @@ _PROGRAM: Final = shutil.which("redis-server")
 class Tls:
     """What a server and its clients need, in a folder that exists.
 
-    Where no ``redis-server`` is installed, making one skips the test; in continuous integration it
-    fails. ``client_options`` are those of a redis-py client that shows the certificate that is let
-    in, ``query`` is the same in a URL, and ``query_without_certificate`` only trusts the server.
+    Where no ``redis-server`` is installed, making one skips the test. ``client_options`` are those
+    of a redis-py client that shows the certificate that is let in, ``query`` is the same in a URL,
+    and ``query_without_certificate`` only trusts the server.
     """
 
     def __init__(self, folder: Path) -> None:
         if _PROGRAM is None:
-            refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            refuse("needs a redis-server that speaks TLS")
+            pytest.skip(TLS_REDIS)
         self.program: Final = str(_PROGRAM)
         self._server = _certificate(folder / "server")
         self._client = _certificate(folder / "client")

@@ -1,16 +1,13 @@
 """That the benchmarks measure what they say: every event is delivered, and none conflated."""
 
-import os
-
 import pytest
 
 from benchmarks.cases.delivery import Shape, deliver
 from benchmarks.native import compiler_missing
 from benchmarks.servers import JOBCAST, JOBCAST_CHAINED, Server
+from tests.needs import COMPILER
 
-pytestmark = pytest.mark.skipif(
-    compiler_missing() is not None and os.environ.get("CI") != "true", reason="needs a C compiler"
-)
+pytestmark = pytest.mark.skipif(compiler_missing() is not None, reason=COMPILER)
 
 
 @pytest.mark.parametrize(

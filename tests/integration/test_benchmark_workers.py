@@ -1,5 +1,4 @@
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable
 
@@ -17,10 +16,9 @@ from benchmarks.wire import (
     resp,
 )
 from benchmarks.workers import Workers
+from tests.needs import COMPILER
 
-pytestmark = pytest.mark.skipif(
-    compiler_missing() is not None and os.environ.get("CI") != "true", reason="needs a C compiler"
-)
+pytestmark = pytest.mark.skipif(compiler_missing() is not None, reason=COMPILER)
 
 JOBS = ["job-0", "job-1"]
 EVENTS = 40

@@ -21,6 +21,7 @@ from tests.channel import Channel
 from tests.deployments import deployment
 from tests.faults.clock import LIBRARY, Clock
 from tests.lone_worker import LoneWorker
+from tests.needs import FAKETIME
 from tests.stored import ending_of, log_of, retry, state_of
 from tests.valkey import Valkey
 from tests.waiting import after, eventually
@@ -241,7 +242,7 @@ async def test_an_outage_longer_than_the_lease_fails_only_whose_workers_are_gone
         await client.aclose()
 
 
-@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+@pytest.mark.skipif(LIBRARY is None, reason=FAKETIME)
 async def test_a_clock_that_leaps_past_a_long_lease_fails_only_whose_workers_are_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,10 @@
+"""What some tests need of the machine, and which package of Debian brings it: reasons to skip."""
+
+from typing import Final
+
+CHROMIUM: Final = "no chromium (apt-get install chromium)"
+COMPILER: Final = "no C compiler (apt-get install gcc libc6-dev)"
+FAKETIME: Final = "no libfaketime (apt-get install libfaketime)"
+NGINX: Final = "no nginx (apt-get install nginx-light)"
+SHA256SUM: Final = "no sha256sum (apt-get install coreutils)"
+TLS_REDIS: Final = "no redis-server that speaks TLS (apt-get install redis-server)"
