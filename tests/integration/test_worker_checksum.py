@@ -2,9 +2,12 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,11 @@ from redis.asyncio import Redis
 import jobcast
 from jobcast import Run
 from tests.channel import Channel
+from tests.needs import SHA256SUM
 from tests.stored import cancel, ending_of
 from worker.checksum.hashing import CHUNK_BYTES
 from worker.checksum.job import checksum
+from worker.checksum.tree import File, Unreadable, find
 
 CHANNEL = "jobs:j1:events"
 
@@ -51,15 +56,25 @@ async def test_a_small_folder_is_visible_step_by_step(
     for path, content in contents.items():
         (root / path).write_bytes(content)
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
-    start, counting, *events, complete = await seen(jobs, redis_client, folder=".")
+    start, looking, *events, complete = await seen(jobs, redis_client, folder=".")
     assert start["event"] == "step-change"
-    assert counting["event"] == "step-change"
-    assert counting["data"]["currentStep"] == "Counting files…"
+    assert looking["event"] == "step-change"
+    assert looking["data"] == {
+        "progress": 0,
+        "currentStep": "Looking for files…",
+        "estimatedTimeRemaining": None,
+        "indeterminate": True,
+    }
     hashed = [message["data"] for message in events if message["event"] == "file-hashed"]
     assert hashed == [
         {"file": path, "digest": digests[path], "bytes": len(contents[path])} for path in contents
     ]
-    reports = [message["data"] for message in events if message["event"] == "progress-update"]
+    reports = [
+        message["data"]
+        for message in events
+        # A machine that is slow says how many files were found before.
+        if message["event"] == "progress-update" and "indeterminate" not in message["data"]
+    ]
     for report in reports:
         report.pop("estimatedTimeRemaining")  # measured, or null on a machine that is fast enough
     total = {"bytesTotal": 100, "filesTotal": 4}
@@ -77,10 +92,63 @@ async def test_a_small_folder_is_visible_step_by_step(
         "algorithm": "sha256",
         "digest": hashlib.sha256(lines.encode()).hexdigest(),
         "digests": digests,
+        "digestsOmitted": 0,
         "unreadable": [],
         "unreadableFiles": 0,
-        "truncated": False,
+        "unreadableOmitted": 0,
     }
+
+
+async def test_the_files_found_so_far_are_told_while_others_are_looked_for(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a").write_bytes(b"1")
+    goes_on = threading.Event()
+
+    def slowly(folder: Path) -> Iterator[File | Unreadable]:
+        yield from find(folder)
+        assert goes_on.wait(20)
+        yield Unreadable("b")
+
+    monkeypatch.setattr("worker.checksum.job.find", slowly)
+    monkeypatch.setattr("worker.checksum.job.INTERVAL_S", 0.01)
+    async with Channel(redis_client, CHANNEL) as channel:
+        working = asyncio.create_task(do(jobs, folder="."))
+        while True:
+            *_, message = await channel.until("progress-update")
+            if message["data"]["current"] == 1:
+                break
+        goes_on.set()
+        run = await working
+    assert message["data"] == {
+        "progress": 0,
+        "currentStep": "Looking for files…",
+        "estimatedTimeRemaining": None,
+        "indeterminate": True,
+        "current": 1,
+        "unit": "file",
+    }
+    assert isinstance(run.result, dict)
+    assert (run.result["files"], run.result["unreadable"]) == (1, ["b"])
+
+
+async def test_a_cancel_request_stops_the_search_for_files(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(_: Path) -> Iterator[File]:
+        for number in itertools.count():
+            yield File(str(number), 1)
+
+    monkeypatch.setattr("worker.checksum.job.find", endless)
+    monkeypatch.setattr("worker.checksum.job.INTERVAL_S", 0.01)
+    async with Channel(redis_client, CHANNEL) as channel:
+        working = asyncio.create_task(do(jobs, folder="."))
+        await channel.until("progress-update")
+        await cancel(redis_client, "j1")
+        await working
+    assert await ending_of(redis_client, "j1") == ("failed", None, "Cancelled", None)
+    # The default threads end when they have nothing left to do: this returns if the search stopped.
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def printed_by_sha256sum(folder: Path) -> str:
@@ -94,7 +162,7 @@ def printed_by_sha256sum(folder: Path) -> str:
     return printed.stdout.decode().split()[0]
 
 
-@pytest.mark.skipif(not shutil.which("sha256sum"), reason="there is no sha256sum to compare with")
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason=SHA256SUM)
 async def test_the_digest_of_a_folder_is_that_of_what_sha256sum_prints(
     jobs: jobcast.Jobs, root: Path
 ) -> None:
@@ -130,15 +198,32 @@ async def test_another_algorithm_may_be_asked_for(jobs: jobcast.Jobs, root: Path
     assert run.result["digests"] == {"a": hashlib.blake2b(b"1").hexdigest()}
 
 
-async def test_only_the_first_200_files_are_announced(
+async def test_every_file_is_announced_and_the_result_lists_the_first_50(
     jobs: jobcast.Jobs, redis_client: Redis, root: Path
 ) -> None:
-    for number in range(250):
+    names = [f"{number:03}" for number in range(250)]
+    for name in names:
+        (root / name).write_text(name)
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    events = await seen(jobs, redis_client, folder=".")
+    hashed = [m["data"] for m in events if m["event"] == "file-hashed"]
+    assert {data["file"]: data["digest"] for data in hashed} == digests
+    result = events[-1]["data"]["result"]
+    assert result["digests"] == dict(list(digests.items())[:50])
+    assert (result["files"], result["digestsOmitted"]) == (250, 200)
+    lines = "".join(f"{digest}  {path}\n" for path, digest in digests.items())
+    assert result["digest"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+async def test_no_more_files_are_announced_than_the_log_keeps(
+    jobs: jobcast.Jobs, redis_client: Redis, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.checksum.job.MAX_ANNOUNCED", 20)
+    for number in range(25):
         (root / f"{number:03}").write_bytes(b"1")
     events = await seen(jobs, redis_client, folder=".")
     announced = [m["data"]["file"] for m in events if m["event"] == "file-hashed"]
-    assert announced == [f"{number:03}" for number in range(200)]
-    assert len(events[-1]["data"]["result"]["digests"]) == 250
+    assert announced == [f"{number:03}" for number in range(20)]
 
 
 async def test_a_large_file_is_reported_while_it_is_read(

@@ -57,6 +57,10 @@ def test_a_file_that_vanishes_while_files_are_counted_is_unreadable(
     assert list(find(tmp_path)) == [Unreadable("top")]
 
 
+def test_a_folder_that_is_gone_from_the_start_is_unreadable_itself(tmp_path: Path) -> None:
+    assert list(find(tmp_path / "gone")) == [Unreadable(".")]
+
+
 def test_a_file_below_a_folder_can_be_opened(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_bytes(b"content")

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import jobcast
 from worker.checksum.hashing import Chunk, Digest, Skipped, hash_files
-from worker.checksum.progress import Pace, Progress
+from worker.checksum.progress import INTERVAL_S, Pace, Progress
 from worker.checksum.report import Report, shown
 from worker.checksum.request import Request
 from worker.checksum.slices import sliced
@@ -17,19 +18,21 @@ from worker.registry import job
 from worker.settings import files_root
 
 SLICE_S: Final = 0.1
-MAX_ANNOUNCED: Final = 200
-COUNTING: Final = "Counting files…"
+MAX_ANNOUNCED: Final = 5_000
+"""How many files are announced: half of the entries that a log keeps, so that all of it is there
+for who comes late."""
+LOOKING: Final = "Looking for files…"
 
 
 @job("checksum")
 async def checksum(run: jobcast.Run) -> dict[str, Any]:
     """Hash every regular file of a folder below JOBCAST_FILES_ROOT.
 
-    Input: see `Request`. Result: see `Report`, and ``seconds``. A step ``Counting files…``, then
-    progress by bytes with the current file as the step and ``bytesDone``, ``bytesTotal``,
-    ``filesDone`` and ``filesTotal``, and for each of the first 200 files an event ``file-hashed``
-    ``{file, digest, bytes}``; all further digests are in the result. Symlinks are not followed. A
-    file or folder that can't be read is listed in the result and does not fail the job.
+    Input: see `Request`. Result: see `Report`, and ``seconds``. A step ``Looking for files…``, with
+    how many were found so far as ``current``, then progress by bytes with the current file as the
+    step and ``bytesDone``, ``bytesTotal``, ``filesDone`` and ``filesTotal``, and for each file, up
+    to the first 5,000, an event ``file-hashed`` ``{file, digest, bytes}``. Symlinks are not
+    followed. A file or folder that can't be read is listed in the result and does not fail the job.
 
     Fails with the code BAD_INPUT, NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER.
     """
@@ -37,25 +40,37 @@ async def checksum(run: jobcast.Run) -> dict[str, Any]:
     request = Request.from_input(run.input)
     folder = await asyncio.to_thread(lambda: request.below(files_root(os.environ)))
     report = Report(request.algorithm)
-    await run.step(COUNTING)
-    files = await _count(run, folder, report)
+    await run.step(LOOKING, 0, indeterminate=True)
+    files = await _find(run, folder, report)
     await _hash(run, folder, files, report, request.algorithm)
     return report.result(time.monotonic() - started)
 
 
-async def _count(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
+async def _find(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
     """Return the files in the order in which they are hashed: by the bytes of their paths."""
     files: list[File] = []
-    pace = Pace(time.monotonic())
-    async for batch in sliced(find(folder), SLICE_S, lambda _: False):
-        for entry in batch:
+    is_over = threading.Event()
+
+    def walk() -> None:
+        for entry in find(folder):
+            if is_over.is_set():
+                return
             if isinstance(entry, Unreadable):
                 report.add_unreadable(entry)
             else:
                 files.append(entry)
-        if pace.is_due(0, time.monotonic()):
-            await run.progress(0, COUNTING, filesTotal=len(files))
-    return await asyncio.to_thread(sorted, files, key=lambda file: os.fsencode(file.path))
+        files.sort(key=lambda file: os.fsencode(file.path))
+
+    # By the clock, and not by what was found: a folder may be slow, or hold nothing but folders.
+    walking = asyncio.create_task(asyncio.to_thread(walk))
+    try:
+        while not (await asyncio.wait({walking}, timeout=INTERVAL_S))[0]:
+            found = len(files)
+            await run.progress(0, LOOKING, indeterminate=True, current=found, unit="file")
+    finally:
+        is_over.set()
+    await walking
+    return files
 
 
 async def _hash(

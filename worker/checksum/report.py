@@ -8,17 +8,19 @@ from typing import Any, Final
 from worker.checksum.hashing import Digest
 from worker.checksum.tree import Unreadable
 
-MAX_DIGESTS_BYTES: Final = 768 * 1024
-MAX_UNREADABLE_BYTES: Final = 128 * 1024
+MAX_LISTED: Final = 50
+MAX_LISTED_BYTES: Final = 32 * 1024
 
 
 class Report:
-    r"""Collects digests into ``{files, bytes, algorithm, digest, digests, unreadable, …}``.
+    r"""Collects digests into the result: ``{files, bytes, algorithm, digest, digests, …}``.
 
     ``digest`` covers every file: it is that of the lines ``<digest>  <path>``, by path, each ended
-    by a line feed, which is what ``sha256sum`` prints. ``digests`` (path to hex) and ``unreadable``
-    (paths) are listed as far as they fit, and ``truncated`` says that one was cut; ``files`` and
-    ``unreadableFiles`` count them all. Paths that are no UTF-8 are shown with escapes (``\xff``).
+    by a line feed, which is what ``sha256sum`` prints. ``digests`` (path to hex) lists the first 50
+    files and ``unreadable`` (paths) the first 50 that could not be read; ``digestsOmitted`` and
+    ``unreadableOmitted`` say how many more there are, and ``files`` and ``unreadableFiles`` count
+    them all. Of paths that are very long, fewer are listed. Those that are no UTF-8 are shown with
+    escapes (``\xff``).
     """
 
     def __init__(self, algorithm: str) -> None:
@@ -27,9 +29,9 @@ class Report:
         self._files = 0
         self._bytes = 0
         self._digests: dict[str, str] = {}
-        self._digests_room = MAX_DIGESTS_BYTES
+        self._digests_room = _Room()
         self._unreadable: list[str] = []
-        self._unreadable_room = MAX_UNREADABLE_BYTES
+        self._unreadable_room = _Room()
         self._unreadable_files = 0
 
     def add(self, done: Digest) -> None:
@@ -38,16 +40,14 @@ class Report:
         self._bytes += done.size
         self._total.update(done.digest.encode() + b"  " + os.fsencode(done.file.path) + b"\n")
         path = shown(done.file.path)
-        self._digests_room -= _json_bytes(path) + _json_bytes(done.digest)
-        if self._digests_room >= 0:
+        if self._digests_room.takes(path, done.digest):
             self._digests[path] = done.digest
 
     def add_unreadable(self, entry: Unreadable) -> None:
         """Add a file or folder that could not be read."""
         self._unreadable_files += 1
         path = shown(entry.path)
-        self._unreadable_room -= _json_bytes(path)
-        if self._unreadable_room >= 0:
+        if self._unreadable_room.takes(path):
             self._unreadable.append(path)
 
     def result(self, seconds: float) -> dict[str, Any]:
@@ -59,10 +59,26 @@ class Report:
             "algorithm": self._algorithm,
             "digest": self._total.hexdigest(),
             "digests": self._digests,
+            "digestsOmitted": self._files - len(self._digests),
             "unreadable": self._unreadable,
             "unreadableFiles": self._unreadable_files,
-            "truncated": self._digests_room < 0 or self._unreadable_room < 0,
+            "unreadableOmitted": self._unreadable_files - len(self._unreadable),
         }
+
+
+class _Room:
+    """What a list may still hold; once something did not fit, nothing does."""
+
+    def __init__(self) -> None:
+        self._entries = MAX_LISTED
+        self._bytes = MAX_LISTED_BYTES
+
+    def takes(self, *texts: str) -> bool:
+        """Say whether an entry of these texts fits, and count it."""
+        self._entries -= 1
+        if self._entries >= 0:
+            self._bytes -= sum(map(_json_bytes, texts))
+        return self._entries >= 0 and self._bytes >= 0
 
 
 def shown(path: str) -> str:

@@ -25,24 +25,31 @@ class Unreadable:
 
 
 def find(folder: Path) -> Iterator[File | Unreadable]:
-    """Find every regular file below a folder, in any order, following no symlink."""
-    failed: list[OSError] = []
-    for place, _, names in os.walk(folder, onerror=failed.append):
-        for error in failed:
-            yield Unreadable(os.path.relpath(error.filename, folder))
-        failed.clear()
-        for name in names:
-            location = os.path.join(place, name)  # noqa: PTH118 - Path is slow for a million names
-            path = os.path.relpath(location, folder)
-            try:
-                status = os.lstat(location)
-            except OSError:
-                yield Unreadable(path)
-                continue
-            if stat.S_ISREG(status.st_mode):
-                yield File(path, status.st_size)
-    for error in failed:
-        yield Unreadable(os.path.relpath(error.filename, folder))
+    """Find every regular file below a folder, in any order, following no symlink.
+
+    Each as it is met: a folder of a million files is not read to its end first.
+    """
+    places = [""]
+    while places:
+        place = places.pop()
+        try:
+            with os.scandir(os.path.join(folder, place)) as entries:  # noqa: PTH118 - Path is slow
+                for entry in entries:
+                    path = place + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        places.append(path + os.sep)
+                    elif (found := _look(path, entry.path)) is not None:
+                        yield found
+        except OSError:
+            yield Unreadable(place.rstrip(os.sep) or os.curdir)
+
+
+def _look(path: str, location: str) -> File | Unreadable | None:
+    try:
+        status = os.lstat(location)
+    except OSError:
+        return Unreadable(path)
+    return File(path, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def open_below(folder: Path, path: str) -> io.FileIO:
