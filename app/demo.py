@@ -111,10 +111,11 @@ class Demo:
             tasks.create_task(child.watch())
         await _until("service", partial(_service_is_ready, port))
 
-        session = secrets.token_urlsafe(16)
-        stream = await asyncio.to_thread(_create_job, port, session)
+        session = _session()
+        job_id, stream = await asyncio.to_thread(_create_job, port, session)
         data = DATA if self._valkey else "in the Redis of REDIS_URL"
-        print(f"\n  Page    http://{HOST}:{port}/")
+        # Behind the `#`: the page takes it from there, and it reaches no server and no log.
+        print(f"\n  Page    http://{HOST}:{port}/#job={job_id}&session={session}")
         print(f"  Stream  curl -N -H 'x-session-id: {session}' http://{HOST}:{port}{stream}")
         print(f"  Data    {data}\n  Logs    {DATA}/*.log\n\nCtrl-C stops it.", flush=True)
 
@@ -177,8 +178,23 @@ def _service_is_ready(port: int) -> bool:
     return False
 
 
-def _create_job(port: int, session: str) -> str:
-    """Return the path of its stream."""
+def _session() -> str:
+    """Return whose the demo's jobs are: the same at each start on the same data.
+
+    The browser that opens the page becomes it, and goes on to list the jobs of earlier starts.
+    """
+    file = DATA / "session"
+    with suppress(FileNotFoundError):
+        if session := file.read_text().strip():
+            return session
+    session = secrets.token_urlsafe(16)
+    file.touch(mode=0o600)
+    file.write_text(session)
+    return session
+
+
+def _create_job(port: int, session: str) -> tuple[str, str]:
+    """Create a job and return its id, and the path of its stream."""
     # A slow algorithm, so that there is something to watch.
     body = json.dumps({"type": "checksum", "input": {"folder": ".", "algorithm": "sha3_512"}})
     headers = {"content-type": "application/json", "x-session-id": session}
@@ -188,7 +204,8 @@ def _create_job(port: int, session: str) -> str:
         raise DemoError(f"The service did not take a job: {error!r}") from error
     if status != HTTPStatus.CREATED:
         raise DemoError(f"The service did not take a job: {status} {answer.decode()}")
-    return str(json.loads(answer)["streamUrl"])
+    created = json.loads(answer)
+    return created["jobId"], created["streamUrl"]
 
 
 def _ask(

@@ -41,6 +41,7 @@ class DemoProcess:
             **settings,
         }
         self.files = files
+        self._data = data
         # One of its own: two demos may be tried on one folder.
         self._log = data.with_name(f"{data.name}-{next(_NUMBERS)}.log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,7 +54,17 @@ class DemoProcess:
     @property
     def url(self) -> str:
         """Return the address of the page, without a slash at its end."""
-        return self._printed(r"Page +(http://\S+)/")
+        return self._printed(r"Page +(http://[^/\s]+)/")
+
+    @property
+    def page(self) -> str:
+        """Return the address of the page as it is printed, with the first job and its session."""
+        return self._printed(r"Page +(http://\S+)")
+
+    @property
+    def logs(self) -> str:
+        """Return what the processes that the demo started have logged."""
+        return "".join(log.read_text(errors="replace") for log in self._data.glob("*.log"))
 
     @property
     def session(self) -> str:

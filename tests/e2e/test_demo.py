@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import httpx
@@ -45,8 +46,34 @@ async def test_a_second_start_still_has_the_first_ones_jobs(tmp_path: Path) -> N
         headers = {"x-session-id": session}
         async with httpx.AsyncClient(base_url=demo.url, headers=headers) as client:
             status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
+            listed = (await client.get("/api/v1/jobs")).json()["jobs"]
+        # So that the page which is opened next lists the first one's jobs too.
+        assert demo.session == session
+        assert [job["jobId"] for job in listed] == [demo.first_job, first]
     assert (status["status"], status["result"]) == ("succeeded", result)
     assert result["files"] == 1
+
+
+def test_the_session_is_kept_where_nobody_else_can_read_it(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    with DemoProcess(tmp_path / "data", tmp_path / "files") as demo:
+        file = tmp_path / "data" / "session"
+        assert file.read_text() == demo.session
+        assert file.stat().st_mode & 0o077 == 0
+        assert demo.session not in demo.logs
+
+
+async def test_no_event_of_a_large_folder_fills_the_terminal(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    for number in range(300):
+        (files / f"{number:03}{'-long' * 40}.js").write_bytes(b"1")
+    with DemoProcess(tmp_path / "data", files) as demo:
+        async with watch(demo.url, demo.first_job, session=demo.session) as stream:
+            events = await stream.until("complete")
+    result = events[-1].data["result"]
+    assert (len(result["digests"]), result["digestsOmitted"]) == (50, 250)
+    assert max(len(json.dumps(event.data)) for event in events) < 40 * 1024
 
 
 def test_a_second_demo_in_the_same_folder_says_that_one_is_running(tmp_path: Path) -> None:

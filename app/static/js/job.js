@@ -1,11 +1,15 @@
 /** What the page knows of a job: a plain object, made by folding events and status objects into it. */
 
-/** A job of which nothing is known. `outcome` is null, succeeded, failed or cancelled. */
+/**
+ * A job of which nothing is known. `outcome` is null, succeeded, failed or cancelled; while `isIndeterminate`, nobody
+ * knows how much there is to do, and `progress` means nothing.
+ */
 export const unknownJob = () => ({
   progress: null,
   step: null,
   eta: null,
   counts: {},
+  isIndeterminate: false,
   outcome: null,
   result: null,
   error: null,
@@ -20,13 +24,17 @@ const percentage = (value) => (Number.isFinite(value) ? Math.min(100, Math.max(0
 const failure = (error, errorCode) => (error === "Cancelled" && errorCode == null ? "cancelled" : "failed");
 
 function progressed(job, data) {
-  const { filesDone, filesTotal, bytesDone, bytesTotal } = data;
+  const { current, total, unit, filesDone, filesTotal, bytesDone, bytesTotal } = data;
   return {
     ...job,
     progress: percentage(data.progress) ?? job.progress,
     step: data.currentStep ?? null,
     eta: number(data.estimatedTimeRemaining),
+    isIndeterminate: data.indeterminate === true,
     counts: {
+      current: number(current),
+      total: number(total),
+      unit: typeof unit === "string" ? unit : "item",
       filesDone: number(filesDone),
       filesTotal: number(filesTotal),
       bytesDone: number(bytesDone),

@@ -1,4 +1,7 @@
-/** Wires identity, calls, stream and panel together. The location's hash says which job is open: `#job=<id>`. */
+/**
+ * Wires identity, calls, stream and panel together. The location's hash says which job is open: `#job=<id>`, and in the
+ * address that the demo prints whose it is too: `&session=<id>`.
+ */
 
 import { Announcer } from "./announcer.js";
 import { cancelJob, fetchStatus, retryJob, startChecksum } from "./api.js";
@@ -6,9 +9,9 @@ import { apply, fromStatus, liveWord, unknownJob } from "./job.js";
 import { EventLog } from "./log.js";
 import { RecentJobs } from "./recent.js";
 import { ResultPart } from "./result.js";
-import { randomId } from "./session.js";
+import { randomId, takeOver } from "./session.js";
 import { JobStream } from "./stream.js";
-import { drawJob, drawProblem, sentence, shownState, stepText } from "./view.js";
+import { drawJob, drawProblem, sentence, shownState, spokenStep } from "./view.js";
 
 const JOB_ID = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/;
 const DRAW_EVERY_MS = 50;
@@ -45,7 +48,7 @@ function update(change) {
     announcer.state(state === "failed" ? `${sentence(state)} ${model.job.error ?? ""}` : sentence(state, model));
     if (model.job.outcome !== null) recent.refresh();
   } else if (model.job.step !== stepBefore && model.job.outcome === null) {
-    announcer.step(`${stepText(model.job)}, ${model.job.progress ?? 0} percent`);
+    announcer.step(spokenStep(model.job));
   }
   drawTimer ??= setTimeout(draw, DRAW_EVERY_MS);
 }
@@ -92,6 +95,7 @@ function reopen() {
 const hashJob = () => new URLSearchParams(location.hash.slice(1)).get("job") || null;
 
 function followHash() {
+  if (takeOver()) recent.refresh();
   if (location.hash !== "" && hashJob() === null) return;
   open(hashJob());
   $("job-title").focus();
@@ -171,5 +175,6 @@ tabs.addEventListener("message", ({ data }) => {
   if (data.retried === model.jobId && model.job.outcome !== null) reopen();
 });
 
+takeOver();
 open(hashJob());
 recent.refresh();

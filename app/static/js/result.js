@@ -1,4 +1,4 @@
-/** The result of a finished job: totals and a digest per file, or plain JSON for a result of another shape. */
+/** The result of a finished job: totals and the digests of its first files, or plain JSON for a result of another shape. */
 
 import { bytes, count, duration, plural } from "./format.js";
 
@@ -53,13 +53,17 @@ function totalsOf({ files, bytes: size, seconds, unreadableFiles }) {
   return totals;
 }
 
-/** What the list leaves out, of the rows listed in the result and of all the files. */
-function omission(listed, files) {
+/** What the list of digests leaves out: rows that are not shown, and files that are not in the result. */
+function omission(listed, omitted) {
   const texts = [];
   if (listed > SHOWN_ROWS) texts.push(`The first ${count(SHOWN_ROWS)} are shown; the saved file has ${count(listed)}.`);
-  if (files > listed) texts.push(`The result lists ${count(listed)} of ${plural(files, "file")}.`);
+  if (omitted > 0) {
+    texts.push(`The result lists the first ${count(listed)} of ${plural(listed + omitted, "file")}. The digest of the whole folder covers them all.`);
+  }
   return texts.join(" ");
 }
+
+const natural = (value) => (Number.isFinite(value) && value > 0 ? value : 0);
 
 export class ResultPart {
   #shown = null;
@@ -76,29 +80,32 @@ export class ResultPart {
     $("totals").hidden = totals.length === 0;
     $("whole").hidden = !fields.digest;
     $("digest").textContent = fields.digest ?? "";
-    this.#renderDigests(rows, String(fields.algorithm ?? "sha256").toUpperCase(), fields.files ?? 0);
-    this.#renderUnreadable(Array.isArray(fields.unreadable) ? fields.unreadable : []);
+    this.#renderDigests(rows, String(fields.algorithm ?? "sha256").toUpperCase(), natural(fields.digestsOmitted));
+    this.#renderUnreadable(Array.isArray(fields.unreadable) ? fields.unreadable : [], natural(fields.unreadableOmitted));
     const isPlain = totals.length === 0 && rows.length === 0 && result !== null;
     $("raw").hidden = !isPlain;
     $("raw").textContent = isPlain ? JSON.stringify(result, null, 2) : "";
   }
 
-  #renderDigests(rows, algorithm, files) {
-    const omitted = omission(rows.length, files);
+  #renderDigests(rows, algorithm, omitted) {
+    const more = omission(rows.length, omitted);
     $("digest-part").hidden = rows.length === 0;
     $("digests-title").textContent = `${algorithm} by file`;
     $("digests").replaceChildren(...rows.slice(0, SHOWN_ROWS).map(([path, digest]) => fileRow(path, digest)));
-    $("digests-more").hidden = omitted === "";
-    $("digests-more").textContent = omitted;
-    this.#offer(rows, `${algorithm}SUMS`);
+    $("digests-more").hidden = more === "";
+    $("digests-more").textContent = more;
+    this.#offer(rows, `${algorithm}SUMS`, omitted > 0);
   }
 
-  #renderUnreadable(paths) {
-    $("unreadable-part").hidden = paths.length === 0;
+  #renderUnreadable(paths, omitted) {
+    const more = omitted + Math.max(0, paths.length - SHOWN_ROWS);
+    $("unreadable-part").hidden = paths.length + omitted === 0;
     $("unreadable").replaceChildren(...paths.slice(0, SHOWN_ROWS).map((path) => fileRow(path)));
+    $("unreadable-more").hidden = more === 0;
+    $("unreadable-more").textContent = `And ${count(more)} more.`;
   }
 
-  #offer(rows, filename) {
+  #offer(rows, filename, isPart) {
     const save = $("save");
     if (save.href) URL.revokeObjectURL(save.href);
     save.removeAttribute("href");
@@ -107,6 +114,6 @@ export class ResultPart {
     // Not text/plain: a browser would add `.txt` to the name.
     save.href = URL.createObjectURL(new Blob(rows.map(sumsLine), { type: "application/octet-stream" }));
     save.download = filename;
-    save.textContent = `Save as ${filename}`;
+    save.textContent = isPart ? `Save these ${count(rows.length)} as ${filename}` : `Save as ${filename}`;
   }
 }

@@ -36,9 +36,15 @@ export function stepText({ step, progress, outcome }) {
   return progress === 0 ? "Waiting for a worker" : "Working";
 }
 
-function countsText({ filesDone, filesTotal, bytesDone, bytesTotal }) {
+/** A step as it is spoken. */
+export const spokenStep = (job) =>
+  job.isIndeterminate ? stepText(job) : `${stepText(job)}, ${job.progress ?? 0} percent`;
+
+function countsText({ current, total, unit, filesDone, filesTotal, bytesDone, bytesTotal }) {
   const texts = [];
-  if (filesDone == null && filesTotal != null) texts.push(`${plural(filesTotal, "file")} so far`);
+  if (filesDone == null && current != null) {
+    texts.push(total != null ? `${count(current)} of ${plural(total, unit)}` : `${plural(current, unit)} so far`);
+  }
   if (filesDone != null) texts.push(filesTotal != null ? `${count(filesDone)} of ${plural(filesTotal, "file")}` : plural(filesDone, "file"));
   if (bytesDone != null) texts.push(bytesTotal != null ? `${bytes(bytesDone)} of ${bytes(bytesTotal)}` : bytes(bytesDone));
   return texts.join(", ");
@@ -54,16 +60,22 @@ function setUsable(button, isUsable, attribute) {
   button[attribute] = !isUsable;
 }
 
-function drawProgress(state, { progress, eta, outcome, step, counts }) {
+/** The percentage, or null while there is none to show. */
+const shownProgress = ({ progress, isIndeterminate, outcome }) => (isIndeterminate && outcome === null ? null : progress);
+
+function drawProgress(state, job) {
+  const { eta, outcome, counts } = job;
   const bar = $("progress");
+  const progress = shownProgress(job);
   const percent = progress === null ? "–" : `${progress}%`;
   // An estimate is only as good as it is fresh.
   const left = state === "live" && eta !== null ? timeLeft(eta) : "";
   setText($("percent"), percent);
-  setText($("step"), stepText({ step, progress, outcome }));
+  setText($("step"), stepText(job));
   setText($("eta"), left);
   setText($("counts"), outcome === "succeeded" ? "" : countsText(counts));
   bar.style.setProperty("--progress", String(progress ?? 0));
+  bar.toggleAttribute("data-indeterminate", job.isIndeterminate && outcome === null);
   if (progress === null) {
     bar.removeAttribute("aria-valuenow");
     bar.setAttribute("aria-valuetext", "not known yet");
@@ -79,8 +91,9 @@ function drawError(state, { error, errorCode }) {
   setText($("error"), isFailure ? [error ?? "No reason was given.", errorCode && `(${errorCode})`].filter(Boolean).join(" ") : "");
 }
 
-function titleText(state, { progress }) {
+function titleText(state, job) {
   if (state === "idle") return "Jobcast";
+  const progress = shownProgress(job);
   const isUnderWay = (state === "live" || state === "connecting") && progress !== null;
   return `${isUnderWay ? `${progress}%` : STATES[state][0]} · Jobcast`;
 }
