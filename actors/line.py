@@ -63,6 +63,7 @@ class Line:
         self._on_misplaced = on_misplaced
         self._connection: RawConnection | None = None
         self._changed: dict[bytes, None] = {}
+        self._to_come: dict[bytes, int] = {}  # confirmations, by the channel's name
         self._sending = False
         self._sent = 0.0
         self._asking: asyncio.TimerHandle | None = None
@@ -111,6 +112,7 @@ class Line:
         loop = asyncio.get_running_loop()
         self._connection = connection
         self._changed, self.unconfirmed = {}, dict.fromkeys(self.followers)
+        self._to_come.clear()
         self._ask()
         try:
             while True:
@@ -136,10 +138,10 @@ class Line:
                 self._refused(push)
                 continue
             inbox = followers.get(push[1])
-            if inbox is None:
-                continue
             if push[0] != message:
                 self._confirmed(push[0], push[1], inbox)
+            elif inbox is None:
+                continue
             elif inbox in published:
                 published[inbox].append(push[2])
             else:
@@ -147,11 +149,21 @@ class Line:
         for inbox, payloads in published.items():
             inbox.hand(Published(payloads))
 
-    def _confirmed(self, kind: bytes, name: bytes, inbox: LoopInbox) -> None:
-        """Learn that a channel is followed; or is not any more, because its slot has moved."""
+    def _confirmed(self, kind: bytes, name: bytes, inbox: LoopInbox | None) -> None:
+        """Learn that a channel is followed; or is not any more, because its slot has moved.
+
+        What was asked for one actor and is asked again for its successor is confirmed twice. What
+        comes between the two may be of the job that the first one followed.
+        """
         if kind == self._subscribed:
-            self.unconfirmed.pop(name, None)
-            inbox.hand(Subscribed())
+            to_come = self._to_come.pop(name, 1) - 1
+            if to_come > 0:
+                self._to_come[name] = to_come
+            elif inbox is not None and name not in self._changed:
+                self.unconfirmed.pop(name, None)
+                inbox.hand(Subscribed())
+        elif inbox is None:
+            return
         elif self._on_misplaced is not None and name not in self.unconfirmed:
             self.unconfirmed[name] = None
             self._on_misplaced()
@@ -181,6 +193,7 @@ class Line:
         """Subscribe to what is not confirmed."""
         self._asking = None
         self._asked_at = asyncio.get_running_loop().time()
+        self._to_come.clear()  # what was refused is not confirmed
         for name in self.unconfirmed:
             self._change(name)
 
@@ -205,6 +218,8 @@ class Line:
             names = changed[first : first + _BATCH]
             wanted = [name for name in names if name in self.followers]
             unwanted = [name for name in names if name not in self.followers]
+            for name in wanted:
+                self._to_come[name] = self._to_come.get(name, 0) + 1
             self._say(self._connection, self._pubsub.subscribe, wanted)
             self._say(self._connection, self._pubsub.unsubscribe, unwanted)
 

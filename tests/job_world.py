@@ -87,7 +87,7 @@ class JobLog:
     _last: str = ""
 
     def __post_init__(self) -> None:
-        self.create("s1")
+        self.create("s1", after=self._number)
 
     @property
     def state(self) -> JobState:
@@ -101,17 +101,16 @@ class JobLog:
         """Return the id of the last entry."""
         return self.state.last
 
-    def create(self, session: str, *, after: int | None = None) -> bytes:
+    def create(self, session: str, *, after: int = 0) -> bytes:
         """Begin the job, anew if there was one under its id; return what is published of that.
 
         Args:
             session: whose job it is.
-            after: the number before its first entry's; that of the last entry if None.
+            after: the number before its first entry's.
         """
         self.entries.clear()
         self.gone = False
-        if after is not None:
-            self._number = after
+        self._number = after
         self.append("_created", type="report", sessionId=session)
         return publication("_created", "{}", self._last)
 

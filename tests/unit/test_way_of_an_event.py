@@ -108,6 +108,7 @@ class Path:
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""
         await asyncio.sleep(0)
+        self._subscriptions._line._changed.clear()  # it was asked for
         self._receive(b"subscribe", PLAIN.channel(JOB).encode(), b"1")
         async with asyncio.timeout(5):
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns
