@@ -25,7 +25,7 @@ from schema.events import TERMINAL, InvalidEvent, Terminal
 from schema.resume import Reason
 from schema.sse import Frame, encode, encode_entry, encode_reset
 from schema.state import Creation, JobState, apply
-from schema.wire import decode_publication
+from schema.wire import decode_publication, may_be_logged
 
 _log = logging.getLogger("jobcast.actors")
 
@@ -102,6 +102,8 @@ class Follower(LoopActor):
             entry = decode_publication(payload)
         except InvalidEvent as error:
             self._drop(str(error))
+            if self._following and not self._over and may_be_logged(payload):
+                self._look()  # the script appends what it does not read, the job's end too
             return
         if self._looking:
             # What comes before the first Subscribed may be meant for whoever followed before.
@@ -176,6 +178,8 @@ class Follower(LoopActor):
                 self._on_event(encode_reset(self._state, Reason.UNKNOWN))
             self._before, self._returned = None, False
             self._make_good(self._state, answer.missed, answer.state.attempt)
+            if self._state.last == answer.state.last:
+                self._state = answer.state  # an entry that can't be read was not folded whole
         self._look_again_or_settle(more=answer.more)
 
     def _is_another(self, state: JobState) -> bool:

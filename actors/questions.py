@@ -11,8 +11,8 @@ import pykka
 
 from eventlog.append import Appender
 from eventlog.catch_up import PAGE, CatchUp
-from eventlog.errors import AppendRefused, LogUnavailable
-from eventlog.reader import Reader
+from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
+from eventlog.reader import NotRead, Reader
 from schema.events import Terminal
 from schema.state import Creation, JobState
 
@@ -121,7 +121,7 @@ class Questions:
             except LogUnavailable:
                 await asyncio.sleep(_jittered(pause_s))
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            except AppendRefused as refusal:
+            except (AppendRefused, Unreadable) as refusal:
                 _log.debug("job %s was not settled: %s", job_id, refusal)
                 return
             else:
@@ -133,11 +133,17 @@ def _answered(
     answer: Callable[[CatchUp], object],
     again: Callable[[float], None],
     pause_s: float,
-    what: CatchUp | LogUnavailable,
+    what: CatchUp | NotRead,
 ) -> None:
-    """Tell the actor, or ask again later if it still lives."""
+    """Tell the actor, or ask again later if it still lives.
+
+    A job that can't be read has nothing to follow: to its actor it is gone, and who asks next is
+    told why.
+    """
     if isinstance(what, CatchUp):
         tell(ref, answer(what))
+    elif isinstance(what, UnreadableJob):
+        tell(ref, answer(CatchUp(None)))
     elif ref.is_alive():
         longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         asyncio.get_running_loop().call_later(_jittered(pause_s), again, longer_s)

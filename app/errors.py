@@ -13,6 +13,8 @@ from eventlog.errors import (
     NotCancellable,
     NotFailed,
     UnknownJob,
+    Unreadable,
+    UnreadableJob,
 )
 from schema.http import ErrorBody
 
@@ -114,6 +116,11 @@ def register(app: Quart) -> None:
         _log.warning("redis is unavailable: %s", error.__cause__ or error)
         return of_api(ServiceUnavailable())
 
+    def of_unreadable(error: Unreadable) -> Response:
+        if not isinstance(error, UnreadableJob):  # which is logged once where it is found
+            _log.error("what is stored can't be read: %s", error)
+        return answer(500, "Internal server error", error.__doc__ or "", "INTERNAL")
+
     def of_http(error: HTTPException) -> Response:
         # Their frames hold the request, which holds the error if there is no such route.
         error.__traceback__ = error.__context__ = None
@@ -134,6 +141,7 @@ def register(app: Quart) -> None:
 
     app.register_error_handler(ApiError, of_api)
     app.register_error_handler(LogUnavailable, of_log)
+    app.register_error_handler(Unreadable, of_unreadable)
     app.register_error_handler(UnknownJob, lambda _: of_api(JobNotFound()))
     app.register_error_handler(
         NotCancellable,

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import re
-from typing import Final
 
 import msgspec
 
@@ -14,15 +12,13 @@ from app.queue import JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
 from eventlog.creation import Claim, Creation
-from eventlog.errors import JobExists, NotFailed
-from eventlog.index import OwnerIndex, job_id_of
+from eventlog.errors import JobExists, NotFailed, UnreadableJob
+from eventlog.index import Listed, OwnerIndex, listed
 from eventlog.reader import Reader
 from schema.http import CreateJob, JobList, JobSummary
 from schema.job_id import new_job_id, parse_job_id
 from schema.owner import Owner
 from schema.state import JobState
-
-_CREATED: Final = re.compile("[0-9]{13}")
 
 
 class Jobs:
@@ -84,10 +80,17 @@ class Jobs:
 
         Raises:
             JobNotFound: there is none, or it belongs to somebody else.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         job_id = parse_job_id(text)
-        state = None if job_id is None else await self._reader.load(job_id)
+        try:
+            state = None if job_id is None else await self._reader.load(job_id)
+        except UnreadableJob as error:
+            its_owner = error.owner or await self._reader.owner_in_log(job_id or "")
+            if its_owner.shares_with(owner):
+                raise
+            raise JobNotFound from error
         if job_id is None or state is None or not state.owner.shares_with(owner):
             raise JobNotFound
         return job_id, state
@@ -99,26 +102,35 @@ class Jobs:
             BadRequest: the cursor is none of ours.
             LogUnavailable: Redis is away.
         """
-        after = None if cursor is None else _decode(cursor)
+        after = last = None if cursor is None else _decode(cursor)
         found: list[JobSummary] = []
         while len(found) < limit:
             wanted = limit - len(found)
             further = await self._index.page(owner.user_id, owner.session_id, wanted + 1, after)
             members = further[:wanted]
-            ids = [job_id_of(member) for member in members]
-            states = await asyncio.gather(*map(self._reader.load, ids))
+            jobs = [listed(member) for member in members]
+            states = await asyncio.gather(*map(self._state_of, jobs))
             gone = []
-            for member, job_id, state in zip(members, ids, states, strict=True):
-                if state is None:
+            for member, job, state in zip(members, jobs, states, strict=True):
+                if job is not None:
+                    last = member
+                if job is None or state is None:
                     gone.append(member)
-                elif state.owner.shares_with(owner):
-                    found.append(JobSummary.of(job_id, state))
+                elif state.owner is None or state.owner.shares_with(owner):
+                    found.append(_summary(job, state))
             if gone:
                 await self._index.remove(gone, owner.user_id, owner.session_id)
             if further == members:
                 return JobList(found, None)
             after = members[-1]
-        return JobList(found, None if after is None else _encode(after))
+        return JobList(found, None if last is None else _encode(last))
+
+    async def _state_of(self, job: Listed | None) -> JobState | UnreadableJob | None:
+        """Return what a listed job is: one that can't be read keeps no other from the list."""
+        try:
+            return None if job is None else await self._reader.load(job.job_id)
+        except UnreadableJob as error:
+            return error
 
     async def cancel(self, job_id: str) -> None:
         """Fail a queued job, or ask a running one to stop.
@@ -190,17 +202,22 @@ def _digest(request: CreateJob) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _encode(member: str) -> str:
-    return base64.urlsafe_b64encode(member.encode()).decode().rstrip("=")
+def _summary(job: Listed, state: JobState | UnreadableJob) -> JobSummary:
+    if isinstance(state, JobState):
+        return JobSummary.of(job.job_id, state)
+    return JobSummary.of_unreadable(job.job_id, job.created, state.fields)
 
 
-def _decode(cursor: str) -> str:
+def _encode(member: bytes) -> str:
+    return base64.urlsafe_b64encode(member).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> bytes:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        member = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        member = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        member = ""
-    created, _, job_id = member.partition(":")
-    if _CREATED.fullmatch(created) is None or parse_job_id(job_id) is None:
+        member = b""
+    if listed(member) is None:
         raise BadRequest("cursor: not one that a listing gave")
     return member

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from eventlog.append import Appender
-from eventlog.errors import AppendRefused, Leased, LogUnavailable
+from eventlog.errors import AppendRefused, Leased, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.leases import LeasedRun, Leases
 
 _log = logging.getLogger("jobcast.lookout")
@@ -56,7 +56,7 @@ class Lookout:
         while True:
             try:
                 await self.look()
-            except LogUnavailable as error:
+            except (LogUnavailable, Unreadable) as error:
                 self._looks.clear()
                 _log.info("can't look for lost workers: %s", error)
             await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
@@ -66,6 +66,7 @@ class Lookout:
 
         Raises:
             LogUnavailable: Redis is away.
+            Unreadable: the index of leases is no index.
         """
         loop = asyncio.get_running_loop()
         # Else jobs that can't be reached could make the gap before the next look too long.
@@ -103,9 +104,11 @@ class Lookout:
                 return
             except AppendRefused as refusal:
                 _log.debug("job %s: nothing to fail: %s", run.job_id, refusal)
+            except UnreadableJob as error:
+                _log.debug("job %s can't be failed: %s", run.job_id, error)
             else:
                 self.stalled += 1
                 _log.warning("job %s failed: its worker was lost", run.job_id)
             await self._leases.remove(run)
-        except LogUnavailable as error:
+        except (LogUnavailable, Unreadable) as error:
             _log.info("job %s: can't tell whether its worker is lost: %s", run.job_id, error)

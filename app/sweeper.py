@@ -13,7 +13,7 @@ from typing import Final
 from app.queue import JobQueue
 from eventlog.append import Appender
 from eventlog.creation import Creation
-from eventlog.errors import AppendRefused, LogUnavailable
+from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.reader import Reader
 from schema.events import FailedData
 
@@ -49,17 +49,18 @@ class Sweeper:
         while True:
             try:
                 await self.sweep(PATIENCE_S)
-            except LogUnavailable as error:
+            except (LogUnavailable, Unreadable) as error:
                 _log.info("can't sweep: %s", error)
             await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
     async def sweep(self, older_than_s: float) -> int:
         """End the jobs that have been unconfirmed for as long, and count them.
 
-        One that can't be read keeps no other from being ended.
+        One that can't be read keeps no other from being ended, and is not tried again.
 
         Raises:
             LogUnavailable: Redis is away.
+            Unreadable: the set of unconfirmed jobs is no set.
         """
         ended = 0
         certain = set(await self._creation.unconfirmed(_CERTAINTY * older_than_s))
@@ -72,7 +73,9 @@ class Sweeper:
                     continue  # what creates or retries it may have been sent and not arrived
                 elif state is None:
                     await self._queue.remove(job_id, _FIRST_ATTEMPT)
-            except LogUnavailable as error:
+            except UnreadableJob as error:
+                _log.debug("job %s can't be swept: %s", job_id, error)
+            except (LogUnavailable, Unreadable) as error:
                 _log.info("job %s can't be swept: %s", job_id, error)
                 if job_id not in certain:
                     continue

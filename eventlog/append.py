@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Struct
 from redis.exceptions import NoScriptError, ResponseError
 
+from eventlog.complaints import complaints
 from eventlog.connection import Client, available, pubsub_of
-from eventlog.errors import REFUSALS, LogUnavailable
+from eventlog.errors import REFUSALS, UnreadableJob, is_of_the_data
 from schema.events import Complete, Failed, FailedData, Terminal
 from schema.wire import log_key, state_key
 
@@ -71,6 +72,7 @@ class Appender:
 
         Raises:
             JobExists: it has begun already.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         fields = {
@@ -92,6 +94,7 @@ class Appender:
         Raises:
             NotCancellable: it has finished.
             UnknownJob: there is none.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         return await self._append(job_id, "cancel")
@@ -102,6 +105,7 @@ class Appender:
         Raises:
             NotFailed: it has not failed.
             UnknownJob: there is none.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         clear = (*_OF_AN_ATTEMPT, "error", "errorCode", "cancel")
@@ -114,11 +118,12 @@ class Appender:
             Superseded: a worker has, or it is another attempt.
             JobFinished: it has ended already.
             UnknownJob: there is none.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         return await self._end(job_id, "abandon", Failed(failure), attempt=attempt)
 
-    async def stall(self, job_id: str, run: str) -> Appended:
+    async def stall(self, job_id: str, run: str | bytes) -> Appended:
         """Fail the run whose worker let its lease run out.
 
         Raises:
@@ -127,6 +132,7 @@ class Appender:
             Superseded: another run or attempt took over.
             NotRunning: the run was not started, or has no lease.
             UnknownJob: there is none.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         return await self._end(job_id, "stall", Failed(_STALLED), run=run)
@@ -145,6 +151,7 @@ class Appender:
             JobFinished: it has ended already.
             Superseded: it is in another attempt.
             UnknownJob: there is none.
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         operation = "complete" if isinstance(event, Complete) else "fail"
@@ -157,7 +164,7 @@ class Appender:
         event: Terminal,
         *,
         attempt: int | None = None,
-        run: str = "",
+        run: str | bytes = "",
     ) -> Appended:
         fields: dict[str, str] = {}
         clear: list[str] = []
@@ -186,7 +193,7 @@ class Appender:
         operation: str,
         *,
         attempt: int | None = None,
-        run: str = "",
+        run: str | bytes = "",
         data: str = _NOTHING,
         fields: Mapping[str, str] | None = None,
         clear: Sequence[str] = (),
@@ -204,16 +211,16 @@ class Appender:
             except ResponseError as error:
                 code, _, text = str(error).partition(" ")
                 refusal = REFUSALS.get(code)
-                if refusal is None:
-                    raise
-                raise refusal(text) from None
-        if len(answer) < _WHOLE:  # Lua ends a list at its first nil
-            raise LogUnavailable("The job's state can't be read: its attempt is no number")
+                if refusal is not None:
+                    raise refusal(text) from None
+                if is_of_the_data(str(error)):
+                    raise complaints.unreadable(job_id, UnreadableJob(str(error))) from error
+                raise
         entry_id, cancel, receivers, its_attempt, before = answer[:_WHOLE]
         self.unpublished += receivers < 0
         return Appended(entry_id, bool(cancel), receivers, its_attempt, before)
 
-    async def _run(self, *asked: str) -> Any:  # noqa: ANN401 - the script's answer
+    async def _run(self, *asked: str | bytes) -> Any:  # noqa: ANN401 - the script's answer
         try:
             return await self._client.execute_command("EVALSHA", self._digest, "2", *asked)
         except NoScriptError:

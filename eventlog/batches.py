@@ -10,11 +10,9 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import hiredis
-
 from eventlog.catch_up import Question
 from eventlog.cluster import Connector
-from eventlog.errors import LogUnavailable, Redirected, unavailable
+from eventlog.errors import EventLogError, unavailable, unforeseen
 from eventlog.inquiry import Inquiry
 
 _BATCH: Final = 200
@@ -22,10 +20,8 @@ _UNDER_WAY: Final = 2
 _PAUSE_S: Final = 0.002
 """Between two batches: in a crowd each would be of one question otherwise."""
 
-_ELSEWHERE: Final = ("MOVED ", "ASK ", "TRYAGAIN ", "CLUSTERDOWN ")
-
 Reply = Callable[[Any], None]
-"""Is called with the answer to a question, or with the ``LogUnavailable`` that says why not."""
+"""Is called with the answer to a question, or with a ``LogUnavailable`` or an ``UnreadableJob``."""
 
 
 class Batches:
@@ -88,11 +84,10 @@ class Batches:
         for (question, waiting), its_commands in zip(asked, commands, strict=True):
             try:
                 answer = question.answer([next(following) for _ in its_commands])
-            except (hiredis.ReplyError, ValueError) as error:
-                kind = Redirected if str(error).startswith(_ELSEWHERE) else LogUnavailable
-                answer = kind(f"The job can't be read: {error}")
+            except EventLogError as error:
+                answer = error.with_traceback(None)  # as above
             except Exception as error:  # noqa: BLE001 - nor must those who asked about other jobs
-                answer = unavailable(error)
+                answer = unforeseen(error)
             _reply_to_all(waiting, answer)
 
 

@@ -1,20 +1,22 @@
 """What someone missed of a job: how Redis is asked for it, and what its answer says."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
+import hiredis
 from msgspec import Struct
+from msgspec.structs import replace
 
+from eventlog.complaints import complaints
+from eventlog.errors import LogUnavailable, Redirected, UnreadableJob, is_of_the_data
 from eventlog.raw_connection import packed
-from schema.entry import CHECKPOINT, Entry, entry_from_log
+from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvaged_entry
 from schema.entry_id import position
 from schema.events import InvalidEvent
 from schema.resume import Reason, may_have_been, reset_reason
 from schema.state import STATE_FIELDS, JobState, apply
+from schema.state_hash import Note
 from schema.wire import log_key, state_key
-
-_log = logging.getLogger("jobcast.reader")
 
 PAGE: Final = 64
 """How many entries one answer holds at the most: as many of 1 MiB are still read in time."""
@@ -26,7 +28,7 @@ class CatchUp(Struct, frozen=True):
     Attributes:
         state: the state; None when there is no such job.
         missed: the first entries after the cursor, log-only ones included; None when the cursor is
-            not in the log, or an entry after it is not what the contract says.
+            not in the log. The last one of a finished job is its end.
         more: whether there are further ones, to be asked for from the last of these.
         oldest: the oldest entry that the log has, if the cursor is not in it but may have been.
     """
@@ -93,22 +95,45 @@ class Question(Struct, frozen=True):
         """Return what the replies say: a ``CatchUp``, what ``mark`` returns, or the oldest entry.
 
         Args:
-            replies: one for each command.
+            replies: one for each command, an exception among them for one that was refused.
 
         Raises:
-            ValueError: they are not what the append script writes.
-            Exception: any that is among the replies.
+            UnreadableJob: what is stored is no job's.
+            LogUnavailable: Redis can't say at this moment, or another node can.
         """
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
+        if isinstance(replies[0], Exception):
+            refused = _refused(replies[0])
+            if isinstance(refused, UnreadableJob):
+                complaints.unreadable(self.job_id, refused)
+            raise refused
         if self.only_mark:
             return replies[0]
         if self.only_oldest:
             return _oldest(replies[0])
         log = replies[1] if len(replies) > 1 else ()
-        return _catch_up(replies[0], log, self.cursor, self.most)
+        return self._caught_up(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
 
+    def _caught_up(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
+        """Make sense of two replies. The state was read first: the log may be longer already."""
+        if fields["status"] is None:
+            return CatchUp(None)
+        faults: list[str] = []
+        try:
+            state = JobState.from_hash(fields, faults.append)
+        except ValueError as error:
+            raise complaints.unreadable(self.job_id, UnreadableJob(str(error), fields)) from None
+        if isinstance(log, Exception):
+            refused = _refused(log)
+            if not isinstance(refused, UnreadableJob):
+                raise refused
+            faults.append(f"its log can't be read: {refused}")
+            log = ()
+        answer = _with_missed(state, log, self, faults.append)
+        complaints.read_otherwise(self.job_id, faults)
+        return answer
+
+
+_ELSEWHERE: Final = ("MOVED ", "ASK ", "TRYAGAIN ", "CLUSTERDOWN ")
 
 MARK_FIELDS: Final = ("last", "created", "userId", "sessionId")
 
@@ -131,34 +156,58 @@ _MARK: Final = _hmget(MARK_FIELDS)
 _STATE: Final = _hmget(STATE_FIELDS)
 
 
+def _refused(reply: Exception) -> Exception:
+    """Return what an error reply of Redis means; anything else is what it is."""
+    if not isinstance(reply, hiredis.ReplyError):
+        return reply
+    text = str(reply)
+    if text.startswith(_ELSEWHERE):
+        return Redirected(text)
+    if is_of_the_data(text):
+        return UnreadableJob(text)
+    return LogUnavailable(f"Redis does not say: {text}")
+
+
 def _oldest(log: Sequence[Any]) -> Entry | None:
     for entry_id, pairs in log:
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        if fields.get("event") == CHECKPOINT:
+        if fields.get("event") in {CHECKPOINT, CREATED}:
             return entry_from_log(entry_id, fields)
         return Entry(entry_id, "", None, b"")  # its place is all that matters
     return None
 
 
-def _catch_up(
-    values: Sequence[str | None], log: Sequence[Any], cursor: str | None, most: int
-) -> CatchUp:
-    """Make sense of two replies. The state was read first, so the log may already be longer."""
-    fields = dict(zip(STATE_FIELDS, values, strict=True))
-    if fields["status"] is None:
-        return CatchUp(None)
-    state = JobState.from_hash(fields)
+def _with_missed(state: JobState, log: Sequence[Any], question: Question, note: Note) -> CatchUp:
+    cursor = question.cursor
     if cursor is None or not log or log[0][0] != cursor:
         return CatchUp(state)
     end = position(state.last)
-    try:
-        missed = tuple(
-            entry_from_log(entry_id, dict(zip(pairs[::2], pairs[1::2], strict=True)))
-            for entry_id, pairs in log[1:]
-            if position(entry_id) <= end
-        )
-    except InvalidEvent as error:
-        _log.warning("the log has an entry that is no event: %s", error)
-        return CatchUp(state)
-    more = len(log) > most and position(log[-1][0]) < end
+    missed = tuple(
+        _entry(entry_id, dict(zip(pairs[::2], pairs[1::2], strict=True)), state, note)
+        for entry_id, pairs in log[1:]
+        if position(entry_id) <= end
+    )
+    more = len(log) > question.most and position(log[-1][0]) < end
+    has_end = missed[-1].is_terminal if missed else cursor == state.last
+    if state.finished and not more and not has_end:
+        missed = (*missed, state.ending())
     return CatchUp(state, missed, more)
+
+
+def _entry(entry_id: str, fields: dict[str, str], state: JobState, note: Note) -> Entry:
+    """Return an entry, as far as it can be read.
+
+    The state says whether the job has ended, and how, if the entry that it ended with does not.
+    """
+    is_end = state.finished and entry_id == state.last
+    try:
+        entry = entry_from_log(entry_id, fields)
+    except InvalidEvent as error:
+        note(f"entry {entry_id}: {error}")
+        if is_end:
+            return state.ending()
+        entry = salvaged_entry(entry_id, fields)
+    if not is_end and entry.is_terminal and position(entry_id) >= position(state.attempt_id):
+        note(f"entry {entry_id} ends the job, which is {state.status}")
+        return replace(entry, event=None)
+    return entry

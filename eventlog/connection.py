@@ -8,11 +8,11 @@ from typing import Any, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
-from eventlog.errors import LogUnavailable
+from eventlog.errors import LogUnavailable, Unreadable, is_of_the_data
 from eventlog.sentinel import Primary, primary_options
 from schema.wire import PLAIN, SHARDED, PubSub
 
@@ -159,12 +159,15 @@ async def available() -> AsyncIterator[None]:
     """Bound what is asked of Redis in time, and turn the ways of its absence into one.
 
     Raises:
+        Unreadable: Redis refuses because of what a key holds.
         LogUnavailable: Redis did not answer, or answered that it can't serve.
     """
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
             yield
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+        if isinstance(error, ResponseError) and is_of_the_data(str(error)):
+            raise Unreadable(f"{Unreadable.__doc__} ({error})") from error
         raise LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})") from error
     except RuntimeError as error:
         if _RESET not in str(error):

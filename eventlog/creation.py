@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from eventlog.connection import Client, available
-from eventlog.errors import IdempotencyConflict
+from eventlog.errors import IdempotencyConflict, Unreadable
+from schema.job_id import parse_job_id
 from schema.wire import UNCONFIRMED_KEY, idempotency_key
 
 _KEY_KEPT_S: Final = 24 * 3600
@@ -21,7 +22,15 @@ _BEGUN: Final = (
     _NOW
     + """
 local before = string.format('%.6f', now - ARGV[1])
-return redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE')
+local begun = {}
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE')) do
+  if #member <= 128 and string.match(member, '^[%w._-]+$') then
+    begun[#begun + 1] = member
+  else
+    redis.call('ZREM', KEYS[1], member) -- no job's id: nothing will ever confirm it
+  end
+end
+return begun
 """
 )
 
@@ -56,6 +65,7 @@ class Creation:
 
         Raises:
             IdempotencyConflict: the key was used for another request.
+            Unreadable: what is stored under the key says nothing of a job.
             LogUnavailable: Redis is away.
         """
         name = idempotency_key(owner, key)
@@ -65,7 +75,12 @@ class Creation:
             found = await self._client.get(name)
         if found is None:  # it ran out in between
             return await self.claim(owner, key, fresh)
-        first = msgspec.json.decode(found, type=Claim)
+        try:
+            first = msgspec.json.decode(found, type=Claim)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Unreadable(f"{name} holds no claim: {error}") from error
+        if parse_job_id(first.job_id) is None:
+            raise Unreadable(f"{name} holds a claim to {first.job_id[:80]!r}")
         if first.request != fresh.request:
             raise IdempotencyConflict
         return first

@@ -1,7 +1,11 @@
 """What can go wrong with the log. The class docstring is the default message."""
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from schema.owner import Owner
 
 _log = logging.getLogger("jobcast.reader")
 
@@ -19,6 +23,30 @@ class LogUnavailable(EventLogError):
 
 class Redirected(LogUnavailable):
     """Another node of the Cluster serves this."""
+
+
+class Unreadable(EventLogError):
+    """What is stored can't be read, and trying again does not help."""
+
+
+class UnreadableJob(Unreadable):
+    """What is stored of the job can't be read.
+
+    Attributes:
+        fields: what its state says, as far as that could be had.
+    """
+
+    def __init__(
+        self, message: str | None = None, fields: Mapping[str, str | None] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.fields = fields or {}
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whose job it is; None if its state does not say."""
+        owner = Owner(self.fields.get("userId"), self.fields.get("sessionId"))
+        return None if owner == Owner() else owner
 
 
 class AppendRefused(EventLogError):
@@ -69,12 +97,38 @@ class IdempotencyConflict(EventLogError):
     """The Idempotency-Key was used for another request."""
 
 
+_OF_THE_DATA: Final = re.compile(
+    r"WRONGTYPE|invalid stream id|top item|last possible id"  # of a key or an entry
+    r"|attempt to |bad argument|must be strings or integers"  # of a script that met such data
+    r"|not an integer|out of range|invalid expire",
+    re.IGNORECASE,
+)
+
+
+def is_of_the_data(reply: str) -> bool:
+    """Say whether Redis refuses because of what a key holds: it will refuse again.
+
+    Anything else may pass: a full memory or disk, a primary that was replaced, a slot that moves, a
+    user that lacks a right.
+
+    Args:
+        reply: its error reply, in Redis 6 that of a command wrapped in that of the script.
+    """
+    return _OF_THE_DATA.search(reply) is not None
+
+
 def unavailable(error: Exception) -> LogUnavailable:
     """Return why Redis can't be asked; what was not foreseen is logged."""
     if isinstance(error, LogUnavailable):
         return error
     _log.error("Redis can't be asked, for a reason that was not foreseen", exc_info=error)
     return LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})")
+
+
+def unforeseen(error: Exception) -> UnreadableJob:
+    """Return that a job can't be read for a reason that is logged: it will be the same again."""
+    _log.error("a job can't be read, for a reason that was not foreseen", exc_info=error)
+    return UnreadableJob(f"{UnreadableJob.__doc__} ({type(error).__name__})")
 
 
 REFUSALS: dict[str, Callable[[str], AppendRefused]] = {

@@ -4,17 +4,35 @@ A member is ``<creation, 13 digits of milliseconds>:<job id>``, all with score 0
 is lexical and a page goes on exactly where the one before ended.
 """
 
+import re
 from typing import Final
+
+from msgspec import Struct
+from redis.client import NEVER_DECODE
 
 from eventlog.connection import Client, available
 from schema.entry_id import position
+from schema.job_id import parse_job_id
 from schema.owner import Owner
 from schema.wire import session_index_key, user_index_key
 
 _UNFINISHED_S: Final = 8 * 24 * 3600
 """More than an unfinished job lives on after its last entry."""
 _OLDEST: Final = "-"
-_NEWEST: Final = "+"
+_NEWEST: Final = b"+"
+_MEMBER: Final = re.compile(rb"([0-9]{13,14}):([A-Za-z0-9._-]{1,128})")
+
+
+class Listed(Struct, frozen=True):
+    """A job that an index lists.
+
+    Attributes:
+        job_id: the job.
+        created: id of about its first entry: of the same millisecond.
+    """
+
+    job_id: str
+    created: str
 
 
 class OwnerIndex:
@@ -43,9 +61,9 @@ class OwnerIndex:
             await pipe.execute()
 
     async def page(
-        self, user_id: str | None, session_id: str | None, limit: int, after: str | None
-    ) -> list[str]:
-        """Return members of the owner's index, newest first.
+        self, user_id: str | None, session_id: str | None, limit: int, after: bytes | None
+    ) -> list[bytes]:
+        """Return members of the owner's index, newest first; what stands there may be anything.
 
         Args:
             user_id: owner, if any.
@@ -56,15 +74,21 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is away.
         """
-        newest = _NEWEST if after is None else f"({after}"
+        newest = _NEWEST if after is None else b"(" + after
+        # Not decoded: of a member that is no text the page after it would not be found.
+        options = {NEVER_DECODE: True}
         async with available(), self._client.pipeline(transaction=False) as pipe:
             for key in _keys(user_id, session_id):
-                pipe.zrange(key, newest, _OLDEST, desc=True, bylex=True, offset=0, num=limit)
+                pipe.execute_command(
+                    *("ZRANGE", key, newest, _OLDEST, "BYLEX", "REV", "LIMIT", 0, limit), **options
+                )
             pages = await pipe.execute()
         return sorted({member for page in pages for member in page}, reverse=True)[:limit]
 
-    async def remove(self, members: list[str], user_id: str | None, session_id: str | None) -> None:
-        """Drop members whose jobs have expired.
+    async def remove(
+        self, members: list[bytes], user_id: str | None, session_id: str | None
+    ) -> None:
+        """Drop members whose jobs have expired, or that stand for none.
 
         Raises:
             LogUnavailable: Redis is away.
@@ -75,9 +99,13 @@ class OwnerIndex:
             await pipe.execute()
 
 
-def job_id_of(member: str) -> str:
-    """Return the job that a member of an index stands for."""
-    return member.partition(":")[2]
+def listed(member: bytes) -> Listed | None:
+    """Return the job that a member of an index stands for; None if it is malformed."""
+    match = _MEMBER.fullmatch(member)
+    job_id = None if match is None else match[2].decode()
+    if match is None or job_id is None or parse_job_id(job_id) != job_id:
+        return None
+    return Listed(job_id, f"{int(match[1])}-0")
 
 
 def _keys(user_id: str | None, session_id: str | None) -> list[str]:

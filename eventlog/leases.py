@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
+from redis.client import NEVER_DECODE
 
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, available
@@ -33,8 +34,16 @@ _CLAIM: Final = (
     _NOW
     + """
 local due = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
-for _, member in ipairs(due) do enter(member, ARGV[3]) end
-return due
+local runs = {}
+for _, member in ipairs(due) do
+  if string.match(member, '^[%w._-]+:') then
+    enter(member, ARGV[3])
+    runs[#runs + 1] = member
+  else
+    redis.call('ZREM', KEYS[1], member) -- no job's
+  end
+end
+return runs
 """
 )
 _POSTPONE: Final = _NOW + "enter(ARGV[1], ARGV[2])"
@@ -46,12 +55,12 @@ class LeasedRun(Struct, frozen=True):
     Attributes:
         member: of the index.
         job_id: whose run it is.
-        run: its token.
+        run: its token, any bytes that a worker chose.
     """
 
-    member: str
+    member: bytes
     job_id: str
-    run: str
+    run: bytes
 
 
 class Times(Struct, frozen=True):
@@ -119,7 +128,9 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away.
         """
-        due: list[str] = await self._run(_CLAIM, LEASES_KEY, until_ms, limit, for_ms)
+        due: list[bytes] = await self._run(
+            _CLAIM, LEASES_KEY, until_ms, limit, for_ms, as_bytes=True
+        )
         return [LeasedRun(member, *leased_run(member)) for member in due]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
@@ -149,6 +160,9 @@ class Leases:
     async def _look_at(self, key: str) -> int:
         return int(await self._run(_LOOK, key))
 
-    async def _run(self, script: str, key: str, *arguments: str | int) -> Any:  # noqa: ANN401 - its answer
+    async def _run(  # what a script answers
+        self, script: str, key: str, *arguments: str | bytes | int, as_bytes: bool = False
+    ) -> Any:  # noqa: ANN401
+        options: dict[str, Any] = {NEVER_DECODE: True} if as_bytes else {}
         async with available():
-            return await self._client.execute_command("EVAL", script, 1, key, *arguments)
+            return await self._client.execute_command("EVAL", script, 1, key, *arguments, **options)

@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from eventlog.batches import Batches
 from eventlog.catch_up import PAGE, CatchUp, Question, mark
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, connector_of
-from eventlog.errors import LogUnavailable
+from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.shards import ShardedBatches
 from schema.entry import Entry
+from schema.owner import Owner
 from schema.state import JobState
 
-Answered = Callable[[CatchUp | LogUnavailable], None]
+NotRead = LogUnavailable | UnreadableJob
+"""Why a job was not read: it may be read later, or it can't be."""
+Answered = Callable[[CatchUp | NotRead], None]
 
 
 class Reader:
@@ -32,6 +36,7 @@ class Reader:
         """Return the state of a job; None when there is none.
 
         Raises:
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         return (await self.catch_up(job_id, None)).state
@@ -45,6 +50,7 @@ class Reader:
             most: how many entries may be returned at once.
 
         Raises:
+            UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
         future: asyncio.Future[CatchUp] = asyncio.get_running_loop().create_future()
@@ -57,7 +63,7 @@ class Reader:
     def ask(self, job_id: str, cursor: str | None, answered: Answered, most: int = PAGE) -> None:
         """Ask what ``catch_up`` returns, and be called with it, or with why it can't be had."""
 
-        def judged(answer: CatchUp | LogUnavailable) -> None:
+        def judged(answer: CatchUp | NotRead) -> None:
             if isinstance(answer, CatchUp) and cursor and answer.may_be_trimmed(cursor):
                 self._ask_for_oldest(job_id, answer, answered)
             else:
@@ -67,9 +73,11 @@ class Reader:
         self._batches.ask(question, answered if cursor is None else judged)
 
     def _ask_for_oldest(self, job_id: str, answer: CatchUp, answered: Answered) -> None:
-        def completed(oldest: Entry | LogUnavailable | None) -> None:
+        def completed(oldest: Entry | NotRead | None) -> None:
             if isinstance(oldest, LogUnavailable):
                 answered(oldest)
+            elif isinstance(oldest, UnreadableJob):  # its log alone, for its state was just read
+                answered(answer)
             else:
                 answered(CatchUp(answer.state, oldest=oldest))
 
@@ -78,8 +86,8 @@ class Reader:
     def look(self, job_id: str, known: JobState, answered: Answered) -> None:
         """Ask what became of a job since a state of it: mostly nothing, which is cheap to learn."""
 
-        def compared(found: Sequence[str | None] | LogUnavailable) -> None:
-            if isinstance(found, LogUnavailable):
+        def compared(found: Sequence[str | None] | NotRead) -> None:
+            if isinstance(found, NotRead):
                 answered(found)
             elif found == mark(known):
                 answered(CatchUp(known, ()))
@@ -87,6 +95,23 @@ class Reader:
                 self.ask(job_id, known.last, answered)
 
         self._batches.ask(Question(job_id, known.last, only_mark=True), compared)
+
+    async def owner_in_log(self, job_id: str) -> Owner:
+        """Return whose job it is as its log says, which its state may say no more.
+
+        Raises:
+            LogUnavailable: Redis is away.
+        """
+        future: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
+        self._batches.ask(Question(job_id, None, only_oldest=True), partial(_settle, future))
+        try:
+            oldest = await future
+        except UnreadableJob:
+            oldest = None
+        finally:
+            del future
+        fields = {} if oldest is None else oldest.fields
+        return Owner(fields.get("userId"), fields.get("sessionId"))
 
     async def drop_idle(self, node: str | None = None) -> None:
         """Close the connections that are not in use: see ``eventlog.connection.drop_idle``."""
@@ -100,10 +125,10 @@ class Reader:
         await self._batches.close()
 
 
-def _settle(future: asyncio.Future[CatchUp], answer: CatchUp | LogUnavailable) -> None:
+def _settle(future: asyncio.Future[Any], answer: object) -> None:
     if future.done():
         return
-    if isinstance(answer, LogUnavailable):
+    if isinstance(answer, NotRead):
         future.set_exception(answer)
     else:
         future.set_result(answer)

@@ -5,11 +5,14 @@ from collections.abc import Coroutine
 from itertools import chain
 from typing import Any
 
+import hiredis
+from redis.exceptions import ResponseError
+
 from eventlog.batches import Batches, Reply
 from eventlog.catch_up import MARK_FIELDS, Question
 from eventlog.cluster import Cluster
 from eventlog.connection import available
-from eventlog.errors import LogUnavailable, Redirected, unavailable
+from eventlog.errors import EventLogError, LogUnavailable, Redirected, unforeseen
 from schema.state import STATE_FIELDS
 from schema.wire import log_key, state_key
 
@@ -73,27 +76,37 @@ class ShardedBatches:
             async with available():
                 replies = await self._replies(question)
             answer = question.answer(replies)
-        except ValueError as error:
-            answer = LogUnavailable(f"The job can't be read: {error}")
+        except EventLogError as error:
+            answer = error
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
-            answer = unavailable(error)
+            answer = unforeseen(error)
         reply(answer)
 
     async def _replies(self, question: Question) -> list[Any]:
         """Return what Redis would say to the question's commands."""
         cluster, key = self._cluster, state_key(question.job_id)
         if question.only_mark:
-            return [await cluster.hmget(key, MARK_FIELDS)]
+            return [await _reply(cluster.hmget(key, MARK_FIELDS))]
         log = log_key(question.job_id)
         if question.only_oldest:
-            return [_as_replied(await cluster.xrange(log, "-", "+", count=1))]
-        state = await cluster.hmget(key, STATE_FIELDS)
+            return [_as_replied(await _reply(cluster.xrange(log, "-", "+", count=1)))]
+        state = await _reply(cluster.hmget(key, STATE_FIELDS))
         if question.cursor is None:
             return [state]
-        entries = await cluster.xrange(log, question.cursor, "+", count=question.most + 1)
-        return [state, _as_replied(entries)]
+        entries = cluster.xrange(log, question.cursor, "+", count=question.most + 1)
+        return [state, _as_replied(await _reply(entries))]
 
 
-def _as_replied(entries: Any) -> list[Any]:  # noqa: ANN401 - as redis-py has them
+async def _reply(answer: Any) -> Any:  # noqa: ANN401 - redis-py's awaitables
+    """Return what redis-py does, or the error that Redis replied with."""
+    try:
+        return await answer
+    except ResponseError as error:
+        return hiredis.ReplyError(str(error))
+
+
+def _as_replied(entries: Any) -> Any:  # noqa: ANN401 - as redis-py has them, or an error
     """Return entries as Redis replies them: redis-py makes dicts of their fields."""
+    if isinstance(entries, Exception):
+        return entries
     return [(entry_id, list(chain(*pairs.items()))) for entry_id, pairs in entries]

@@ -15,6 +15,7 @@ from schema.events import (
     BROWSER_NAMES,
     CONTROL_NAMES,
     MAX_EVENT_BYTES,
+    NO_REASON,
     TERMINAL,
     Complete,
     CompleteData,
@@ -32,6 +33,7 @@ from schema.events import (
     one_line,
     was_custom_name,
 )
+from schema.salvage import percent, salvaged_object, seconds
 
 CREATED: Final = "_created"
 RETRIED: Final = "_retried"
@@ -127,7 +129,8 @@ def _unusual_progress(kind: type[ProgressUpdate | StepChange], line: bytes) -> _
 
 def progress_line(data: ProgressData, extra: Mapping[str, Any]) -> bytes:
     """Return the data of a progress event as one line of JSON, contract fields first."""
-    return msgspec.json.encode({**msgspec.to_builtins(data), **extra})
+    fields = msgspec.to_builtins(data)
+    return msgspec.json.encode({**fields, **extra, **fields} if extra else fields)
 
 
 def _complete(line: bytes) -> _Parsed:
@@ -209,3 +212,63 @@ def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
         raise InvalidEvent(f"{name}: {error}") from None
     event, line, extra = parse_event(name, data, was_custom_name)
     return Entry(entry_id, name, event, line, extra, fields)
+
+
+def salvaged_entry(entry_id: str, fields: Mapping[str, str]) -> Entry:
+    """Return what the log holds under an id, as far as it can be read.
+
+    Of what can't be shown at all there is no event: it is folded and not sent, like a log-only one.
+
+    Args:
+        entry_id: id of the entry.
+        fields: its fields, of which ``entry_from_log`` makes nothing.
+    """
+    name = fields.get("event", "")
+    try:
+        data = salvaged_object(fields.get("data", ""))
+    except ValueError:
+        data = None
+    event, line, extra = _salvaged_event(name, data) or (None, b"", _NOTHING)
+    return Entry(entry_id, name, event, line, extra, fields)
+
+
+def _salvaged_event(name: str, data: dict[str, Any] | None) -> _Parsed | None:
+    if name in _SALVAGED:
+        data = _SALVAGED[name](data or {})
+    if data is None:
+        return None
+    try:
+        return parse_event(name, msgspec.json.encode(data), was_custom_name)
+    except InvalidEvent:
+        return None
+
+
+def _salvaged_progress(data: dict[str, Any]) -> dict[str, Any] | None:
+    step, eta = data.get("currentStep"), data.get("estimatedTimeRemaining")
+    try:
+        whole = {**data, "progress": percent(data.get("progress"))}
+    except ValueError:
+        return None  # nothing that could be told without making it up
+    try:
+        eta = None if eta is None else seconds(eta)
+    except ValueError:
+        eta = None
+    step = step if isinstance(step, str) else None
+    return {**whole, "currentStep": step, "estimatedTimeRemaining": eta}
+
+
+def _salvaged_failure(data: dict[str, Any]) -> dict[str, Any]:
+    error, code = data.get("error"), data.get("errorCode")
+    return {
+        **data,
+        "error": error if isinstance(error, str) else NO_REASON,
+        "errorCode": code if isinstance(code, str) else None,
+    }
+
+
+_SALVAGED: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any] | None]]] = {
+    "progress-update": _salvaged_progress,
+    "step-change": _salvaged_progress,
+    "complete": lambda data: data,
+    "failed": _salvaged_failure,
+}

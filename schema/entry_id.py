@@ -52,3 +52,8 @@ def timestamp(entry_id: str) -> str:
     seconds, milliseconds = divmod(position(entry_id)[0], 1000)
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+
+
+def is_stored_id(text: str) -> bool:
+    """Say whether a text is an id that Redis can have given, of a time that a date can say."""
+    return parse_cursor(text) == text and position(text)[0] < 10**14

@@ -12,8 +12,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from schema.salvage import salvaged
+
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """The largest ``data`` of one event, as JSON."""
+
+NO_REASON: Final = "The job failed"
+"""The error of a failed job of which no text says why."""
 
 # As numbers: a text is searched for a byte five times as fast as for a text of one byte.
 _LF, _CR, _BACKSLASH = b"\n\r\\"
@@ -155,11 +160,18 @@ def one_line(text: bytes) -> bytes:
         text: JSON, known to be well formed.
 
     Raises:
-        InvalidEvent: it holds what UTF-8 can't (a lone surrogate), or is nested too deeply.
+        InvalidEvent: it is nested too deeply.
     """
     if _LF not in text and _CR not in text and (_BACKSLASH not in text or b"\\u" not in text):
         return text
     try:
         return msgspec.json.encode(msgspec.json.decode(text))
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _salvaged_line(text)
+
+
+def _salvaged_line(text: bytes) -> bytes:
+    try:
+        return salvaged(text.decode(errors="replace"))
+    except ValueError as error:
         raise InvalidEvent(str(error)) from None

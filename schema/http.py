@@ -1,13 +1,16 @@
 """Bodies of HTTP requests and responses. Requests are strict: an unknown field is an error."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
-from schema.entry_id import timestamp
+from schema.entry_id import is_stored_id, timestamp
 from schema.events import Percent, Seconds
 from schema.state import JobState, Status
+from schema.state_hash import STATUSES
 
 MAX_DEPTH: Final = 100
 """How many levels of objects and arrays a job's input may have."""
@@ -125,6 +128,26 @@ class JobSummary(Struct, frozen=True, rename="camel"):
             timestamp(state.created),
             timestamp(state.last),
         )
+
+    @classmethod
+    def of_unreadable(
+        cls, job_id: str, created: str, fields: Mapping[str, str | None]
+    ) -> "JobSummary":
+        """Show a job that can't be read, as far as its state says anything.
+
+        Args:
+            job_id: the job.
+            created: id of its first entry, as the list has it.
+            fields: those of its state, any of which may be missing or wrong.
+        """
+        status, last = fields.get("status"), fields.get("last")
+        core = {
+            "status": status if status in STATUSES else "failed",
+            "created": created,
+            "last": last if last is not None and is_stored_id(last) else created,
+        }
+        known = cls.of(job_id, JobState.from_hash({**fields, **core}))
+        return replace(known, error="The job can't be read", error_code="INTERNAL")
 
 
 class JobList(Struct, frozen=True):

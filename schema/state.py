@@ -15,17 +15,19 @@ from msgspec.structs import replace
 from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, progress_line
 from schema.events import (
     Complete,
+    CompleteData,
     Failed,
+    FailedData,
     Percent,
     ProgressData,
     ProgressUpdate,
     Seconds,
     StepChange,
-    one_line,
 )
 from schema.owner import Owner
+from schema.state_hash import Attempt, Note, error_of, json_line, json_seconds, state_fields
 
-_EntryId = Annotated[str, Meta(pattern=r"^[0-9]{1,14}-[0-9]{1,20}\Z")]
+_EntryId = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,19})\Z")]
 """Of a time that a date can say: until the year 5138."""
 
 Status = Literal["queued", "running", "succeeded", "failed"]
@@ -53,7 +55,7 @@ class JobState(Struct, frozen=True, gc=False):
     """
 
     status: Status
-    attempt: int
+    attempt: Attempt
     attempt_id: _EntryId
     created: _EntryId
     last: _EntryId
@@ -86,42 +88,20 @@ class JobState(Struct, frozen=True, gc=False):
         return self.created, self.user_id, self.session_id
 
     @classmethod
-    def from_hash(cls, fields: Mapping[str, str | None]) -> Self:
-        """Read the state hash.
+    def from_hash(cls, fields: Mapping[str, str | None], note: Note = str) -> Self:
+        """Read the state hash, as far as it can be.
 
         Args:
             fields: its fields by name; absent and None are the same.
+            note: is told of each field that is read as something else.
 
         Raises:
-            ValueError: it is not what the append script writes.
+            ValueError: there is no status in it, or no id of the first or last entry.
         """
-        eta = fields.get("estimatedTimeRemaining")
-        extra, result = fields.get("extra"), fields.get("result")
         try:
-            return msgspec.convert(
-                {
-                    "status": fields["status"],
-                    "attempt": int(fields["attempt"] or ""),
-                    "attempt_id": fields["attemptId"],
-                    "created": fields["created"],
-                    "last": fields["last"],
-                    "type": fields["type"],
-                    "user_id": fields.get("userId"),
-                    "session_id": fields.get("sessionId"),
-                    "run": fields.get("run"),
-                    "progress": int(fields["progress"] or ""),
-                    "current_step": fields.get("currentStep"),
-                    "estimated_time_remaining": None if eta is None else _number(eta),
-                    "extra": {} if extra is None else msgspec.json.decode(extra),
-                    "result": Raw(b"null") if result is None else _json(result),
-                    "error": fields.get("error"),
-                    "error_code": fields.get("errorCode"),
-                    "cancel_requested": fields.get("cancel") is not None,
-                },
-                cls,
-            )
-        except (KeyError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise ValueError(f"not a state of a job: {error}") from error
+            return msgspec.convert(_strictly(fields), cls)
+        except (KeyError, msgspec.MsgspecError, ValueError, RecursionError):
+            return msgspec.convert(state_fields(fields, note), cls)
 
     def snapshot(self) -> tuple[str, bytes]:
         """Return the state as one event of the contract: its name and its data line."""
@@ -133,6 +113,16 @@ class JobState(Struct, frozen=True, gc=False):
             )
         data = ProgressData(self.progress, self.current_step, self.estimated_time_remaining)
         return "progress-update", progress_line(data, self.extra)
+
+    def ending(self) -> Entry:
+        """Return the last entry of a finished job, as its state has it."""
+        name, line = self.snapshot()
+        event = (
+            Complete(CompleteData(self.result))
+            if self.status == "succeeded"
+            else Failed(FailedData(self.error or "", self.error_code))
+        )
+        return Entry(self.last, name, event, line)
 
 
 STATE_FIELDS: Final = (
@@ -156,12 +146,29 @@ _FRESH: Final[dict[str, Any]] = {
 }
 
 
-def _json(text: str) -> Raw:
-    return Raw(one_line(bytes(msgspec.json.decode(text, type=Raw))))
-
-
-def _number(text: str) -> int | float:
-    return msgspec.json.decode(text, type=int | float)
+def _strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return what ``state_fields`` does, if all is as it should be; any exception otherwise."""
+    eta, status = fields.get("estimatedTimeRemaining"), fields["status"]
+    extra, result = fields.get("extra"), fields.get("result")
+    return {
+        "status": status,
+        "attempt": int(fields["attempt"] or ""),
+        "attempt_id": fields["attemptId"],
+        "created": fields["created"],
+        "last": fields["last"],
+        "type": fields["type"],
+        "user_id": fields.get("userId"),
+        "session_id": fields.get("sessionId"),
+        "run": fields.get("run"),
+        "progress": int(fields["progress"] or ""),
+        "current_step": fields.get("currentStep"),
+        "estimated_time_remaining": None if eta is None else json_seconds(eta),
+        "extra": {} if extra is None else msgspec.json.decode(extra),
+        "result": Raw(b"null") if result is None else json_line(result),
+        "error": error_of(status, fields.get("error")),
+        "error_code": fields.get("errorCode"),
+        "cancel_requested": fields.get("cancel") is not None,
+    }
 
 
 def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - one return an event
@@ -195,7 +202,7 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
             {**entry.fields, **first, "created": entry.id, "attemptId": entry.id}
         )
     if entry.name == CHECKPOINT:
-        return JobState.from_hash({**entry.fields, "last": entry.id})
+        return _of_checkpoint(state, entry.fields, entry.id)
     if state is None:
         raise ValueError("a log begins with its creation or a checkpoint")
     match event:
@@ -229,6 +236,15 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
     if entry.name == CANCEL_REQUESTED:
         return replace(state, last=entry.id, cancel_requested=True)
     return replace(state, last=entry.id)
+
+
+def _of_checkpoint(state: JobState | None, fields: Mapping[str, str], entry_id: str) -> JobState:
+    try:
+        return JobState.from_hash({**fields, "last": entry_id})
+    except ValueError:
+        if state is None:
+            raise
+        return replace(state, last=entry_id)  # it holds nothing that the entries before did not say
 
 
 def fold(log: Iterable[Entry]) -> JobState | None:

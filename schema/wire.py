@@ -4,6 +4,7 @@ Every key of one job carries the job's id as hash tag, so that a Cluster keeps t
 """
 
 import hashlib
+import re
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Raw, Struct
 from schema.entry import CREATED, Entry, parse_event
 from schema.entry_id import is_entry_id
 from schema.events import InvalidEvent
+from schema.salvage import salvaged
 
 
 class Publication(Struct, gc=False):
@@ -29,6 +31,8 @@ class Publication(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(Publication).decode
+_surrogate = re.compile(rb"\\u[dD][89a-fA-F]").search
+_logged = re.compile(rb'"id"[ \t\r\n]*:[ \t\r\n]*"[0-9]').search
 
 
 def log_key(job_id: str) -> str:
@@ -106,14 +110,14 @@ def look_key(number: int) -> str:
     return f"jobs:{{{number}}}:look"
 
 
-def leased_run(member: str) -> tuple[str, str]:
+def leased_run(member: bytes) -> tuple[str, bytes]:
     """Read a member of the index of leases: the job and the token of its run."""
-    job_id, _, run = member.rpartition(":")
-    return job_id, run
+    job_id, _, run = member.partition(b":")  # no job id has a colon, a token may
+    return job_id.decode(), run
 
 
 def decode_publication(payload: bytes) -> Entry:
-    """Read what arrived on a channel.
+    """Read what arrived on a channel; a lone surrogate in it as U+FFFD.
 
     Args:
         payload: anything.
@@ -126,7 +130,9 @@ def decode_publication(payload: bytes) -> Entry:
             payload.decode()  # msgspec does not look into the text that it leaves raw
         publication = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidEvent(str(error)) from None
+        if _surrogate(payload) is None:
+            raise InvalidEvent(str(error)) from None
+        publication = _with_lone_surrogates(payload)
     entry_id = publication.id
     if entry_id is not None and not is_entry_id(entry_id):
         raise InvalidEvent(f"{entry_id[:80]!r} is no id of an entry")
@@ -134,3 +140,15 @@ def decode_publication(payload: bytes) -> Entry:
         return Entry(entry_id, CREATED, None, b"")
     event, line, extra = parse_event(publication.event, publication.data)
     return Entry(entry_id, publication.event, event, line, extra, {}, publication.prev)
+
+
+def may_be_logged(payload: bytes) -> bool:
+    """Say whether what arrived on a channel, and is no event, seems to name an entry of the log."""
+    return _logged(payload) is not None
+
+
+def _with_lone_surrogates(payload: bytes) -> Publication:
+    try:
+        return _decode(salvaged(payload.decode()))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InvalidEvent(str(error)) from None

@@ -25,7 +25,7 @@ async def create() -> Response:
 @in_time
 async def _create() -> Response:
     identity = await identify(with_body=True)
-    wanted = await body_as(CreateJob)
+    wanted = await body_as(CreateJob, nested="input")
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")

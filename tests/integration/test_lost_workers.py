@@ -13,7 +13,7 @@ import jobcast
 from app.lookout import Lookout
 from eventlog.append import Appender
 from eventlog.connection import Client, connect
-from eventlog.errors import Leased, LogUnavailable
+from eventlog.errors import LogUnavailable
 from eventlog.leases import Leases
 from jobcast import JobStalled, Run
 from jobcast._jobs import LEASE_S
@@ -373,20 +373,51 @@ async def lose_worker(redis_url: str, redis: Redis, *, lease_s: float) -> None:
         pass
 
 
-async def test_a_job_whose_attempt_is_no_number_is_said_to_be_unreadable(
+async def test_a_job_whose_numbers_are_none_is_failed_like_any_other(
     client: Client, redis_client: Redis, redis_url: str
 ) -> None:
     await abandoned(redis_url, "j1")
-    await redis_client.hset("jobs:{j1}:state", "attempt", "many")
-    run = (await state_of(redis_client, "j1"))["run"]
+    damage = (("attempt", "many"), ("progress", "NaN"), ("retention", "1e999"), ("maxEntries", "x"))
+    for field, value in damage:
+        await redis_client.hset("jobs:{j1}:state", field, value)
+    async with looking_out(client):
+        await until_failed(redis_client, "j1")
+        await until_unlisted(redis_client)
+    assert await names(redis_client) == ["_created", "step-change", "failed"]
 
-    async def is_unreadable() -> bool:
-        try:
-            await Appender(client).stall("j1", run)
-        except LogUnavailable:
-            return True
-        except Leased:
-            return False
-        return False
 
-    await eventually(is_unreadable)
+@pytest.mark.parametrize("lease", ["inf", "1e300", "nan", "soon", ""])
+async def test_a_run_whose_lease_is_no_time_is_missed_by_nobody_and_stops_no_look(
+    client: Client, redis_client: Redis, redis_url: str, lease: str
+) -> None:
+    await abandoned(redis_url, "j1", "j2")
+    await redis_client.hset("jobs:{j1}:state", "lease", lease)
+    async with looking_out(client):
+        await until_failed(redis_client, "j2")
+        await until_unlisted(redis_client)
+    assert (await state_of(redis_client, "j1"))["status"] == "running"
+
+
+async def test_a_run_whose_job_cannot_be_read_leaves_the_index_and_stops_no_look(
+    client: Client, redis_client: Redis, redis_url: str
+) -> None:
+    await abandoned(redis_url, "j1", "j2")
+    await redis_client.set("jobs:{j1}:state", "no hash")
+    async with looking_out(client):
+        await until_failed(redis_client, "j2")
+        await until_unlisted(redis_client)
+
+
+@pytest.mark.parametrize("token", [b"a:b", b"\xff\x00\xfe", b"\r\n", b""])
+async def test_a_run_may_have_any_bytes_for_a_token(
+    client: Client, redis_client: Redis, redis_url: str, token: bytes
+) -> None:
+    async def is_failed() -> bool:
+        return await redis_client.hget("jobs:{j1}:state", "status") == "failed"
+
+    await abandoned(redis_url, "j1")
+    await redis_client.hset("jobs:{j1}:state", "run", token)
+    await redis_client.zadd(INDEX, {b"j1:" + token: 1})
+    async with looking_out(client):
+        await eventually(is_failed)
+        await until_unlisted(redis_client)

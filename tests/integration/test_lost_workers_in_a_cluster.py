@@ -162,7 +162,7 @@ async def test_a_node_that_took_over_is_looked_at_for_all_that_it_serves(
     first = await asyncio.to_thread(cluster.failover, state_key("j1"))
     ports = set(first.primary_ports().values())
     await eventually(are_all)
-    assert leases.server_of(LeasedRun("j1:r", "j1", "r")) == f"{HOST}:{first.port}"
+    assert leases.server_of(LeasedRun(b"j1:r", "j1", b"r")) == f"{HOST}:{first.port}"
 
 
 async def test_a_node_is_looked_at_after_the_slot_of_the_look_has_moved(

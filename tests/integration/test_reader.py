@@ -9,13 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from eventlog import catch_up as catch_up_module
-from eventlog.catch_up import PAGE, CatchUp
+from eventlog.catch_up import PAGE, CatchUp, Question
 from eventlog.connection import connect
-from eventlog.errors import LogUnavailable
+from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
-from eventlog.reader import Reader
+from eventlog.reader import NotRead, Reader
 from schema.resume import Reason
 from schema.state import JobState
 from tests.clock import in_virtual_time
@@ -258,10 +257,10 @@ async def test_a_look_says_that_redis_is_away() -> None:
 
 async def looked(reader: Reader, known: JobState) -> CatchUp:
     """Return what a look at ``j1`` says."""
-    answered: asyncio.Future[CatchUp | LogUnavailable] = asyncio.Future()
+    answered: asyncio.Future[CatchUp | NotRead] = asyncio.Future()
     reader.look("j1", known, answered.set_result)
     answer = await answered
-    if isinstance(answer, LogUnavailable):
+    if not isinstance(answer, CatchUp):
         raise answer
     return answer
 
@@ -280,7 +279,7 @@ async def test_a_question_that_nobody_waits_for_any_more_is_no_mistake(
 ) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    monkeypatch.setattr(catch_up_module, "_catch_up", _broken)
+    monkeypatch.setattr(Question, "answer", _broken)
     asked = asyncio.ensure_future(reader.load("j1"))
     asyncio.get_running_loop().call_soon(asked.cancel)
     await asyncio.wait({asked})
@@ -316,7 +315,8 @@ async def test_a_job_that_is_stored_wrongly_spoils_nobody_elses_answer(
     )
     assert isinstance(answers[0], CatchUp)
     assert ids(answers[0]) == []
-    assert all(isinstance(answer, LogUnavailable) for answer in answers[1:])
+    assert [type(answer) for answer in answers[1:]] == [UnreadableJob, UnreadableJob, CatchUp]
+    assert answers[3] == CatchUp(answers[0].state)
 
 
 async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
@@ -331,7 +331,7 @@ async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
     assert isinstance(answers[0], CatchUp)
     assert answers[0].state is not None
     assert answers[0].state.current_step == "caf\ufffd"
-    assert isinstance(answers[1], LogUnavailable)
+    assert isinstance(answers[1], UnreadableJob)
 
 
 @pytest.mark.parametrize(
@@ -344,17 +344,15 @@ async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
         {"event": "note", "data": b'{"a":"\xff"'},
     ],
 )
-async def test_an_entry_that_is_no_event_is_passed_over_by_the_state(
+async def test_an_entry_that_is_no_event_hides_no_other(
     reader: Reader, run: jobcast.Run, client: Redis, entry: dict[Any, Any]
 ) -> None:
     first = await run.progress(10)
-    await client.xadd(LOG, entry)
+    odd = await client.xadd(LOG, entry)
     last = await run.progress(20)
     answer = await reader.catch_up("j1", first)
-    assert answer.state is not None
-    assert answer.missed is None
-    assert answer.state.progress == 20
-    assert ids(await reader.catch_up("j1", last)) == []
+    assert answer.missed is not None
+    assert [(each.id, each.event is None) for each in answer.missed] == [(odd, True), (last, False)]
 
 
 async def test_everybody_is_told_that_redis_is_away_and_served_when_it_is_back() -> None:

@@ -11,7 +11,7 @@ import pytest
 from eventlog.batches import Batches
 from eventlog.catch_up import Question
 from eventlog.cluster import Connector, Nodes
-from eventlog.errors import LogUnavailable
+from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from eventlog.shards import ShardedBatches
@@ -56,7 +56,7 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
         question = Question(job_id, "1-0", only_mark=True)
         batches.ask(question, partial(answers.__setitem__, job_id))
     await until(lambda: len(answers) == 20)
-    assert isinstance(answers.pop(ODD), LogUnavailable)
+    assert isinstance(answers.pop(ODD), UnreadableJob)
     assert set(answers.values()) == {"1-0"}
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     await batches.close()

@@ -166,7 +166,7 @@ def test_an_event_has_at_most_one_mebibyte() -> None:
     "data",
     [
         *(b"", b"{", b"{]", b"nothing", b'{"progress":1', b'{"progress":1}}', b"[]", b"null"),
-        *(b'{"progress":1,"note":"\\ud800"}', b'{"progress":1,"note":%b}' % DEEP),
+        b'{"progress":1,"note":%b}' % DEEP,
         *(b'{"progress":1,"note":%b,"text":"\\u0000"}' % DEEP,),
     ],
     ids=lambda data: data[:40],

@@ -18,7 +18,6 @@ from schema.events import (
     Failed,
     FailedData,
     FrontendEvent,
-    InvalidEvent,
     Ping,
     ProgressData,
     ProgressUpdate,
@@ -172,10 +171,19 @@ def test_escaped_unicode_is_unescaped_but_control_characters_are_not() -> None:
     assert one_line(text) == '{"a":"ü🚀\u2028","b":"\\n\\r\\u0000"}'.encode()
 
 
-@pytest.mark.parametrize("text", [rb'"\ud800"', rb'["\udfff"]', rb'{"\ud83d":1}'])
-def test_half_a_character_is_not_unicode(text: bytes) -> None:
-    with pytest.raises(InvalidEvent):
-        one_line(text)
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (rb'"\ud800"', '"\ufffd"'),
+        (rb'["\udfff\ud800"]', '["\ufffd\ufffd"]'),
+        (rb'{"\ud83d":"\ud83d\ud83d\ude00"}', '{"\ufffd":"\ufffd\U0001f600"}'),
+        (rb'{"a":1e999,"b":"\u00e9"}', '{"a":null,"b":"é"}'),
+    ],
+)
+def test_what_is_no_unicode_or_no_number_is_read_as_the_sign_for_that(
+    text: bytes, line: str
+) -> None:
+    assert one_line(text).decode() == line
 
 
 def test_numbers_survive_a_rewrite() -> None:

@@ -203,21 +203,40 @@ WHOLE: dict[str, str | None] = {
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({name: None} for name in WHOLE),
-        *({"status": "cancelled"}, {"attempt": "x"}, {"progress": ""}, {"progress": "x"}),
-        *({"extra": "["}, {"extra": "[]"}, {"estimatedTimeRemaining": "soon"}),
-        {"extra": '{"a":%s}' % ("[" * 100_000 + "]" * 100_000)},
+        *({name: None} for name in ("status", "created", "last")),
+        *({"status": "cancelled"}, {"status": ""}, {"created": "x"}, {"created": "1"}),
+        *({"last": "1-0 "}, {"last": "01-0"}, {"last": "123456789012345-0"}),
+        *({"last": "1-100000000000000000000"}, {"last": "-1-0"}, {"last": "\u0661-0"}),
     ],
-    ids=lambda wrong: next(iter(wrong)),
+    ids=str,
 )
 def test_a_hash_that_is_no_state_is_refused(wrong: dict[str, str | None]) -> None:
     with pytest.raises(ValueError, match="not a state of a job"):
         JobState.from_hash({**WHOLE, **wrong})
 
 
-def test_a_hash_that_lacks_a_field_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a state of a job"):
-        JobState.from_hash({k: v for k, v in WHOLE.items() if k != "last"})
+DAMAGED = {"event": "_checkpoint", "status": "sleeping", "created": "1-0"}
+
+
+def test_a_checkpoint_that_is_no_state_says_nothing_new() -> None:
+    before = state_after(STARTED, WRITING)
+    after = apply(before, Entry("9-0", "_checkpoint", None, b"", {}, DAMAGED))
+    assert after == msgspec.structs.replace(before, last="9-0")
+    with pytest.raises(ValueError, match="status is 'sleeping'"):
+        fold([Entry("9-0", "_checkpoint", None, b"", {}, DAMAGED)])
+
+
+@pytest.mark.parametrize("end", [COMPLETED, FAILED])
+def test_the_state_of_a_finished_job_tells_of_its_end_as_the_log_does(end: dict[str, str]) -> None:
+    entries = log(CREATED, STARTED, WRITING, end)
+    state = fold(entries)
+    assert state is not None
+    told, logged = state.ending(), entries[-1]
+    assert (told.id, told.name, json.loads(told.line)) == (
+        *(logged.id, logged.name),
+        json.loads(logged.line),
+    )
+    assert apply(fold(entries[:-1]), told) == state
 
 
 def test_a_snapshot_is_the_last_thing_that_a_viewer_need_know() -> None:

@@ -44,8 +44,18 @@ IN_ONE_MODULE = {
 """What a module may import besides."""
 
 PURE = {
-    *("abc", "collections", "datetime", "enum", "functools", "hashlib", "itertools", "math", "re"),
-    *("typing", "uuid"),
+    *(
+        "abc",
+        "collections",
+        "datetime",
+        "enum",
+        "functools",
+        "hashlib",
+        "itertools",
+        "json",
+        "math",
+    ),
+    *("re", "sys", "typing", "uuid"),
 }
 """What of the standard library does no I/O: all that ``schema`` may import."""
 

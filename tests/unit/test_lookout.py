@@ -47,7 +47,7 @@ class Index:
         assert until_ms == self.times().index_ms
         assert for_ms == GRACE_S * 1000
         claimed, self.runs = self.runs[:limit], self.runs[limit:]
-        return [LeasedRun(f"{run}:r", run, "r") for run in claimed]
+        return [LeasedRun(f"{run}:r".encode(), run, b"r") for run in claimed]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
         self.postponed[run.job_id] = by_ms
@@ -63,8 +63,8 @@ class Jobs:
         self.failed: list[str] = []
         self._refusals = refusals
 
-    async def stall(self, job_id: str, run: str) -> Appended:
-        assert run == "r"
+    async def stall(self, job_id: str, run: bytes) -> Appended:
+        assert run == b"r"
         if job_id in self._refusals:
             raise self._refusals[job_id]
         self.failed.append(job_id)
@@ -180,7 +180,7 @@ async def test_a_job_of_which_no_server_is_known_is_not_failed(server: str) -> N
 
 def test_jobs_that_cannot_be_reached_make_no_gap_in_the_looks() -> None:
     class Mute(Jobs):
-        async def stall(self, job_id: str, run: str) -> Appended:
+        async def stall(self, job_id: str, run: bytes) -> Appended:
             await asyncio.sleep(COMMAND_TIMEOUT_S)
             return await super().stall(job_id, run)
 

@@ -196,7 +196,9 @@ def test_the_service_and_the_sdk_give_a_job_the_same_keys() -> None:
 
 def test_the_service_finds_the_runs_that_the_sdk_enters() -> None:
     assert LEASES_KEY == SDK_LEASES_KEY
-    assert leased_run(lease_member("Nightly.Report_7-b", "0f3a")) == ("Nightly.Report_7-b", "0f3a")
+    member = lease_member("Nightly.Report_7-b", "0f3a").encode()
+    assert leased_run(member) == ("Nightly.Report_7-b", b"0f3a")
+    assert leased_run(b"j1:any:\xff") == ("j1", b"any:\xff")
 
 
 def test_the_log_and_the_state_of_a_job_share_a_slot_of_a_cluster() -> None:

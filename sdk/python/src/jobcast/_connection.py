@@ -10,7 +10,7 @@ from jobcast._caller import Caller
 from jobcast._event import Event
 from jobcast._pipeline import Reply, answer_of, packed
 from jobcast._script import Answer, command, refusal, with_script
-from jobcast._wire import index_member, job_keys, owner_keys
+from jobcast._wire import index_member, is_entry_id, job_keys, owner_keys
 
 _log = logging.getLogger("jobcast")
 
@@ -53,8 +53,10 @@ class Connection:
         """Return the first log entry of a job; None unless it is of exactly these owners."""
         _, state = job_keys(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
-        created_id, *owners = (None if value is None else value.decode() for value in reply)
-        return created_id if owners == [user_id, session_id] else None
+        texts = [None if value is None else value.decode(errors="replace") for value in reply]
+        created_id, *owners = texts
+        is_theirs = owners == [user_id, session_id]
+        return created_id if is_theirs and created_id and is_entry_id(created_id) else None
 
     async def index(
         self,

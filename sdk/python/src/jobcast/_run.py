@@ -1,7 +1,6 @@
 """One run of one job."""
 
 import asyncio
-import json
 import secrets
 import weakref
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunn
 from jobcast._failure import brief, describe, is_a, text_of
 from jobcast._lease import Lease, Leases
 from jobcast._script import Answer
+from jobcast._wire import from_json
 
 
 class Run:
@@ -71,7 +71,7 @@ class Run:
 
         Sets `attempt`, `type` and `input`. Raises `JobCancelled` (the job was started) when an
         earlier run was asked to stop, and `InvalidEvent` (the job was failed) when the job's input
-        is no JSON that Python reads.
+        is no JSON object that Python reads.
         """
         self._end_lease()
         self._token = secrets.token_hex(8)
@@ -91,8 +91,8 @@ class Run:
         self.attempt = answer.attempt
         self.type = answer.type
         try:
-            self.input = json.loads(answer.input) or {} if answer.input else {}
-        except (ValueError, RecursionError):
+            self.input = _input_of(answer)
+        except ValueError:
             await self.fail("The job's input can't be read", "BAD_INPUT")
             raise InvalidEvent("the job's input can't be read; the job was failed") from None
         return _unless_cancelled(answer)
@@ -236,6 +236,15 @@ class Run:
         )
         self.cancel_requested = answer.cancel_requested
         return answer
+
+
+def _input_of(answer: Answer) -> dict[str, Any]:
+    job_input = from_json(answer.input) if answer.input else None
+    if job_input is None:
+        return {}
+    if not isinstance(job_input, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - the input is wrong, not a type
+    return job_input
 
 
 def _unless_cancelled(answer: Answer) -> str:

@@ -1,5 +1,6 @@
 """The append script's arguments, answer and refusals; no I/O."""
 
+import re
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, Self
@@ -28,6 +29,10 @@ _REFUSALS: Final[dict[str, type[JobcastError]]] = {
     "NOTRUNNING": JobNotRunning,
     "BADEVENT": InvalidEvent,
 }
+_NO_JOB: Final = re.compile(
+    r"WRONGTYPE|stream ID|top item|last possible ID|attempt to |bad argument|out of range"
+)
+"""What Redis says of keys that hold something else than a job: it will say so again."""
 
 
 class Answer(NamedTuple):
@@ -56,7 +61,7 @@ class Answer(NamedTuple):
             cancel != 0,
             receivers,
             attempt,
-            status.decode(),
+            status.decode(errors="replace"),
             job_type.decode(errors="replace"),
             job_input,
         )
@@ -94,7 +99,9 @@ def with_script(command: list[str]) -> list[str]:
 
 
 def refusal(error: str) -> JobcastError | None:
-    """Return the exception for an error reply, ``CODE text``; None if it is not the script's."""
+    """Return the exception for an error reply, ``CODE text``; None if it is not of the job."""
     code, _, text = error.partition(" ")
     kind = _REFUSALS.get(code)
+    if kind is None and _NO_JOB.search(error):
+        return UnknownJob(f"What is stored under this id is no job: {error}")
     return kind(text[:1].upper() + text[1:]) if kind else None

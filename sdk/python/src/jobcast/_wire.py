@@ -1,6 +1,7 @@
 """How Jobcast is written down in Redis: names of keys and channels, ids, JSON text."""
 
 import json
+import math
 import re
 from typing import Final
 
@@ -12,8 +13,20 @@ MAX_EVENT_BYTES: Final = 1024 * 1024
 LEASES_KEY: Final = "jobs:leases"
 """The sorted set of runs that hold a lease, by when it is over, in ms of the clock of Redis."""
 
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+_decode: Final = json.JSONDecoder(
+    strict=False, parse_float=_finite, parse_constant=lambda _: None
+).decode
 # Made once: an encoder a call is half of what a short text takes.
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+is_entry_id: Final = re.compile(r"[0-9]{1,14}-[0-9]{1,20}").fullmatch
+"""Say, by a match or None, whether a text is the id of a log entry."""
 
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -56,6 +69,22 @@ def index_member(created_id: str, job_id: str) -> str:
 def lease_member(job_id: str, run: str) -> str:
     """Return the member of the index of leases for a run; no job id has a colon."""
     return f"{job_id}:{run}"
+
+
+def from_json(text: bytes) -> object:
+    """Return the value of JSON that any language may have written; ValueError if it is none.
+
+    A lone surrogate is U+FFFD, as in the service, and NaN or an infinity is None: `to_json` takes
+    the value back.
+    """
+    try:
+        value = _decode(text.decode("utf-8-sig", errors="replace"))
+        if b"\\u" not in text:
+            return value
+        written = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return json.loads(written.decode("utf-16", "replace"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def to_json(value: object, what: str) -> str:

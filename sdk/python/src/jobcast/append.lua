@@ -30,8 +30,10 @@
 -- needed.
 
 local MAX_EVENT_BYTES = 1048576 -- of a job that does not say
+local MAX_ENTRIES = 10000 -- the same
 local LEAST_EVENT_BYTES = 1024 -- what every job takes
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
+local LATEST_MS = 1e15 -- no lease lasts until then
 local RESERVED = ' progress-update step-change complete failed connected reset ping left '
   .. 'message error open chunk artifact input-requested ' -- and names that begin with child-
 
@@ -47,10 +49,15 @@ local refuse = redis.error_reply
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
   'maxEntries', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, limit = unpack(before, 1, 7)
+-- Whoever wrote the state, what is written here can be read: its numbers are checked before use.
+local number = tonumber(its_attempt)
+if not number or not (number >= 1 and number < 2^53 and number % 1 == 0) then its_attempt = '1' end
+last = last or ''
 local finished = status == 'succeeded' or status == 'failed'
 
-local function stored_number(field)
-  return tonumber(redis.call('HGET', state, field))
+local function stored_number(field, least, most)
+  local stored = tonumber(redis.call('HGET', state, field))
+  return stored and stored >= least and stored <= most and stored or nil
 end
 
 local function now_ms()
@@ -65,14 +72,14 @@ elseif not status then
   return refuse('NOJOB there is no such job')
 elseif op == 'retry' then
   if status ~= 'failed' then return refuse('NOTFAILED the job is ' .. status .. ', not failed') end
-  its_attempt = tostring(tonumber(its_attempt) + 1)
+  its_attempt = string.format('%.0f', its_attempt + 1)
 elseif op == 'cancel' then
   if finished then return refuse('NOTCANCELLABLE the job has ' .. status) end
 else
   if attempt ~= '' and attempt ~= its_attempt then
     return refuse('SUPERSEDED attempt ' .. attempt .. ' was followed by attempt ' .. its_attempt)
   end
-  if finished and run == its_run and stored_number('lease') then
+  if finished and run == its_run and stored_number('lease', 0, LATEST_MS) then
     return refuse('STALLED the lease of this run ran out, and the job was failed')
   end
   if finished then return refuse('FINISHED the job has ' .. status .. ' already') end
@@ -96,7 +103,7 @@ if op == 'renew' then
   redis.call('HSET', state, 'lease', string.format('%.0f', now_ms() + lease_ms))
   return { '', cancel_requested and 1 or 0, 0, tonumber(its_attempt), status }
 elseif op == 'stall' then
-  local lease = stored_number('lease')
+  local lease = stored_number('lease', 0, LATEST_MS)
   if not lease then return refuse('NOTRUNNING this run has no lease') end
   local left = lease - now_ms()
   if left > 0 then return refuse(string.format('LEASED %.0f ms of the lease are left', left)) end
@@ -106,11 +113,13 @@ local status_before = status
 local more -- further fields of the state
 if op == 'progress' or op == 'step' then
   name = op == 'progress' and 'progress-update' or 'step-change'
-  local n = tonumber(progress == '' and percent or progress)
+  local reached = tonumber(percent)
+  if not reached or not (reached >= 0 and reached <= 100 and reached % 1 == 0) then reached = 0 end
+  local n = progress == '' and reached or tonumber(progress)
   if not n or n < 0 or n > 100 or n % 1 ~= 0 then
     return refuse('BADEVENT progress must be a whole number from 0 to 100')
   end
-  if op == 'step' or n > tonumber(percent) then percent = string.format('%d', n) end
+  percent = string.format('%d', op == 'progress' and n < reached and reached or n)
   data = '{"progress":' .. percent .. data
 elseif op == 'emit' then
   if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$')
@@ -141,7 +150,7 @@ else
   return refuse('BADEVENT there is no such operation')
 end
 if #data > LEAST_EVENT_BYTES then
-  local most = stored_number('maxEventBytes') or MAX_EVENT_BYTES
+  local most = stored_number('maxEventBytes', 0, MAX_EVENT_BYTES) or MAX_EVENT_BYTES
   if #data > most then
     return refuse('BADEVENT the data has ' .. #data .. ' bytes, more than ' .. most)
   end
@@ -158,11 +167,12 @@ if op == 'create' and length > 0 then -- an earlier job's, whose state was lost
   redis.call('DEL', log)
   length = 0
 end
-limit = tonumber(limit) or 10000
+limit = tonumber(limit)
+if not limit or not (limit >= 2 and limit < 2^53) then limit = MAX_ENTRIES end
 if 2 * length >= limit then
   local checkpoint = redis.call('HGET', state, 'checkpoint')
   if not checkpoint or length >= limit then
-    if checkpoint then redis.call('XTRIM', log, 'MINID', checkpoint) end
+    if checkpoint then redis.pcall('XTRIM', log, 'MINID', checkpoint) end
     checkpoint = redis.call('XADD', log, '*', 'event', '_checkpoint', unpack(redis.call('HGETALL', state)))
     more = more or {}
     more[#more + 1], more[#more + 2] = 'checkpoint', checkpoint
@@ -198,7 +208,7 @@ end
 -- entry id begins with 13 digits of milliseconds. Any change of the status counts at once.
 if status ~= status_before or string.sub(id, 1, 8) ~= string.sub(last, 1, 8) then
   local finishes = status == 'succeeded' or status == 'failed'
-  local expiry = finishes and stored_number('retention') or UNFINISHED_SECONDS
+  local expiry = math.floor(finishes and stored_number('retention', 1, 1e12) or UNFINISHED_SECONDS)
   redis.call('EXPIRE', log, expiry)
   redis.call('EXPIRE', state, expiry)
 end
@@ -221,7 +231,8 @@ if publication then
   if type(receivers) ~= 'number' then receivers = -1 end
 end
 
-local cancelled, number, status_was = cancel_requested and 1 or 0, tonumber(its_attempt), status_before or ''
+local cancelled, status_was = cancel_requested and 1 or 0, status_before or ''
+number = tonumber(its_attempt)
 if op == 'start' then
   local job = redis.call('HMGET', state, 'type', 'input')
   return { id, cancelled, receivers, number, status_was, job[1] or '', job[2] or '' }

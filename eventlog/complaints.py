@@ -1,0 +1,47 @@
+"""What is wrong with stored data: said once of each job, however often it is read."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from eventlog.errors import UnreadableJob
+
+_log = logging.getLogger("jobcast.reader")
+
+_MOST: Final = 10_000
+"""How many jobs are remembered, those that were complained of last."""
+_MOST_FAULTS: Final = 10
+
+
+class Complaints:
+    """Logs each complaint once, while it is among the last ``most``."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._made: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def unreadable(self, job_id: str, error: UnreadableJob) -> UnreadableJob:
+        """Log why a job can't be read, and return that."""
+        if self._is_new("job", job_id):
+            _log.error("job %s can't be read: %s", job_id, error)
+        return error
+
+    def read_otherwise(self, job_id: str, faults: Sequence[str]) -> None:
+        """Log what of a job is read as something else than is stored."""
+        if faults and self._is_new("fields", job_id):
+            said = "; ".join(faults[:_MOST_FAULTS])
+            _log.warning("job %s is not stored as it should be: %s", job_id, said)
+
+    def _is_new(self, kind: str, job_id: str) -> bool:
+        made, complaint = self._made, (kind, job_id)
+        is_new = complaint not in made
+        made[complaint] = None
+        made.move_to_end(complaint)
+        if len(made) > self._most:
+            made.popitem(last=False)
+        return is_new
+
+
+complaints: Final = Complaints()
+"""Those of this process."""
