@@ -13,7 +13,7 @@ _log = logging.getLogger("jobcast.keys")
 
 REFRESH_S: Final = 300.0
 WAIT_S: Final = 1.2
-"""How long a request waits for a fetch: callers are promised an answer within 2 s."""
+"""How long requests wait for a fetch since its begin: callers are promised an answer in 2 s."""
 
 COOL_DOWN_S: Final = 10.0
 """How soon another unknown key may cause a fetch: anybody can make tokens that name one."""
@@ -41,6 +41,7 @@ class KeySet:
         self._name = name
         self._fetch = fetch
         self._fetching: asyncio.Task[None] | None = None
+        self._began_at = 0.0
         self._failures_in_a_row = 0
         self._not_before = 0.0
         self._asked_at: float | None = None
@@ -83,7 +84,10 @@ class KeySet:
                 self._asked_at = now
             elif now < self._not_before:
                 raise ServiceUnavailable(_UNTOLD)
-        done, _ = await asyncio.wait({self._fetched()}, timeout=WAIT_S)
+        fetch = self._fetched()
+        # Who comes while a server is mute does not wait as long again.
+        left_s = max(0.0, self._began_at + WAIT_S - now)
+        done, _ = await asyncio.wait({fetch}, timeout=left_s)
         if not done or not self.available:
             raise ServiceUnavailable(_UNTOLD)
         return True
@@ -91,7 +95,9 @@ class KeySet:
     def _fetched(self) -> asyncio.Task[None]:
         """Return the fetch that is under way, begun now if there was none."""
         if self._fetching is None:
-            self._fetching = asyncio.get_running_loop().create_task(self._fetch_once())
+            loop = asyncio.get_running_loop()
+            self._began_at = loop.time()
+            self._fetching = loop.create_task(self._fetch_once())
         return self._fetching
 
     async def _fetch_once(self) -> None:

@@ -42,7 +42,7 @@ CONNECT: Final = Case(
     "seconds",
     [
         Subject(JOBCAST.name, partial(rush, JOBCAST)),
-        Subject(rivals.BARE.name, partial(rush, rivals.BARE), [AtMost(1.6)]),
+        Subject(rivals.BARE.name, partial(rush, rivals.BARE), [AtMost(1.75)]),
         Subject(rivals.NCHAN.name, partial(rush, rivals.NCHAN), (), rivals.NCHAN.missing),
         Subject(rivals.EXPRESS.name, partial(rush, rivals.EXPRESS), (), rivals.EXPRESS.missing),
     ],

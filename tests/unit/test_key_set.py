@@ -138,6 +138,8 @@ def test_without_an_answer_a_request_waits_no_longer_than_callers_were_promised(
         began = time()
         assert await asyncio.gather(*(scene.told() for _ in range(10))) == [None] * 10
         assert time() == pytest.approx(began + WAIT_S)
+        assert await scene.told() is None  # at once: the fetch was waited for long enough
+        assert time() == pytest.approx(began + WAIT_S)
         assert scene.issuer.fetches == 1
 
     play(scenario())
@@ -180,7 +182,7 @@ def test_after_a_failure_no_request_makes_a_fetch_of_its_own() -> None:
             await asyncio.sleep(0.1)
         rate = (scene.issuer.fetches - before) / (time() - began)
         assert 1 / 6 < rate < 1 / 2  # a pause of 2.5 to 5 s between two
-        assert scene.set.failures == scene.issuer.fetches
+        assert scene.issuer.fetches - scene.set.failures in {0, 1}  # one may be under way
         running.cancel()
 
     play(scenario())
