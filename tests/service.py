@@ -1,12 +1,14 @@
 """The service as it is deployed: a server in a process of its own, on a free port."""
 
 import os
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -63,7 +65,9 @@ class Service:
         self.port = free_port()
         self.url = f"{'https' if certificate else 'http'}://{HOST}:{self.port}"
         self._verify = certificate.client_context() if certificate else _NO_TLS
-        self._log = Path(tempfile.mkdtemp(prefix="jobcast-service-")) / "service.log"
+        folder = tempfile.mkdtemp(prefix="jobcast-service-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._log = Path(folder) / "service.log"
         server = _uvicorn if way == "uvicorn" else _hypercorn
         mounted = ["--root-path", root_path] if root_path else []
         command = server(self.port, certificate, application)

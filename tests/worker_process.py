@@ -1,10 +1,12 @@
 """The worker as it is deployed, a process of its own, and what puts jobs into its queue."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,7 +31,9 @@ class WorkerProcess:
     def __init__(self, redis_url: str, **settings: str) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
         self._environment = {**inherited, "REDIS_URL": redis_url, **settings}
-        self._log = Path(tempfile.mkdtemp(prefix="jobcast-worker-")) / "worker.log"
+        folder = tempfile.mkdtemp(prefix="jobcast-worker-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._log = Path(folder) / "worker.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

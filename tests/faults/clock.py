@@ -1,6 +1,8 @@
 """What time it is for processes that a scenario starts: a clock that can jump, by libfaketime."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,9 @@ class Clock:
     """Time as ``environment`` lets a process see it; how long things take stays as it is."""
 
     def __init__(self) -> None:
-        self._file = Path(tempfile.mkdtemp(prefix="jobcast-clock-")) / "offset"
+        folder = tempfile.mkdtemp(prefix="jobcast-clock-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._file = Path(folder) / "offset"
         self.jump_to(0)
         self.environment: Mapping[str, str] = {
             "LD_PRELOAD": str(LIBRARY),
