@@ -198,7 +198,7 @@ async def test_a_forged_id_hides_and_doubles_no_real_event(  # noqa: PLR0913, PL
         run = jobs.run(job_id)
         ids = [await run.start(), await run.progress(10)]
         now = int(time.time() * 1000)
-        # None is ever one of the log: whoever is slow may append at any millisecond, but from -0 on.
+        # Never one of the log: a slow worker may append at any millisecond, but from -0 on.
         its_id = {"far": "9999999999999-0", "soon": f"{now + 50}-77", "past": f"{now - 5}-999"}
         its_prev = {"foreign prev": {"prev": "1-1"}, "correct prev": {"prev": ids[-1]}}
         message = forged(event, data, id=its_id[when], **its_prev.get(prev, {}))
