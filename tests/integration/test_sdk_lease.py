@@ -228,7 +228,7 @@ def test_an_event_loop_may_end_at_any_time(
     caplog: pytest.LogCaptureFixture,
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    jobs = jobcast.connect(redis_url, lease_s=LEASE_S)
+    jobs = jobcast.connect(redis_url, lease_s=60)  # not renewed while the test lasts
     loop = new_loop()
     run = loop.run_until_complete(started(jobs))
     loop.run_until_complete(loop.run_until_complete(started(jobs, "j2")).complete())
