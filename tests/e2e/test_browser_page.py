@@ -122,6 +122,24 @@ async def test_a_job_that_fails_while_it_looks_around_shows_no_moving_bar(
     )
 
 
+@pytest.mark.parametrize("width", [390, 768, 1280])
+async def test_a_long_digest_leaves_room_for_the_path(
+    service: Service, jobs: jobcast.Jobs, page: Page, width: int
+) -> None:
+    await page.set_viewport_size({"width": width, "height": 800})
+    job_id = await jobs.create("checksum", session_id=SESSION)
+    await page.goto(link(service, job_id))
+    async with jobs.run(job_id) as run:
+        run.result = {"files": 1, "digests": {"node_modules/package/index.js": "0f" * 64}}
+    row = page.get_by_test_id("digests").locator("li")
+    await expect(row).to_have_count(1)
+    path = await row.locator(".digest-path").bounding_box()
+    whole = await row.bounding_box()
+    assert path is not None
+    assert whole is not None
+    assert path["width"] > whole["width"] / 4
+
+
 async def test_a_result_that_is_cut_says_so(
     service: Service, jobs: jobcast.Jobs, page: Page
 ) -> None:
