@@ -117,9 +117,11 @@ def register(app: Quart) -> None:
         return of_api(ServiceUnavailable())
 
     def of_unreadable(error: Unreadable) -> Response:
+        message = "What is stored of the job can't be read"
         if not isinstance(error, UnreadableJob):  # which is logged once where it is found
+            message = "What is stored can't be read"
             _log.error("what is stored can't be read: %s", error)
-        return answer(500, "Internal server error", error.__doc__ or "", "INTERNAL")
+        return answer(500, "Internal server error", message, "INTERNAL")
 
     def of_http(error: HTTPException) -> Response:
         # Their frames hold the request, which holds the error if there is no such route.

@@ -1,5 +1,6 @@
 """A job as it is stored in Redis, and what the service does to it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -46,6 +47,26 @@ async def retry(redis: Redis, job_id: str) -> None:
     await _append(
         redis, job_id, "retry", "run", *progress, "result", "error", "errorCode", "cancel"
     )
+
+
+async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
+    redis: Redis,
+    job_id: str,
+    operation: str,
+    data: str = "{}",
+    fields: Mapping[str, str] | None = None,
+    number: str = "",
+) -> str:
+    """Append as a worker in another language may: whatever it says, the script does not look in.
+
+    Returns the id of the entry.
+    """
+    pairs = [part for pair in (fields or {}).items() for part in pair]
+    answer: Any = await redis.register_script(APPEND)(
+        keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
+        args=["PUBLISH", operation, "", "", "note", data, number, str(len(pairs) // 2), *pairs],
+    )
+    return str(answer[0])
 
 
 async def _append(redis: Redis, job_id: str, operation: str, *cleared: str) -> None:

@@ -85,11 +85,6 @@ BAD_TEXT = {
     "LF in text": custom(b'{"x":"a\nid: 9-9\n\nevent: complete\ndata: {}\n\n"}'),
     "CR in text": custom(b'{"x":"a\rdata: b"}'),
     "NUL in text": custom(b'{"x":"a\0"}'),
-    "lone surrogate": custom(b'{"x":"\\ud800"}'),
-    "lone surrogate in a key": custom(b'{"\\udfff":1}'),
-    "lone surrogate in a result": custom(b'{"result":"\\ud800"}', b"complete"),
-    "lone surrogate in a report": custom(b'{"progress":5,"x":"\\ud800"}', b"progress-update"),
-    "lone surrogate in a step": custom(b'{"progress":5,"currentStep":"\\udc00"}', b"step-change"),
     "lone surrogate in a name": custom(b"{}", b"\\ud800"),
     "bad escape": custom(b'{"x":"\\q"}'),
     "invalid UTF-8": custom(b'{"x":"\xff"}'),
@@ -116,6 +111,21 @@ TOO_MUCH = {
     "deep beside": b'{"event":"note","data":{},"x":%b}' % nested(100_000),
     "deep array": custom(b"[" * 200_000 + b"]" * 200_000),
 }
+
+
+HALF_A_CHARACTER = {
+    custom(b'{"x":"\\ud800"}'): {"x": "\ufffd"},
+    custom(b'{"\\udfff":1}'): {"\ufffd": 1},
+    custom(b'{"x":["\\ude00\\ud83d"]}'): {"x": ["\ufffd\ufffd"]},
+    custom(b'{"progress":5,"x":"\\ud800"}', b"progress-update"): {
+        "progress": 5,
+        "currentStep": None,
+        "estimatedTimeRemaining": None,
+        "x": "\ufffd",
+    },
+    custom(b'{"result":"Done \\ud83d"}', b"complete"): {"result": "Done \ufffd"},
+}
+"""What JavaScript makes of a text that was cut within a character, and what viewers get of it."""
 
 
 async def dropped(service: Service) -> float:
@@ -264,3 +274,14 @@ async def test_what_a_worker_wrote_into_the_log_badly_harms_no_other_job(
 async def came_through(service: Service, job_id: str, cursor: str) -> None:
     async with watch(service.url, job_id, last_event_id=cursor) as stream:
         assert (await stream.rest())[-1].name == "complete"
+
+
+async def test_half_a_character_is_shown_as_the_sign_for_that(
+    service: Service, job_id: str, redis_client: Redis
+) -> None:
+    async with watching(service, job_id) as stream:
+        before = await dropped(service)
+        for message in HALF_A_CHARACTER:
+            assert await redis_client.publish(f"jobs:{job_id}:events", message) == 1
+        assert [event.data for event in await stream.rest()] == list(HALF_A_CHARACTER.values())
+        assert await dropped(service) == before

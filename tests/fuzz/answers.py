@@ -78,11 +78,11 @@ def check(answer: Answer) -> None:
         assert answer.status in {200, 201, 204, 206, 304}, answer
 
 
-def check_error(body: Any) -> None:  # noqa: ANN401 - any JSON
-    """Check that a body is an error of the contract."""
+def check_error(body: Any, *, ours: bool = False) -> None:  # noqa: ANN401 - any JSON
+    """Check that a body is an error of the contract; INTERNAL if it is ``ours`` and no caller's."""
     assert list(body) == ["success", "error", "message", "code"]
     assert body["success"] is False
-    assert body["code"] in CODES
+    assert body["code"] in ({"INTERNAL"} if ours else CODES)
     assert isinstance(body["error"], str)
     assert isinstance(body["message"], str)
 
