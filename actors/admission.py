@@ -88,11 +88,10 @@ class Admission(Follower):
             self._lose()
             return
         resumption.asked = False
-        known, cursor = position(self._state.last), resumption.at
-        reason = answer.reset_reason(cursor)
-        if position(cursor if reason is None else answer.state.last) > known:
-            # Whatever it is, it is judged anew: the actor may come to another attempt's end first.
-            self._catch_up_first(mailbox, From.START if resumption.whole else cursor)
+        reason = answer.reset_reason(resumption.at)
+        if _is_behind(self._state, resumption.at, reason, answer.state):
+            begins = From.START if resumption.whole else resumption.at
+            self._catch_up_first(mailbox, reason if reason is Reason.UNKNOWN else begins)
         elif reason is None:
             self._deliver_missed(mailbox, resumption, answer)
         elif resumption.whole and reason is not Reason.UNKNOWN:
@@ -102,7 +101,7 @@ class Admission(Follower):
         self._stop_if_done()
 
     def _catch_up_first(self, mailbox: Mailbox, begins: Beginning) -> None:
-        """Let a viewer wait that has seen, or would be shown, more than the actor knows yet."""
+        """Let a viewer wait, and then be judged anew, until the actor knows what the log has."""
         self._audience.resuming.pop(mailbox)
         if self._over:
             mailbox.end(Ending.RETRY)
@@ -127,6 +126,8 @@ class Admission(Follower):
             self._begin_anew(mailbox, resumption, reason)
         elif self._is_another(oldest):
             self._lose()
+        elif self._state is not None and position(oldest.last) > position(self._state.last):
+            self._catch_up_first(mailbox, From.START)
         else:
             mailbox.put(encode_reset(oldest, reason))
             resumption.at, resumption.whole = oldest.last, False
@@ -157,3 +158,20 @@ class Admission(Follower):
         resumption = self._audience.resuming.get(mailbox)
         if resumption is not None and not resumption.asked:
             self._go_on(mailbox, resumption)
+
+
+def _is_behind(known: JobState, cursor: str, reason: Reason | None, state: JobState) -> bool:
+    """Say whether an actor would show a viewer less than it has seen, or another attempt.
+
+    Args:
+        known: the state as the actor knows it.
+        cursor: id of the last entry that the viewer has seen.
+        reason: why it can't go on from that; None if it can.
+        state: the state as the log has it.
+    """
+    match reason:
+        case Reason.ATTEMPT:
+            return position(cursor) >= position(known.attempt_id)
+        case Reason.UNKNOWN:
+            return position(state.last) > position(known.last)
+    return position(cursor) > position(known.last)

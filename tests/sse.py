@@ -223,11 +223,13 @@ async def watch(
     *,
     session: str = "session-1",
     last_event_id: str | None = None,
+    query: str = "",
     **options: Any,  # noqa: ANN401 - those of request
 ) -> AsyncIterator[Stream]:
     """Open a job's stream as a session."""
     headers = {"x-session-id": session, **options.pop("headers", {})}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
-    async with request(url, f"/api/v1/jobs/{job_id}/stream", headers=headers, **options) as stream:
+    target = f"/api/v1/jobs/{job_id}/stream" + (f"?{query}" if query else "")
+    async with request(url, target, headers=headers, **options) as stream:
         yield stream

@@ -187,7 +187,9 @@ async def test_a_log_that_ends_before_the_cursor_wins(
             assert value is not None
             await raw.restore(key, 0, value, replace=True)
         await client.client_kill_filter(_type="pubsub")
-        shown = await stream.next()
+        reset, shown = await stream.next(), await stream.next()
+        assert (reset.name, reset.id) == ("reset", lost[-1])
+        assert reset.data == {"attempt": 1, "reason": "unknown"}
         assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", kept, 40)
         ids = [await run.progress(50), await run.emit("note", {}), await run.complete()]
         assert [event.id for event in await stream.rest()] == ids

@@ -40,7 +40,7 @@ class SlowViewer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self.bytes = b""
+        self.bytes = bytearray()
 
     async def first_byte(self) -> None:
         """Wait until the response has begun."""
@@ -54,19 +54,20 @@ class SlowViewer:
                 part = await loop.sock_recv(self._connection, 1 << 20)
                 assert part, "the response was cut"
                 self.bytes += part
-        body, rest = b"", self.bytes.partition(b"\r\n\r\n")[2]
-        while rest:
-            size, _, rest = rest.partition(b"\r\n")
-            body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-        return body
+        chunks, at = [], self.bytes.index(b"\r\n\r\n") + 4
+        while at < len(self.bytes):
+            begin = self.bytes.index(b"\r\n", at) + 2
+            at = begin + int(self.bytes[at:begin], 16) + 2
+            chunks.append(self.bytes[begin : at - 2])
+        return b"".join(chunks)
 
 
 @asynccontextmanager
 async def slow_viewer(
-    service: Service, job_id: str, last_event_id: str
+    service: Service, job_id: str, last_event_id: str = "", query: str = ""
 ) -> AsyncIterator[SlowViewer]:
     request = (
-        f"GET /api/v1/jobs/{job_id}/stream HTTP/1.1\r\nHost: a\r\n"
+        f"GET /api/v1/jobs/{job_id}/stream?{query} HTTP/1.1\r\nHost: a\r\n"
         f"x-session-id: {SESSION}\r\nLast-Event-ID: {last_event_id}\r\n\r\n"
     )
     with socket.socket() as connection:
@@ -215,3 +216,30 @@ async def test_the_long_history_of_a_finished_job_is_sent_in_bounded_parts(
             assert bool(stream.parser.retries) == (events[-1].name != "complete")
             seen += [event.id for event in events]
     assert seen[1:] == ids
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["running", "finished"])
+async def test_who_wants_the_whole_attempt_and_reads_slowly_misses_nothing(
+    strict: Service, jobs: jobcast.Jobs, job_id: str, *, ends: bool
+) -> None:
+    """Not even progress: the log is read no faster than the viewer reads."""
+    run = jobs.run(job_id)
+    ids = [await run.start()]
+    for number in range(FLOOD_BYTES // 50_000):
+        ids += [await run.progress(number * 100 // 260, text="x" * 50_000)]
+    if ends:
+        ids.append(await run.complete())
+    before = strict.resident_bytes()
+    async with AsyncExitStack() as stack:
+        slow = [
+            await stack.enter_async_context(slow_viewer(strict, job_id, query="from=start"))
+            for _ in range(3)
+        ]
+        async with watch(strict.url, job_id, query="from=start") as brisk:
+            assert [(await brisk.next()).id for _ in range(1 + len(ids))][1:] == ids
+        assert strict.resident_bytes() - before < FLOOD_BYTES
+        if not ends:
+            ids.append(await run.complete())
+        bodies = await asyncio.gather(*(viewer.all() for viewer in slow))
+    for body in bodies:
+        assert [event.id for event in Parser().feed(body)[1:]] == ids

@@ -140,15 +140,15 @@ async def test_a_viewer_of_an_earlier_attempt_gets_its_end_from_a_process_that_l
         await again.start()
         last = await again.progress(30)
         async with watch(second.url, job_id, last_event_id=failed) as resumed:
-            await resumed.next()
-            shown = await resumed.next()
+            _, reset, shown = [await resumed.next() for _ in range(3)]
+            assert (reset.name, reset.data) == ("reset", {"attempt": 2, "reason": "attempt"})
             assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", last, 30)
             await set_user(redis_client, *ALLOWED)
             end = await again.complete()
             assert [event.id for event in await resumed.rest()] == [end]
 
 
-async def test_what_was_trimmed_before_a_process_could_read_it_is_made_good_by_a_snapshot(
+async def test_what_was_trimmed_before_a_process_could_read_it_is_a_reset_and_a_snapshot(
     second: Service, redis_url: str, redis_client: Redis
 ) -> None:
     async with jobcast.connect(redis_url, max_entries=10) as few:
@@ -161,7 +161,8 @@ async def test_what_was_trimmed_before_a_process_could_read_it_is_made_good_by_a
             for number in range(50):
                 last = await run.progress(number)
             await set_user(redis_client, *ALLOWED)
-            shown = await lagging.next()
+            reset, shown = await lagging.next(), await lagging.next()
+            assert (reset.name, reset.data) == ("reset", {"attempt": 1, "reason": "trimmed"})
             assert (shown.name, shown.id, shown.data["progress"]) == ("progress-update", last, 49)
             ids = [await run.emit("note", {}), await run.complete()]
             assert [event.id for event in await lagging.rest()] == ids
