@@ -1,7 +1,7 @@
 """What the routes share: who asks, typed bodies."""
 
 import json
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 from quart import Response, current_app, request
@@ -14,6 +14,7 @@ from app.transport import Scope
 from schema.salvage import salvaged_object
 
 T = TypeVar("T")
+_MOST_SHOWN: Final = 80
 
 
 def service() -> Service:
@@ -79,10 +80,10 @@ def _fault_of(body: bytes, why: str) -> str:
         try:
             json.dumps([name, value], ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:
-            shown = name.encode(errors="backslashreplace").decode()
-            return f"{shown}: holds a lone surrogate, or bytes that are no UTF-8"
+            shown = name[:_MOST_SHOWN].encode(errors="backslashreplace").decode()
+            return f"{shown}: is not JSON: it holds a lone surrogate, or bytes that are no UTF-8"
         except ValueError:
-            return f"{name}: holds a number that JSON does not have"
+            return f"{name[:_MOST_SHOWN]}: is not JSON: it holds NaN or an infinity"
     return f"The body is not JSON: {why}"
 
 

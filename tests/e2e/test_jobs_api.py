@@ -99,6 +99,22 @@ async def test_a_type_is_any_text_of_1_to_128_characters(service: Service, name:
         (b'{"type":"a","Input":{}}', "Input"),
         (b'{"type":"a","session_id":"s"}', "session_id"),
         (b'{"type":"a","userId":"u"}', "userId"),
+        *(
+            (body, "^type: ")
+            for body in (rb'{"type":"\ud83d"}', rb'{"type":"\ude00\ud83d","input":{}}')
+        ),
+        *((body, "^type: ") for body in (b'{"type":NaN}', b'{"type":"\xed\xa0\x80"}')),
+        *(
+            (b'{"type":"a","input":%b}' % value, "^input: ")
+            for value in (
+                *(rb'{"\ud83d":1}', rb'{"a":["\udc00\ud83d"]}', rb'{"a":"\ud83d\ud83d\ude00"}'),
+                *(rb'"\ud83d"', b'{"a":-Infinity}', b'{"a":"\xff"}', b'{"a":' + b"[" * 5000),
+            )
+        ),
+        (rb'{"type":"a","sessionId":"\ud83d"}', "^sessionId: "),
+        (rb'{"type":"a","sessionId":"s\udfff"}', "^sessionId: "),
+        (rb'{"type":"a","\ud83d":1}', r"^\\ud83d: "),
+        (rb'{"type":"a","%s\ud83d":1}' % (b"x" * 1000), "^xxx"),
         (b"", "JSON"),
         (b"nope", "JSON"),
         (b"type=a", "JSON"),
@@ -131,6 +147,33 @@ async def test_a_body_that_is_wrong_is_a_400_that_says_where(
     assert re.search(names, shown["message"])
     assert len(shown["message"]) < 300
     assert await redis_client.keys("*") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (rb'{"type":"a","sessionId":"\ud83d"}', "sessionId"),
+        (rb'{"type":"\ud83d","sessionId":"s"}', "type"),
+        (b'{"type":"a","input":{"n":NaN},"sessionId":"s"}', "input"),
+    ],
+)
+async def test_a_session_in_a_body_that_is_wrong_is_no_missing_identity(
+    service: Service, body: bytes, names: str
+) -> None:
+    async with service.client(None) as client:
+        answer = await call(client, "create", json=None, content=body)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith(f"{names}: ")
+
+
+@pytest.mark.parametrize(
+    "body", [rb'{"type":"\ud83d"}', rb'{"type":"a","sessionId":5,"input":"\ud83d"}', b"nope"]
+)
+async def test_a_body_that_is_wrong_and_names_no_session_is_from_nobody(
+    service: Service, body: bytes
+) -> None:
+    async with service.client(None) as client:
+        assert (await call(client, "create", json=None, content=body)).status_code == 401
 
 
 @pytest.mark.parametrize(("depth", "taken"), [(100, True), (101, False), (950, False)])

@@ -5,7 +5,7 @@ import pytest
 
 from eventlog.connection import Client
 from eventlog.creation import Claim, Creation
-from eventlog.errors import IdempotencyConflict
+from eventlog.errors import IdempotencyConflict, Unreadable
 from schema.wire import UNCONFIRMED_KEY, idempotency_key
 
 
@@ -30,6 +30,35 @@ async def test_another_request_under_the_same_key_is_a_conflict(creation: Creati
     with pytest.raises(IdempotencyConflict):
         await creation.claim("user:u1", "k1", Claim("j2", "another"))
     assert await creation.claim("user:u1", "k1", Claim("j3", "digest")) == Claim("j1", "digest")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *("", "j1", "{", "[]", "{}", '{"job_id":5,"request":"digest"}', "[" * 100_000),
+        *(r'{"job_id":"\ud83d","request":"digest"}', '{"job_id":"a/b","request":"digest"}'),
+    ],
+    ids=lambda stored: stored[:20],
+)
+async def test_a_key_under_which_something_else_is_stored_is_no_outage(
+    creation: Creation, client: Client, stored: str
+) -> None:
+    await client.set(idempotency_key("user:u1", "k1"), stored)
+    with pytest.raises(Unreadable):
+        await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+
+
+async def test_a_key_that_is_no_string_is_no_outage(creation: Creation, client: Client) -> None:
+    await client.execute_command("LPUSH", idempotency_key("user:u1", "k1"), "x")
+    with pytest.raises(Unreadable):
+        await creation.claim("user:u1", "k1", Claim("j1", "digest"))
+
+
+async def test_what_is_no_jobs_id_is_never_unconfirmed(creation: Creation, client: Client) -> None:
+    nobodys = [b"\xff\xfe", b"", b"a/b", b"\r\n", b"x" * 129, "é".encode()]
+    await client.zadd(UNCONFIRMED_KEY, dict.fromkeys([*nobodys, b"Job-1_a.b"], 1))
+    assert await creation.unconfirmed(0) == ["Job-1_a.b"]
+    assert await client.zcard(UNCONFIRMED_KEY) == 1
 
 
 async def test_each_owner_has_keys_of_its_own(creation: Creation) -> None:

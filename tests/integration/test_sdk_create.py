@@ -17,6 +17,18 @@ async def test_a_job_gets_a_lower_case_uuid(jobs: jobcast.Jobs) -> None:
     assert UUID.fullmatch(await jobs.create("report", user_id="u1"))
 
 
+@pytest.mark.parametrize("created", ["x", b"\xff", ""])
+async def test_a_job_that_is_there_and_damaged_is_not_listed_under_what_it_says(
+    jobs: jobcast.Jobs, redis_client: Redis, created: str | bytes
+) -> None:
+    job_id = await jobs.create("report", user_id="u1")
+    await redis_client.hset(f"jobs:{{{job_id}}}:state", "created", created)
+    listed = await redis_client.zrange("jobs:by-user:u1", 0, -1)
+    with pytest.raises(JobExists):
+        await jobs.create("report", user_id="u1", job_id=job_id)
+    assert await redis_client.zrange("jobs:by-user:u1", 0, -1) == listed
+
+
 async def test_a_job_begins_queued_with_all_that_was_given(
     jobs: jobcast.Jobs, redis_client: Redis
 ) -> None:

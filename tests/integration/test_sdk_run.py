@@ -5,11 +5,19 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from jobcast import InvalidEvent, JobCancelled, JobFinished, JobNotRunning, JobSuperseded, Run
+from jobcast import (
+    InvalidEvent,
+    JobCancelled,
+    JobFinished,
+    JobNotRunning,
+    JobSuperseded,
+    Run,
+    UnknownJob,
+)
 from tests.channel import Channel
 from tests.stored import cancel, ending_of, log_of, retry, state_of
 
-LOG, CHANNEL = "jobs:{j1}:log", "jobs:j1:events"
+LOG, STATE, CHANNEL = "jobs:{j1}:log", "jobs:{j1}:state", "jobs:j1:events"
 
 
 @pytest.fixture
@@ -25,13 +33,80 @@ async def test_a_start_tells_what_is_to_be_done(run: Run) -> None:
     assert (run.attempt, run.type, run.input) == (1, "report", {"title": "Grüße"})
 
 
-async def test_a_job_whose_input_cannot_be_read_fails(run: Run, redis_client: Redis) -> None:
-    await redis_client.hset(
-        "jobs:{j1}:state", "input", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"
-    )
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text", [f'{{"a":{DEEP}}}', "{", "[1]", '"x"', "5"], ids=lambda text: text[:9]
+)
+async def test_a_job_whose_input_cannot_be_read_fails(
+    run: Run, redis_client: Redis, text: str
+) -> None:
+    await redis_client.hset(STATE, "input", text)
     with pytest.raises(jobcast.InvalidEvent):
         await run.start()
     assert (await state_of(redis_client, "j1"))["errorCode"] == "BAD_INPUT"
+
+
+async def test_an_input_that_another_language_wrote_is_read_as_far_as_it_can_be(
+    run: Run, redis_client: Redis
+) -> None:
+    await redis_client.hset(STATE, "input", r'{"a":"\ud83d","\udc00":NaN}')
+    await run.start()
+    assert run.input == {"a": "\ufffd", "\ufffd": None}
+
+
+DAMAGE: dict[str, tuple[str, str]] = {
+    "attempt": ("attempt", "x"),
+    "no attempt": ("attempt", ""),
+    "progress": ("progress", "NaN"),
+    "negative progress": ("progress", "-5"),
+    "last": ("last", ""),
+    "status": ("status", "sleeping"),
+    "bound of the log": ("maxEntries", "nan"),
+    "bound of an event": ("maxEventBytes", "1e999"),
+    "retention": ("retention", "0.5"),
+    "long retention": ("retention", "1e999"),
+    "checkpoint": ("checkpoint", "x"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+async def test_a_run_goes_on_over_a_state_that_is_damaged(
+    run: Run, redis_client: Redis, what: str
+) -> None:
+    await run.start()
+    await redis_client.hset(STATE, *DAMAGE[what])
+    async with Channel(redis_client, CHANNEL) as channel:
+        await run.progress(40)
+        await run.step("Sorting")
+        await run.emit("note", {"text": "x" * 2000})
+        await run.complete()
+        published = [(each["event"], each["data"].get("progress")) for each in await channel.rest()]
+    assert published == [
+        *(("progress-update", 40), ("step-change", 40), ("note", None), ("complete", None)),
+    ]
+    state = await state_of(redis_client, "j1")
+    assert (state["status"], state["progress"]) == ("succeeded", "100")
+    assert await redis_client.ttl(STATE) > 0
+
+
+async def test_a_damaged_attempt_is_followed_by_the_second(run: Run, redis_client: Redis) -> None:
+    await run.start()
+    await run.fail("x")
+    await redis_client.hset(STATE, "attempt", "many")
+    await retry(redis_client, "j1")
+    assert (await state_of(redis_client, "j1"))["attempt"] == "2"
+
+
+@pytest.mark.parametrize("key", ["log", "state"])
+async def test_keys_that_hold_something_else_are_no_job(
+    run: Run, redis_client: Redis, key: str
+) -> None:
+    await run.start()
+    await redis_client.set(f"jobs:{{j1}}:{key}", "x")
+    with pytest.raises(UnknownJob, match="no job"):
+        await run.progress(5)
 
 
 async def test_a_job_without_input_has_an_empty_one(jobs: jobcast.Jobs) -> None:

@@ -267,6 +267,14 @@ async def test_a_job_that_cant_be_read_keeps_no_other_from_being_failed(
     assert await redis.exists("jobs:unconfirmed") == 0
 
 
+async def test_a_job_that_cant_be_read_is_not_tried_again(service: Service, redis: Redis) -> None:
+    await redis.zadd("jobs:unconfirmed", {"bad": time.time() - 60, "worse": time.time() - 60})
+    await redis.set("jobs:{bad}:state", "no hash")
+    await redis.hset("jobs:{worse}:state", "status", "sleeping")
+    assert await service.sweeper.sweep(30) == 0
+    assert await redis.exists("jobs:unconfirmed") == 0
+
+
 async def test_what_creates_a_job_may_come_long_after_its_caller_was_told(
     service: Service, redis: Redis, own_valkey: Valkey
 ) -> None:

@@ -55,6 +55,15 @@ async def test_entries_that_wait_already_are_run(
         await channel.until("complete")
 
 
+async def test_an_entry_of_keys_that_hold_something_else_is_done_with(
+    redis_url: str, redis_client: Redis, registry: Registry, job_id: str
+) -> None:
+    await redis_client.set(f"jobs:{{{job_id}}}:state", "x")
+    async with working(redis_url, registry):
+        await enqueue(redis_client, job_id)
+        await until_idle(redis_client)
+
+
 async def test_a_type_without_function_fails_the_job(
     redis_url: str, redis_client: Redis, registry: Registry, job_id: str
 ) -> None:

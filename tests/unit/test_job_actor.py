@@ -1,5 +1,6 @@
 import logging
 
+import msgspec
 import pytest
 
 from actors import job_actor
@@ -257,6 +258,53 @@ async def test_what_is_malformed_is_dropped_counted_and_logged_once_a_job(
     assert JOB in caplog.text
     await scene.publish(log.start())
     assert watcher.ids == ["1-0", "2-0"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['{"result":NaN}', "Done", "[1]", '{"result":"\r"}', '{"result":%s}' % ("[" * 100_000)],
+    ids=lambda data: data[:20],
+)
+async def test_of_an_end_that_cant_be_read_the_log_is_asked(
+    scene: Scene, log: JobLog, data: str
+) -> None:
+    watcher = await scene.live()
+    await scene.publish(log.start())
+    prev = log.last
+    log.append("complete", {"result": None})
+    await scene.publish(publication("complete", data, log.last, prev))
+    assert scene.asked == [prev]
+    await scene.answer()
+    assert watcher.names == ["progress-update", "step-change", "complete"]
+    assert watcher.ending is Ending.FINISHED
+    assert scene.registrar.dropped == 1
+
+
+async def test_an_end_that_cant_be_read_is_not_missed_while_the_log_is_looked_at(
+    scene: Scene, log: JobLog
+) -> None:
+    watcher = await scene.live()
+    await scene.publish(publication("note", "{}", "9-0", "8-0"))
+    scene.log.questions[0].answer = log.read("1-0")
+    log.start()
+    log.append("complete", {"result": None})
+    await scene.publish(publication("complete", "Done", log.last, "2-0"))
+    await scene.answer_all()
+    assert watcher.names[-1] == "complete"
+    assert watcher.ending is Ending.FINISHED
+
+
+async def test_the_state_says_what_an_entry_that_cant_be_read_did_not(
+    scene: Scene, log: JobLog
+) -> None:
+    await scene.live()
+    await scene.publish(log.start())
+    log.append("progress-update", {"progress": 40})
+    unread = msgspec.structs.replace(log.entries[-1], event=None)
+    await scene.publish(publication("progress-update", "Writing", log.last, "2-0"))
+    await scene.tell(scene.log.questions.pop().message(CatchUp(log.state, (unread,))))
+    late = await scene.watch()
+    assert [event.data["progress"] for event in late.events] == [40]
 
 
 async def test_after_a_reconnect_the_log_says_what_was_missed(scene: Scene, log: JobLog) -> None:

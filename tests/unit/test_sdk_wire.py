@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobcast import InvalidEvent
-from jobcast._wire import canonical_job_id, index_member, job_keys, owner_keys, to_json
+from jobcast._wire import (
+    canonical_job_id,
+    from_json,
+    index_member,
+    job_keys,
+    owner_keys,
+    to_json,
+)
 
 UUID = "3F2504E0-4F89-11D3-9A0C-0305E82C3301"
 
@@ -34,6 +41,30 @@ def test_a_job_is_listed_under_each_of_its_owners() -> None:
     assert owner_keys("u", "s") == ["jobs:by-user:u", "jobs:by-session:s"]
     assert owner_keys("u", None) == ["jobs:by-user:u"]
     assert owner_keys(None, "s") == ["jobs:by-session:s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (rb'{"a":"Done \ud83d"}', {"a": "Done \ufffd"}),
+        (rb'{"\ude00\ud83d":["\ud83d\ude00"]}', {"\ufffd\ufffd": ["\U0001f600"]}),
+        (rb'"\\ud83d"', "\\ud83d"),
+        (b'[NaN,Infinity,-Infinity,1e999,1.5,"a\tb"]', [None, None, None, None, 1.5, "a\tb"]),
+        (b'\xef\xbb\xbf{"a":"caf\xe9"}', {"a": "caf\ufffd"}),
+    ],
+)
+def test_json_of_another_language_is_read_as_far_as_it_can_be(
+    text: bytes,
+    value: Any,  # noqa: ANN401 - any JSON
+) -> None:
+    assert from_json(text) == value
+    to_json(value, "the value")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"nothing", b"[" * 100_000, b"9" * 5000])
+def test_what_is_no_json_has_no_value(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        from_json(text)
 
 
 def test_members_of_an_index_sort_by_creation() -> None:

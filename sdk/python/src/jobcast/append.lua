@@ -51,7 +51,7 @@ local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress'
 local status, its_attempt, its_run, percent, cancel_requested, last, limit = unpack(before, 1, 7)
 -- Whoever wrote the state, what is written here can be read: its numbers are checked before use.
 local number = tonumber(its_attempt)
-if not number or not (number >= 1 and number < 2^53 and number % 1 == 0) then its_attempt = '1' end
+if not (number and number >= 1 and number < 2^53 and number % 1 == 0) then its_attempt = '1' end
 last = last or ''
 local finished = status == 'succeeded' or status == 'failed'
 
@@ -114,12 +114,14 @@ local more -- further fields of the state
 if op == 'progress' or op == 'step' then
   name = op == 'progress' and 'progress-update' or 'step-change'
   local reached = tonumber(percent)
-  if not reached or not (reached >= 0 and reached <= 100 and reached % 1 == 0) then reached = 0 end
+  if not (reached and reached >= 0 and reached <= 100 and reached % 1 == 0) then
+    reached, percent = 0, '0'
+  end
   local n = progress == '' and reached or tonumber(progress)
   if not n or n < 0 or n > 100 or n % 1 ~= 0 then
     return refuse('BADEVENT progress must be a whole number from 0 to 100')
   end
-  percent = string.format('%d', op == 'progress' and n < reached and reached or n)
+  if op == 'step' or n > reached then percent = string.format('%d', n) end
   data = '{"progress":' .. percent .. data
 elseif op == 'emit' then
   if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$')
@@ -168,7 +170,7 @@ if op == 'create' and length > 0 then -- an earlier job's, whose state was lost
   length = 0
 end
 limit = tonumber(limit)
-if not limit or not (limit >= 2 and limit < 2^53) then limit = MAX_ENTRIES end
+if not (limit and limit >= 2 and limit < 2^53) then limit = MAX_ENTRIES end
 if 2 * length >= limit then
   local checkpoint = redis.call('HGET', state, 'checkpoint')
   if not checkpoint or length >= limit then
