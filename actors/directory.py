@@ -78,16 +78,21 @@ class Directory:
         round_s = within_s * _ROUND
         tick_s = max(round_s / _TICKS, _LEAST_TICK_S)
         due, before = 0.0, loop.time()
+        round_began, most, most_before = before, 0, 0
         while True:
             await asyncio.sleep(tick_s)
+            # When many jobs vanish, those that are left must not wait longer for it.
+            most = max(most, len(self._served))
             before, elapsed_s = loop.time(), loop.time() - before
-            due += min(elapsed_s / round_s, 1) * len(self._served)
-            while due >= 1 and self._served:
-                most = min(int(due), _MOST_AT_ONCE)
-                due -= most
-                for _ in range(most):
+            due = min(due + max(most, most_before) * elapsed_s / round_s, len(self._served))
+            while due >= 1:
+                count = min(int(due), _MOST_AT_ONCE)
+                due -= count
+                for _ in range(count):
                     self._verify_next()
                 await asyncio.sleep(0)
+            if before - round_began >= round_s:
+                round_began, most, most_before = before, 0, most
 
     def note_dropped(self) -> None:
         """Count a publication that was dropped."""

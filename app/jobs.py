@@ -57,13 +57,15 @@ class Jobs:
         fresh = Claim(new_job_id(), _digest(request))
         claim = await self._creation.claim(name, idempotency_key, fresh)
         if not claim.queued:
+            if claim.job_id != fresh.job_id:
+                await self._queue.clear(claim.job_id, 1)
             await self._create(claim.job_id, owner, request)
             await self._creation.fulfil(name, idempotency_key, claim)
         return claim.job_id
 
     async def _create(self, job_id: str, owner: Owner, request: CreateJob) -> str:
         state = await self._reader.load(job_id)
-        if state is not None and state.status != "queued":
+        if state is not None and (state.status != "queued" or not state.owner.shares_with(owner)):
             return job_id
         await self._creation.begin(job_id)
         if state is None:
@@ -127,10 +129,13 @@ class Jobs:
 
     async def _state_of(self, job: Listed | None) -> JobState | UnreadableJob | None:
         """Return what a listed job is: one that can't be read keeps no other from the list."""
+        if job is None:
+            return None
         try:
-            return None if job is None else await self._reader.load(job.job_id)
+            state = await self._reader.load(job.job_id)
         except UnreadableJob as error:
             return error
+        return state if state is not None and job.is_of(state.created) else None
 
     async def cancel(self, job_id: str) -> None:
         """Fail a queued job, or ask a running one to stop.

@@ -34,6 +34,10 @@ class Listed(Struct, frozen=True):
     job_id: str
     created: str
 
+    def is_of(self, created: str) -> bool:
+        """Say whether a job is the one that was listed, by its first entry: ids are used again."""
+        return position(created)[0] == position(self.created)[0]
+
 
 class OwnerIndex:
     """The jobs of each user and of each session."""
@@ -53,7 +57,7 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is away.
         """
-        member = f"{position(created)[0]:013d}:{job_id}"
+        member = member_of(job_id, created)
         async with available(), self._client.pipeline(transaction=False) as pipe:
             for key in _keys(owner.user_id, owner.session_id):
                 pipe.zadd(key, {member: 0})
@@ -88,7 +92,7 @@ class OwnerIndex:
     async def remove(
         self, members: list[bytes], user_id: str | None, session_id: str | None
     ) -> None:
-        """Drop members whose jobs have expired, or that stand for none.
+        """Drop members whose jobs are gone, or that stand for none.
 
         Raises:
             LogUnavailable: Redis is away.
@@ -97,6 +101,11 @@ class OwnerIndex:
             for key in _keys(user_id, session_id):
                 pipe.zrem(key, *members)
             await pipe.execute()
+
+
+def member_of(job_id: str, created: str) -> str:
+    """Return what a job, of which that is the first entry, is in the indexes of its owner."""
+    return f"{position(created)[0]:013d}:{job_id}"
 
 
 def listed(member: bytes) -> Listed | None:

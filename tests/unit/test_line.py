@@ -286,6 +286,34 @@ def test_however_fast_a_channel_is_followed_and_let_go_the_last_word_counts(
     in_virtual_time(scenario())
 
 
+@pytest.mark.parametrize("let_go", [True, False])
+@pytest.mark.parametrize("pubsub", [PLAIN, SHARDED])
+@given(at_s=st.floats(0, SOON_S))
+def test_what_was_asked_for_a_former_follower_confirms_nothing_to_its_successor(
+    at_s: float, pubsub: PubSub, *, let_go: bool
+) -> None:
+    async def scenario() -> None:
+        played = Played(pubsub)
+        successor, now = Inbox(), asyncio.get_running_loop().time
+        async with running(played.line):
+            await after(SOON_S)
+            [name] = played.follow(1)
+            await after(at_s)
+            if let_go:
+                played.line.unfollow(name)
+            played.line.follow(name, successor)
+            followed = now()
+            while not successor.messages:
+                await after(WAY_S / 8)
+            assert [at for at in played.server.times(pubsub.subscribe) if at >= followed]
+            await after(SOON_S)
+            assert successor.messages == [Subscribed()]
+            assert not played.line.unconfirmed
+            assert played.server.channels == {name}
+
+    in_virtual_time(scenario())
+
+
 def test_what_a_cluster_refuses_is_asked_for_again_after_pauses_that_grow() -> None:
     async def scenario() -> None:
         played = Played(SHARDED)

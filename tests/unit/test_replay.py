@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from actors.directory import Directory
+from actors.mailbox import Ending
 from actors.messages import Subscribed
 from app.auth import Authenticator
 from app.raw_request import RawRequest
@@ -20,7 +21,7 @@ from eventlog.catch_up import CatchUp
 from schema.owner import Owner
 from schema.sse import Frame
 from schema.state import JobState
-from tests.job_world import JOB, Feed, JobLog
+from tests.job_world import JOB, Feed, JobLog, Watcher
 from tests.sse import Event, Parser
 from tests.viewing import START
 from tests.waiting import until
@@ -125,6 +126,17 @@ def lost(log: JobLog) -> Callable[[], object]:
     return lambda: setattr(log, "gone", True)
 
 
+def replaced(log: JobLog) -> Callable[[], object]:
+    """Return what has another job get the id, which is finished too."""
+
+    def replace() -> None:
+        log.create("s2")
+        log.start()
+        log.append("complete", {"result": "secret"})
+
+    return replace
+
+
 def told(decision: Decision) -> list[str]:
     """Return the names of the events of a whole stream."""
     assert isinstance(decision, Told)
@@ -155,14 +167,14 @@ async def test_a_viewer_that_has_seen_the_end_is_told_so(log: JobLog) -> None:
     assert isinstance(await Service(log).decide(log.last), Seen)
 
 
-@pytest.mark.parametrize("happens", [retried, lost])
+@pytest.mark.parametrize("happens", [retried, lost, replaced])
 @pytest.mark.parametrize(("cursor", "read"), [(None, 1), ("1-0", 1), ("2-0", 2), ("9-9", 1)])
 async def test_what_has_no_end_any_more_is_not_replayed(
     log: JobLog, happens: Callable[[JobLog], Callable[[], object]], cursor: str | None, read: int
 ) -> None:
-    reading = Reading(log)
+    reading, known = Reading(log), log.state
     reading.before[read] = happens(log)
-    assert await replay(cast("Any", reading), JOB, log.state, cursor) is None
+    assert await replay(cast("Any", reading), JOB, known, cursor) is None
     assert reading.count == read
 
 
@@ -197,6 +209,25 @@ async def test_pings_are_for_who_asks_for_them_with_a_1(query: bytes, keepalive:
     assert isinstance(decision, Open)
     with decision.place:
         assert decision.viewer._keepalive is keepalive
+
+
+async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_back(
+    log: JobLog,
+) -> None:
+    service = Service(log)
+    service.reading.before[1] = replaced(log)
+    decision = await service.decide(None)
+    assert isinstance(decision, Open)
+    watcher = Watcher()
+    with decision.place, decision.viewer._watch(watcher.mailbox):
+        ref = service.feed.ref
+        assert ref is not None
+        ref.tell(Subscribed())
+        await until(lambda: bool(log.questions))
+        [question] = log.questions
+        ref.tell(question.message(log.read(question.cursor)))
+        await until(lambda: watcher.ending is not None)
+    assert (watcher.names, watcher.ending) == (["connected"], Ending.RETRY)
 
 
 async def test_a_head_of_a_job_that_is_retried_meanwhile_takes_no_place(log: JobLog) -> None:
