@@ -18,12 +18,12 @@ from typing import Any
 from actors.loop_actor import LoopActor
 from actors.messages import CaughtUp, Retire, Subscribed, Verified, Verify
 from actors.ports import Feed, Log, Registrar
-from eventlog.catch_up import CatchUp
+from eventlog.catch_up import CatchUp, mark
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal
 from schema.resume import Reason
-from schema.sse import Frame, encode, encode_entry, encode_reset
+from schema.sse import Frame, encode, encode_entry, encode_reset, encode_snapshot
 from schema.state import Creation, JobState, apply
 from schema.wire import decode_publication, may_be_logged
 
@@ -178,9 +178,17 @@ class Follower(LoopActor):
                 self._on_event(encode_reset(self._state, Reason.UNKNOWN))
             self._before, self._returned = None, False
             self._make_good(self._state, answer.missed, answer.state.attempt)
-            if self._state.last == answer.state.last:
-                self._state = answer.state  # an entry that can't be read was not folded whole
+            self._adopt(answer.state)
         self._look_again_or_settle(more=answer.more)
+
+    def _adopt(self, state: JobState) -> None:
+        """Take the state for what it is: it tells more than entries that can't be read, or lack."""
+        if self._over or self._state is None or self._state.last != state.last:
+            return
+        self._state = state
+        if state.finished:
+            self._on_event(encode_snapshot(state))
+            self._conclude()
 
     def _is_another(self, state: JobState) -> bool:
         """Say whether a state is of another job that was created under the same id."""
@@ -210,7 +218,7 @@ class Follower(LoopActor):
             return
         if answer.state is None or self._is_another(answer.state):
             self._lose()
-        elif answer.state.last != self._state.last and not self._looking:
+        elif mark(answer.state) != mark(self._state) and not self._looking:
             self._look()
 
     def _look_again_or_settle(self, *, more: bool) -> None:

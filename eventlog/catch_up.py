@@ -67,7 +67,7 @@ class Question(Struct, frozen=True):
     Attributes:
         job_id: the job.
         cursor: id of the last entry seen; None asks for the state alone.
-        only_mark: whether only the id of the job's last entry and its creation are asked for.
+        only_mark: whether only ``MARK_FIELDS`` are asked for.
         only_oldest: whether only the oldest entry of the log is asked for.
         most: how many entries the answer may hold.
     """
@@ -135,12 +135,16 @@ class Question(Struct, frozen=True):
 
 _ELSEWHERE: Final = ("MOVED ", "ASK ", "TRYAGAIN ", "CLUSTERDOWN ")
 
-MARK_FIELDS: Final = ("last", "created", "userId", "sessionId")
+MARK_FIELDS: Final = ("last", "status", "created", "userId", "sessionId")
 
 
 def mark(state: JobState) -> list[str | None]:
-    """Return what ``MARK_FIELDS`` are of a state: its last entry, and which creation it is of."""
-    return [state.last, *state.creation]
+    """Return what ``MARK_FIELDS`` are of a state.
+
+    They are its last entry, its status, which may be changed by others than the append script, and
+    which creation it is of.
+    """
+    return [state.last, state.status, *state.creation]
 
 
 _HMGET: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b"

@@ -249,15 +249,13 @@ async def test_a_job_that_cannot_be_read_is_a_fault_of_its_own_and_of_nobody_els
     assert "Traceback" not in service.log[logged:]
 
 
-@pytest.mark.parametrize("how", [how for how in SPOILT if how != "no such status"])
+@pytest.mark.parametrize("how", SPOILT)
 async def test_a_viewer_of_a_job_that_becomes_unreadable_is_sent_to_where_it_is_told(
     service: Service, redis_client: Redis, odd: Odd, how: str
 ) -> None:
     async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
         await live.until("progress-update")
         await spoil(redis_client, odd, how)
-        if how == "no id of the first entry":
-            await append(redis_client, odd.job_id, "complete")
         event = '{"id":"9999999999999-0","event":"note","data":{}}'
         await redis_client.publish(f"jobs:{odd.job_id}:events", event)  # as any append does
         assert await live.rest() == []
@@ -265,6 +263,26 @@ async def test_a_viewer_of_a_job_that_becomes_unreadable_is_sent_to_where_it_is_
     async with service.client() as client:
         headers = {"Last-Event-ID": odd.started}
         assert (await call(client, "stream", odd.job_id, headers=headers)).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        ({"status": "succeeded", "result": '"x"'}, ("complete", {"result": "x"})),
+        ({"status": "failed"}, ("failed", {"error": "The job failed", "errorCode": None})),
+    ],
+)
+async def test_a_job_that_ended_without_an_entry_has_ended(
+    service: Service, redis_client: Redis, odd: Odd, fields: dict[str, str], end: tuple[str, Any]
+) -> None:
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+        await live.until("progress-update")
+        for name, value in fields.items():
+            await redis_client.hset(odd.state, name, value)
+        event = '{"id":"9999999999999-0","event":"note","data":{}}'
+        await redis_client.publish(f"jobs:{odd.job_id}:events", event)
+        assert await live.rest() == [Event(*end, odd.started)]
+    assert await streamed(service, odd) == [Event(*end, odd.started)]
 
 
 async def test_pages_go_on_over_jobs_that_cannot_be_read_and_members_that_are_none(

@@ -9,6 +9,7 @@ from actors.messages import Register
 from eventlog.catch_up import CatchUp
 from schema.events import Complete, Failed
 from tests.job_world import JOB, JobLog, Scene, Watcher, publication
+from tests.sse import Event
 
 
 async def test_it_follows_the_channel_first_and_asks_when_that_is_in_force(scene: Scene) -> None:
@@ -305,6 +306,16 @@ async def test_the_state_says_what_an_entry_that_cant_be_read_did_not(
     await scene.tell(scene.log.questions.pop().message(CatchUp(log.state, (unread,))))
     late = await scene.watch()
     assert [event.data["progress"] for event in late.events] == [40]
+
+
+async def test_an_end_that_only_the_state_knows_of_is_an_end(scene: Scene, log: JobLog) -> None:
+    watcher = await scene.live()
+    await scene.publish(log.start())
+    await scene.publish(publication("note", "{}", "9-0", "8-0"))
+    ended = msgspec.structs.replace(log.state, status="failed", error="No paper")
+    await scene.tell(scene.log.questions.pop().message(CatchUp(ended, ())))
+    assert watcher.events[-1] == Event("failed", {"error": "No paper", "errorCode": None}, log.last)
+    assert watcher.ending is Ending.FINISHED
 
 
 async def test_after_a_reconnect_the_log_says_what_was_missed(scene: Scene, log: JobLog) -> None:
