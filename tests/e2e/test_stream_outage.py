@@ -18,6 +18,7 @@ from tests.wire import Wire
 RETURN_S = 5.0
 ANSWER_S = 2.0  # exactly: tests/unit/test_deadline.py
 KEEPALIVE = b": keepalive\n\n"
+OK = 200
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +322,7 @@ async def test_who_comes_while_redis_is_away_is_put_off_within_two_seconds(
         await eventually(served)
 
 
-async def test_who_comes_to_a_watched_job_while_redis_is_away_is_shown_what_is_known(
+async def test_who_comes_to_a_watched_job_while_redis_is_away_has_to_come_again(
     service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
 ) -> None:
     job_id = await jobs.create("anything", session_id=SESSION)
@@ -335,16 +336,24 @@ async def test_who_comes_to_a_watched_job_while_redis_is_away_is_shown_what_is_k
                 watch(service.url, job_id) as late,
                 watch(service.url, job_id, last_event_id=ids[0]) as returning,
             ):
-                assert (await late.until("progress-update"))[-1].id == ids[-1]
-                assert (await returning.next()).name == "connected"
-                await kept_alive(returning)
-                own_valkey.resume()
-                assert [(await returning.next()).id for _ in ids[1:]] == ids[1:]
-                last = await run.complete()
-                for stream in (watching, late, returning):
-                    assert [event.id for event in await stream.rest()] == [last]
+                assert (late.status, "retry-after" in late.headers) == (503, True)
+                assert await returning.rest() == []
+                assert returning.body.startswith(b": unavailable\nretry: ")
+            await kept_alive(watching)
         finally:
             own_valkey.resume()
+
+        async def is_served() -> bool:
+            async with watch(service.url, job_id) as late:
+                return late.status == OK
+
+        await eventually(is_served)
+        async with watch(service.url, job_id, last_event_id=ids[0]) as returning:
+            assert (await returning.next()).name == "connected"
+            assert [(await returning.next()).id for _ in ids[1:]] == ids[1:]
+            last = await run.complete()
+            for stream in (watching, returning):
+                assert [event.id for event in await stream.rest()] == [last]
 
 
 async def test_a_published_end_is_appended_when_redis_is_back(
