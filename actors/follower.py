@@ -156,7 +156,8 @@ class Follower(LoopActor):
         else:
             self._log.look(self._job_id, self._state, self.actor_ref, CaughtUp)
 
-    def _caught_up(self, answer: CatchUp) -> None:
+    def _caught_up(self, whole: CatchUp) -> None:
+        answer, rest = whole.split()
         self._asked = False
         if self._over:
             return
@@ -178,6 +179,10 @@ class Follower(LoopActor):
                 self._on_event(encode_reset(self._state, Reason.UNKNOWN))
             self._before, self._returned = None, False
             self._make_good(self._state, answer.missed, answer.state.attempt)
+            if rest is not None:
+                self._asked = True  # the answer goes on
+                self.actor_inbox.post(CaughtUp(rest))
+                return
             self._adopt(answer.state)
         self._look_again_or_settle(more=answer.more)
 

@@ -6,13 +6,15 @@ a node of a Cluster refuses, because it serves it no longer or not yet, is asked
 """
 
 import asyncio
+import itertools
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from actors.loop_actor import LoopInbox
 from actors.messages import Published, Subscribed
+from actors.pace import Deliveries
 from eventlog.cluster import Connector
 from eventlog.errors import LogUnavailable
 from eventlog.raw_connection import RawConnection, Replies, packed
@@ -23,6 +25,12 @@ _log = logging.getLogger("jobcast.subscriptions")
 _BATCH: Final = 500
 _PAUSE_S: Final = 0.002
 """Between two batches: in a crowd each would be of one channel otherwise."""
+
+_FEW: Final = 16
+"""Pushes in one read, up to which they are handed on at once: half a millisecond of work."""
+
+_TOGETHER: Final = 200
+"""Publications of one job that its actor is handed at once, of those that one read has brought."""
 
 _PING: Final = packed("PING")
 _PING_S: Final = 1.5
@@ -69,6 +77,7 @@ class Line:
         self._asking: asyncio.TimerHandle | None = None
         self._asked_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
+        self._pace: Deliveries | None = None
         self.followers: dict[bytes, LoopInbox] = {}
         self.unconfirmed: dict[bytes, None] = {}
 
@@ -110,7 +119,7 @@ class Line:
     async def _serve(self, connection: RawConnection) -> str:
         """Follow all channels on a connection until it is lost or mute; say which."""
         loop = asyncio.get_running_loop()
-        self._connection = connection
+        self._connection, self._pace = connection, Deliveries.here()
         self._changed, self.unconfirmed = {}, dict.fromkeys(self.followers)
         self._to_come.clear()
         self._ask()
@@ -121,7 +130,7 @@ class Line:
                 await asyncio.wait({connection.lost}, timeout=_PING_S)
                 if connection.lost.done():
                     return connection.lost.result()
-                if connection.heard_at < pinged:
+                if connection.heard_at < pinged and not connection.is_paused:
                     return "mute"
         finally:
             self._connection = None
@@ -131,6 +140,7 @@ class Line:
             await connection.close()
 
     def _deliver(self, pushes: Replies) -> None:
+        """Hand on what one read has brought. Nothing more is read before all of it is delivered."""
         followers, message = self.followers, self._message
         published: dict[LoopInbox, list[bytes]] = {}
         for push in pushes:
@@ -146,8 +156,14 @@ class Line:
                 published[inbox].append(push[2])
             else:
                 published[inbox] = [push[2]]
-        for inbox, payloads in published.items():
-            inbox.hand(Published(payloads))
+        if len(pushes) > _FEW or (self._pace is not None and not self._pace.left):
+            _hand_slowly(published)  # after the ``Subscribed`` that some may wait for
+        else:
+            for inbox, payloads in published.items():
+                inbox.hand(Published(payloads))
+        if self._pace is not None and not self._pace.left and self._connection is not None:
+            self._connection.pause()
+            self._pace.do(self._connection.resume)
 
     def _confirmed(self, kind: bytes, name: bytes, inbox: LoopInbox | None) -> None:
         """Learn that a channel is followed; or is not any more, because its slot has moved.
@@ -161,7 +177,7 @@ class Line:
                 self._to_come[name] = to_come
             elif inbox is not None and name not in self._changed:
                 self.unconfirmed.pop(name, None)
-                inbox.hand(Subscribed())
+                Deliveries.here().do(inbox.hand, Subscribed())
         elif inbox is None:
             return
         elif self._on_misplaced is not None and name not in self.unconfirmed:
@@ -213,21 +229,31 @@ class Line:
         self._sent = asyncio.get_running_loop().time()
         if self._connection is None:
             return
-        changed, self._changed = list(self._changed), {}
-        for first in range(0, len(changed), _BATCH):
-            names = changed[first : first + _BATCH]
-            wanted = [name for name in names if name in self.followers]
-            unwanted = [name for name in names if name not in self.followers]
-            for name in wanted:
-                self._to_come[name] = self._to_come.get(name, 0) + 1
-            self._say(self._connection, self._pubsub.subscribe, wanted)
-            self._say(self._connection, self._pubsub.unsubscribe, unwanted)
+        names = list(itertools.islice(self._changed, _BATCH))
+        for name in names:
+            del self._changed[name]
+        wanted = [name for name in names if name in self.followers]
+        unwanted = [name for name in names if name not in self.followers]
+        for name in wanted:
+            self._to_come[name] = self._to_come.get(name, 0) + 1
+        self._say(self._connection, self._pubsub.subscribe, wanted)
+        self._say(self._connection, self._pubsub.unsubscribe, unwanted)
+        if self._changed:
+            self._sending = True
+            asyncio.get_running_loop().call_soon(self._send)
 
     def _say(self, connection: RawConnection, command: str, names: Sequence[bytes]) -> None:
         if names and self._pubsub.together:
             connection.send(packed(command, *names))
         elif names:
             connection.send(b"".join(packed(command, name) for name in names))
+
+
+def _hand_slowly(published: Mapping[LoopInbox, Sequence[bytes]]) -> None:
+    pace = Deliveries.here()
+    for inbox, payloads in published.items():
+        for first in range(0, len(payloads), _TOGETHER):
+            pace.do(inbox.hand, Published(list(payloads[first : first + _TOGETHER])))
 
 
 def _jittered(pause_s: float) -> float:

@@ -24,8 +24,8 @@ _log = logging.getLogger("pykka")
 
 _numbers = itertools.count(1)
 
-_FAIR_SHARE: Final = 128
-"""Messages that one actor handles before others get their turn."""
+_FAIR_SHARE: Final = 32
+"""Messages that one actor handles before others get their turn, and the event loop its own."""
 
 
 class LoopInbox:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pykka
 
+from actors.reminders import Reminders
 from eventlog.append import Appender
 from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
@@ -43,6 +44,7 @@ class Questions:
         self._reader = reader
         self._appender = appender
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reminders = Reminders()
 
     def catch_up(  # noqa: PLR0913, PLR0917 - what is asked, and for whom
         self,
@@ -99,10 +101,9 @@ class Questions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    @staticmethod
-    def remind(delay_s: float, ref: Ref, message: object) -> None:
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
         """Tell an actor something later."""
-        asyncio.get_running_loop().call_later(delay_s, tell, ref, message)
+        self._reminders.add(delay_s, tell, ref, message)
 
     async def close(self) -> None:
         """Ask no more."""

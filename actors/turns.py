@@ -4,8 +4,11 @@ import asyncio
 import threading
 import weakref
 from collections import deque
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Final, Protocol, Self
 from weakref import WeakKeyDictionary
+
+_AT_ONCE: Final = 50
+"""Turns in one callback: 2 to 5 ms of work. After a reconnect, every actor has something to do."""
 
 
 class Handler(Protocol):
@@ -18,7 +21,8 @@ class Handler(Protocol):
 class Turns:
     """The turns of all actors of one event loop: one callback serves all that are due.
 
-    A callback for each actor would cost more than the message that it is for.
+    A callback for each actor would cost more than the message that it is for; one for all of
+    thousands would hold up everything else.
     """
 
     _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = WeakKeyDictionary()
@@ -57,13 +61,13 @@ class Turns:
             loop.call_soon_threadsafe(self.run)
 
     def run(self) -> None:
-        """Give a turn to all that are due: the event loop's part, not for callers."""
+        """Give turns to those that are due, not to all at once: the event loop's part."""
         self._scheduled = False
         due = self._due
         try:
-            for _ in range(len(due)):
+            for _ in range(min(len(due), _AT_ONCE)):
                 due.popleft().take_turn()
         finally:
-            if due and not self._scheduled:  # left by an exception that ends more than an actor
+            if due and not self._scheduled:  # more, or an exception that ends more than an actor
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self.run)

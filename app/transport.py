@@ -154,7 +154,8 @@ class DirectOutlet(AsgiOutlet):
             except OSError:
                 pass
         if sent < len(chunk):  # the socket is full, or broken, which the transport has to learn
-            transport.write(chunk[sent:])
+            # Not a copy for each of a thousand viewers of a large event.
+            transport.write(memoryview(chunk)[sent:] if sent else chunk)
         self.wrote_at = self._now()
         return True
 

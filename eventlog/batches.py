@@ -17,11 +17,16 @@ from eventlog.inquiry import Inquiry
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
+_AT_ONCE: Final = 20
+"""Answers that are handed on in a turn of the event loop: a viewer is served after each."""
+
 _PAUSE_S: Final = 0.002
 """Between two batches: in a crowd each would be of one question otherwise."""
 
 Reply = Callable[[Any], None]
 """Is called with the answer to a question, or with a ``LogUnavailable`` or an ``UnreadableJob``."""
+
+_Asked = tuple[Question, list[Reply]]
 
 
 class Batches:
@@ -65,32 +70,40 @@ class Batches:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _read(self, inquiry: Inquiry, asked: Sequence[tuple[Question, list[Reply]]]) -> None:
+    async def _read(self, inquiry: Inquiry, asked: Sequence[_Asked]) -> None:
+        try:
+            await self._answer(inquiry, asked)
+        finally:
+            self._idle.append(inquiry)
+            self._flush()
+
+    async def _answer(self, inquiry: Inquiry, asked: Sequence[_Asked]) -> None:
         commands = [question.commands() for question, _ in asked]
         packed = b"".join(itertools.chain.from_iterable(commands))
         try:
-            replies = await inquiry.ask(packed, sum(map(len, commands)))
+            replies = iter(await inquiry.ask(packed, sum(map(len, commands))))
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
             # Logs what was not foreseen, once for all who asked; and they are in this frame, which
             # must not be in what they are told.
             away = unavailable(error).with_traceback(None)
-            for _, waiting in asked:
-                _reply_to_all(waiting, away)
+            for number, (_, waiting) in enumerate(asked, 1):
+                await _reply(waiting, away, number)
             return
-        finally:
-            self._idle.append(inquiry)
-            self._flush()
-        following = iter(replies)
-        for (question, waiting), its_commands in zip(asked, commands, strict=True):
+        for number, ((question, waiting), its_commands) in enumerate(
+            zip(asked, commands, strict=True), 1
+        ):
             try:
-                answer = question.answer([next(following) for _ in its_commands])
+                answer = await question.answer([next(replies) for _ in its_commands])
             except EventLogError as error:
                 answer = error.with_traceback(None)  # as above
             except Exception as error:  # noqa: BLE001 - nor must those who asked about other jobs
                 answer = unforeseen(error)
-            _reply_to_all(waiting, answer)
+            await _reply(waiting, answer, number)
 
 
-def _reply_to_all(waiting: Sequence[Reply], answer: object) -> None:
+async def _reply(waiting: Sequence[Reply], answer: object, number: int) -> None:
+    """Reply to all who have asked a question; after some questions, let others have their turn."""
     for reply in waiting:
         reply(answer)
+    if not number % _AT_ONCE:
+        await asyncio.sleep(0)

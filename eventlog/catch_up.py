@@ -1,5 +1,6 @@
 """What someone missed of a job: how Redis is asked for it, and what its answer says."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ from schema.wire import log_key, state_key
 
 PAGE: Final = 64
 """How many entries one answer holds at the most: as many of 1 MiB are still read in time."""
+
+SLICE_BYTES: Final = 512 * 1024
+"""How much of a log is read, or brought to an actor's viewers, in a turn of the event loop."""
 
 
 class CatchUp(Struct, frozen=True):
@@ -44,6 +48,16 @@ class CatchUp(Struct, frozen=True):
             return None
         oldest = None if self.oldest is None else self.oldest.id
         return reset_reason(cursor, self.state, oldest, found=self.missed is not None)
+
+    def split(self) -> tuple["CatchUp", "CatchUp | None"]:
+        """Return this up to ``SLICE_BYTES``, and the rest if there is one."""
+        size = 0
+        for number, entry in enumerate(self.missed or (), 1):
+            size += len(entry.line)
+            if size > SLICE_BYTES and self.missed is not None and number < len(self.missed):
+                head, tail = self.missed[:number], self.missed[number:]
+                return replace(self, missed=head), replace(self, missed=tail)
+        return self, None
 
     def may_be_trimmed(self, cursor: str) -> bool:
         """Say whether the log's oldest entry tells why a cursor is not in it."""
@@ -91,7 +105,7 @@ class Question(Struct, frozen=True):
             return (state,)
         return state, packed("XRANGE", log, self.cursor, "+", "COUNT", str(self.most + 1))
 
-    def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - as asked
+    async def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - as asked
         """Return what the replies say: a ``CatchUp``, what ``mark`` returns, or the oldest entry.
 
         Args:
@@ -111,9 +125,9 @@ class Question(Struct, frozen=True):
         if self.only_oldest:
             return _oldest(replies[0])
         log = replies[1] if len(replies) > 1 else ()
-        return self._caught_up(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
+        return await self._caught_up(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
 
-    def _caught_up(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
+    async def _caught_up(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
         """Make sense of two replies. The state was read first: the log may be longer already."""
         if fields["status"] is None:
             return CatchUp(None)
@@ -128,7 +142,7 @@ class Question(Struct, frozen=True):
                 raise refused
             faults.append(f"its log can't be read: {refused}")
             log = ()
-        answer = _with_missed(state, log, self, faults.append)
+        answer = await _with_missed(state, log, self, faults.append)
         complaints.read_otherwise(self.job_id, faults)
         return answer
 
@@ -181,21 +195,33 @@ def _oldest(log: Sequence[Any]) -> Entry | None:
     return None
 
 
-def _with_missed(state: JobState, log: Sequence[Any], question: Question, note: Note) -> CatchUp:
+async def _with_missed(
+    state: JobState, log: Sequence[Any], question: Question, note: Note
+) -> CatchUp:
     cursor = question.cursor
     if cursor is None or not log or log[0][0] != cursor:
         return CatchUp(state)
     end = position(state.last)
-    missed = tuple(
-        _entry(entry_id, dict(zip(pairs[::2], pairs[1::2], strict=True)), state, note)
-        for entry_id, pairs in log[1:]
-        if position(entry_id) <= end
-    )
+    missed = await _entries([each for each in log[1:] if position(each[0]) <= end], state, note)
     more = len(log) > question.most and position(log[-1][0]) < end
     has_end = missed[-1].is_terminal if missed else cursor == state.last
     if state.finished and not more and not has_end:
         missed = (*missed, state.ending())
     return CatchUp(state, missed, more)
+
+
+async def _entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Entry, ...]:
+    """Read entries; if they are large, a few in a turn of the event loop."""
+    entries: list[Entry] = []
+    size = 0
+    for entry_id, pairs in log:
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        entries.append(_entry(entry_id, fields, state, note))
+        size += len(entries[-1].line)
+        if size > SLICE_BYTES:
+            size = 0
+            await asyncio.sleep(0)
+    return tuple(entries)
 
 
 def _entry(entry_id: str, fields: dict[str, str], state: JobState, note: Note) -> Entry:

@@ -35,6 +35,7 @@ class RawConnection(asyncio.Protocol):
     Attributes:
         heard_at: when the last bytes came, on the event loop's clock.
         lost: done when the connection is; its result says why.
+        is_paused: whether what comes is left where it is, and nothing can be heard.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class RawConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self.heard_at = loop.time()
+        self.is_paused = False
         self.lost: asyncio.Future[str] = loop.create_future()
         # redis-py has no public way to what it opened.
         writer = cast("Any", connection)._writer  # noqa: SLF001
@@ -81,6 +83,19 @@ class RawConnection(asyncio.Protocol):
             raise
         options: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"} if decode else {}
         return cls(connection, deliver, hiredis.Reader(**options))
+
+    def pause(self) -> None:
+        """Leave what comes where it is, until ``resume``."""
+        if not self.is_paused and not self._transport.is_closing():
+            self.is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Take in what comes again."""
+        if self.is_paused and not self._transport.is_closing():
+            self.is_paused = False
+            self.heard_at = self._now()  # what waits is yet to be read: it was not silent
+            self._transport.resume_reading()
 
     def send(self, commands: bytes) -> None:
         """Send commands that were packed; their replies come like all else."""

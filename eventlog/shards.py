@@ -75,7 +75,7 @@ class ShardedBatches:
         try:
             async with available():
                 replies = await self._replies(question)
-            answer = question.answer(replies)
+            answer = await question.answer(replies)
         except EventLogError as error:
             answer = error
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is

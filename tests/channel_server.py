@@ -65,6 +65,15 @@ class ChannelServer:
         """Serve some channels no longer."""
         self._push(*((self.pubsub.unsubscribe.lower(), name) for name in names))
 
+    def push(self, *pushes: list[bytes]) -> None:
+        """Have pushes arrive in one read."""
+        self._say(b"".join(packed(*push) for push in pushes))
+
+    @property
+    def paused(self) -> bool:
+        """Whether the other end leaves what comes where it is."""
+        return self._way is not None and self._way.paused
+
     async def accept(self) -> "_Way":
         """Accept a connection."""
         self.connects.append(asyncio.get_running_loop().time())
@@ -111,13 +120,23 @@ class _Way:
         self._server = server
         self._parser = hiredis.Reader()
         self._protocol: asyncio.Protocol | None = None
-        self._closing = False
+        self._closing = self.paused = False
+        self._unread: list[bytes] = []
 
     def set_protocol(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
 
     def is_closing(self) -> bool:
         return self._closing
+
+    def pause_reading(self) -> None:
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        assert self.paused
+        self.paused = False
+        asyncio.get_running_loop().call_soon(self._read)
 
     def write(self, data: bytes) -> None:
         self._parser.feed(data)
@@ -138,8 +157,12 @@ class _Way:
             self._server.take(command)
 
     def _arrive(self, reply: bytes) -> None:
-        if not self._closing and self._protocol is not None:
-            self._protocol.data_received(reply)
+        self._unread.append(reply)
+        self._read()
+
+    def _read(self) -> None:
+        while self._unread and not self.paused and not self._closing and self._protocol:
+            self._protocol.data_received(self._unread.pop(0))
 
 
 class _Connection:

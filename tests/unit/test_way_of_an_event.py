@@ -6,6 +6,7 @@ that adds one should be worth it, and one that takes one away should change this
 """
 
 import asyncio
+import math
 import socket
 import sys
 from contextlib import ExitStack
@@ -35,6 +36,12 @@ ONCE_AN_EVENT = [
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
+
+ONCE_A_CROWD = ["Audience._deliver_slowly", "Pace.here", "WeakKeyDictionary.get"]
+"""More than fit into one part: they get it part by part, at the pace of the loop."""
+
+ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_some"]
+PART = 32
 
 ONCE_A_VIEWER = [
     *("Mailbox.put", "DirectOutlet.offer"),
@@ -144,7 +151,7 @@ class Path:
         self._redis.data_received(packed(*reply))
 
 
-@pytest.mark.parametrize("viewers", [1, 2, 100])
+@pytest.mark.parametrize("viewers", [1, 2, PART, 100])
 async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) -> None:
     path = Path(viewers)
     await path.settle()
@@ -154,7 +161,14 @@ async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) 
     for percent in (10, 20, 30):
         calls = path.publish(path.log.progress(percent))
         each = [call for call in calls if call in ONCE_A_VIEWER]
-        assert [call for call in calls if call not in ONCE_A_VIEWER] == ONCE_AN_EVENT
+        parts = [call for call in calls if call in ONCE_A_PART]
+        once = [call for call in calls if call not in (*ONCE_A_VIEWER, *ONCE_A_PART)]
         assert each == ONCE_A_VIEWER * viewers
+        if viewers <= PART:
+            assert (once, parts) == (ONCE_AN_EVENT, [])
+        else:
+            assert once == ONCE_AN_EVENT + ONCE_A_CROWD
+            assert parts.count("Audience._deliver_some") == math.ceil(viewers / PART)
+            assert set(parts) == set(ONCE_A_PART)
         assert {transport.arrived().count(b"id: ") for transport in path.viewers} == {1}
     path.close()
