@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
+from actors.pace import Comings
 from app.behind_send import Send
 from app.transport import AsgiOutlet, Message, Receive, Scope, opened
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
@@ -142,7 +143,12 @@ class Viewer:
         return False
 
     def _ended(self) -> None:
-        """Wake the one who waits: what ``asyncio.timeout`` does, with less to keep for each."""
+        """Have the one who waits be woken; it may be one of thousands that end together."""
+        if self._waiting is not None:
+            Comings.here().do(self._wake)
+
+    def _wake(self) -> None:
+        """Do what ``asyncio.timeout`` does, with less to keep for each."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()

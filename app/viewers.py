@@ -16,6 +16,10 @@ _TICK_S: Final = 1.0
 """Keepalives are looked after this often, so one is late by as much at the most."""
 
 
+_AT_ONCE: Final = 100
+"""Viewers that are looked after in a turn of the event loop: 2 ms of keepalives."""
+
+
 class Viewers:
     """The open streams.
 
@@ -98,7 +102,9 @@ class Viewers:
             await asyncio.sleep(int(now) + _TICK_S - now)  # a slot is over as its second begins
             now = loop.time()
             for slot in range(done, int(now) + 1):
-                for viewer in self._slots.pop(slot, ()):
+                for number, viewer in enumerate(self._slots.pop(slot, ()), 1):
+                    if not number % _AT_ONCE:
+                        await asyncio.sleep(0)  # a crowd that came together is due together
                     if viewer not in self._open:
                         continue
                     viewer.keep_alive(now - self._settings.keepalive_s)
@@ -123,7 +129,7 @@ class Viewers:
         for number, viewer in enumerate(viewers):
             place = (number + random.random()) / len(viewers)  # noqa: S311 - spread, not secrecy
             viewer.send_back(least_ms + int(spread_ms * place))
-            if number % 100 == 99:  # noqa: PLR2004 - let the loop breathe
+            if not (number + 1) % _AT_ONCE:
                 await asyncio.sleep(0)
         if self._open:
             self._all_gone = asyncio.Event()
