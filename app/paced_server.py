@@ -23,7 +23,6 @@ _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 _PAUSE_S: Final = 1.0
 """Before it accepts again when there was no room for another connection."""
 
-_SAY_S: Final = 60.0
 _LIMIT: Final = 2**16
 """Bytes that wait to be read, past which asyncio lets nothing more come; its own default."""
 
@@ -87,7 +86,6 @@ class PacedServer:
         self._loop = asyncio.get_running_loop()
         self._pace = Comings.here()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._silent_until = 0.0
         listener.setblocking(False)  # noqa: FBT003 - its signature
         listener.listen(backlog)
         self._begin()
@@ -133,10 +131,8 @@ class PacedServer:
         return PacedProtocol(self._pace, self._on_connection)
 
     def _pause(self, error: OSError) -> None:
-        now = self._loop.time()
-        if now >= self._silent_until:
-            self._silent_until = now + _SAY_S
-            _log.error("no connection can be accepted: %s", error)
+        told = {"message": "accept() found no room for another connection", "exception": error}
+        self._loop.call_exception_handler(told)  # ``app.descriptors`` says it, once a minute
         self._loop.remove_reader(self._listener)
         self._loop.call_later(_PAUSE_S, self._begin)
 
