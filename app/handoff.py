@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from app.behind_send import Send
 from app.prefix import Prefix
-from app.raw_request import RawRequest
+from app.raw_request import RawRequest, legible
 from app.streams import Decision, Open, Refused, Streams, Told
 from app.transport import Message, Receive, Scope, outlet_for
 from app.viewers import Viewers
@@ -64,6 +64,7 @@ class StreamHandoff:
             scope["path"] = _path_of(scope["path"])
             if self._prefix is not None:
                 self._prefix.settle(scope)
+            scope["query_string"] = legible(scope["query_string"])
         text = _job_of(scope)
         if text is None:
             await self._application(scope, receive, send)

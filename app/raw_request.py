@@ -9,6 +9,14 @@ from werkzeug.sansio.http import parse_cookie
 from app.transport import Scope
 
 
+def legible(query: bytes) -> bytes:
+    """Return a query in which bytes that are not UTF-8 are percent-encoded.
+
+    Over HTTP/2 a query may hold any byte, and Quart fails with an exception where it is not UTF-8.
+    """
+    return query if query.isascii() else query.decode(errors="werkzeug.url_quote").encode()
+
+
 class Headers:
     """The headers of a request, in the order in which they came."""
 
@@ -39,8 +47,7 @@ class Parameters:
     __slots__ = ("_pairs",)
 
     def __init__(self, query: bytes) -> None:
-        # What is not UTF-8 stays percent-encoded, as it is in Quart.
-        text = query.decode(errors="werkzeug.url_quote")
+        text = query.decode()
         pairs = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
         self._pairs = pairs if text else []
 

@@ -142,7 +142,9 @@ class Http2Connection(asyncio.Protocol):
         own = {":method": method, ":path": target, ":scheme": self._scheme}
         given = {name.lower(): value for name, value in (headers or {}).items()}
         head = {**own, ":authority": self._authority, "x-session-id": SESSION, **given}
-        pairs = [(name.encode(), value.encode()) for name, value in head.items()]
+        pairs = [
+            (name.encode(), value.encode(errors="surrogateescape")) for name, value in head.items()
+        ]
         self._h2.send_headers(number, pairs, end_stream=not uploads)
         self._flush()
         return stream

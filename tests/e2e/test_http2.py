@@ -273,3 +273,17 @@ async def test_a_shutdown_sends_back_every_stream_of_a_connection(
                 assert not stream.cut
                 assert stream.blocks[-1] == b"retry: %d\n\n" % stream.parser.retries[0]
             assert await stopped == 0
+
+
+async def test_a_query_may_hold_any_byte(connection: Http2Connection, job_id: str) -> None:
+    query = "limit=5&x=\udcff&\udcc3"
+    for target, status in (
+        (f"/api/v1/jobs?{query}", 200),
+        ("/api/v1/jobs?limit=\udcff", 400),
+        (f"/api/v1/jobs/{job_id}/status?{query}", 200),
+        (f"/api/v1/jobs/{job_id}/stream?{query}", 200),
+        (f"/?{query}", 200),
+    ):
+        answer = await connection.get(target)
+        assert answer.status == status
+        answer.close()

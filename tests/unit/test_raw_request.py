@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from quart import Quart
 from quart.asgi import ASGIHTTPConnection
 
-from app.raw_request import RawRequest
+from app.raw_request import RawRequest, legible
 from tests.service import token
 
 APP = Quart("test")
@@ -61,7 +61,14 @@ def test_it_says_what_quart_says(headers: list[tuple[bytes, bytes]], query: byte
         assert asked.cookies.getlist(name) == theirs.cookies.getlist(name)
 
 
-def test_a_query_that_is_no_utf_8_is_read_all_the_same() -> None:
-    asked = RawRequest(scope([], b"token=\xff&sessionId=s&limit=%ff"))
-    assert asked.args.get("sessionId") == "s"
-    assert asked.args.get("token") == asked.args.get("limit") == "%FF"
+def test_bytes_of_a_query_that_are_no_utf_8_become_percent_encoded() -> None:
+    for query, expected in (
+        (b"", b""),
+        (b"a=%ff&b=c", b"a=%ff&b=c"),
+        ("a=é".encode(), "a=é".encode()),
+        (b"token=\xff&sessionId=s", b"token=%FF&sessionId=s"),
+        (b"\xc3", b"%C3"),
+    ):
+        assert legible(query) == expected
+        asked = RawRequest(scope([], legible(query)))
+        assert asked.args.get("nothing") is None
