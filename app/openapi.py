@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schema.events import ConnectedData, FailedData, ProgressData, ResetData
 from schema.http import (
     CreateJob,
     ErrorBody,
@@ -14,7 +15,10 @@ from schema.http import (
     JobStatus,
 )
 
-_BODIES: Final = (CreateJob, JobCreated, JobStatus, JobList, JobCancelled, JobRetried, ErrorBody)
+_BODIES: Final = (
+    *(CreateJob, JobCreated, JobStatus, JobList, JobCancelled, JobRetried, ErrorBody),
+    *(ConnectedData, ResetData, ProgressData, FailedData),
+)
 _REF: Final = "#/components/schemas/{name}"
 
 _ERRORS: Final = {
@@ -30,8 +34,20 @@ _EVENT: Final = {
     "type": "object",
     "required": ["event", "data"],
     "properties": {
-        "id": {"type": "string", "pattern": "^[0-9]+-[0-9]+$"},
-        "event": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$"},
+        "id": {
+            "type": "string",
+            "pattern": "^[0-9]+-[0-9]+$",
+            "description": "Of the entry of the job's log; control frames have none",
+        },
+        "event": {
+            "type": "string",
+            "pattern": "^[a-z][a-z0-9-]{0,63}$",
+            "description": (
+                "Control frames: connected (ConnectedData), reset (ResetData) and, with ping=1, "
+                "ping ({}). The job's own: progress-update and step-change (ProgressData and what "
+                "the worker adds), complete ({result}), failed (FailedData). Others: the worker's"
+            ),
+        },
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
@@ -39,6 +55,11 @@ _EVENT: Final = {
         },
     },
 }
+_SEEN: Final = (
+    "The id of the last event seen: the stream goes on after it, or with reset and a snapshot"
+)
+_FROM: Final = "Without a Last-Event-ID: every event of the current attempt, and no snapshot"
+_PING: Final = "Keepalives are sent as an event, ping, in place of a comment"
 _TRIED_AGAIN: Final = (429, 503)
 
 _JOB_ID: Final = {
@@ -97,7 +118,11 @@ def description(server: str = "/") -> dict[str, Any]:
                     "Watch a job as Server-Sent Events",
                     {200: "text/event-stream", 204: None},
                     (401, 404, 429, 503),
-                    parameters=[_header("Last-Event-ID")],
+                    parameters=[
+                        _header("Last-Event-ID", description=_SEEN),
+                        _query("from", {"type": "string", "enum": ["start"]}, _FROM),
+                        _query("ping", {"type": "string", "enum": ["1"]}, _PING),
+                    ],
                 ),
             },
             f"{job}/cancel": {
@@ -176,8 +201,9 @@ def _json(body: type) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REF.format(name=body.__name__)}}}
 
 
-def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema}
+def _query(name: str, schema: dict[str, Any], description: str | None = None) -> dict[str, Any]:
+    parameter: dict[str, Any] = {"name": name, "in": "query", "schema": schema}
+    return parameter if description is None else {**parameter, "description": description}
 
 
 def _header(name: str, **schema: object) -> dict[str, Any]:

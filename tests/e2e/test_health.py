@@ -98,6 +98,13 @@ async def test_the_interface_describes_itself(service: Service) -> None:
         answer = await client.get("/openapi.json")
     assert answer.status_code == 200
     description = answer.json()
+    stream = description["paths"]["/api/v1/jobs/{jobId}/stream"]["get"]
+    names = [(parameter["in"], parameter["name"]) for parameter in stream["parameters"]]
+    assert names == [("header", "Last-Event-ID"), ("query", "from"), ("query", "ping")]
+    schemas = description["components"]["schemas"]
+    reasons = schemas["ResetData"]["properties"]["reason"]["enum"]
+    assert sorted(reasons) == ["attempt", "trimmed", "unknown"]
+    assert all("attempt" in schemas[name]["required"] for name in ("JobStatus", "JobSummary"))
     assert description["openapi"].startswith("3.")
     assert set(description["paths"]) >= {
         "/api/v1/jobs",
