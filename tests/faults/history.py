@@ -1,7 +1,7 @@
 """What the viewers saw of a job, and what there was to see."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ TERMINAL = ("complete", "failed")
 RESET = "reset"
 CONTROL = ("connected", RESET, "ping")
 """What a stream says of itself; it has no id of its own."""
+
+FOREIGN = "private to somebody else"
+"""What is in all events of a job that somebody else has under an id that was used before."""
 
 Fields = dict[str, str]
 """Those of an entry in the log."""
@@ -91,6 +94,7 @@ class Truth:
         confirmed: ids of the entries that the worker was told it had written.
         first: id of the first entry that was not cut off.
         lost: whether Redis lost data on the way.
+        foreign: ids of the entries of a job that somebody else has under the id since.
     """
 
     job_id: str
@@ -99,6 +103,7 @@ class Truth:
     confirmed: Sequence[str] = ()
     first: str = "0-0"
     lost: bool = False
+    foreign: Collection[str] = ()
 
 
 async def read_truth(
@@ -116,3 +121,19 @@ async def read_truth(
     entries = [entry_from_log(each, whole[each]) for each in sorted(whole, key=position)]
     known = JobState.from_hash(state) if state else None
     return Truth(job_id, entries, known, confirmed, next(iter(log), "0-0"), lost)
+
+
+def truth_of_deleted(
+    job_id: str, confirmed: Sequence[str], copied: Mapping[str, Fields], foreign: Collection[str]
+) -> Truth:
+    """Return the truth of a job that is gone, from what was in the log of its id earlier.
+
+    Args:
+        job_id: the job.
+        confirmed: ids of the entries that the worker was told it had written.
+        copied: what was in the log.
+        foreign: the ids in it of a job that somebody else has under the id since.
+    """
+    own = {each: fields for each, fields in copied.items() if each not in foreign}
+    entries = [entry_from_log(each, own[each]) for each in sorted(own, key=position)]
+    return Truth(job_id, entries, None, confirmed, lost=True, foreign=foreign)

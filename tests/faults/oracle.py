@@ -11,6 +11,7 @@ from schema.entry_id import position
 from schema.events import ProgressUpdate, StepChange
 from schema.state import JobState, apply
 from tests.faults.history import (
+    FOREIGN,
     PROGRESS,
     RESET,
     STEP,
@@ -93,13 +94,18 @@ class _Reading:
             yield from self._order_within(visit)
             self._anew, self._reset = not visit.cursor, None
             for shown in visit.shown:
-                if shown.name == RESET:
+                if self._is_foreign(shown):
+                    yield f"was shown {_named(shown)} of somebody else's job: {shown.data}"
+                elif shown.name == RESET:
                     yield from self._told_to_begin_anew(shown)
                 elif shown.name != "connected":
                     yield from self._event(shown)
         for attempt, times in self._ends.items():
             if times > 1:
                 yield f"attempt {attempt} ended {times} times"
+
+    def _is_foreign(self, shown: Shown) -> bool:
+        return shown.id in self._log.truth.foreign or FOREIGN in json.dumps(shown.data)
 
     def _answer(self, visit: Visit) -> Iterator[str]:
         match visit.status:

@@ -6,8 +6,12 @@ import time
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from schema.wire import log_key
+import jobcast
+from schema.wire import PLAIN, log_key, state_key
 from tests.faults.fault import Fault
+from tests.faults.history import FOREIGN
+from tests.faults.workload import Work
+from tests.stored import log_of
 from tests.waiting import after, eventually
 
 _HOUR_S = 3600
@@ -65,6 +69,60 @@ class SetBack(Killed):
     async def heal(self) -> None:
         self.world.valkey.go_back_to_copy()
         await super().heal()
+
+
+class Flushed(_OfRedis):
+    name = "redis-flushed"
+    what = "All keys are deleted while Redis runs (FLUSHALL)"
+    seconds = 0.0
+    loses = True
+    apart_from = frozenset({SetBack.name})
+    """What came back would be nobody's."""
+
+    async def strike(self) -> None:
+        await self.command("FLUSHALL")
+        for work in self.world.works:
+            self.world.deleted.setdefault(work.job_id, set())
+
+
+class KeysDeleted(_OfRedis):
+    name = "keys-deleted"
+    what = "The keys of a job, or its state alone, are deleted or evicted while Redis runs"
+    seconds = 0.0
+    apart_from = frozenset({SetBack.name})
+    """What came back would be nobody's."""
+
+    async def strike(self) -> None:
+        going_on = [work for work in self.world.works if work.end is None]
+        if going_on:
+            await self.delete(self.chance.choice(going_on))
+
+    async def delete(self, work: Work) -> None:
+        """Delete the keys of a job."""
+        keys = [state_key(work.job_id), log_key(work.job_id)]
+        self.world.deleted.setdefault(work.job_id, set())
+        await self.command("DEL", *keys[: self.chance.randint(1, 2)])
+
+
+class IdUsedAgain(KeysDeleted):
+    name = "id-used-again"
+    what = "The keys of a job are deleted, and somebody else creates and runs one under its id"
+    seconds = 1.0
+
+    async def delete(self, work: Work) -> None:
+        await super().delete(work)
+        job_id = work.job_id
+        said = f'{{"event":"note","data":{{"text":"{FOREIGN}"}}}}'
+        async with jobcast.connect(self.world.valkey.url) as jobs:
+            await jobs.create("anything", session_id="stranger", job_id=job_id)
+            await self.command("PUBLISH", PLAIN.channel(job_id), said)
+            async with jobs.run(job_id) as run:
+                await run.step(FOREIGN)
+                await after(self.length_s / 2)
+                await run.emit("note", {"text": FOREIGN})
+                run.result = {"text": FOREIGN}
+        entries = await log_of(self.world.direct, job_id)
+        self.world.deleted[job_id].update(entry_id for entry_id, _ in entries)
 
 
 class Loading(Killed):

@@ -11,7 +11,6 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.fault import Fault
-from tests.faults.history import read_truth
 from tests.faults.measure import Recovery, recoveries
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.workload import Plan, Work
@@ -291,8 +290,7 @@ async def _within(seconds: float, *tasks: asyncio.Task[None]) -> None:
 async def _judged(made: World, *, lost: bool) -> list[str]:
     found = list(made.trouble)
     for work in made.works:
-        copied = made.scribes[work.job_id].entries
-        truth = await read_truth(made.direct, work.job_id, list(work.confirmed), copied, lost=lost)
+        truth = await made.truth(work, lost=lost)
         found += truth_violations(truth)
         for page in made.pages:
             if page.history.job_id == work.job_id:

@@ -13,6 +13,7 @@ from schema.entry_id import position
 from schema.state import fold
 from tests.faults.event_source import Page
 from tests.faults.history import (
+    FOREIGN,
     PROGRESS,
     STEP,
     TERMINAL,
@@ -22,6 +23,7 @@ from tests.faults.history import (
     Truth,
     Visit,
     read_truth,
+    truth_of_deleted,
 )
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.relay import Lie, Relay, honest, name_of
@@ -365,6 +367,33 @@ def test_another_end_than_that_of_the_log_is_found_unless_redis_lost_it(truth: T
     history.sources[0].visits[1].shown[-1] = end
     assert any("as the end of the job" in text for text in violations(history, truth))
     assert violations(history, replace(truth, lost=True)) == []
+
+
+async def test_who_is_shown_anything_of_somebody_elses_job_is_found(seeing: Seeing) -> None:
+    truth, [history, _] = await seeing()
+    visit = history.sources[0].visits[0]
+    # Without an id of its own, and a snapshot that says nothing.
+    for said, last in (({"text": FOREIGN}, visit.shown[3].id), ({"progress": 0}, "99-0")):
+        shown = Shown(0, "note", said, last)
+        lie = replace(visit, shown=[*visit.shown[:4], shown, *visit.shown[4:]])
+        seen = replace(history, sources=[Source([lie], closed=True)])
+        found = violations(seen, replace(truth, lost=True, foreign={"99-0"}))
+        assert any("of somebody else's job" in text for text in found)
+
+
+async def test_who_still_watches_a_job_whose_keys_were_deleted_is_found(seeing: Seeing) -> None:
+    truth, [history, _] = await seeing()
+    log = {str(entry.id): dict(entry.fields) for entry in truth.entries[:-1]}
+    gone = truth_of_deleted(truth.job_id, truth.confirmed, log, {"99-0"})
+    assert (gone.state, len(gone.entries)) == (None, len(truth.entries) - 1)
+    assert truth_violations(gone) == []
+    *visits, _ = history.sources[0].visits
+    for visit in visits:
+        visit.shown = [each for each in visit.shown if each.id in log or each.name == "connected"]
+    told = replace(history, sources=[Source([*visits, Visit("", status=404)], closed=True)])
+    assert violations(told, gone) == []
+    waits = replace(history, sources=[Source(visits)])
+    assert any("still waits in the end" in text for text in violations(waits, gone))
 
 
 def snapshot_of(log: list[Entry], number: int) -> object:

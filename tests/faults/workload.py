@@ -46,12 +46,14 @@ class Work:
 
     Attributes:
         confirmed: the entries that were written for certain, and when they were asked for.
+        created: id of its first entry.
         lost_answers: how many appends may have been written or not.
         end: id of the job's last entry once nothing more will happen; empty if the job is lost.
     """
 
     plan: Plan
     job_id: str = ""
+    created: str = ""
     confirmed: dict[str, float] = field(default_factory=dict)
     lost_answers: int = 0
     end: str | None = None
@@ -86,6 +88,7 @@ class Worker:
         bound = self.work.plan.max_entries
         async with jobcast.connect(self._url, max_entries=bound) as jobs:
             self.work.job_id = await jobs.create("anything", session_id=SESSION)
+        self.work.created = (await state_of(self._redis, self.work.job_id))["created"]
         return self.work.job_id
 
     def finish(self) -> None:
@@ -129,6 +132,8 @@ class Worker:
         match state.get("status"):
             case None:
                 self.work.end = ""
+            case _ if state["created"] != self.work.created:
+                self.work.end = ""  # somebody else has its id
             case "failed" if not is_last:
                 await after(10 * self._random.uniform(0, self.work.plan.pause_s))
                 await retry(self._redis, self.work.job_id)

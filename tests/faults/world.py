@@ -13,6 +13,7 @@ from eventlog.connection import connect
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
+from tests.faults.history import Truth, read_truth, truth_of_deleted
 from tests.faults.network import Network
 from tests.faults.scribe import Scribe
 from tests.faults.workload import Plan, Work, Worker
@@ -42,6 +43,8 @@ class World:
         narrow: a second one, which keeps little on the way; some viewers come over it.
         pages: the viewers, those over the narrow way included.
         trouble: promises that faults saw broken, other than to viewers.
+        deleted: jobs whose keys were deleted, with the ids of the entries that somebody else's job
+            had under the same id since.
     """
 
     store: Store
@@ -61,6 +64,7 @@ class World:
     pages: list[Page] = field(default_factory=list)
     narrow_pages: list[Page] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    deleted: dict[str, set[str]] = field(default_factory=dict)
     _numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
 
     @property
@@ -104,6 +108,14 @@ class World:
         if narrow:
             self.narrow_pages.append(page)
         return page
+
+    async def truth(self, work: Work, *, lost: bool) -> Truth:
+        """Return a job as it is in the end; ``lost`` says whether Redis lost data on the way."""
+        job_id, confirmed = work.job_id, list(work.confirmed)
+        copied, foreign = self.scribes[job_id].entries, self.deleted.get(job_id)
+        if foreign is None:
+            return await read_truth(self.direct, job_id, confirmed, copied, lost=lost)
+        return truth_of_deleted(job_id, confirmed, copied, foreign)
 
     async def end(self) -> None:
         """Stop all that still goes on."""
