@@ -12,7 +12,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
-from eventlog.errors import LogUnavailable, Unreadable, is_of_the_data
+from eventlog.errors import EventLogError, LogUnavailable, Unreadable, is_of_the_data
 from eventlog.sentinel import Primary, primary_options
 from schema.wire import PLAIN, SHARDED, PubSub
 
@@ -118,7 +118,7 @@ async def _refusal(connector: Connector, command: str) -> str | None:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
             await connection.send_command(*command.split())
             await connection.read_response()
-    except LogUnavailable as error:
+    except EventLogError as error:
         return Address.refusal_of(error)
     finally:
         await connection.disconnect(nowait=True)
