@@ -178,6 +178,7 @@ async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(
     ):
         history = History(jobs, client, channel, job_id)
         await jobs.create("report", user_id="u1", input=data.draw(json_objects), job_id=job_id)
+        assert [message["event"] for message in await channel.rest()] == ["_created"]
         for _ in range(steps):
             status = (await state_of(client, job_id))["status"]
             usual = data.draw(st.sampled_from([True, True, True, True, False]))
