@@ -199,9 +199,9 @@ async def _with_missed(
     state: JobState, log: Sequence[Any], question: Question, note: Note
 ) -> CatchUp:
     cursor = question.cursor
-    if cursor is None or not log or log[0][0] != cursor:
-        return CatchUp(state)
     end = position(state.last)
+    if cursor is None or not log or log[0][0] != cursor or position(cursor) > end:
+        return CatchUp(state)  # what is past the last entry was not written by the append script
     missed = await _entries([each for each in log[1:] if position(each[0]) <= end], state, note)
     more = len(log) > question.most and position(log[-1][0]) < end
     has_end = missed[-1].is_terminal if missed else cursor == state.last

@@ -322,6 +322,21 @@ async def test_a_job_whose_log_cannot_be_read_is_told_of_by_its_state(
         assert (await status_of(client, odd.job_id))["status"] == "succeeded"
 
 
+async def test_an_entry_that_the_script_did_not_write_is_asked_for_once(
+    service: Service, redis_client: Redis, odd: Odd
+) -> None:
+    past = str(await redis_client.xadd(odd.log, {"event": "note", "data": "{}"}))
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+        await live.until("progress-update")
+        await redis_client.config_resetstat()
+        async with watch(service.url, odd.job_id, last_event_id=past) as ahead:
+            assert (await ahead.until("progress-update"))[-2].name == "reset"
+            await append(redis_client, odd.job_id, "complete")
+            assert (await ahead.rest())[-1].name == "complete"
+    counts = await redis_client.info("commandstats")
+    assert counts["cmdstat_xrange"]["calls"] < 10
+
+
 async def test_an_end_that_only_the_log_knows_of_ends_nothing(
     service: Service, redis_client: Redis, odd: Odd
 ) -> None:

@@ -107,6 +107,17 @@ async def test_a_cursor_that_is_not_in_the_log_gets_the_state_alone(
     assert answer.missed is None
 
 
+async def test_an_entry_past_the_last_one_is_not_in_the_log(
+    reader: Reader, run: jobcast.Run, client: Redis
+) -> None:
+    last = await run.progress(10)
+    past = str(await client.xadd(LOG, {"event": "note", "data": "{}"}))
+    answer = await reader.catch_up("j1", past)
+    assert answer.missed is None
+    assert answer.reset_reason(past) is Reason.UNKNOWN
+    assert ids(await reader.catch_up("j1", last)) == []
+
+
 async def test_log_only_entries_are_part_of_what_was_missed(
     reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
