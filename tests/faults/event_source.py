@@ -94,7 +94,8 @@ class Page:
         viewer: a name for messages.
         url: address of the service.
         job_id: the job.
-        end: returns the id of the job's last entry once nothing more will happen to it.
+        end: returns the id of the job's last entry once nothing more will happen to it; empty for a
+            job that is lost.
         haste: by what every wait is multiplied.
     """
 
@@ -148,7 +149,7 @@ class Page:
             await self._source.follow()
             last = self._source.seen.visits[-1]
             end = self._end()
-            if end is not None and (last.status == _UNKNOWN or last.cursor == end):
+            if end is not None and (last.status == _UNKNOWN or (end and last.cursor == end)):
                 return
             # Chance is the page's own, and has no part in what a seed decides.
             await after(random.uniform(0.2, 1) * self._haste)  # noqa: S311
