@@ -1,6 +1,7 @@
 """Every error that a caller can meet, and the one place that turns it into an answer."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -104,6 +105,15 @@ def answer(  # noqa: PLR0913 - the parts of an error answer
     return response
 
 
+def _add(app: Quart, kind: type[Exception], handle: Callable[[Any], Response]) -> None:
+    async def handle_here(error: Exception) -> Response:
+        return handle(error)
+
+    # Quart would call a plain function in a thread, which takes the interpreter from the event loop
+    # for as long as 5 ms.
+    app.register_error_handler(kind, handle_here)
+
+
 def register(app: Quart) -> None:
     """Answer every error of an app with JSON."""
 
@@ -141,24 +151,25 @@ def register(app: Quart) -> None:
         _log.exception("a request failed", exc_info=error)
         return answer(500, "Internal server error", "Something went wrong", "INTERNAL")
 
-    app.register_error_handler(ApiError, of_api)
-    app.register_error_handler(LogUnavailable, of_log)
-    app.register_error_handler(Unreadable, of_unreadable)
-    app.register_error_handler(UnknownJob, lambda _: of_api(JobNotFound()))
-    app.register_error_handler(
+    _add(app, ApiError, of_api)
+    _add(app, LogUnavailable, of_log)
+    _add(app, Unreadable, of_unreadable)
+    _add(app, UnknownJob, lambda _: of_api(JobNotFound()))
+    _add(
+        app,
         NotCancellable,
         lambda _: answer(400, "Bad request", "Job is not cancellable", "JOB_NOT_CANCELLABLE"),
     )
-    app.register_error_handler(
+    _add(
+        app,
         NotFailed,
         lambda _: answer(400, "Bad request", "Job is not in failed state", "JOB_NOT_FAILED"),
     )
-    app.register_error_handler(
+    _add(
+        app,
         IdempotencyConflict,
         lambda error: answer(409, "Conflict", str(error), "IDEMPOTENCY_CONFLICT"),
     )
-    app.register_error_handler(
-        RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB"))
-    )
-    app.register_error_handler(HTTPException, of_http)
-    app.register_error_handler(Exception, of_anything)
+    _add(app, RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB")))
+    _add(app, HTTPException, of_http)
+    _add(app, Exception, of_anything)
