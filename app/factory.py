@@ -21,6 +21,7 @@ from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
 from app.paced_server import pace_connections
 from app.prefix import Prefix
+from app.route_matcher import RouteMatcher
 from app.routes import health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
 
@@ -70,7 +71,7 @@ def _app(settings: Settings) -> Quart:
     service = build(settings)
     app = _Application("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
-    app.url_map.merge_slashes = False  # it would redirect
+    app.url_map._matcher = RouteMatcher()  # noqa: SLF001 - Werkzeug has no other way
     app.extensions["jobcast"] = service
     for module in (jobs, stream, health, page):
         app.register_blueprint(module.blueprint)
