@@ -162,11 +162,17 @@ async def check_calls(service: Service, job_id: str, cursor: str) -> None:
             await answered(client, name, job_id)
 
 
-async def check_viewer(service: Service, redis: Redis, job_id: str, done: list[_Change]) -> None:
+async def check_viewer(
+    service: Service, redis: Redis, job_id: str, cursor: str, done: list[_Change]
+) -> None:
     """Spoil a job that is watched and let it end: its viewer gets the end, or comes again."""
     async with watch(service.url, job_id, session=job_id) as live:
         await live.until("progress-update")
         await spoilt(redis, job_id, done)
+        async with service.client(job_id) as client:
+            status = await answered(client, "status", job_id)
+            await check_list(client, job_id, status)
+            await check_streams(service, job_id, cursor, status)
         try:
             await appended(redis, job_id, "complete", b'{"result":1}')
         except ResponseError:
@@ -191,7 +197,7 @@ async def answers_are_in_order(service: Service, redis_url: str, done: list[_Cha
                 await spoilt(redis, job_id, done)
                 await check_calls(service, job_id, cursor)
             else:
-                await check_viewer(service, redis, job_id, done)
+                await check_viewer(service, redis, job_id, cursor, done)
             with suppress(jobcast.JobcastError):
                 await jobs.run(job_id).start()
     log = service.log[logged:]
