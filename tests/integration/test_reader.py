@@ -226,7 +226,7 @@ async def test_what_is_asked_while_two_are_under_way_gathers(
     assert not reader._batches._tasks
 
 
-async def test_a_look_at_a_job_that_is_as_it_was_costs_one_command(
+async def test_a_look_at_a_job_that_is_as_it_was_costs_four_fields(
     reader: Reader, run: jobcast.Run, client: Redis
 ) -> None:
     await run.progress(10)

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 import jobcast
 from jobcast import JobExists, UnknownJob
 from tests.channel import Channel
-from tests.stored import retry, state_of
+from tests.stored import log_of, retry, state_of
 
 NINE_DAYS = 9 * 24 * 3600  # the life of an unfinished job and the retention after it, and more
 SEVEN_DAYS = 7 * 24 * 3600
@@ -85,10 +85,13 @@ async def test_a_job_with_one_owner_is_listed_once(jobs: jobcast.Jobs, redis_cli
     assert sorted(await redis_client.keys("jobs:by-*")) == ["jobs:by-session:s1"]
 
 
-async def test_creating_is_not_published(jobs: jobcast.Jobs, redis_client: Redis) -> None:
+async def test_creating_publishes_its_entry_and_nothing_of_the_job(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
     async with Channel(redis_client, "jobs:j1:events") as channel:
-        await jobs.create("report", user_id="u1", job_id="j1")
-        assert await channel.rest() == []
+        await jobs.create("report", user_id="u1", job_id="j1", input={"secret": 1})
+        [(created, _)] = await log_of(redis_client, "j1")
+        assert await channel.rest() == [{"id": created, "event": "_created", "data": {}}]
 
 
 async def test_an_unfinished_job_expires_after_a_week_and_a_finished_one_after_its_retention(

@@ -50,16 +50,6 @@ async def looked(service: Service, known: JobState) -> CatchUp:
     return answer
 
 
-async def test_a_look_costs_one_command_while_nothing_happens(
-    service: Service, known: JobState, redis_client: Redis
-) -> None:
-    await redis_client.config_resetstat()
-    assert await looked(service, known) == CatchUp(known, ())
-    stats = await redis_client.info("commandstats")
-    assert stats["cmdstat_hmget"]["calls"] == 1
-    assert "cmdstat_xrange" not in stats
-
-
 @pytest.mark.parametrize("owner", [("userId", "bob"), ("sessionId", "s1")])
 async def test_a_look_tells_jobs_apart_whose_entries_have_the_same_ids(
     service: Service, known: JobState, redis_client: Redis, owner: tuple[str, str]
@@ -71,19 +61,7 @@ async def test_a_look_tells_jobs_apart_whose_entries_have_the_same_ids(
     assert answer.state.creation != known.creation
 
 
-async def test_that_a_job_was_created_is_published_to_those_who_follow_its_id(
-    jobs: jobcast.Jobs, redis_client: Redis
-) -> None:
-    async with Channel(redis_client, "jobs:nightly:events") as channel:
-        await jobs.create("report", user_id="bob", job_id="nightly", input={"secret": 1})
-        [(created, _)] = await log_of(redis_client, "nightly")
-        await jobs.run("nightly").start()
-        first, second = await channel.rest()
-    assert first == {"id": created, "event": "_created", "data": {}}
-    assert (second["event"], second["prev"]) == ("step-change", created)
-
-
-async def test_it_is_published_in_a_cluster_too(cluster: ValkeyCluster) -> None:
+async def test_that_a_job_was_created_is_published_in_a_cluster_too(cluster: ValkeyCluster) -> None:
     owner = cluster.owner_of(LOG)
     async with jobcast.connect(cluster.url) as jobs, Redis.from_url(owner.url) as node:
         pubsub = node.pubsub()
