@@ -286,4 +286,5 @@ async def test_a_query_may_hold_any_byte(connection: Http2Connection, job_id: st
     ):
         answer = await connection.get(target)
         assert answer.status == status
-        answer.close()
+        if "/stream" in target:
+            answer.close()  # the others have ended
