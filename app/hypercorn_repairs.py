@@ -6,19 +6,16 @@ superfluous.
 
 import asyncio
 import sys
-from typing import Any, Final
+from typing import Any
 
 import h11
 import hypercorn.asyncio.run
-from h2.events import DataReceived, Event, RequestReceived
+from h2.events import DataReceived, Event
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import LifespanFailureError
-
-_REQUESTS_AT_ONCE: Final = 10
-"""Of one HTTP/2 connection, in a turn of the event loop."""
 
 
 def close_with_the_client() -> None:
@@ -55,20 +52,14 @@ def outlive_late_bodies() -> None:
     """Have Hypercorn drop what comes of a body after its request was answered.
 
     Hypercorn 0.18 has forgotten the stream by then, and an HTTP/2 connection ends by a KeyError,
-    with every other stream that is open on it. And it begins all requests that come in one read,
-    a hundred at the most, before anything else happens.
+    with every other stream that is open on it.
     """
     handle: Any = H2Protocol._handle_events  # noqa: SLF001 - what this module is for
     if getattr(handle, "outlives_late_bodies", False):
         return
 
     async def handle_without_late_bodies(protocol: H2Protocol, events: list[Event]) -> None:
-        begun = 0
         for event in events:
-            if isinstance(event, RequestReceived):
-                begun += 1
-                if not begun % _REQUESTS_AT_ONCE:
-                    await asyncio.sleep(0)
             if isinstance(event, DataReceived) and event.stream_id not in protocol.streams:
                 length = event.flow_controlled_length or 0
                 protocol.connection.acknowledge_received_data(length, event.stream_id)
