@@ -48,13 +48,12 @@ class Pace:
     def do(self, action: Callable[..., object], *arguments: Any) -> None:  # noqa: ANN401 - the action's
         """Do something now, or after everything that waits already."""
         if self.left:
-            self.count()
+            self._count()
             action(*arguments)
         else:
             self._waiting.append((action, arguments))
 
-    def count(self) -> None:
-        """Count something that its caller does, who has seen that some is ``left``."""
+    def _count(self) -> None:
         self.left -= 1
         if not self._counting:
             self._counting = True
@@ -80,8 +79,8 @@ class Pace:
             loop.call_soon(self._turn)
 
 
-class Comings(Pace):
-    """Viewers that come, ask and go. Each takes up to half a millisecond in the next few turns."""
+class Endings(Pace):
+    """Viewers whose streams end. Each takes up to half a millisecond in the next few turns."""
 
     most = 16
 

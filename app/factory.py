@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from app import errors
 from app.handoff import StreamHandoff
 from app.hypercorn_repairs import (
+    await_late_bodies,
     close_with_the_client,
     end_in_one_line,
     let_go_of_connections,
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Quart:
 def _app(settings: Settings) -> Quart:
     end_in_one_line()
     close_with_the_client()
+    await_late_bodies()
     outlive_late_bodies()
     let_go_of_connections()
     begin_idle_tasks_late()

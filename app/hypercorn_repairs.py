@@ -6,7 +6,7 @@ superfluous.
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, Final
 
 import h11
 import hypercorn.asyncio.run
@@ -16,6 +16,11 @@ from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.utils import LifespanFailureError
+
+_LATE_BODY_S: Final = 2.0
+"""How long an answered client may take to send what is left of its request."""
+
+_LOOK_S: Final = 0.02
 
 
 def close_with_the_client() -> None:
@@ -69,6 +74,32 @@ def outlive_late_bodies() -> None:
 
     handle_without_late_bodies.outlives_late_bodies = True  # type: ignore[attr-defined]
     H2Protocol._handle_events = handle_without_late_bodies  # type: ignore[method-assign, assignment]  # noqa: SLF001
+
+
+def await_late_bodies() -> None:
+    """Have Hypercorn wait for the rest of a request's body before it ends the connection.
+
+    An answer may come before all of the body has: it is too large, or nothing is at that address.
+    Hypercorn 0.18 closes the connection at once then. What still arrives is answered by a reset,
+    and a client that is sending meets that before it has read the answer (RFC 9112 §9.6).
+    """
+    recycle: Any = H11Protocol._maybe_recycle  # noqa: SLF001 - what this module is for
+    if getattr(recycle, "awaits_late_bodies", False):
+        return
+
+    async def recycle_after_the_body(protocol: H11Protocol) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LATE_BODY_S
+        while (  # noqa: ASYNC110 - h11 tells of no change
+            protocol.stream is not None  # else the client has left
+            and protocol.connection.their_state is h11.SEND_BODY
+            and loop.time() < end
+        ):
+            await asyncio.sleep(_LOOK_S)
+        await recycle(protocol)
+
+    recycle_after_the_body.awaits_late_bodies = True  # type: ignore[attr-defined]
+    H11Protocol._maybe_recycle = recycle_after_the_body  # type: ignore[method-assign, assignment]  # noqa: SLF001
 
 
 def end_in_one_line() -> None:

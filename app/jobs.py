@@ -8,7 +8,7 @@ import hashlib
 import msgspec
 
 from app.errors import BadRequest, JobNotFound
-from app.queue import JobQueue
+from app.queue import FIRST_ATTEMPT, JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
 from eventlog.creation import Claim, Creation
@@ -58,7 +58,7 @@ class Jobs:
         claim = await self._creation.claim(name, idempotency_key, fresh)
         if not claim.queued:
             if claim.job_id != fresh.job_id:
-                await self._queue.clear(claim.job_id, 1)
+                await self._queue.clear(claim.job_id, FIRST_ATTEMPT)
             await self._create(claim.job_id, owner, request)
             await self._creation.fulfil(name, idempotency_key, claim)
         return claim.job_id

@@ -16,6 +16,9 @@ from eventlog.connection import Client, available
 _KEPT: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
 
+FIRST_ATTEMPT: Final = 1
+"""That of a job that was not retried, or of which nothing else is known any more."""
+
 _FINISHED: Final = ("completed", "failed")
 
 

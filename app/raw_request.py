@@ -48,8 +48,7 @@ class Parameters:
 
     def __init__(self, query: bytes) -> None:
         text = query.decode()
-        pairs = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
-        self._pairs = pairs if text else []
+        self._pairs = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
 
     def get(self, name: str) -> str | None:
         """Return the first value of a name."""

@@ -10,7 +10,7 @@ import logging
 import random
 from typing import Final
 
-from app.queue import JobQueue
+from app.queue import FIRST_ATTEMPT, JobQueue
 from eventlog.append import Appender
 from eventlog.creation import Creation
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
@@ -25,9 +25,6 @@ PATIENCE_S: Final = 30.0
 _CERTAINTY: Final = 20
 """How many times as long a job is kept in mind of which there is nothing to be seen: a network that
 was cut delivers what was sent before, minutes after the sender has given up."""
-
-_FIRST_ATTEMPT: Final = 1
-"""That of a job of which nothing else is known any more."""
 
 _PAUSE_S: Final = 10.0
 _NOT_QUEUED: Final = FailedData("The job could not be queued", "NOT_QUEUED")
@@ -72,7 +69,7 @@ class Sweeper:
                 elif job_id not in certain and (state is None or state.status == "failed"):
                     continue  # what creates or retries it may have been sent and not arrived
                 elif state is None:
-                    await self._queue.remove(job_id, _FIRST_ATTEMPT)
+                    await self._queue.remove(job_id, FIRST_ATTEMPT)
             except UnreadableJob as error:
                 _log.debug("job %s can't be swept: %s", job_id, error)
             except (LogUnavailable, Unreadable) as error:

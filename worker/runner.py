@@ -17,8 +17,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
+from jobcast._failure import text_of
 from worker.entry import Entry
-from worker.failure import Failure, text_of
+from worker.failure import Failure
 from worker.registry import Registry
 
 MAX_DELIVERIES: Final = 10
@@ -30,6 +31,9 @@ _AWAY: Final = (
 )
 _REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ", "BUSY ")
 """How a Redis begins its refusal that can't take a write now; redis-py has no classes for them."""
+
+_MAX_LOGGED: Final = 200
+"""How much of an exception's text is logged."""
 
 _STOPPED: Final = Failure("The worker was shut down", "WORKER_STOPPED")
 _LOST: Final = Failure("The worker was lost too often while it ran the job", "WORKER_LOST")
@@ -120,7 +124,7 @@ class Runner:
             return await _fail(run, _STOPPED if _is_cancelled() else error)
         except _AWAY as error:
             if entry.deliveries < MAX_DELIVERIES and not run.finished:
-                _log.warning("job %s: Redis is away: %s", run.job_id, text_of(error))
+                _log.warning("job %s: Redis is away: %s", run.job_id, _shown(error))
                 return Outcome.LATER
             return await _fail(run, error)
         except GeneratorExit:
@@ -172,15 +176,19 @@ async def _fail(run: Run, error: BaseException) -> Outcome:
         _log.warning("job %s: could not be failed: %r", run.job_id, obstacle)
         return Outcome.LATER
     else:
-        _log.info("job %s: failed: %s", run.job_id, text_of(error))
+        _log.info("job %s: failed: %s", run.job_id, _shown(error))
     return Outcome.DONE
+
+
+def _shown(error: BaseException) -> str:
+    return text_of(error)[:_MAX_LOGGED]
 
 
 def _log_failure(run: Run, error: BaseException) -> None:
     try:
         _log.error("job %s: failed", run.job_id, exc_info=error)
     except BaseException:  # noqa: BLE001 - a class that is not ours is asked for its text
-        _log.error("job %s: failed, and can't be logged: %s", run.job_id, text_of(error))
+        _log.error("job %s: failed, and can't be logged: %s", run.job_id, _shown(error))
 
 
 def _is_cancelled() -> bool:
