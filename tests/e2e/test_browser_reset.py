@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 from redis.asyncio import Redis
 
 import jobcast
+from schema.entry_id import position
 from tests.browser import Source
 from tests.service import SESSION, Service
 from tests.stored import retry
@@ -86,7 +87,9 @@ async def test_the_page_forgets_on_a_reset_what_it_had_gathered(
         await expect(page.get_by_text("1 of 5 files")).to_be_visible()
 
         data = {"progress": 80, "currentStep": "Invented", "estimatedTimeRemaining": 1}
-        invention = {"id": f"{last}0", "prev": last, "event": "progress-update", "data": data}
+        millisecond, sequence = position(last)
+        its_id = f"{millisecond}-{sequence + 500}"  # above the last entry's, and never a real one's
+        invention = {"id": its_id, "prev": last, "event": "progress-update", "data": data}
         await redis.publish(f"jobs:{job_id}:events", json.dumps(invention))
         await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "80")
         await run.emit("file-hashed", {"path": "after it"})
