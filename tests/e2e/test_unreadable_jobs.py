@@ -311,6 +311,29 @@ async def test_pages_go_on_over_jobs_that_cannot_be_read_and_members_that_are_no
     assert await redis_client.zcard(index) == len(names)
 
 
+async def test_an_idempotency_key_that_holds_something_else_is_no_outage(
+    service: Service, redis_client: Redis
+) -> None:
+    async with service.client() as client:
+        headers = {"Idempotency-Key": "k"}
+        assert (await call(client, "create", headers=headers)).status_code == 201
+        (key,) = await redis_client.keys("jobs:idempotency:*")
+        await redis_client.set(key, "{")
+        for _ in range(2):
+            answer = await call(client, "create", headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
+            assert "retry-after" not in answer.headers
+        assert len(await listed(client)) == 1
+
+
+async def test_a_list_that_is_none_is_no_outage(service: Service, redis_client: Redis) -> None:
+    await redis_client.set(f"jobs:by-session:{SESSION}", "no sorted set")
+    async with service.client() as client:
+        answer = await call(client, "list")
+        assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
+        assert "retry-after" not in answer.headers
+
+
 async def test_a_job_whose_log_cannot_be_read_is_told_of_by_its_state(
     service: Service, redis_client: Redis, odd: Odd
 ) -> None:

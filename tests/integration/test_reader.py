@@ -10,11 +10,15 @@ from redis.asyncio import Redis
 
 import jobcast
 from eventlog.catch_up import PAGE, CatchUp, Question
+from eventlog.cluster import Cluster
 from eventlog.connection import connect
 from eventlog.errors import LogUnavailable, UnreadableJob
+from eventlog.index import OwnerIndex
 from eventlog.inquiry import Inquiry
+from eventlog.leases import Leases
 from eventlog.raw_connection import Replies
 from eventlog.reader import NotRead, Reader
+from schema.owner import Owner
 from schema.resume import Reason
 from schema.state import JobState
 from tests.clock import in_virtual_time
@@ -434,3 +438,48 @@ async def test_nobody_waits_for_an_answer_that_failed_in_a_way_not_foreseen(
     state = await reader.load("j1")
     assert state is not None
     assert state.status == "running"
+
+
+def _nobody(_name: str | bytes) -> None:
+    return None
+
+
+async def test_in_a_cluster_a_job_that_is_stored_wrongly_is_unreadable_too(
+    cluster_client: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster_client.initialize()
+    await cluster_client.set("jobs:{j2}:state", "no hash")
+    await cluster_client.set("jobs:{j3}:log", "no stream")
+    fields = {"status": "failed", "attempt": "1", "created": "1-0", "last": "2-0", "progress": "x"}
+    for name, value in fields.items():
+        await cluster_client.hset("jobs:{j3}:state", name, value)
+    reading = Reader(cluster_client)
+    answers = []
+    for _ in range(2):
+        with pytest.raises(UnreadableJob):
+            await reading.load("j2")
+        assert await reading.owner_in_log("j2") == Owner()
+        answers.append(await reading.catch_up("j3", "1-0"))
+        monkeypatch.setattr(
+            cluster_client.nodes, "of", lambda _name: None
+        )  # redis-py's client then
+    assert answers[0] == answers[1]
+    assert answers[0].state is not None
+    assert (answers[0].state.status, answers[0].missed) == ("failed", None)
+    await reading.close()
+
+
+async def test_in_a_cluster_members_of_an_index_may_be_any_bytes_too(
+    cluster_client: Cluster,
+) -> None:
+    await cluster_client.initialize()
+    members = {b"1732382400000:j1", b"1732382400000:\xff", b"\x80"}
+    await cluster_client.zadd("jobs:by-session:s1", dict.fromkeys(members, 0))
+    index = OwnerIndex(cluster_client)
+    assert set(await index.page(None, "s1", 10, None)) == members
+    await index.remove([b"1732382400000:\xff", b"\x80"], None, "s1")
+    assert await index.page(None, "s1", 10, None) == [b"1732382400000:j1"]
+    await cluster_client.zadd("jobs:leases", {b"j1:\xff": 1, b"nobody's": 1})
+    (run,) = await Leases(cluster_client).claim(10**15, 10, 1000)
+    assert (run.job_id, run.run) == ("j1", b"\xff")
+    assert await cluster_client.zcard("jobs:leases") == 1
