@@ -27,6 +27,7 @@ _ERRORS: Final = {
     404: "No such job, or somebody else's",
     409: "The Idempotency-Key was used for another request",
     429: "Too many open streams",
+    500: "What is stored can't be read, or a mistake of the service; the same will happen again",
     503: "Redis or the key set can't be reached; try again after Retry-After seconds",
 }
 
@@ -92,7 +93,7 @@ def description(server: str = "/") -> dict[str, Any]:
                     "createJob",
                     "Create a job and queue it",
                     {201: JobCreated},
-                    (400, 401, 409, 503),
+                    (400, 401, 409, 500, 503),
                     body=CreateJob,
                     parameters=[_header("Idempotency-Key", maxLength=255, pattern="[!-~]")],
                 ),
@@ -100,7 +101,7 @@ def description(server: str = "/") -> dict[str, Any]:
                     "listJobs",
                     "List the caller's jobs, newest first",
                     {200: JobList},
-                    (400, 401, 503),
+                    (400, 401, 500, 503),
                     parameters=[
                         _query("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
                         _query("cursor", {"type": "string"}),
@@ -109,7 +110,9 @@ def description(server: str = "/") -> dict[str, Any]:
             },
             f"{job}/status": {
                 "parameters": [_JOB_ID],
-                "get": _operation("getStatus", "Show a job", {200: JobStatus}, (401, 404, 503)),
+                "get": _operation(
+                    "getStatus", "Show a job", {200: JobStatus}, (401, 404, 500, 503)
+                ),
             },
             f"{job}/stream": {
                 "parameters": [_JOB_ID],
@@ -117,7 +120,7 @@ def description(server: str = "/") -> dict[str, Any]:
                     "watchJob",
                     "Watch a job as Server-Sent Events",
                     {200: "text/event-stream", 204: None},
-                    (401, 404, 429, 503),
+                    (401, 404, 429, 500, 503),
                     parameters=[
                         _header("Last-Event-ID", description=_SEEN),
                         _query("from", {"type": "string", "enum": ["start"]}, _FROM),
@@ -128,13 +131,16 @@ def description(server: str = "/") -> dict[str, Any]:
             f"{job}/cancel": {
                 "parameters": [_JOB_ID],
                 "post": _operation(
-                    "cancelJob", "Cancel a job", {200: JobCancelled}, (400, 401, 404, 503)
+                    "cancelJob", "Cancel a job", {200: JobCancelled}, (400, 401, 404, 500, 503)
                 ),
             },
             f"{job}/retry": {
                 "parameters": [_JOB_ID],
                 "post": _operation(
-                    "retryJob", "Run a failed job again", {200: JobRetried}, (400, 401, 404, 503)
+                    "retryJob",
+                    "Run a failed job again",
+                    {200: JobRetried},
+                    (400, 401, 404, 500, 503),
                 ),
             },
         },

@@ -100,7 +100,7 @@ class IdempotencyConflict(EventLogError):
 _OF_THE_DATA: Final = re.compile(
     r"WRONGTYPE|invalid stream id|top item|last possible id"  # of a key or an entry
     r"|attempt to |bad argument|must be strings or integers"  # of a script that met such data
-    r"|not an integer|out of range|invalid expire",
+    r"|not an integer|value is out of range|invalid expire",
     re.IGNORECASE,
 )
 

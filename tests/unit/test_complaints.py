@@ -81,6 +81,7 @@ def test_what_redis_says_of_the_data_it_will_say_again(reply: str) -> None:
         "NOAUTH Authentication required.",
         "NOPERM this user has no permissions to run the 'evalsha' command",
         "ERR max number of clients reached",
+        "DB index is out of range",
         "ERR Error running script (call to f_0a): @user_script:1: -OOM command not allowed",
         "ERR Error running script (call to f_0a): @user_script:1: -READONLY You can't write",
         "ACL failure in script: The user executing the script can't run this command",

@@ -30,7 +30,7 @@ _REFUSALS: Final[dict[str, type[JobcastError]]] = {
     "BADEVENT": InvalidEvent,
 }
 _NO_JOB: Final = re.compile(
-    r"WRONGTYPE|stream ID|top item|last possible ID|attempt to |bad argument|out of range"
+    r"WRONGTYPE|stream ID|top item|last possible ID|attempt to |bad argument"
 )
 """What Redis says of keys that hold something else than a job: it will say so again."""
 
