@@ -89,3 +89,9 @@ class Deliveries(Pace):
     """What of an event's viewers gets it in one go, and what an actor is told of its channel."""
 
     most = 24
+
+
+class Pages(Pace):
+    """Pages of logs that go to viewers: up to 64 frames each, half a millisecond or more."""
+
+    most = 6

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pykka
 
+from actors.pace import Pages
 from actors.reminders import Reminders
 from eventlog.append import Appender
 from eventlog.catch_up import PAGE, CatchUp
@@ -21,6 +22,9 @@ _log = logging.getLogger("jobcast.actors")
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
+
+_FEW: Final = 4
+"""Entries that an actor may be told of at once, however many others are."""
 
 Ref = pykka.ActorRef[Any]
 
@@ -142,7 +146,10 @@ def _answered(
     told why.
     """
     if isinstance(what, CatchUp):
-        tell(ref, answer(what))
+        if what.missed is not None and len(what.missed) > _FEW:
+            Pages.here().do(tell, ref, answer(what))
+        else:
+            tell(ref, answer(what))
     elif isinstance(what, UnreadableJob):
         tell(ref, answer(CatchUp(None)))
     elif ref.is_alive():
