@@ -57,6 +57,7 @@ class StreamHandoff:
         self._streams = streams
         self._viewers = viewers
         self._heads: dict[tuple[str, str | None], Message] = {}
+        self._making = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -99,11 +100,13 @@ class StreamHandoff:
         async def listen(message: Message) -> None:
             said.append(message)
 
-        await self._application({**scope, _KEY: Told(b"")}, _nothing_more, listen)
-        if len(self._heads) >= _MOST_HEADS:  # an origin may be any text
-            self._heads.clear()
-        self._heads[kind] = said[0]
-        return said[0]
+        async with self._making:  # the first one for a crowd that came together
+            if kind not in self._heads:
+                await self._application({**scope, _KEY: Told(b"")}, _nothing_more, listen)
+                if len(self._heads) >= _MOST_HEADS:  # an origin may be any text
+                    self._heads.clear()
+                self._heads[kind] = said[0]
+            return self._heads[kind]
 
 
 def _let_go(scope: Scope) -> None:

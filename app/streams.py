@@ -4,6 +4,7 @@ What the answer looks like is the business of ``app.routes.stream``; who sends i
 ``app.handoff``.
 """
 
+import asyncio
 import random
 import secrets
 from contextlib import AbstractContextManager
@@ -57,6 +58,10 @@ class Refused(Struct):
 
 Decision = Open | Told | Seen | Refused
 
+_DECIDED_AT_ONCE: Final = 500
+"""Requests of a crowd. The time that one may take to be answered begins when it is its turn: it is
+for Redis, and would be spent in waiting for the others."""
+
 
 class Streams:
     """Decides about streams."""
@@ -77,6 +82,7 @@ class Streams:
         self._reader = reader
         self._directory = directory
         self._viewers = viewers
+        self._gate = asyncio.Semaphore(_DECIDED_AT_ONCE)
 
     async def decide(self, asked: RawRequest, text: str) -> Decision:
         """Decide about a request.
@@ -86,7 +92,8 @@ class Streams:
             text: what stands for the job's id in its address.
         """
         try:
-            return await self._decide(asked, text)
+            async with self._gate:
+                return await self._decide(asked, text)
         except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
             return Refused(error)
 
