@@ -21,7 +21,7 @@ def job_ids(count: int) -> list[str]:
     return [f"job-{number}" for number in range(count)]
 
 
-def token(job_id: str, until: float | None = None) -> str:
+def token(job_id: str, until: int | None = None) -> str:
     """Return a token of the user who owns a job; it expires in an hour, or at a Unix time."""
     claims = {"userId": f"user-{job_id}", "exp": until or int(time.time()) + 3600}
     return jwt.encode(claims, SECRET, "HS256")

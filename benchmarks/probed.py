@@ -32,7 +32,7 @@ class Pauses(Struct):
             still for longer.
         p999_ms: the 99.9th percentile of all looks.
         looks: how many there were.
-        collections: those of the collector, by generation: how many, and ms of the longest.
+        collections: those of the collector, by generation: how many, and ms of CPU of the longest.
     """
 
     longest_ms: float
@@ -80,9 +80,9 @@ class Probe:
 
     def _collected(self, phase: Literal["start", "stop"], info: dict[str, int]) -> None:
         if phase == "start":
-            self._collecting_since = time.perf_counter_ns()
+            self._collecting_since = time.thread_time_ns()
             return
-        took_ms = (time.perf_counter_ns() - self._collecting_since) / _NS_PER_MS
+        took_ms = (time.thread_time_ns() - self._collecting_since) / _NS_PER_MS
         count, longest_ms = self._collections.get(info["generation"], (0, 0.0))
         self._collections[info["generation"]] = count + 1, max(longest_ms, took_ms)
 

@@ -19,7 +19,7 @@ CORES: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = CORES[0]
 LOAD_CORE: Final = CORES[-1]
 
-_STARTUP_S: Final = 20.0
+_STARTUP_S: Final = 60.0
 _STOP_S: Final = 15.0
 _NANOSECONDS: Final = 1e9
 

@@ -56,7 +56,7 @@ def get(target: str, headers: str = "") -> bytes:
     return f"GET {target} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n".encode()
 
 
-def stream_request(job_id: str, until: float | None = None) -> bytes:
+def stream_request(job_id: str, until: int | None = None) -> bytes:
     """Return a viewer's request of Jobcast, with a token of the job's owner; see ``token``."""
     headers = f"Accept: text/event-stream\r\nAuthorization: Bearer {token(job_id, until)}\r\n"
     return get(f"/api/v1/jobs/{job_id}/stream", headers)

@@ -1,4 +1,4 @@
-"""What an open stream costs in memory, each of a job of its own."""
+"""What an open stream costs in memory, each of a job of its own, and what is left of it."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -13,6 +13,8 @@ from benchmarks.servers import JOBCAST, Server, valkey
 
 _VIEWERS: Final = 5000
 _SETTLE_S: Final = 0.5
+_CROWD: Final = 2000
+_CROWDS: Final = 50
 _LINEAR: Final = "2nd half / 1st"
 
 
@@ -45,6 +47,28 @@ async def weigh(server: Server, seconds: float) -> Sample:  # noqa: ARG001 - it 
         return Sample((first + second) / 2, more)
 
 
+async def churn(seconds: float) -> Sample:  # noqa: ARG001 - it takes what it takes
+    """Have crowds come and go, one after the other, and see what the process keeps of them."""
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(valkey())
+        process = stack.enter_context(JOBCAST.start(redis.port))
+        jobs = job_ids(_CROWD)
+        prepare(redis.port, jobs)
+        requests = [JOBCAST.request(job_id) for job_id in jobs]
+        sizes = []
+        for _ in range(_CROWDS):
+            async with Crowd(process.port, requests, JOBCAST.ready_mark) as crowd:
+                await crowd.join()
+                if crowd.refused:
+                    return Sample(failure=f"{crowd.refused} streams refused")
+            await asyncio.sleep(_SETTLE_S)
+            sizes.append(process.rss_kib())
+        kept = sizes[-1] - sizes[_CROWDS // 5]
+        more = {"MiB at first": sizes[0] / 1024, "MiB in the end": sizes[-1] / 1024}
+        counted = _CROWD * (_CROWDS - 1 - _CROWDS // 5)
+        return Sample(kept * 1024 / counted, more)
+
+
 MEMORY: Final = Case(
     "memory",
     "5,000 viewers, each of a job of its own",
@@ -60,4 +84,11 @@ MEMORY: Final = Case(
             for peer in (rivals.BARE, rivals.NCHAN, rivals.EXPRESS)
         ),
     ],
+)
+
+CHURN: Final = Case(
+    "churn",
+    f"{_CROWD * _CROWDS:,} viewers come and go, {_CROWD:,} at a time, to as many jobs",
+    "bytes kept of a viewer that has gone",
+    [Subject(JOBCAST.name, churn, [AtMost(20, ratio=False)])],
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.cases.delivery import Shape, deliver
+from benchmarks.cases.pauses import watch
 from benchmarks.native import compiler_missing
 from benchmarks.servers import JOBCAST, JOBCAST_CHAINED, Server
 from tests.needs import COMPILER
@@ -23,3 +24,11 @@ async def test_every_event_is_delivered(server: Server, shape: Shape) -> None:
     sample = await deliver(server, shape, seconds=0.5)
     assert sample.failure is None
     assert sample.value > 0
+
+
+async def test_pauses_are_looked_for_with_all_that_goes_on() -> None:
+    sample = await watch(viewers=60, seconds=1)
+    assert sample.failure is None
+    assert 0 < sample.more["p99.9 ms"] <= sample.value
+    assert sample.more["gen 0"] > 0
+    assert sample.more["gen 2"] == 0
