@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 50
 """Calls in a turn of the event loop."""
 
 _Due = tuple[float, Callable[..., object], tuple[Any, ...]]

@@ -7,8 +7,8 @@ from collections import deque
 from typing import ClassVar, Final, Protocol, Self
 from weakref import WeakKeyDictionary
 
-_AT_ONCE: Final = 50
-"""Turns in one callback: 2 to 5 ms of work. After a reconnect, every actor has something to do."""
+_AT_ONCE: Final = 25
+"""Turns in one callback: 1 to 2 ms of work. After a reconnect, every actor has something to do."""
 
 
 class Handler(Protocol):

@@ -20,6 +20,7 @@ from app.hypercorn_repairs import (
 )
 from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
+from app.paced_server import pace_connections
 from app.prefix import Prefix
 from app.route_matcher import RouteMatcher
 from app.routes import health, jobs, page, stream
@@ -68,6 +69,7 @@ def _app(settings: Settings) -> Quart:
     outlive_late_bodies()
     let_go_of_connections()
     begin_idle_tasks_late()
+    pace_connections()
     service = build(settings)
     app = _Application("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from actors.pace import Endings
+from actors.pace import Comings
 from app.behind_send import Send
 from app.transport import AsgiOutlet, Message, Receive, Scope, opened
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
@@ -145,7 +145,7 @@ class Viewer:
     def _ended(self) -> None:
         """Have the one who waits be woken; it may be one of thousands that end together."""
         if self._waiting is not None:
-            Endings.here().do(self._wake)
+            Comings.here().do(self._wake)
 
     def _wake(self) -> None:
         """Do what ``asyncio.timeout`` does, with less to keep for each."""

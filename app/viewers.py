@@ -16,8 +16,8 @@ _TICK_S: Final = 1.0
 """Keepalives are looked after this often, so one is late by as much at the most."""
 
 
-_AT_ONCE: Final = 100
-"""Viewers that are looked after in a turn of the event loop: 2 ms of keepalives."""
+_AT_ONCE: Final = 25
+"""Viewers that are looked after in a turn of the event loop: half a millisecond of keepalives."""
 
 
 class Viewers:

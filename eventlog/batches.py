@@ -17,7 +17,7 @@ from eventlog.inquiry import Inquiry
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
-_AT_ONCE: Final = 20
+_AT_ONCE: Final = 5
 """Answers that are handed on in a turn of the event loop: a viewer is served after each."""
 
 _PAUSE_S: Final = 0.002

@@ -8,6 +8,7 @@ from typing import Any, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from eventlog.address import Address, parse_address
@@ -74,6 +75,7 @@ def _client(address: Address) -> Client:
         "socket_connect_timeout": COMMAND_TIMEOUT_S,
     }
     options["retry"] = Retry(NoBackoff(), 0)
+    options["driver_info"] = DriverInfo()  # else each connection reads redis-py's own files for it
     pool = BlockingConnectionPool(**{**pooled, **address.options, **options})
     pool.make_connection()  # type: ignore[no-untyped-call]  # tried now, or it fails at each request
     return Redis.from_pool(pool)

@@ -112,7 +112,8 @@ class World:
     async def assert_no_litter(self, most: float) -> None:
         """See that next to nothing was left since this was seen before."""
         litter = await self.litter()
-        assert sum(litter.values()) <= most + OF_THE_SERVICE, litter
+        kinds = ", ".join(f"{count} {kind}" for kind, count in list(litter.items())[:40])
+        assert sum(litter.values()) <= most + OF_THE_SERVICE, kinds
 
 
 @pytest.fixture(scope="module")

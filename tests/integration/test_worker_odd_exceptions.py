@@ -70,7 +70,7 @@ async def test_a_function_that_interrupts_itself_ends_its_job_only(
 async def test_a_failure_with_a_text_that_json_cannot_carry_keeps_its_code(
     redis_url: str, redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The trace in the log has the text as it is, and pytest-xdist can't carry it any more than JSON.
+    # The log has the text as it is, which pytest-xdist can't carry any more than JSON can.
     caplog.set_level(logging.CRITICAL)
     failure = Failure("no \ud83d here", "E_PAPER")
     expected = ("failed", None, "no ? here", "E_PAPER")

@@ -39,6 +39,7 @@ IN_ONE_MODULE = {
     "app/queue.py": {"bullmq"},
     "app/hypercorn_repairs.py": {"h2", "h11", "hypercorn"},
     "app/idle_connections.py": {"hypercorn"},
+    "app/paced_server.py": {"hypercorn"},
     "app/transport.py": {"h2", "hypercorn"},
 }
 """What a module may import besides."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pace import Deliveries, Endings, Pace
+from actors.pace import Comings, Deliveries, Pace
 from tests.clock import in_virtual_time
 from tests.rounds import Rounds
 from tests.waiting import until
@@ -13,6 +13,11 @@ from tests.waiting import until
 
 class Ten(Pace):
     most = 10
+
+
+@pytest.fixture(autouse=True)
+def _no_turn_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.pace.perf_counter", lambda: 0.0)
 
 
 async def test_so_much_is_done_in_a_turn_and_the_rest_in_the_next_ones() -> None:
@@ -83,7 +88,7 @@ async def test_an_idle_pace_leaves_the_loop_alone() -> None:
 async def test_what_is_of_another_kind_does_not_wait() -> None:
     done: list[int] = []
     for number in range(100):
-        Endings.here().do(done.append, number)
+        Comings.here().do(done.append, number)
     Deliveries.here().do(done.append, -1)
     assert done[-1] == -1
     await until(lambda: len(done) == 101)
@@ -94,3 +99,32 @@ def test_a_loop_has_its_own() -> None:
         return Ten.here()
 
     assert asyncio.run(here()) is not asyncio.run(here())
+
+
+@pytest.mark.parametrize(("turn_s", "least", "most"), [(0.02, 2, 2), (0.006, 10, 10), (0, 10, 10)])
+async def test_less_is_done_in_a_turn_while_turns_take_long(
+    monkeypatch: pytest.MonkeyPatch, turn_s: float, least: int, most: int
+) -> None:
+    now = 0.0
+
+    def work() -> None:
+        nonlocal now
+        now += turn_s / pace._share
+        rounds.note()
+
+    monkeypatch.setattr("actors.pace.perf_counter", lambda: now)
+    pace = Ten.here()
+    for _ in range(100):
+        pace.do(lambda: None)
+    await until(lambda: pace.left == 10)
+    rounds = Rounds()
+    for _ in range(500):
+        pace.do(work)
+    await until(lambda: rounds.total == 500)
+    assert least <= pace._share <= most
+    slow = turn_s
+    turn_s = 0
+    for _ in range(500):
+        pace.do(work)
+    await until(lambda: rounds.total == 1000)
+    assert pace._share == 10, slow

@@ -14,7 +14,7 @@ from actors.line import Line
 from actors.loop_actor import LoopInbox
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Published, Subscribed
-from actors.pace import Deliveries, Endings
+from actors.pace import Comings, Deliveries
 from actors.turns import Turns
 from app.settings import Settings
 from app.viewer import Viewer
@@ -50,7 +50,7 @@ async def test_after_a_reconnect_not_all_actors_have_their_turn_at_once() -> Non
     for _ in range(MANY):
         turns.ask(Turner(rounds))
     await until(lambda: rounds.total == MANY)
-    assert rounds.most <= 50
+    assert rounds.most <= 25
 
 
 class Crowd:
@@ -247,7 +247,7 @@ async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
     for number in range(1000):
         batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
     await until(lambda: rounds.total == 1000)
-    assert rounds.most <= 2 * 20
+    assert rounds.most <= 2 * 10
     await batches.close()
 
 
@@ -330,7 +330,7 @@ def test_keepalives_that_are_due_in_one_second_are_sent_a_few_at_a_time(
             visit.begin(viewers)
         await after(6.5)
         assert rounds.total == len(visits)
-        assert rounds.most <= 100
+        assert rounds.most <= 25
         assert all(visit.sent for visit in visits)
         for visit in visits:
             visit.leave()
@@ -360,7 +360,7 @@ def test_viewers_whose_time_is_over_at_once_are_ended_a_few_at_a_time() -> None:
         for visit in visits:
             assert await visit.ended() < 1031
             assert visit.retries
-        assert rounds.most <= 2 * Endings.most
+        assert rounds.most <= 2 * Comings.most
 
     in_virtual_time(scenario())
 
@@ -387,7 +387,7 @@ def test_so_are_those_whose_job_has_ended() -> None:
         await asyncio.wait(tasks)
         assert ended == len(visits)
         assert all(visit.viewer.mailbox is None and not visit.retries for visit in visits)
-        assert rounds.most <= 2 * Endings.most
+        assert rounds.most <= 2 * Comings.most
 
     in_virtual_time(scenario())
 
@@ -397,8 +397,8 @@ def test_a_viewer_that_ends_before_its_turn_to_be_woken_is_not_woken() -> None:
         visit = Visit()
         visit.begin()
         await until(lambda: visit.watching)
-        for _ in range(2 * Endings.most):
-            Endings.here().do(lambda: None)
+        for _ in range(2 * Comings.most):
+            Comings.here().do(lambda: None)
         visit.mailbox.end(Ending.RETRY)
         visit.leave()
         await visit.ended()

@@ -40,7 +40,7 @@ viewers, looked through."""
 ONCE_A_CROWD = ["Audience._deliver_slowly", "Pace.here", "WeakKeyDictionary.get"]
 """More than fit into one part: they get it part by part, at the pace of the loop."""
 
-ONCE_A_PART = ["Pace.do", "Pace._count", "Audience._deliver_some"]
+ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_some"]
 PART = 32
 
 ONCE_A_VIEWER = [
