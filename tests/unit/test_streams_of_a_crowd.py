@@ -104,7 +104,7 @@ async def test_the_head_is_made_once_for_a_crowd() -> None:
     assert isinstance(handoff, StreamHandoff)
     inner, made = handoff._application, 0
 
-    async def counted(*asgi: Any) -> None:
+    async def counted(*asgi: object) -> None:
         nonlocal made
         made += 1
         await inner(*asgi)
