@@ -7,13 +7,13 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 import jobcast
-from tests.sentinels import SentinelSet
-from tests.service import Service
-from tests.tls import Tls
-from tests.valkey import Valkey
-from tests.valkey_cluster import ValkeyCluster
+from tests.support.sentinels import SentinelSet
+from tests.support.service import Service
+from tests.support.tls import Tls
+from tests.support.valkey import Valkey
+from tests.support.valkey_cluster import ValkeyCluster
 
-pytest_plugins = ["tests.skips"]
+pytest_plugins = ["tests.support.skips"]
 
 # A machine that others use as well is slow at times: an example may take as long as it takes.
 settings.register_profile("suite", deadline=None, max_examples=50)

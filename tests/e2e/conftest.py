@@ -7,10 +7,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
 import jobcast
-from tests.browser import chromium
-from tests.certificate import Certificate
-from tests.service import SESSION, WAYS, Service
-from tests.valkey import Valkey
+from tests.support.browser import chromium
+from tests.support.certificate import Certificate
+from tests.support.service import SESSION, WAYS, Service
+from tests.support.valkey import Valkey
 
 
 @pytest.fixture(scope="session")

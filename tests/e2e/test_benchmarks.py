@@ -6,7 +6,7 @@ from benchmarks.cases.delivery import Shape, deliver
 from benchmarks.cases.pauses import watch
 from benchmarks.native import compiler_missing
 from benchmarks.servers import JOBCAST, JOBCAST_CHAINED, Server
-from tests.needs import COMPILER
+from tests.support.needs import COMPILER
 
 pytestmark = pytest.mark.skipif(compiler_missing() is not None, reason=COMPILER)
 

@@ -6,10 +6,10 @@ import pytest
 from playwright.async_api import BrowserContext, Page
 
 import jobcast
-from tests.browser import CLOSED, CONNECTING, Source
-from tests.service import SESSION, Service
-from tests.valkey import Valkey
-from tests.waiting import until
+from tests.support.browser import CLOSED, CONNECTING, Source
+from tests.support.service import SESSION, Service
+from tests.support.valkey import Valkey
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

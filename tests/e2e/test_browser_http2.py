@@ -4,8 +4,8 @@ import pytest
 from playwright.async_api import Browser
 
 import jobcast
-from tests.certificate import Certificate
-from tests.service import SESSION, Service
+from tests.support.certificate import Certificate
+from tests.support.service import SESSION, Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

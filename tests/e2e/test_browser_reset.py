@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 import jobcast
 from schema.entry_id import position
-from tests.browser import Source
-from tests.service import SESSION, Service
-from tests.stored import retry
-from tests.waiting import eventually
+from tests.support.browser import Source
+from tests.support.service import SESSION, Service
+from tests.support.stored import retry
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -3,9 +3,9 @@
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import FRESH, call, create, status_of, without_times
-from tests.service import Service
-from tests.stored import log_of, state_of
+from tests.support.calls import FRESH, call, create, status_of, without_times
+from tests.support.service import Service
+from tests.support.stored import log_of, state_of
 
 
 async def test_a_queued_job_is_cancelled_at_once(service: Service) -> None:

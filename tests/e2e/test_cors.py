@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 import jobcast
-from tests.calls import CALLS, call, create, status_of
-from tests.service import Service, token
-from tests.sse import watch
-from tests.valkey import Valkey
+from tests.support.calls import CALLS, call, create, status_of
+from tests.support.service import Service, token
+from tests.support.sse import watch
+from tests.support.valkey import Valkey
 
 FIRST, SECOND = "https://first.example", "http://localhost:3000"
 WEB_VIEW = "capacitor://localhost"

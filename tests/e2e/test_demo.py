@@ -4,8 +4,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.demo_process import DemoProcess
-from tests.sse import watch
+from tests.support.demo_process import DemoProcess
+from tests.support.sse import watch
 
 SPARSE_BYTES = 64 * 1024**3
 

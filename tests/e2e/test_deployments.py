@@ -8,13 +8,13 @@ import pytest
 
 import jobcast
 from jobcast import Run
-from tests.deployments import FORMS, Deployment, deployment
-from tests.sentinels import SentinelSet
-from tests.service import SESSION, Service
-from tests.sse import Stream, watch
-from tests.valkey import Valkey
-from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import after, eventually
+from tests.support.deployments import FORMS, Deployment, deployment
+from tests.support.sentinels import SentinelSet
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, watch
+from tests.support.valkey import Valkey
+from tests.support.valkey_cluster import SlotMove, ValkeyCluster
+from tests.support.waiting import after, eventually
 
 PATIENCE_S = 30.0
 

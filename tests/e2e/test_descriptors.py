@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import watch
-from tests.valkey import HOST
-from tests.waiting import eventually
+from tests.support.service import SESSION, Service
+from tests.support.sse import watch
+from tests.support.valkey import HOST
+from tests.support.waiting import eventually
 
 SOFT, HARD = 40, 90
 NONE_LEFT = "no file descriptor is left"

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 import jobcast
-from tests.calls import ON_A_JOB, call
-from tests.service import SESSION, Service, token
-from tests.sse import watch
-from tests.valkey import Valkey
+from tests.support.calls import ON_A_JOB, call
+from tests.support.service import SESSION, Service, token
+from tests.support.sse import watch
+from tests.support.valkey import Valkey
 
 NOT_FOUND = (
     b'{"success":false,"error":"Not found",'

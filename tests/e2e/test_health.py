@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.calls import create
-from tests.service import ROOT, SESSION, Service
-from tests.sse import watch
-from tests.valkey import Valkey
-from tests.waiting import SLACK_SECONDS, eventually
+from tests.support.calls import create
+from tests.support.service import ROOT, SESSION, Service
+from tests.support.sse import watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import SLACK_SECONDS, eventually
 
 METRICS = {
     "jobcast_streams": "gauge",

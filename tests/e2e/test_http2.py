@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 import jobcast
-from tests.certificate import Certificate
-from tests.http2 import Http2Connection, Http2Stream, http2
-from tests.service import SESSION, Service
-from tests.sse import watch
-from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.support.certificate import Certificate
+from tests.support.http2 import Http2Connection, Http2Stream, http2
+from tests.support.service import SESSION, Service
+from tests.support.sse import watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import eventually
 
 STREAMS = 100
 MAILBOX_BYTES = 64 * 1024

@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import call
-from tests.queued import waiting
-from tests.service import SESSION, Service, token
+from tests.support.calls import call
+from tests.support.queued import waiting
+from tests.support.service import SESSION, Service, token
 
 BODY = {"type": "report", "input": {"pages": 3, "of": {"a": 1, "b": [1, 2]}}}
 

@@ -8,9 +8,9 @@ import jwt
 import pytest
 
 import jobcast
-from tests.calls import CALLS, ON_WHAT_IS_THERE, call
-from tests.service import SECRET, SESSION, Service, token
-from tests.valkey import Valkey
+from tests.support.calls import CALLS, ON_WHAT_IS_THERE, call
+from tests.support.service import SECRET, SESSION, Service, token
+from tests.support.valkey import Valkey
 
 ORIGIN = "https://allowed.example"
 NOBODY = {

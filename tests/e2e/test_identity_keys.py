@@ -11,10 +11,10 @@ import jwt
 import pytest
 
 import jobcast
-from tests.calls import ON_WHAT_IS_THERE, call
-from tests.keys import PAIRS, KeyPair, key_set, new_pair
-from tests.service import Service, token
-from tests.valkey import HOST, Valkey
+from tests.support.calls import ON_WHAT_IS_THERE, call
+from tests.support.keys import PAIRS, KeyPair, key_set, new_pair
+from tests.support.service import Service, token
+from tests.support.valkey import HOST, Valkey
 
 CLAIMS = {"iss": "us", "aud": "jobs"}
 

@@ -11,10 +11,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import FRESH, call, create, status_of, without_times
-from tests.service import SESSION, Service, token
-from tests.stored import log_of, state_of
-from tests.waiting import after
+from tests.support.calls import FRESH, call, create, status_of, without_times
+from tests.support.service import SESSION, Service, token
+from tests.support.stored import log_of, state_of
+from tests.support.waiting import after
 
 STATUS_KEYS = [
     *("jobId", "status", "progress", "currentStep", "estimatedTimeRemaining"),

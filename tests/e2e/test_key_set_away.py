@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 import jobcast
-from tests.calls import CALLS, call
-from tests.key_server import KeyServer
-from tests.keys import PAIRS, key_set, new_pair
-from tests.service import SESSION, Service, token
-from tests.sse import watch
-from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.support.calls import CALLS, call
+from tests.support.key_server import KeyServer
+from tests.support.keys import PAIRS, key_set, new_pair
+from tests.support.service import SESSION, Service, token
+from tests.support.sse import watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import eventually
 
 PAIR = PAIRS["ES256"]
 SET = key_set(PAIR)

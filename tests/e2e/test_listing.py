@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import call, create, status_of
-from tests.service import SESSION, Service, token
+from tests.support.calls import call, create, status_of
+from tests.support.service import SESSION, Service, token
 
 KEYS = [
     *("jobId", "type", "status", "progress", "currentStep", "estimatedTimeRemaining"),

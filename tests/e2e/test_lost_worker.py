@@ -9,13 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import call, status_of, without_times
-from tests.lone_worker import LoneWorker
-from tests.service import Service
-from tests.sse import Event, watch
-from tests.stored import log_of
-from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.support.calls import call, status_of, without_times
+from tests.support.lone_worker import LoneWorker
+from tests.support.service import Service
+from tests.support.sse import Event, watch
+from tests.support.stored import log_of
+from tests.support.valkey import Valkey
+from tests.support.waiting import eventually
 
 LEASE_S = 0.5
 DATA = {"error": "The worker was lost", "errorCode": "STALLED"}

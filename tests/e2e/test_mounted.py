@@ -10,10 +10,10 @@ from playwright.async_api import Page, Response, expect
 
 import jobcast
 from tests.faults.front import DeployedNginx
-from tests.nginx import BINARY
-from tests.service import SESSION, Service, Way
-from tests.sse import request as asked
-from tests.valkey import Valkey
+from tests.support.nginx import BINARY
+from tests.support.service import SESSION, Service, Way
+from tests.support.sse import request as asked
+from tests.support.valkey import Valkey
 
 PREFIX = "/jobcast"
 SERVERS: tuple[Way, ...] = ("direct", "uvicorn")

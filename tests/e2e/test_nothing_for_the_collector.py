@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 import jobcast
-from tests.certificate import Certificate
-from tests.http2 import http2
-from tests.litter import ADDRESS
-from tests.service import SESSION, Service
-from tests.sse import Stream, request, watch
-from tests.valkey import HOST, Valkey
-from tests.waiting import eventually
+from tests.support.certificate import Certificate
+from tests.support.http2 import http2
+from tests.support.litter import ADDRESS
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, request, watch
+from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import eventually
 
 VIEWERS = 1000
 OTHERS = 100
@@ -36,7 +36,7 @@ OF_THE_SERVICE = 150
 MOST_OF_REDIS = 25
 """The same where Redis refuses connections: redis-py leaves as much at each attempt."""
 
-APPLICATION = "tests.litter:create_app"
+APPLICATION = "tests.support.litter:create_app"
 Visit = Callable[["World", int], Awaitable[None]]
 
 

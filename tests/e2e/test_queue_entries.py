@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import call, create, status_of
-from tests.queued import (
+from tests.support.calls import call, create, status_of
+from tests.support.queued import (
     delay,
     entry,
     finish,
@@ -18,11 +18,11 @@ from tests.queued import (
     take,
     waiting,
 )
-from tests.service import SESSION, Service
-from tests.sse import watch
-from tests.valkey import Valkey
-from tests.waiting import eventually
-from tests.working import until_idle, working
+from tests.support.service import SESSION, Service
+from tests.support.sse import watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import eventually
+from tests.support.working import until_idle, working
 from worker.registry import Registry
 
 

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from tests.calls import CALLS, call, create, status_of
-from tests.parts import parts
-from tests.queued import left_over, waiting
-from tests.service import Service
-from tests.valkey import Valkey
-from tests.waiting import SLACK_SECONDS, eventually
+from tests.support.calls import CALLS, call, create, status_of
+from tests.support.parts import parts
+from tests.support.queued import left_over, waiting
+from tests.support.service import Service
+from tests.support.valkey import Valkey
+from tests.support.waiting import SLACK_SECONDS, eventually
 
 IN_TIME_SECONDS = 2 + SLACK_SECONDS  # 2 exactly: tests/unit/test_deadline.py
 AWAY = {

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployments import USER
-from tests.service import ROOT, Service
-from tests.valkey import HOST, Valkey, free_port
-from tests.waiting import eventually
-from tests.worker_process import WorkerProcess
+from tests.support.deployments import USER
+from tests.support.service import ROOT, Service
+from tests.support.valkey import HOST, Valkey, free_port
+from tests.support.waiting import eventually
+from tests.support.worker_process import WorkerProcess
 
 PROCESSES = ("service", "worker")
 

@@ -1,6 +1,6 @@
 import jobcast
-from tests.service import Service
-from tests.sse import watch
+from tests.support.service import Service
+from tests.support.sse import watch
 
 
 async def test_a_viewer_sees_a_job_from_its_start_to_its_end(

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 import jobcast
 from jobcast._script import APPEND
-from tests.service import SESSION, Service
-from tests.sse import Stream, watch
-from tests.stored import log_of
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, watch
+from tests.support.stored import log_of
 
 DROPPED = "jobcast_publications_dropped_total"
 MEBIBYTE = 1024 * 1024

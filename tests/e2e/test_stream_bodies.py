@@ -8,12 +8,12 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.needs import NGINX
-from tests.nginx import BINARY, Nginx
-from tests.service import Service
-from tests.sse import request, watch
-from tests.stored import log_of
-from tests.waiting import eventually
+from tests.support.needs import NGINX
+from tests.support.nginx import BINARY, Nginx
+from tests.support.service import Service
+from tests.support.sse import request, watch
+from tests.support.stored import log_of
+from tests.support.waiting import eventually
 
 WAYS_TO_ASK = {
     "1.1": ("1.1", {}),

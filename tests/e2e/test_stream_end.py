@@ -6,11 +6,11 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, WAYS, Service, Way, token
-from tests.sse import Stream, request, watch
-from tests.stored import cancel, retry
-from tests.valkey import Valkey
-from tests.waiting import after
+from tests.support.service import SESSION, WAYS, Service, Way, token
+from tests.support.sse import Stream, request, watch
+from tests.support.stored import cancel, retry
+from tests.support.valkey import Valkey
+from tests.support.waiting import after
 
 MAX_AGE_S = 1.0
 KEEPALIVE = b": keepalive\n\n"

@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import Service
-from tests.sse import watch
-from tests.stored import log_of
+from tests.support.service import Service
+from tests.support.sse import watch
+from tests.support.stored import log_of
 
 MEBIBYTE = 1024 * 1024
 

@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import Stream, request, watch
-from tests.stored import log_of, retry
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, request, watch
+from tests.support.stored import log_of, retry
 
 
 def whole(

@@ -4,8 +4,8 @@ import re
 import pytest
 
 import jobcast
-from tests.service import SESSION, Service, token
-from tests.sse import Stream, request, watch
+from tests.support.service import SESSION, Service, token
+from tests.support.sse import Stream, request, watch
 
 HEADERS = {
     "content-type": "text/event-stream",

@@ -5,10 +5,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, WAYS, Service, Way
-from tests.sse import request, watch
-from tests.valkey import Valkey
-from tests.waiting import after, eventually, sometime_within
+from tests.support.service import SESSION, WAYS, Service, Way
+from tests.support.sse import request, watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import after, eventually, sometime_within
 
 VIEWERS = 2000
 AT_ONCE = 200

@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 import jobcast
-from tests.service import SESSION, WAYS, Service, token
-from tests.sse import Stream, request, watch
-from tests.valkey import Valkey
-from tests.waiting import eventually
+from tests.support.service import SESSION, WAYS, Service, token
+from tests.support.sse import Stream, request, watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import eventually
 
 OF_JOB, OF_OWNER, OF_PROCESS = 2, 3, 4
 

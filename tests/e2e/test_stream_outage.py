@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import Stream, watch
-from tests.stored import log_of
-from tests.valkey import Valkey
-from tests.waiting import SLACK_SECONDS, after, eventually
-from tests.wire import Wire
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, watch
+from tests.support.stored import log_of
+from tests.support.valkey import Valkey
+from tests.support.waiting import SLACK_SECONDS, after, eventually
+from tests.support.wire import Wire
 
 RETURN_S = 5.0
 ANSWER_S = 2.0  # exactly: tests/unit/test_deadline.py

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 import jobcast
-from tests.service import SESSION, WAYS, Service, Way
-from tests.sse import request, watch
+from tests.support.service import SESSION, WAYS, Service, Way
+from tests.support.sse import request, watch
 
 KEEPALIVE = b": keepalive\n\n"
 PING = b"event: ping\ndata: {}\n\n"

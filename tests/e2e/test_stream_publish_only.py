@@ -6,10 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.channel import Channel
-from tests.service import SESSION, Service
-from tests.sse import Stream, watch
-from tests.stored import cancel, ending_of, log_of, retry
+from tests.support.channel import Channel
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, watch
+from tests.support.stored import cancel, ending_of, log_of, retry
 
 RETENTION_S = 86_400
 

@@ -3,10 +3,10 @@ import asyncio
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import Event, watch
-from tests.stored import log_of, retry
-from tests.waiting import after, sometime_within
+from tests.support.service import SESSION, Service
+from tests.support.sse import Event, watch
+from tests.support.stored import log_of, retry
+from tests.support.waiting import after, sometime_within
 
 RACES = 300  # with each way of writing
 AT_ONCE = 4

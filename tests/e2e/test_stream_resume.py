@@ -5,10 +5,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import watch
-from tests.stored import cancel, log_of, retry
-from tests.waiting import until
+from tests.support.service import SESSION, Service
+from tests.support.sse import watch
+from tests.support.stored import cancel, log_of, retry
+from tests.support.waiting import until
 
 
 async def history(jobs: jobcast.Jobs, job_id: str, redis: Redis) -> jobcast.Run:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import jobcast
-from tests.service import SESSION, WAYS, Service, Way
-from tests.sse import Stream, watch
-from tests.valkey import HOST
-from tests.waiting import SLACK_SECONDS, eventually
+from tests.support.service import SESSION, WAYS, Service, Way
+from tests.support.sse import Stream, watch
+from tests.support.valkey import HOST
+from tests.support.waiting import SLACK_SECONDS, eventually
 
 Start = Callable[..., Service]
 GRACEFUL_S = 15

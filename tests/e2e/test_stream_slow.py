@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 import jobcast
-from tests.service import SESSION, WAYS, Service
-from tests.sse import Parser, watch
-from tests.valkey import HOST, Valkey
-from tests.waiting import eventually
+from tests.support.service import SESSION, WAYS, Service
+from tests.support.sse import Parser, watch
+from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import eventually
 
 MAILBOX_BYTES = 64 * 1024
 MEBIBYTE = 1024 * 1024

@@ -1,9 +1,9 @@
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import Event, watch
-from tests.stored import cancel, log_of, retry, state_of
+from tests.support.service import SESSION, Service
+from tests.support.sse import Event, watch
+from tests.support.stored import cancel, log_of, retry, state_of
 
 NOTHING = {"currentStep": None, "estimatedTimeRemaining": None}
 

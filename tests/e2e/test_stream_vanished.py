@@ -7,11 +7,11 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import ON_A_JOB, call
-from tests.service import Service
-from tests.sse import Event, Stream, watch
-from tests.valkey import Valkey
-from tests.waiting import SLACK_SECONDS, eventually
+from tests.support.calls import ON_A_JOB, call
+from tests.support.service import Service
+from tests.support.sse import Event, Stream, watch
+from tests.support.valkey import Valkey
+from tests.support.waiting import SLACK_SECONDS, eventually
 
 KEEPALIVE_S = 1.0
 NIGHTLY = "nightly"

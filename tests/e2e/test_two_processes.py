@@ -7,12 +7,12 @@ import redis
 from redis.asyncio import Redis
 
 import jobcast
-from tests.channel import Channel
-from tests.service import SESSION, Service
-from tests.sse import Stream, watch
-from tests.stored import ending_of, log_of, retry, state_of
-from tests.valkey import HOST, Valkey
-from tests.waiting import eventually
+from tests.support.channel import Channel
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, watch
+from tests.support.stored import ending_of, log_of, retry, state_of
+from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import eventually
 
 USER = "second"
 ALLOWED = ("on", "nopass", "~*", "+@all", "allchannels")

@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import ON_A_JOB, call, status_of
-from tests.service import SESSION, Service
-from tests.sse import Event, watch
-from tests.stored import append
+from tests.support.calls import ON_A_JOB, call, status_of
+from tests.support.service import SESSION, Service
+from tests.support.sse import Event, watch
+from tests.support.stored import append
 
 INTERNAL = {
     "success": False,

@@ -13,11 +13,11 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.service import SESSION, Service
-from tests.sse import Stream, watch
-from tests.starting import until_it_says
-from tests.valkey import Valkey
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.support.service import SESSION, Service
+from tests.support.sse import Stream, watch
+from tests.support.starting import until_it_says
+from tests.support.valkey import Valkey
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 VIEWERS = 20
 EVENTS = 50

@@ -12,9 +12,9 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from tests.faults.history import History, Shown, Source, Visit
-from tests.service import SESSION
-from tests.sse import Parser, Stream, request
-from tests.waiting import after
+from tests.support.service import SESSION
+from tests.support.sse import Parser, Stream, request
+from tests.support.waiting import after
 
 _OK = 200
 _UNKNOWN = 404

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tests.nginx import Nginx
-from tests.service import ROOT, Service
-from tests.valkey import HOST
+from tests.support.nginx import Nginx
+from tests.support.service import ROOT, Service
+from tests.support.valkey import HOST
 
 
 class DeployedNginx(Nginx):

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from schema.entry import Entry, entry_from_log
 from schema.entry_id import position
 from schema.state import JobState
-from tests.stored import log_of, state_of
+from tests.support.stored import log_of, state_of
 
 PROGRESS = "progress-update"
 STEP = "step-change"

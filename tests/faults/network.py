@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-from tests.valkey import HOST
-from tests.waiting import after
+from tests.support.valkey import HOST
+from tests.support.waiting import after
 
 _PIECE_BYTES = 65536
 _NARROW_BYTES = 4096

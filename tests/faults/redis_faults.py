@@ -11,8 +11,8 @@ from schema.wire import PLAIN, log_key, state_key
 from tests.faults.fault import Fault
 from tests.faults.history import FOREIGN
 from tests.faults.workload import Work
-from tests.stored import log_of
-from tests.waiting import after, eventually
+from tests.support.stored import log_of
+from tests.support.waiting import after, eventually
 
 _HOUR_S = 3600
 _FILLING = 12_000

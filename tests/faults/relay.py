@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from tests.sse import Parser, Stream, request
-from tests.valkey import HOST
+from tests.support.sse import Parser, Stream, request
+from tests.support.valkey import HOST
 
 Lie = Callable[[bytes], list[bytes]]
 """Returns what becomes of one block of the stream: a frame, or a comment."""

@@ -15,8 +15,8 @@ from tests.faults.measure import Recovery, recoveries
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.workload import Plan, Work
 from tests.faults.world import Form, World, world
-from tests.nginx import BINARY
-from tests.waiting import after, until
+from tests.support.nginx import BINARY
+from tests.support.waiting import after, until
 
 _PATIENCE_S = 30.0
 _FORMS: Final[Sequence[Form]] = ("plain",) * 6 + ("sentinel", "cluster")

@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tests.faults.history import Fields
-from tests.stored import log_of
-from tests.waiting import after
+from tests.support.stored import log_of
+from tests.support.waiting import after
 
 _PAUSE_S = 0.1
 """Between two looks: no log is cut by more than what is appended meanwhile."""

@@ -11,9 +11,9 @@ from typing import ClassVar
 from redis.exceptions import RedisError
 
 from tests.faults.fault import Fault
-from tests.service import ROOT, Service
-from tests.stored import state_of
-from tests.waiting import eventually
+from tests.support.service import ROOT, Service
+from tests.support.stored import state_of
+from tests.support.waiting import eventually
 
 _PATIENCE_S = 40.0
 """A lease is over only after Redis was well for a while, which other faults may put off."""

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.faults.event_source import EventSource
-from tests.valkey import HOST
-from tests.waiting import until
+from tests.support.valkey import HOST
+from tests.support.waiting import until
 
 STREAM = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
 SEEN = "HTTP/1.1 204 No Content\r\n\r\n"

@@ -28,8 +28,8 @@ from tests.faults.history import (
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.relay import Lie, Relay, honest, name_of
 from tests.faults.workload import Plan, Work, Worker
-from tests.service import Service
-from tests.waiting import until
+from tests.support.service import Service
+from tests.support.waiting import until
 
 HASTE = 0.01
 PLAN = Plan("oracle", attempts=2, events=25, pause_s=0.005)

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from tests.faults.fault import Fault
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _BULKY = 60_000
 _PATIENCE_S = 40.0

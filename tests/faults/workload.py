@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import jobcast
-from tests.service import SESSION
-from tests.stored import retry, state_of
-from tests.waiting import after
+from tests.support.service import SESSION
+from tests.support.stored import retry, state_of
+from tests.support.waiting import after
 
 _PAUSE_S = 0.05
 _GIVEN_UP = (jobcast.JobSuperseded, jobcast.JobNotRunning, jobcast.JobFinished)

@@ -17,10 +17,10 @@ from tests.faults.history import Truth, read_truth, truth_of_deleted
 from tests.faults.network import Network
 from tests.faults.scribe import Scribe
 from tests.faults.workload import Plan, Work, Worker
-from tests.sentinels import SentinelSet
-from tests.service import Service
-from tests.valkey import HOST, Valkey
-from tests.valkey_cluster import ValkeyCluster
+from tests.support.sentinels import SentinelSet
+from tests.support.service import Service
+from tests.support.valkey import HOST, Valkey
+from tests.support.valkey_cluster import ValkeyCluster
 
 Form = Literal["plain", "sentinel", "cluster"]
 """How Redis is run."""

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.sse import Parser
+from tests.support.sse import Parser
 
 CODES: Final = frozenset(
     {

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, contextmanager
 
 import jobcast
 from tests.fuzz.answers import check_frames
-from tests.service import Service
-from tests.sse import Stream, watch
-from tests.waiting import eventually
+from tests.support.service import Service
+from tests.support.sse import Stream, watch
+from tests.support.waiting import eventually
 
 _SESSION = "bystander"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from tests.service import SECRET
+from tests.support.service import SECRET
 
 JOB: Final = b"00000000-0000-4000-8000-000000000001"
 """A job of the tests' session, which whoever tries these makes."""

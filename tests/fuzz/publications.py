@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from tests.json_values import json_objects, json_values
+from tests.support.json_values import json_objects, json_values
 
 LAST: Final = b"<last>"
 """Stands for the id of the newest entry of the job's log, which no payload can know beforehand."""

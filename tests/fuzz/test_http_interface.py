@@ -20,8 +20,8 @@ import jobcast
 from app.openapi import description
 from tests.fuzz.answers import check_error
 from tests.fuzz.bounds import bounded
-from tests.service import SESSION, Service
-from tests.valkey import Valkey
+from tests.support.service import SESSION, Service
+from tests.support.valkey import Valkey
 
 FINISHED: Final = "finished"
 MEANT: Final = [ignored_auth]

@@ -16,9 +16,9 @@ from tests.fuzz.bounds import bounded
 from tests.fuzz.bystander import undisturbed
 from tests.fuzz.corpus import Corpus
 from tests.fuzz.publications import LAST, is_no_json, publications
-from tests.service import SESSION, Service
-from tests.sse import Event, watch
-from tests.stored import log_of
+from tests.support.service import SESSION, Service
+from tests.support.sse import Event, watch
+from tests.support.stored import log_of
 
 CORPUS = Corpus("publications")
 DROPPED = "jobcast_publications_dropped_total"

@@ -14,8 +14,8 @@ from tests.fuzz.bounds import bounded
 from tests.fuzz.bystander import undisturbed
 from tests.fuzz.connections import JOB, connections
 from tests.fuzz.corpus import Corpus
-from tests.service import SESSION, Service
-from tests.valkey import HOST, Valkey
+from tests.support.service import SESSION, Service
+from tests.support.valkey import HOST, Valkey
 
 AT_ONCE: Final = 25
 PIECE: Final = 7

@@ -12,7 +12,7 @@ from app.lifecycle import build
 from app.settings import InvalidSettings, Settings, settings_from, variable
 from tests.fuzz.bounds import bounded
 from tests.fuzz.corpus import Corpus
-from tests.keys import PAIRS
+from tests.support.keys import PAIRS
 from worker import settings as worker_settings
 
 CORPUS = Corpus("settings")

@@ -15,13 +15,13 @@ from redis.exceptions import ResponseError
 
 import jobcast
 from jobcast._script import APPEND
-from tests.calls import CALLS
 from tests.fuzz.answers import check_error, check_frames
 from tests.fuzz.bounds import bounded
 from tests.fuzz.bystander import undisturbed
 from tests.fuzz.corpus import Corpus
-from tests.service import Service
-from tests.sse import Stream, watch
+from tests.support.calls import CALLS
+from tests.support.service import Service
+from tests.support.sse import Stream, watch
 
 WAIT_SECONDS: Final = 10.0
 CORPUS: Final = Corpus("stored")

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 import jobcast
-from tests.calls import status_of
 from tests.fuzz.answers import check_frames
 from tests.fuzz.bounds import bounded
 from tests.fuzz.bystander import undisturbed
 from tests.fuzz.corpus import Corpus
-from tests.json_values import json_objects, json_values
-from tests.service import SESSION, Service
-from tests.sse import Event, watch
-from tests.stored import log_of
+from tests.support.calls import status_of
+from tests.support.json_values import json_objects, json_values
+from tests.support.service import SESSION, Service
+from tests.support.sse import Event, watch
+from tests.support.stored import log_of
 
 CORPUS: Final = Corpus("calls")
 """Pickled: what is odd about the arguments is mostly that no other format has them."""

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from eventlog.cluster import Cluster
 from eventlog.connection import connect
-from tests.parts import client_of
-from tests.valkey import Valkey
-from tests.valkey_cluster import ValkeyCluster
+from tests.support.parts import client_of
+from tests.support.valkey import Valkey
+from tests.support.valkey_cluster import ValkeyCluster
 
 
 @pytest.fixture(scope="session")

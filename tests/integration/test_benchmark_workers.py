@@ -16,7 +16,7 @@ from benchmarks.wire import (
     resp,
 )
 from benchmarks.workers import Workers
-from tests.needs import COMPILER
+from tests.support.needs import COMPILER
 
 pytestmark = pytest.mark.skipif(compiler_missing() is not None, reason=COMPILER)
 

@@ -18,9 +18,9 @@ from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, available, close, connect
 from eventlog.errors import LogUnavailable
-from tests.service import Service
-from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import after, eventually
+from tests.support.service import Service
+from tests.support.valkey_cluster import SlotMove, ValkeyCluster
+from tests.support.waiting import after, eventually
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from app.lifecycle import Service
 from eventlog.errors import LogUnavailable
 from schema.http import CreateJob
 from schema.owner import Owner
-from tests.clock import in_patient_time
-from tests.interruption import MOMENTS, Interruption, Moment
-from tests.parts import parts
-from tests.queued import waiting
-from tests.stored import job_ids, state_of
-from tests.valkey import HOST, Valkey
-from tests.waiting import eventually
+from tests.support.clock import in_patient_time
+from tests.support.interruption import MOMENTS, Interruption, Moment
+from tests.support.parts import parts
+from tests.support.queued import waiting
+from tests.support.stored import job_ids, state_of
+from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import eventually
 
 ME: Final = Owner("user-1", "session-1")
 REPORT: Final = CreateJob("report", {"pages": 3})

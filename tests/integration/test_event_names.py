@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 import jobcast
 from jobcast._script import APPEND
 from schema.events import is_custom_name
-from tests.stored import log_of
+from tests.support.stored import log_of
 
 NAMES = (
     *("connected", "reset", "ping", "left", "message", "error", "open"),

@@ -23,9 +23,9 @@ from schema.events import Complete, CompleteData, Failed, FailedData
 from schema.job_id import new_job_id
 from schema.state import JobState, fold
 from schema.wire import decode_publication
-from tests.channel import Channel
-from tests.json_values import json_objects, json_values, texts
-from tests.stored import log_of, state_of
+from tests.support.channel import Channel
+from tests.support.json_values import json_objects, json_values, texts
+from tests.support.stored import log_of, state_of
 
 RESERVED = {"progress", "currentStep", "estimatedTimeRemaining", "step", "eta", "self"}
 USUAL = {

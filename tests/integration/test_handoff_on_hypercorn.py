@@ -10,9 +10,9 @@ import pytest
 from app import handoff
 from app.handoff import StreamHandoff, decision_of
 from app.streams import Told
-from tests.hypercorn_server import serving
-from tests.valkey import HOST
-from tests.waiting import until
+from tests.support.hypercorn_server import serving
+from tests.support.valkey import HOST
+from tests.support.waiting import until
 
 MUCH = b"x" * 50_000_000
 

@@ -10,9 +10,9 @@ import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
 
 from app.idle_connections import LateTask, begin_idle_tasks_late
-from tests.hypercorn_server import serving
-from tests.valkey import HOST
-from tests.waiting import until
+from tests.support.hypercorn_server import serving
+from tests.support.valkey import HOST
+from tests.support.waiting import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

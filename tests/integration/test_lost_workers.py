@@ -17,16 +17,16 @@ from eventlog.errors import LogUnavailable
 from eventlog.leases import Leases
 from jobcast import JobStalled, Run
 from jobcast._jobs import LEASE_S
-from tests.channel import Channel
-from tests.deployments import deployment
 from tests.faults.clock import LIBRARY, Clock
-from tests.lone_worker import LoneWorker
-from tests.needs import FAKETIME
-from tests.stored import ending_of, log_of, retry, state_of
-from tests.valkey import Valkey
-from tests.waiting import after, eventually
-from tests.worker_process import enqueue
-from tests.working import until_idle, working
+from tests.support.channel import Channel
+from tests.support.deployments import deployment
+from tests.support.lone_worker import LoneWorker
+from tests.support.needs import FAKETIME
+from tests.support.stored import ending_of, log_of, retry, state_of
+from tests.support.valkey import Valkey
+from tests.support.waiting import after, eventually
+from tests.support.worker_process import enqueue
+from tests.support.working import until_idle, working
 from worker.queue import LOCK_S
 from worker.registry import Registry
 

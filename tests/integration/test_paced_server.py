@@ -13,12 +13,12 @@ from actors.pace import Comings
 from app.descriptors import _is_of_accept
 from app.hypercorn_repairs import outlive_late_bodies
 from app.paced_server import OnConnection, PacedServer, start_server
-from tests.http2 import http2
-from tests.hypercorn_server import serving as serving_hypercorn
-from tests.rounds import Rounds
-from tests.sse import WAIT_SECONDS
-from tests.valkey import HOST
-from tests.waiting import until
+from tests.support.http2 import http2
+from tests.support.hypercorn_server import serving as serving_hypercorn
+from tests.support.rounds import Rounds
+from tests.support.sse import WAIT_SECONDS
+from tests.support.valkey import HOST
+from tests.support.waiting import until
 
 CROWD = 300
 

@@ -17,10 +17,10 @@ from eventlog.connection import connector_of
 from eventlog.errors import LogUnavailable
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import RawConnection, Replies, packed
-from tests.certificate import Certificate
-from tests.parts import client_of
-from tests.valkey import HOST, Valkey
-from tests.waiting import until
+from tests.support.certificate import Certificate
+from tests.support.parts import client_of
+from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 RUNS = [asyncio.run, uvloop.run]

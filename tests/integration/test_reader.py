@@ -21,9 +21,9 @@ from eventlog.reader import NotRead, Reader
 from schema.owner import Owner
 from schema.resume import Reason
 from schema.state import JobState
-from tests.clock import in_virtual_time
-from tests.stored import cancel, log_of, retry
-from tests.valkey import HOST, Valkey
+from tests.support.clock import in_virtual_time
+from tests.support.stored import cancel, log_of, retry
+from tests.support.valkey import HOST, Valkey
 
 LOG, STATE = "jobs:{j1}:log", "jobs:{j1}:state"
 

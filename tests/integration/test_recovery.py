@@ -14,8 +14,8 @@ from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from jobcast._script import APPEND
 from schema.sse import Frame
-from tests.parts import parts
-from tests.waiting import eventually, until
+from tests.support.parts import parts
+from tests.support.waiting import eventually, until
 
 JOBS = 2000
 

@@ -15,7 +15,7 @@ from jobcast import (
     Run,
     UnknownJob,
 )
-from tests.stored import cancel, ending_of
+from tests.support.stored import cancel, ending_of
 
 
 class PaperError(Exception):

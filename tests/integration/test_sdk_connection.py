@@ -13,8 +13,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
 from jobcast import JobFinished
-from tests.stored import log_of
-from tests.valkey import HOST, Valkey
+from tests.support.stored import log_of
+from tests.support.valkey import HOST, Valkey
 
 RUNS: list[Callable[[Coroutine[Any, Any, None]], None]] = [asyncio.run, uvloop.run]
 

@@ -5,8 +5,8 @@ from redis.asyncio import Redis
 
 import jobcast
 from jobcast import JobExists, UnknownJob
-from tests.channel import Channel
-from tests.stored import log_of, retry, state_of
+from tests.support.channel import Channel
+from tests.support.stored import log_of, retry, state_of
 
 NINE_DAYS = 9 * 24 * 3600  # the life of an unfinished job and the retention after it, and more
 SEVEN_DAYS = 7 * 24 * 3600

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import jobcast
-from tests.deployments import FORMS, Deployment, deployment
+from tests.support.deployments import FORMS, Deployment, deployment
 
 
 @pytest.fixture(params=FORMS)

@@ -9,10 +9,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
 from jobcast._pipeline import QUIET_S
-from tests.sentinels import SentinelSet
-from tests.valkey import HOST, Valkey
-from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import after, eventually, until
+from tests.support.sentinels import SentinelSet
+from tests.support.valkey import HOST, Valkey
+from tests.support.valkey_cluster import SlotMove, ValkeyCluster
+from tests.support.waiting import after, eventually, until
 
 LOG = "jobs:{j1}:log"
 PATIENT = "?socket_timeout=20"

@@ -16,10 +16,10 @@ from eventlog.connection import Client
 from eventlog.errors import Leased
 from jobcast import InvalidEvent, JobFinished, JobStalled, JobSuperseded, Run
 from jobcast._script import Answer
-from tests.channel import Channel
-from tests.stored import cancel, log_of, retry, state_of
-from tests.valkey import Valkey
-from tests.waiting import after, eventually
+from tests.support.channel import Channel
+from tests.support.stored import cancel, log_of, retry, state_of
+from tests.support.valkey import Valkey
+from tests.support.waiting import after, eventually
 
 LEASE_S = 0.6
 INDEX = "jobs:leases"

@@ -7,9 +7,17 @@ from redis.asyncio import Redis
 
 import jobcast
 from jobcast import InvalidEvent, Run
-from tests.odd_errors import ODD, Fickle, Noteless, OddDict, OddMapping, OddText, Unprintable
-from tests.stored import ending_of, log_of, state_of
-from tests.valkey import Valkey
+from tests.support.odd_errors import (
+    ODD,
+    Fickle,
+    Noteless,
+    OddDict,
+    OddMapping,
+    OddText,
+    Unprintable,
+)
+from tests.support.stored import ending_of, log_of, state_of
+from tests.support.valkey import Valkey
 
 
 @pytest.fixture

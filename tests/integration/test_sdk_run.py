@@ -14,8 +14,8 @@ from jobcast import (
     Run,
     UnknownJob,
 )
-from tests.channel import Channel
-from tests.stored import cancel, ending_of, log_of, retry, state_of
+from tests.support.channel import Channel
+from tests.support.stored import cancel, ending_of, log_of, retry, state_of
 
 LOG, STATE, CHANNEL = "jobs:{j1}:log", "jobs:{j1}:state", "jobs:j1:events"
 

@@ -8,8 +8,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
 from jobcast import JobFinished
-from tests.stored import log_of, state_of
-from tests.valkey import HOST, Valkey
+from tests.support.stored import log_of, state_of
+from tests.support.valkey import HOST, Valkey
 
 
 @pytest.fixture

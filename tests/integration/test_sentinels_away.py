@@ -4,8 +4,8 @@ import pytest
 
 from eventlog.connection import available, connect
 from eventlog.errors import LogUnavailable
-from tests.sentinels import SentinelSet
-from tests.waiting import eventually
+from tests.support.sentinels import SentinelSet
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])

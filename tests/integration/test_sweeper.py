@@ -13,10 +13,10 @@ from eventlog.errors import LogUnavailable, NotFailed
 from schema.http import CreateJob
 from schema.owner import Owner
 from schema.state import JobState
-from tests.parts import parts
-from tests.queued import delay, left_over, place_of, take, waiting
-from tests.stored import ending_of, job_ids, log_of, state_of
-from tests.valkey import Valkey
+from tests.support.parts import parts
+from tests.support.queued import delay, left_over, place_of, take, waiting
+from tests.support.stored import ending_of, job_ids, log_of, state_of
+from tests.support.valkey import Valkey
 
 ME = Owner(None, "session-1")
 REPORT = CreateJob("report", {"pages": 3})

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 def test_who_shows_a_certificate_is_answered(tls_redis: Valkey) -> None:

@@ -17,9 +17,9 @@ from h2.events import DataReceived
 from actors.mailbox import Mailbox
 from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, opened
 from schema.sse import OK, encode, framed
-from tests.hypercorn_server import serving
-from tests.sse import WAIT_SECONDS, Parser, Stream, request
-from tests.valkey import HOST
+from tests.support.hypercorn_server import serving
+from tests.support.sse import WAIT_SECONDS, Parser, Stream, request
+from tests.support.valkey import HOST
 
 MOVED = (
     f"Hypercorn {version('hypercorn')} has another way from ASGI send to the socket. Streams still"

@@ -15,12 +15,12 @@ from schema.events import Complete, CompleteData
 from schema.http import CreateJob
 from schema.owner import Owner
 from schema.state import JobState
-from tests.channel import Channel
-from tests.parts import parts
-from tests.queued import QUEUE, waiting
-from tests.stored import log_of, retry, state_of
-from tests.valkey_cluster import ValkeyCluster
-from tests.waiting import until
+from tests.support.channel import Channel
+from tests.support.parts import parts
+from tests.support.queued import QUEUE, waiting
+from tests.support.stored import log_of, retry, state_of
+from tests.support.valkey_cluster import ValkeyCluster
+from tests.support.waiting import until
 
 LOG, STATE = "jobs:{nightly}:log", "jobs:{nightly}:state"
 ALICE, BOB = Owner("alice"), Owner("bob")

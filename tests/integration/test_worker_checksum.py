@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 
 import jobcast
 from jobcast import Run
-from tests.channel import Channel
-from tests.needs import SHA256SUM
-from tests.stored import cancel, ending_of
+from tests.support.channel import Channel
+from tests.support.needs import SHA256SUM
+from tests.support.stored import cancel, ending_of
 from worker.checksum.hashing import CHUNK_BYTES
 from worker.checksum.job import checksum
 from worker.checksum.tree import File, Unreadable, find

@@ -11,11 +11,11 @@ import jobcast
 from app.queue import JobQueue
 from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
-from tests.deployments import Deployment, deployment
-from tests.sentinels import SentinelSet
-from tests.valkey_cluster import SlotMove, ValkeyCluster
-from tests.waiting import eventually, until
-from tests.working import working
+from tests.support.deployments import Deployment, deployment
+from tests.support.sentinels import SentinelSet
+from tests.support.valkey_cluster import SlotMove, ValkeyCluster
+from tests.support.waiting import eventually, until
+from tests.support.working import working
 from worker.registry import Registry
 
 QUEUE = "jobcast"

@@ -7,10 +7,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 import jobcast
-from tests.odd_errors import ODD, OddDict, Unprintable
-from tests.stored import ending_of
-from tests.worker_process import enqueue
-from tests.working import until_idle, working
+from tests.support.odd_errors import ODD, OddDict, Unprintable
+from tests.support.stored import ending_of
+from tests.support.worker_process import enqueue
+from tests.support.working import until_idle, working
 from worker.failure import Failure
 from worker.registry import Registry
 

@@ -12,10 +12,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.channel import Channel
-from tests.stored import ending_of, state_of
-from tests.valkey import Valkey
-from tests.worker_process import ROOT, WorkerProcess, enqueue
+from tests.support.channel import Channel
+from tests.support.stored import ending_of, state_of
+from tests.support.valkey import Valkey
+from tests.support.worker_process import ROOT, WorkerProcess, enqueue
 
 SOME_SECONDS = 30
 

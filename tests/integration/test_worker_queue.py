@@ -7,10 +7,10 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.channel import Channel
-from tests.stored import cancel, ending_of, retry, state_of
-from tests.worker_process import enqueue, enqueue_data
-from tests.working import until_idle, working
+from tests.support.channel import Channel
+from tests.support.stored import cancel, ending_of, retry, state_of
+from tests.support.worker_process import enqueue, enqueue_data
+from tests.support.working import until_idle, working
 from worker.registry import Registry
 
 CHANNEL = "jobs:j1:events"

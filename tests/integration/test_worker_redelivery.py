@@ -8,10 +8,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 import jobcast
-from tests.channel import Channel
-from tests.stored import ending_of, state_of
-from tests.worker_process import enqueue
-from tests.working import until_idle, working
+from tests.support.channel import Channel
+from tests.support.stored import ending_of, state_of
+from tests.support.worker_process import enqueue
+from tests.support.working import until_idle, working
 from worker.entry import Entry
 from worker.registry import Registry
 from worker.runner import Outcome, Runner

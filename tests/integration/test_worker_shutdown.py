@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.stored import ending_of, state_of
-from tests.worker_process import enqueue
-from tests.working import is_idle, until_idle, working
+from tests.support.stored import ending_of, state_of
+from tests.support.worker_process import enqueue
+from tests.support.working import is_idle, until_idle, working
 from worker.entry import Entry
 from worker.registry import Registry
 from worker.runner import Outcome, Runner

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.job_world import JobLog, Scene, handled
+from tests.support.job_world import JobLog, Scene, handled
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 import jobcast
 from eventlog.address import Address, parse_address
 from eventlog.connection import connect
-from tests.tls import Tls
+from tests.support.tls import Tls
 from worker.queue_redis import QueueRedis
 
 KINDS = {

@@ -15,9 +15,9 @@ from app.auth import Authenticator, Identity, body_session, session_id
 from app.errors import Unauthorized
 from app.settings import InvalidSettings, settings_from
 from schema.owner import Owner
-from tests.asking import asks
-from tests.keys import PAIRS, KeyPair, key_set, new_pair
-from tests.service import SECRET, token
+from tests.support.asking import asks
+from tests.support.keys import PAIRS, KeyPair, key_set, new_pair
+from tests.support.service import SECRET, token
 
 ALL = "RS256 ES256 EdDSA"
 

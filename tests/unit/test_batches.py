@@ -16,8 +16,8 @@ from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from eventlog.shards import ShardedBatches
 from schema.wire import PLAIN
-from tests.channel_server import ChannelServer
-from tests.waiting import until
+from tests.support.channel_server import ChannelServer
+from tests.support.waiting import until
 
 ODD = "j7"
 

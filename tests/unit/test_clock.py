@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from tests.clock import in_patient_time
-from tests.waiting import after
+from tests.support.clock import in_patient_time
+from tests.support.waiting import after
 
 
 @in_patient_time

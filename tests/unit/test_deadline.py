@@ -10,8 +10,8 @@ from app.deadline import in_time
 from app.errors import ServiceUnavailable
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
-from tests.clock import in_virtual_time
-from tests.waiting import after
+from tests.support.clock import in_virtual_time
+from tests.support.waiting import after
 
 PROMISED_S = 2.0
 MARGIN_S = 0.2

@@ -13,9 +13,9 @@ from actors.questions import Ref, tell
 from eventlog.catch_up import PAGE, CatchUp
 from schema.events import Terminal
 from schema.state import JobState
-from tests.clock import in_virtual_time
-from tests.job_world import JOB, Feed, JobLog, Watcher, handled
-from tests.waiting import after, eventually
+from tests.support.clock import in_virtual_time
+from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled
+from tests.support.waiting import after, eventually
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from schema.events import (
     ProgressUpdate,
     StepChange,
 )
-from tests.json_values import json_objects, json_values, texts
+from tests.support.json_values import json_objects, json_values, texts
 
 FIELDS = ("progress", "currentStep", "estimatedTimeRemaining")
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -28,7 +28,7 @@ from schema.events import (
     one_line,
     was_custom_name,
 )
-from tests.json_values import json_values
+from tests.support.json_values import json_values
 
 PROGRESS = ProgressData(40, "Writing...", 30)
 ADVANCED: dict[str, Any] = {

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from schema.entry import Entry, entry_from_log
 from schema.state import STATE_FIELDS, JobState, apply, fold
-from tests.json_values import json_objects, json_values, texts
+from tests.support.json_values import json_objects, json_values, texts
 
 CREATED = {"event": "_created", "data": "{}", "type": "report", "userId": "u1", "input": "{}"}
 RETRIED = {"event": "_retried", "data": "{}"}

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from app.garbage import YOUNG, Garbage
-from tests.clock import in_virtual_time
-from tests.waiting import after
+from tests.support.clock import in_virtual_time
+from tests.support.waiting import after
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from app import create_app
 from app.handoff import StreamHandoff, _job_of, _path_of
 from app.settings import Settings
-from tests.service import SECRET
+from tests.support.service import SECRET
 
 ORIGIN = "https://first.example"
 APP = create_app(Settings(jwt_secret=SECRET, cors_origins=(ORIGIN,)))

@@ -8,8 +8,8 @@ from actors.mailbox import Ending
 from actors.messages import Register
 from eventlog.catch_up import CatchUp
 from schema.events import Complete, Failed
-from tests.job_world import JOB, JobLog, Scene, Watcher, publication
-from tests.sse import Event
+from tests.support.job_world import JOB, JobLog, Scene, Watcher, publication
+from tests.support.sse import Event
 
 
 async def test_it_follows_the_channel_first_and_asks_when_that_is_in_force(scene: Scene) -> None:

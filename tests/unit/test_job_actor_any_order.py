@@ -28,8 +28,8 @@ from schema.entry import Entry
 from schema.entry_id import position
 from schema.resume import Beginning, From, Reason
 from schema.state import JobState, apply
-from tests.job_world import JOB, Feed, JobLog, Watcher, handled, publication
-from tests.sse import Event
+from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled, publication
+from tests.support.sse import Event
 
 SAID = "said"
 """What a publish-only worker says."""

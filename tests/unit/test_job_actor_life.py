@@ -5,7 +5,7 @@ from pykka import ActorRegistry
 
 from actors.mailbox import Ending
 from actors.messages import CaughtUp, Deregister, Expire, Published, Register
-from tests.job_world import JobLog, Scene, Watcher, publication
+from tests.support.job_world import JobLog, Scene, Watcher, publication
 
 
 async def test_the_end_may_be_among_what_was_missed(scene: Scene, log: JobLog) -> None:

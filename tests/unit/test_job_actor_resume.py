@@ -3,7 +3,7 @@ import pytest
 from actors.mailbox import Ending
 from actors.messages import Register
 from schema.resume import Beginning, Reason
-from tests.job_world import JobLog, Scene, Watcher, handled, publication
+from tests.support.job_world import JobLog, Scene, Watcher, handled, publication
 
 
 @pytest.fixture

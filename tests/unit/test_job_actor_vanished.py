@@ -8,7 +8,7 @@ import pytest
 
 from actors.mailbox import Ending
 from actors.messages import Retire, Verify
-from tests.job_world import JobLog, Scene, publication
+from tests.support.job_world import JobLog, Scene, publication
 
 SECRET = '{"secret":true}'
 

@@ -7,8 +7,8 @@ from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Register
 from eventlog.catch_up import CatchUp
 from schema.resume import From
-from tests.job_world import JobLog, Scene, publication
-from tests.sse import Event, Parser
+from tests.support.job_world import JobLog, Scene, publication
+from tests.support.sse import Event, Parser
 
 
 class Held(Mailbox):

@@ -14,10 +14,10 @@ import pytest
 
 from app.auth import key_server
 from app.auth.key_server import KeyServer as Fetcher
-from tests.certificate import Certificate
-from tests.key_server import KeyServer
-from tests.keys import PAIRS, key_set
-from tests.waiting import PATIENCE_SECONDS, until
+from tests.support.certificate import Certificate
+from tests.support.key_server import KeyServer
+from tests.support.keys import PAIRS, key_set
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 ALGORITHMS = frozenset({"ES256"})
 SET = key_set(PAIRS["ES256"])

@@ -9,8 +9,8 @@ import pytest
 from app.auth.key_set import COOL_DOWN_S, REFRESH_S, WAIT_S, KeySet
 from app.auth.keys import Keys, read_key_set
 from app.errors import ServiceUnavailable
-from tests.clock import in_virtual_time
-from tests.keys import PAIRS, key_set, new_pair
+from tests.support.clock import in_virtual_time
+from tests.support.keys import PAIRS, key_set, new_pair
 
 ALGORITHMS = frozenset({"ES256"})
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from app.auth.keys import read_key_set
-from tests.keys import PAIRS, key_set, new_pair
+from tests.support.keys import PAIRS, key_set, new_pair
 
 ALL = frozenset({"RS256", "RS384", "ES256", "ES384", "EdDSA"})
 RSA, EC, ED = (PAIRS[name].jwk for name in ("RS256", "ES256", "EdDSA"))

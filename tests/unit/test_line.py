@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from actors.line import Line
 from actors.messages import Subscribed
 from schema.wire import PLAIN, SHARDED, PubSub
-from tests.channel_server import WAY_S, ChannelServer, Inbox, running
-from tests.clock import in_virtual_time
-from tests.waiting import after
+from tests.support.channel_server import WAY_S, ChannelServer, Inbox, running
+from tests.support.clock import in_virtual_time
+from tests.support.waiting import after
 
 SOON_S = 4 * WAY_S
 """There and back, and what a batch waits for the next one."""

@@ -11,7 +11,7 @@ from eventlog.append import Appended, Appender
 from eventlog.connection import COMMAND_TIMEOUT_S
 from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
 from eventlog.leases import LeasedRun, Leases, Times
-from tests.clock import in_virtual_time
+from tests.support.clock import in_virtual_time
 
 GRACE_S = 20.0
 HERE = "here"

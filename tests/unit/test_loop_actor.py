@@ -12,7 +12,7 @@ from pykka import ActorDeadError, ActorRegistry
 
 from actors.loop_actor import LoopActor
 from actors.questions import hand
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Behaviour(pykka.Actor):

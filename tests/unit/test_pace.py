@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.pace import Comings, Deliveries, Pace
-from tests.clock import in_virtual_time
-from tests.rounds import Rounds
-from tests.waiting import until
+from tests.support.clock import in_virtual_time
+from tests.support.rounds import Rounds
+from tests.support.waiting import until
 
 
 class Ten(Pace):

@@ -13,9 +13,9 @@ from eventlog.reader import Answered
 from schema.resume import From
 from schema.sse import Frame
 from schema.state import JobState
-from tests.job_world import JOB, Feed, JobLog, Registrar
-from tests.rounds import Rounds
-from tests.waiting import until
+from tests.support.job_world import JOB, Feed, JobLog, Registrar
+from tests.support.rounds import Rounds
+from tests.support.waiting import until
 
 VIEWERS = 200
 

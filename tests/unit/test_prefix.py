@@ -9,7 +9,7 @@ from app import create_app
 from app.factory import _finder
 from app.prefix import Prefix, public
 from app.settings import Settings
-from tests.service import SECRET
+from tests.support.service import SECRET
 
 APP = create_app(Settings(jwt_secret=SECRET))
 STATUS = "/api/v1/jobs/a/status"

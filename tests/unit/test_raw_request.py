@@ -8,7 +8,7 @@ from quart import Quart
 from quart.asgi import ASGIHTTPConnection
 
 from app.raw_request import RawRequest, legible
-from tests.service import token
+from tests.support.service import token
 
 APP = Quart("test")
 NAMES = [

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.reminders import Reminders
-from tests.clock import in_virtual_time
-from tests.rounds import Rounds
-from tests.waiting import after, until
+from tests.support.clock import in_virtual_time
+from tests.support.rounds import Rounds
+from tests.support.waiting import after, until
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from([1.0, 5.0])), max_size=30))

@@ -21,10 +21,10 @@ from eventlog.catch_up import CatchUp
 from schema.owner import Owner
 from schema.sse import Frame
 from schema.state import JobState
-from tests.job_world import JOB, Feed, JobLog, Watcher
-from tests.sse import Event, Parser
-from tests.viewing import START
-from tests.waiting import until
+from tests.support.job_world import JOB, Feed, JobLog, Watcher
+from tests.support.sse import Event, Parser
+from tests.support.viewing import START
+from tests.support.waiting import until
 
 SETTINGS = Settings(jwt_secret="secret" * 8)
 

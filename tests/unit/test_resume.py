@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from schema.entry_id import position
 from schema.resume import Beginning, From, Reason, beginning, may_have_been, reset_reason
 from schema.state import JobState
-from tests.job_world import JobLog
+from tests.support.job_world import JobLog
 
 STATE = JobState(
     status="running",

@@ -13,8 +13,8 @@ from schema.http import JobStatus, JobSummary
 from schema.salvage import salvaged, salvaged_object
 from schema.sse import encode_snapshot
 from schema.state import STATE_FIELDS, JobState
-from tests.json_values import json_objects, json_values
-from tests.sse import Parser
+from tests.support.json_values import json_objects, json_values
+from tests.support.sse import Parser
 
 DEEP = "[" * 100_000 + "]" * 100_000
 WHOLE: dict[str, str | None] = {

@@ -8,7 +8,7 @@ import pytest
 
 from jobcast._connection import Connection
 from jobcast._lease import Leases
-from tests.clock import in_virtual_time
+from tests.support.clock import in_virtual_time
 
 
 class Redis:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.settings import InvalidSettings, Settings, settings_from, variable
-from tests.keys import PAIRS
+from tests.support.keys import PAIRS
 
 ENOUGH = {"JWT_SECRET": "secret"}
 

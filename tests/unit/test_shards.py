@@ -11,9 +11,9 @@ from actors.messages import Subscribed
 from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Connector, Nodes
 from schema.wire import SHARDED
-from tests.channel_server import WAY_S, ChannelServer, Inbox, running
-from tests.clock import in_virtual_time
-from tests.waiting import after
+from tests.support.channel_server import WAY_S, ChannelServer, Inbox, running
+from tests.support.clock import in_virtual_time
+from tests.support.waiting import after
 
 NODES = ("a:1", "b:1", "c:1")
 SOON_S = 4 * WAY_S

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
+from tests.support import needs
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = ["-p", "xdist", "-p", "tests.skips"]
+PLUGINS = ["-p", "xdist", "-p", "tests.support.skips"]
 
 TESTS = """
 import pytest

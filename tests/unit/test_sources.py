@@ -10,8 +10,8 @@ from app.auth.authenticator import MOST_TOKENS
 from app.errors import Unauthorized
 from app.settings import settings_from
 from schema.owner import Owner
-from tests.asking import asks
-from tests.service import SECRET, token
+from tests.support.asking import asks
+from tests.support.service import SECRET, token
 
 MINE, THEIRS = token("user-1"), token("user-2")
 BAD = token("user-1", exp=int(time.time()) - 10)

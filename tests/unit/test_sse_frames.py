@@ -10,8 +10,8 @@ from schema.entry import Entry, entry_from_log, parse_event
 from schema.sse import KEEPALIVE, OK, Frame, chunked, encode, encode_entry, encode_snapshot, retry
 from schema.state import fold
 from tests.fuzz.bounds import bounded
-from tests.json_values import json_objects, json_values
-from tests.sse import Event, Parser
+from tests.support.json_values import json_objects, json_values
+from tests.support.sse import Event, Parser
 
 EXAMPLES = 100  # `just fuzz` tries more
 

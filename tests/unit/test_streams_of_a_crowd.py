@@ -15,8 +15,8 @@ from app.streams import Decision, Streams
 from app.viewers import Viewers
 from schema.owner import Owner
 from schema.state import JobState
-from tests.clock import in_virtual_time
-from tests.job_world import JOB, Feed, JobLog
+from tests.support.clock import in_virtual_time
+from tests.support.job_world import JOB, Feed, JobLog
 from tests.unit.test_handoff import scope
 
 SETTINGS: Final = Settings(jwt_secret="s" * 32, streams_per_process=50_000)

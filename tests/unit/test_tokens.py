@@ -15,8 +15,8 @@ from app.auth.tokens import Tokens
 from app.auth.verified_tokens import VerifiedTokens
 from app.errors import ServiceUnavailable
 from app.settings import settings_from
-from tests.keys import PAIRS, KeyPair, new_pair
-from tests.service import SECRET, token
+from tests.support.keys import PAIRS, KeyPair, new_pair
+from tests.support.service import SECRET, token
 
 ALL = "HS256 RS256 ES256 EdDSA"
 OLD, NEW = new_pair("ES256"), new_pair("ES256")

@@ -10,7 +10,7 @@ import pytest
 from actors.mailbox import Mailbox
 from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, opened
 from schema.sse import Frame, chunked, encode
-from tests.waiting import until
+from tests.support.waiting import until
 
 SCOPE = {"type": "http", "http_version": "1.1", "method": "GET"}
 HEAD = {"type": "http.response.start", "status": 200, "headers": []}

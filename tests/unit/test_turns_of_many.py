@@ -27,12 +27,12 @@ from schema.entry import entry_from_log
 from schema.sse import Frame, encode
 from schema.state import STATE_FIELDS
 from schema.wire import PLAIN
-from tests.channel_server import ChannelServer, Inbox, running
-from tests.clock import in_virtual_time
-from tests.job_world import JobLog, Scene
-from tests.rounds import Rounds
-from tests.viewing import Visit
-from tests.waiting import after, until
+from tests.support.channel_server import ChannelServer, Inbox, running
+from tests.support.clock import in_virtual_time
+from tests.support.job_world import JobLog, Scene
+from tests.support.rounds import Rounds
+from tests.support.viewing import Visit
+from tests.support.waiting import after, until
 
 MANY = 5000
 PART = 32

@@ -3,10 +3,10 @@ import asyncio
 import pytest
 
 from actors.mailbox import Ending
-from tests.clock import in_virtual_time
-from tests.sse import Parser
-from tests.viewing import Visit
-from tests.waiting import after, until
+from tests.support.clock import in_virtual_time
+from tests.support.sse import Parser
+from tests.support.viewing import Visit
+from tests.support.waiting import after, until
 
 
 async def visiting(visit: Visit) -> Visit:

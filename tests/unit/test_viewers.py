@@ -15,10 +15,10 @@ from app.viewer import VISIBLE, Viewer
 from app.viewers import Viewers
 from schema.owner import Owner
 from schema.sse import KEEPALIVE, encode
-from tests.clock import in_virtual_time
-from tests.sse import Parser
-from tests.viewing import Visit
-from tests.waiting import after, until
+from tests.support.clock import in_virtual_time
+from tests.support.sse import Parser
+from tests.support.viewing import Visit
+from tests.support.waiting import after, until
 
 SETTINGS = Settings(streams_per_owner=2, streams_per_job=3, streams_per_process=5)
 ANN, BOB = Owner("ann", None), Owner("bob", None)

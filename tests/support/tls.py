@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.certificate import Certificate
-from tests.needs import TLS_REDIS
+from tests.support.certificate import Certificate
+from tests.support.needs import TLS_REDIS
 
 _PROGRAM: Final = shutil.which("redis-server")
 """Debian's: the Valkey of the tests is built without TLS."""

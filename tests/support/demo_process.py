@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.starting import is_up
+from tests.support.starting import is_up
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 STARTUP_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 40.0
 

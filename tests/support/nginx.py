@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.starting import is_up
-from tests.valkey import HOST, free_port
+from tests.support.starting import is_up
+from tests.support.valkey import HOST, free_port
 
 BINARY: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 _STARTUP_SECONDS: Final = 10.0

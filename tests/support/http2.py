@@ -20,8 +20,8 @@ from h2.events import (
     WindowUpdated,
 )
 
-from tests.service import SESSION
-from tests.sse import WAIT_SECONDS, Stream
+from tests.support.service import SESSION
+from tests.support.sse import WAIT_SECONDS, Stream
 
 _CONNECTION_WINDOW = 2**30
 """Of the connection as a whole: what one stream leaves unread shall hold up no other."""

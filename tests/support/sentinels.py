@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tests.ensemble import Ensemble
-from tests.starting import until_it_says
-from tests.tls import Tls
-from tests.valkey import HOST, Valkey
+from tests.support.ensemble import Ensemble
+from tests.support.starting import until_it_says
+from tests.support.tls import Tls
+from tests.support.valkey import HOST, Valkey
 
 NAME: Final = "jobcast"
 DOWN_AFTER_MS: Final = 2000

@@ -8,7 +8,7 @@ PATIENCE_SECONDS = 20.0
 
 SLACK_SECONDS = 5.0
 """What a machine that others use may add to a time that a client sees. Exact bounds are tried where
-no machine is slow, in virtual time (tests/clock.py)."""
+no machine is slow, in virtual time (tests/support/clock.py)."""
 
 _PAUSE_SECONDS = 0.02
 

@@ -22,7 +22,7 @@ from schema.events import Terminal
 from schema.resume import Beginning
 from schema.sse import Frame
 from schema.state import JobState, fold
-from tests.sse import Event, Parser
+from tests.support.sse import Event, Parser
 
 JOB = "j1"
 

@@ -6,7 +6,7 @@ from typing import Any
 from bullmq import FlowProducer, Job, Queue, Worker
 from redis.asyncio import Redis
 
-from tests.stored import job_ids, state_of
+from tests.support.stored import job_ids, state_of
 
 QUEUE = "jobcast"
 TOKEN = "a-worker"

@@ -16,11 +16,11 @@ from typing import Any, Final, Literal, Self
 import httpx
 import jwt
 
-from tests.certificate import Certificate
-from tests.starting import is_up
-from tests.valkey import HOST, free_port
+from tests.support.certificate import Certificate
+from tests.support.starting import is_up
+from tests.support.valkey import HOST, free_port
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 SECRET: Final = "a secret of the tests, of enough bytes"
 SESSION: Final = "session-1"
 STARTUP_SECONDS: Final = 20.0

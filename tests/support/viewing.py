@@ -9,7 +9,7 @@ from actors.mailbox import Ending, Mailbox
 from app.viewer import COMMENT, Viewer
 from app.viewers import Viewers
 from schema.sse import Frame, encode
-from tests.sse import Parser
+from tests.support.sse import Parser
 
 START = "http.response.start"
 

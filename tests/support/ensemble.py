@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tests.valkey import Valkey
+from tests.support.valkey import Valkey
 
 
 class Ensemble(ABC):

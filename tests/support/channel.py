@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis
 
-from tests.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Channel:

@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from tests.valkey import HOST
+from tests.support.valkey import HOST
 
 
 class Wire:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from app.lifecycle import Service, build
 from app.settings import Settings
 from eventlog.connection import close, connect
-from tests.service import SECRET
+from tests.support.service import SECRET
 
 
 @asynccontextmanager

@@ -14,9 +14,9 @@ from typing import Any, Final, Self
 from bullmq import Queue
 from redis.asyncio import Redis
 
-from tests.starting import is_up
+from tests.support.starting import is_up
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 STOP_SECONDS: Final = 30.0
 PATIENCE_SECONDS: Final = 20.0
 

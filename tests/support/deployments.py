@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from tests.sentinels import SentinelSet
-from tests.valkey import Valkey
-from tests.valkey_cluster import ValkeyCluster
+from tests.support.sentinels import SentinelSet
+from tests.support.valkey import Valkey
+from tests.support.valkey_cluster import ValkeyCluster
 
 _KEYS: Final = ("~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*")
 USER: Final = (*_KEYS, "+@all", "-@admin", "-@dangerous", "+info", "+role")

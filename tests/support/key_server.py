@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.valkey import HOST
+from tests.support.valkey import HOST
 
 _BLOCK: Final = b"x" * 65536
 Behaviour = Callable[[socket.socket], None]

@@ -8,8 +8,8 @@ from typing import Final, Self
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.needs import CHROMIUM
-from tests.sse import Event
+from tests.support.needs import CHROMIUM
+from tests.support.sse import Event
 
 PATIENCE_SECONDS: Final = 20.0
 CONNECTING: Final = 0

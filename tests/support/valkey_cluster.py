@@ -6,10 +6,10 @@ from typing import Final, Self
 
 from redis.crc import key_slot
 
-from tests.ensemble import Ensemble
-from tests.starting import until_it_says
-from tests.tls import Tls
-from tests.valkey import HOST, Valkey, free_port
+from tests.support.ensemble import Ensemble
+from tests.support.starting import until_it_says
+from tests.support.tls import Tls
+from tests.support.valkey import HOST, Valkey, free_port
 
 SLOTS: Final = 16384
 NODE_TIMEOUT_MS: Final = 2000

@@ -6,7 +6,7 @@ from typing import Final, Literal, Self
 
 import hiredis
 
-from tests.valkey import HOST
+from tests.support.valkey import HOST
 
 Moment = Literal["before", "after", "unanswered", "late"]
 """When it fails: the command never arrives, or it is executed and its answer is lost as the
