@@ -10,21 +10,21 @@ from quart_cors import cors
 from werkzeug.exceptions import HTTPException, NotFound
 
 from app import errors
-from app.handoff import StreamHandoff
-from app.hypercorn_repairs import (
+from app.lifecycle import attach, build
+from app.prefix import Prefix
+from app.route_matcher import RouteMatcher
+from app.routes import health, jobs, page, stream
+from app.server.idle_connections import begin_idle_tasks_late
+from app.server.paced_server import pace_connections
+from app.server.repairs import (
     await_late_bodies,
     close_with_the_client,
     end_in_one_line,
     let_go_of_connections,
     outlive_late_bodies,
 )
-from app.idle_connections import begin_idle_tasks_late
-from app.lifecycle import attach, build
-from app.paced_server import pace_connections
-from app.prefix import Prefix
-from app.route_matcher import RouteMatcher
-from app.routes import health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
+from app.streaming.middleware import StreamMiddleware
 
 _MAX_BODY = 1024 * 1024 + 4096
 _ALLOWED_HEADERS = (
@@ -90,7 +90,7 @@ def _app(settings: Settings) -> Quart:
         )
     attach(app, service)
     prefix = Prefix(_finder(app), trusts_forwarded=settings.trust_forwarded_prefix)
-    handoff = StreamHandoff(app.asgi_app, service.streams, service.viewers, prefix)
+    handoff = StreamMiddleware(app.asgi_app, service.streams, service.viewers, prefix)
     app.asgi_app = handoff  # type: ignore[method-assign, assignment]
     return app
 

@@ -15,16 +15,16 @@ from actors.questions import Questions
 from actors.shards import ShardedSubscriptions
 from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
-from app.descriptors import Descriptors, accept_in_steps, raise_limit
-from app.garbage import Garbage
 from app.jobs import Jobs
-from app.lookout import Lookout
 from app.metrics import Metrics
 from app.queue import JobQueue
+from app.server.descriptors import Descriptors, accept_in_steps, raise_limit
 from app.settings import InvalidSettings, Settings, variable
-from app.streams import Streams
-from app.sweeper import Sweeper
-from app.viewers import Viewers
+from app.streaming.decision import Streams
+from app.streaming.viewers import Viewers
+from app.upkeep.garbage import Garbage
+from app.upkeep.stalled_runs import StalledRuns
+from app.upkeep.sweeper import Sweeper
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, close, connect, connector_of, drop_idle, refusal_at
@@ -53,7 +53,7 @@ class Service(Struct, frozen=True):
     viewers: Viewers
     streams: Streams
     sweeper: Sweeper
-    lookout: Lookout
+    stalled_runs: StalledRuns
     probe: Probe
     metrics: Metrics
 
@@ -82,7 +82,7 @@ def build(settings: Settings) -> Service:
         creation=creation,
         queue=queue,
     )
-    lookout = Lookout(Leases(client), appender, settings.stall_grace_s)
+    stalled_runs = StalledRuns(Leases(client), appender, settings.stall_grace_s)
     authenticator = Authenticator(settings)
     streams = Streams(
         settings=settings,
@@ -104,14 +104,14 @@ def build(settings: Settings) -> Service:
         viewers=viewers,
         streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
-        lookout=lookout,
+        stalled_runs=stalled_runs,
         probe=Probe(client),
         metrics=Metrics(
             viewers,
             directory,
             subscriptions,
             appender,
-            lookout,
+            stalled_runs,
             key_set=authenticator.key_set,
         ),
     )
@@ -147,7 +147,7 @@ def attach(app: Quart, service: Service) -> None:
             service.viewers.keep_alive,
             partial(service.directory.watch_over, service.settings.keepalive_s),
             service.sweeper.run,
-            service.lookout.run,
+            service.stalled_runs.run,
             service.probe.run,
             service.authenticator.run,
             Descriptors(lambda: len(service.viewers)).run,

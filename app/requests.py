@@ -10,7 +10,7 @@ from app.auth import Identity, body_session, session_id
 from app.errors import BadRequest, Unauthorized
 from app.lifecycle import Service
 from app.raw_request import RawRequest
-from app.transport import Scope
+from app.server.transport import Scope
 from schema.salvage import salvaged_object
 
 T = TypeVar("T")

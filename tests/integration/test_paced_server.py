@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from actors.pace import Comings
-from app.descriptors import _is_of_accept
-from app.hypercorn_repairs import outlive_late_bodies
-from app.paced_server import OnConnection, PacedServer, start_server
+from app.server.descriptors import _is_of_accept
+from app.server.paced_server import OnConnection, PacedServer, start_server
+from app.server.repairs import outlive_late_bodies
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
 from tests.support.rounds import Rounds
@@ -143,7 +143,7 @@ async def test_without_room_for_a_connection_it_says_so_and_tries_again_later(
                 raise OSError(errno.EMFILE, "Too many open files")
             return super().accept()
 
-    monkeypatch.setattr("app.paced_server._PAUSE_S", 0.02)
+    monkeypatch.setattr("app.server.paced_server._PAUSE_S", 0.02)
     listener = Full(socket.AF_INET)
     listener.bind((HOST, 0))
     echo = Echo()

@@ -15,7 +15,7 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 
 from actors.mailbox import Mailbox
-from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, opened
+from app.server.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, Http2Outlet, opened
 from schema.sse import OK, encode, framed
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS, Parser, Stream, request
@@ -25,7 +25,7 @@ MOVED = (
     f"Hypercorn {version('hypercorn')} has another way from ASGI send to the socket. Streams still"
     " work, by ASGI send, at three times the cost an event. Look for the way to the connection's"
     " StreamWriter in its http_stream.py, h11.py and tcp_server.py, and put it into"
-    " app/behind_send.py, server_behind, and app/transport.py, opened."
+    " app/server/behind_send.py, server_behind, and app/server/transport.py, opened."
 )
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
 

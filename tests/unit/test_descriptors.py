@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from app.descriptors import RESERVE, Descriptors, _is_of_accept, accept_in_steps, raise_limit
+from app.server.descriptors import RESERVE, Descriptors, _is_of_accept, accept_in_steps, raise_limit
 
 STREAMS = 1000
 

@@ -3,7 +3,7 @@ from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 
-from app.hypercorn_repairs import close_with_the_client
+from app.server.repairs import close_with_the_client
 from tests.support.waiting import until
 
 close_with_the_client()

@@ -12,11 +12,11 @@ from actors.mailbox import Ending
 from actors.messages import Subscribed
 from app.auth import Authenticator
 from app.raw_request import RawRequest
-from app.replay import replay
 from app.settings import Settings
-from app.streams import Decision, Open, Seen, Streams, Told
-from app.viewer import COMMENT, VISIBLE, Viewer
-from app.viewers import Viewers
+from app.streaming.decision import Decision, Open, Seen, Streams, Told
+from app.streaming.replay import replay
+from app.streaming.viewer import COMMENT, VISIBLE, Viewer
+from app.streaming.viewers import Viewers
 from eventlog.catch_up import CatchUp
 from schema.owner import Owner
 from schema.sse import Frame

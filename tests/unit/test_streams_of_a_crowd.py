@@ -8,16 +8,16 @@ from typing import Any, Final, cast
 from actors.directory import Directory
 from app.auth import Authenticator
 from app.factory import create_app
-from app.handoff import StreamHandoff
 from app.raw_request import RawRequest
 from app.settings import Settings
-from app.streams import Decision, Streams
-from app.viewers import Viewers
+from app.streaming.decision import Decision, Streams
+from app.streaming.middleware import StreamMiddleware
+from app.streaming.viewers import Viewers
 from schema.owner import Owner
 from schema.state import JobState
 from tests.support.clock import in_virtual_time
 from tests.support.job_world import JOB, Feed, JobLog
-from tests.unit.test_handoff import scope
+from tests.unit.test_stream_middleware import scope
 
 SETTINGS: Final = Settings(jwt_secret="s" * 32, streams_per_process=50_000)
 CROWD: Final = 5000
@@ -101,7 +101,7 @@ def test_each_of_a_crowd_is_refused_while_redis_is_silent() -> None:
 
 async def test_the_head_is_made_once_for_a_crowd() -> None:
     handoff: Any = create_app(SETTINGS).asgi_app
-    assert isinstance(handoff, StreamHandoff)
+    assert isinstance(handoff, StreamMiddleware)
     inner, made = handoff._application, 0
 
     async def counted(*asgi: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from actors.mailbox import Mailbox
-from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, opened
+from app.server.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, opened
 from schema.sse import Frame, chunked, encode
 from tests.support.waiting import until
 

@@ -17,8 +17,8 @@ from actors.messages import Published, Subscribed
 from actors.pace import Comings, Deliveries
 from actors.turns import Turns
 from app.settings import Settings
-from app.viewer import Viewer
-from app.viewers import Viewers
+from app.streaming.viewer import Viewer
+from app.streaming.viewers import Viewers
 from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.inquiry import Inquiry

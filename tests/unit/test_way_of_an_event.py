@@ -20,7 +20,7 @@ import pytest
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from actors.subscriptions import Subscriptions
-from app.transport import DirectOutlet
+from app.server.transport import DirectOutlet
 from eventlog.connection import connector_of
 from eventlog.raw_connection import RawConnection, packed
 from schema.wire import PLAIN

@@ -1,7 +1,7 @@
 """Decides about a stream: who asks, whose job it is, what was seen of it, and whether it may open.
 
 What the answer looks like is the business of ``app.routes.stream``; who sends it, of
-``app.handoff``.
+``app.streaming.middleware``.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from app.auth import Authenticator, Identity
 from app.deadline import in_time
 from app.jobs import Jobs
 from app.raw_request import RawRequest
-from app.replay import replay
 from app.settings import Settings
-from app.viewer import COMMENT, VISIBLE, Viewer, Watch
-from app.viewers import Place, Viewers
+from app.streaming.replay import replay
+from app.streaming.viewer import COMMENT, VISIBLE, Viewer, Watch
+from app.streaming.viewers import Place, Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
 from schema.resume import Beginning, beginning

@@ -7,8 +7,8 @@ import pytest
 from werkzeug.exceptions import HTTPException
 
 from app import create_app
-from app.handoff import StreamHandoff, _job_of, _path_of
 from app.settings import Settings
+from app.streaming.middleware import StreamMiddleware, _job_of, _path_of
 from tests.support.service import SECRET
 
 ORIGIN = "https://first.example"
@@ -111,7 +111,7 @@ async def test_the_head_of_a_stream_is_the_one_that_quart_gives(
 ) -> None:
     headers = [] if origin is None else [(b"origin", origin.encode())]
     handoff: Any = APP.asgi_app
-    assert isinstance(handoff, StreamHandoff)
+    assert isinstance(handoff, StreamMiddleware)
     asked = scope("/api/v1/jobs/a/stream", http_version=version, headers=headers)
     head = await handoff._head((version, origin), asked)
     assert head["status"] == 200

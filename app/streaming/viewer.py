@@ -8,8 +8,8 @@ from typing import Final
 
 from actors.mailbox import Ending, Mailbox
 from actors.pace import Comings
-from app.behind_send import Send
-from app.transport import AsgiOutlet, Message, Receive, Scope, opened
+from app.server.behind_send import Send
+from app.server.transport import AsgiOutlet, Message, Receive, Scope, opened
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
 
 RETRY_MS: Final = (1000, 5000)

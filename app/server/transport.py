@@ -3,7 +3,7 @@
 Hypercorn's way from ASGI ``send`` to the socket costs more than all the rest of a delivery. Once
 the head of an HTTP/1.1 response is out, a chunk needs nothing of it, and ``send`` leads to the
 connection's ``StreamWriter``. That path is private to Hypercorn, so it is looked for at run time
-(``app.behind_send``) and taken only where it is there; everywhere else ``send`` is used.
+(``app.server.behind_send``) and taken only where it is there; everywhere else ``send`` is used.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
 from actors.mailbox import Mailbox
-from app.behind_send import Send, abort_behind, is_chunked, server_behind, socket_of
+from app.server.behind_send import Send, abort_behind, is_chunked, server_behind, socket_of
 from schema.sse import Frame, chunked
 
 Scope = MutableMapping[str, Any]

@@ -11,12 +11,12 @@ import re
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from app.behind_send import Send
 from app.prefix import Prefix
 from app.raw_request import RawRequest, legible
-from app.streams import Decision, Open, Refused, Streams, Told
-from app.transport import Message, Receive, Scope, outlet_for
-from app.viewers import Viewers
+from app.server.behind_send import Send
+from app.server.transport import Message, Receive, Scope, outlet_for
+from app.streaming.decision import Decision, Open, Refused, Streams, Told
+from app.streaming.viewers import Viewers
 
 PATIENCE_S: Final = 60.0
 """How long a viewer may take to read what there is of a finished job; it resumes after that."""
@@ -35,7 +35,7 @@ def decision_of(scope: object) -> Decision | None:
     return cast("dict[str, Any]", scope).get(_KEY)
 
 
-class StreamHandoff:
+class StreamMiddleware:
     """Serves the streams of a wrapped application.
 
     Args:
