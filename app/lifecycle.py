@@ -18,7 +18,7 @@ from app.auth import Authenticator
 from app.jobs import Jobs
 from app.metrics import Metrics
 from app.queue import JobQueue
-from app.server.descriptors import Descriptors, accept_in_steps, raise_limit
+from app.server.descriptors import Descriptors, raise_limit
 from app.settings import InvalidSettings, Settings, variable
 from app.streaming.decision import Streams
 from app.streaming.viewers import Viewers
@@ -140,7 +140,6 @@ def attach(app: Quart, service: Service) -> None:
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
         raise_limit(service.settings.streams_per_process)
-        accept_in_steps(asyncio.get_running_loop())
         garbage.begin()
         for work in (
             service.subscriptions.run,

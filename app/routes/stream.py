@@ -4,7 +4,7 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from app.errors import ServiceUnavailable, TooManyStreams
-from app.streaming.decision import Refused, Seen, Told
+from app.streaming.decision import NoContent, Refusal, Replay
 from app.streaming.middleware import decision_of
 from app.streaming.viewer import retry_block
 from eventlog.errors import LogUnavailable
@@ -19,15 +19,15 @@ _NO_CONTENT = 204
 async def stream(_job_id: str) -> Response:
     """Answer with the head of a stream and, if it does not stay open, all of its body."""
     match decision_of(request.scope):
-        case Told(body):
+        case Replay(body):
             return _event_stream(body)
-        case Seen():
+        case NoContent():
             return _no_content()
-        case Refused(TooManyStreams() | ServiceUnavailable() | LogUnavailable() as error):
+        case Refusal(TooManyStreams() | ServiceUnavailable() | LogUnavailable() as error):
             if not request.headers.get("Last-Event-ID"):
                 raise error
             return _event_stream(_UNAVAILABLE + retry_block())  # a browser gives up on any error
-        case Refused(error):
+        case Refusal(error):
             raise error
     raise NotFound
 

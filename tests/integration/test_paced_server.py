@@ -12,7 +12,7 @@ import pytest
 from actors.pace import Comings
 from app.server.descriptors import _is_of_accept
 from app.server.paced_server import OnConnection, PacedServer, start_server
-from app.server.repairs import outlive_late_bodies
+from app.server.repairs import install
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
 from tests.support.rounds import Rounds
@@ -180,7 +180,7 @@ async def test_requests_that_come_together_on_one_connection_are_begun_a_few_at_
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    outlive_late_bodies()
+    install()
     begun = Rounds()
     async with serving_hypercorn(answer) as url, http2(url) as connection:
         streams = [connection.request("/") for _ in range(90)]
