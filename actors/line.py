@@ -12,9 +12,9 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from actors.loop_actor import LoopInbox
 from actors.messages import Published, Subscribed
 from actors.pace import Deliveries
+from actors.runtime import LoopInbox
 from eventlog.cluster import Connector
 from eventlog.errors import LogUnavailable
 from eventlog.raw_connection import RawConnection, Replies, packed

@@ -5,12 +5,11 @@ import logging
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
-
-import pykka
+from typing import Final
 
 from actors.pace import Pages
 from actors.reminders import Reminders
+from actors.runtime import Ref, tell
 from eventlog.append import Appender
 from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
@@ -25,20 +24,6 @@ _LONGEST_PAUSE_S: Final = 2.0
 
 _FEW: Final = 4
 """Entries that an actor may be told of at once, however many others are."""
-
-Ref = pykka.ActorRef[Any]
-
-
-def tell(ref: Ref, message: object) -> None:
-    """Send a message, on the event loop's thread, to an actor that may have stopped."""
-    inbox: Any = ref.actor_inbox
-    inbox.post(message)
-
-
-def hand(ref: Ref, message: object) -> None:
-    """Have a message handled at once, or after those that wait; not from within an actor."""
-    inbox: Any = ref.actor_inbox
-    inbox.hand(message)
 
 
 class Questions:

@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import Final, cast
 
 from actors.line import Line
-from actors.loop_actor import LoopInbox
 from actors.messages import Subscribed
-from actors.questions import Ref
+from actors.runtime import LoopInbox, Ref
 from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable

@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from actors.line import Line
-from actors.loop_actor import LoopInbox
-from actors.questions import Ref
+from actors.runtime import LoopInbox, Ref
 from eventlog.cluster import Connector
 from schema.wire import PLAIN
 

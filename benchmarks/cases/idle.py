@@ -12,7 +12,7 @@ from typing import Final, Self
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from actors.messages import Subscribed
-from actors.questions import Ref, tell
+from actors.runtime import Ref, tell
 from benchmarks.case import AtMost, Case, Sample, Subject
 from benchmarks.crowd import Crowd
 from benchmarks.jobs import job_ids, prepare

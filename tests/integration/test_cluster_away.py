@@ -13,7 +13,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
 from actors.line import Line
-from actors.loop_actor import LoopInbox
+from actors.runtime import LoopInbox
 from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Cluster
 from eventlog.connection import Client, available, close, connect

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from actors.line import Line
-from actors.loop_actor import LoopInbox
+from actors.runtime import LoopInbox
 from actors.shards import ShardedSubscriptions
 from eventlog.raw_connection import packed
 from schema.wire import PubSub

@@ -4,18 +4,19 @@ The log grows by the same rules as the append script's; publications, the readin
 their arrival each happen when a test says so, in the order that it says.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pykka
-from pykka.messages import ProxyGetAttr
-
+from actors.directory import Directory
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Published, Register, Subscribed
-from actors.questions import Ref
+from actors.questions import Questions
+from actors.runtime import Ref
+from actors.subscriptions import Subscriptions
 from eventlog.catch_up import PAGE, CatchUp
 from schema.entry import Entry, entry_from_log
 from schema.events import Terminal
@@ -74,7 +75,7 @@ class Question:
 
 
 @dataclass
-class JobLog:
+class JobLog(Questions):
     """The job's log, its publications, and who asks about it."""
 
     page: int = 100
@@ -171,19 +172,25 @@ class JobLog:
         page = min(self.page, most)
         return CatchUp(state, tuple(after[:page]), len(after) > page)
 
-    def catch_up(
+    def catch_up(  # noqa: PLR0913, PLR0917 - as of Questions
         self,
         job_id: str,
         cursor: str | None,
         ref: Ref,
         answer: Callable[[CatchUp], object],
         most: int = PAGE,
+        pause_s: float = 0,  # noqa: ARG002 - Redis always answers
     ) -> None:
         assert job_id == JOB
         self.questions.append(Question(cursor, ref, answer, most))
 
     def look(
-        self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
+        self,
+        job_id: str,
+        known: JobState,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+        pause_s: float = 0,  # noqa: ARG002 - Redis always answers
     ) -> None:
         self.catch_up(job_id, known.last, ref, answer)
 
@@ -211,7 +218,7 @@ def publication(
     return f'{{{ids}"event":"{name}","data":{data}}}'.encode()
 
 
-class Feed:
+class Feed(Subscriptions):
     """Who follows the job's channel."""
 
     def __init__(self) -> None:
@@ -227,7 +234,7 @@ class Feed:
             self.ref = None
 
 
-class Registrar:
+class Registrar(Directory):
     """Learns of actors that take no more viewers, and of dropped publications."""
 
     def __init__(self) -> None:
@@ -244,10 +251,14 @@ class Registrar:
 
 async def handled(ref: Ref) -> None:
     """Wait until the actor has handled all that it was told so far."""
-    try:
-        await ref.ask(ProxyGetAttr(("actor_urn",)), block=False)
-    except pykka.ActorDeadError:
-        return
+    while not ref.actor_inbox.empty():  # noqa: ASYNC110 - that takes turns, and no time
+        await asyncio.sleep(0)
+
+
+async def stopped(ref: Ref) -> None:
+    """Stop an actor and wait until it has."""
+    ref.stop(block=False)
+    await handled(ref)
 
 
 class Scene:

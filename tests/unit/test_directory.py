@@ -9,12 +9,14 @@ import pytest
 from actors.directory import Directory
 from actors.mailbox import Ending
 from actors.messages import Expire, Subscribed
-from actors.questions import Ref, tell
+from actors.questions import Questions
+from actors.runtime import Ref, tell
+from actors.subscriptions import Subscriptions
 from eventlog.catch_up import PAGE, CatchUp
 from schema.events import Terminal
 from schema.state import JobState
 from tests.support.clock import in_virtual_time
-from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled
+from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled, stopped
 from tests.support.waiting import after, eventually
 
 
@@ -33,7 +35,7 @@ async def directory(feed: Feed, log: JobLog) -> AsyncIterator[Directory]:
     made = Directory(feed, log)
     yield made
     if feed.ref is not None:
-        await feed.ref.stop(block=False)
+        await stopped(feed.ref)
     assert len(made) == 0
 
 
@@ -107,7 +109,7 @@ async def test_the_end_of_an_actor_leaves_its_successor_alone(
         older = await known(feed, log)
         directory.forget(JOB, older)
         with directory.viewing(JOB, log.state, second.mailbox, None):
-            await older.stop(block=False)
+            await stopped(older)
             assert len(directory) == 1
             newer = await known(feed, log)
             assert newer is not older
@@ -121,7 +123,7 @@ async def test_a_context_ends_in_peace_when_the_actor_has_ended_before(
     watcher = Watcher()
     with directory.viewing(JOB, log.state, watcher.mailbox, None):
         actor = await follower(feed)
-        await actor.stop(block=False)
+        await stopped(actor)
         assert watcher.ending is Ending.RETRY
 
 
@@ -172,7 +174,7 @@ async def test_who_was_admitted_to_a_job_that_another_one_has_replaced_is_sent_b
         assert owner.ids == ["1-0"]
 
 
-class Redis:
+class Redis(Subscriptions, Questions):
     """Follows and answers for many jobs at once; notes when each was asked about."""
 
     def __init__(self, state: JobState) -> None:
@@ -186,18 +188,24 @@ class Redis:
     def unfollow(self, job_id: str, ref: Ref) -> None:
         """Do nothing: nothing is published."""
 
-    def catch_up(
+    def catch_up(  # noqa: PLR0913, PLR0917 - as of Questions
         self,
         job_id: str,
         cursor: str | None,
         ref: Ref,
         answer: Callable[[CatchUp], object],
         most: int = PAGE,
+        pause_s: float = 0,
     ) -> None:
-        raise AssertionError(f"{job_id} is known: {cursor}, {ref}, {answer}, {most}")
+        raise AssertionError(f"{job_id} is known: {cursor}, {ref}, {answer}, {most}, {pause_s}")
 
     def look(
-        self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
+        self,
+        job_id: str,
+        known: JobState,
+        ref: Ref,
+        answer: Callable[[CatchUp], object],
+        pause_s: float = 0,  # noqa: ARG002 - Redis always answers
     ) -> None:
         now = asyncio.get_running_loop().time()
         self.asked.setdefault(job_id, []).append(now)

@@ -11,11 +11,10 @@ import pytest
 
 from actors.audience import Audience
 from actors.line import Line
-from actors.loop_actor import LoopInbox
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Published, Subscribed
 from actors.pace import Comings, Deliveries
-from actors.turns import Turns
+from actors.runtime import LoopInbox
 from app.settings import Settings
 from app.viewer import Viewer
 from app.viewers import Viewers
@@ -36,21 +35,6 @@ from tests.support.waiting import after, until
 
 MANY = 5000
 PART = 32
-
-
-class Turner:
-    """Has one thing to do in its turn."""
-
-    def __init__(self, rounds: Rounds) -> None:
-        self.take_turn = rounds.note
-
-
-async def test_after_a_reconnect_not_all_actors_have_their_turn_at_once() -> None:
-    rounds, turns = Rounds(), Turns.here()
-    for _ in range(MANY):
-        turns.ask(Turner(rounds))
-    await until(lambda: rounds.total == MANY)
-    assert rounds.most <= 25
 
 
 class Crowd:
