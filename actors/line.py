@@ -14,9 +14,9 @@ from typing import Final
 
 from actors.loop_actor import LoopInbox
 from actors.messages import Published, Subscribed
-from actors.pace import Deliveries
 from eventlog.cluster import Connector
 from eventlog.errors import LogUnavailable
+from eventlog.pace import Deliveries
 from eventlog.raw_connection import RawConnection, Replies, packed
 from schema.wire import PubSub
 

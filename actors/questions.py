@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import pykka
 
-from actors.pace import Pages
 from actors.reminders import Reminders
 from eventlog.append import Appender
 from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
+from eventlog.pace import Pages
 from eventlog.reader import NotRead, Reader
 from schema.events import Terminal
 from schema.state import Creation, JobState

@@ -6,9 +6,9 @@ from typing import Any, cast
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Register, Subscribed
-from actors.pace import Pages
 from actors.questions import Questions
 from eventlog.catch_up import PAGE, CatchUp
+from eventlog.pace import Pages
 from eventlog.reader import Answered
 from schema.resume import From
 from schema.sse import Frame

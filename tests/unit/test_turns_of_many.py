@@ -14,7 +14,6 @@ from actors.line import Line
 from actors.loop_actor import LoopInbox
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Published, Subscribed
-from actors.pace import Comings, Deliveries
 from actors.turns import Turns
 from app.settings import Settings
 from app.viewer import Viewer
@@ -22,6 +21,7 @@ from app.viewers import Viewers
 from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.inquiry import Inquiry
+from eventlog.pace import Comings, Deliveries
 from eventlog.raw_connection import Replies
 from schema.entry import entry_from_log
 from schema.sse import Frame, encode
