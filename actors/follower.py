@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.loop_actor import LoopActor
-from actors.messages import CaughtUp, Retire, Subscribed, Verified, Verify
+from actors.messages import CaughtUp, Retire, Verified, Verify
 from actors.ports import Feed, Log, Registrar
 from eventlog.catch_up import CatchUp, mark
+from eventlog.channel import Subscribed
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal

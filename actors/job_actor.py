@@ -12,11 +12,11 @@ from actors.messages import (
     Emptied,
     Expire,
     Forgotten,
-    Published,
     Register,
     Resumed,
 )
 from actors.ports import Feed, Log, Registrar
+from eventlog.channel import Published
 from schema.sse import Frame
 from schema.state import JobState
 
@@ -55,7 +55,7 @@ class JobActor(Admission):
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
-        self._feed.follow(self._job_id, self.actor_ref)
+        self._feed.follow(self._job_id, self.actor_inbox.hand)
 
     def on_stop(self) -> None:
         """Let go of viewers that a stop from outside would leave behind."""
@@ -126,7 +126,7 @@ class JobActor(Admission):
 
     def _on_end(self) -> None:
         self._registrar.forget(self._job_id, self.actor_ref)
-        self._feed.unfollow(self._job_id, self.actor_ref)
+        self._feed.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.dismiss()
         self._on_known()
         self.actor_ref.tell(Forgotten())
@@ -150,5 +150,5 @@ class JobActor(Admission):
 
     def _leave(self) -> None:
         self._registrar.forget(self._job_id, self.actor_ref)
-        self._feed.unfollow(self._job_id, self.actor_ref)
+        self._feed.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.send_back()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from actors.questions import Ref
 from eventlog.catch_up import PAGE, CatchUp
+from eventlog.channel import Subscriber
 from schema.events import Terminal
 from schema.state import JobState
 
@@ -12,11 +13,11 @@ from schema.state import JobState
 class Feed(Protocol):
     """Where published events come from."""
 
-    def follow(self, job_id: str, ref: Ref) -> None:
-        """Tell an actor what is published of a job, and ``Subscribed`` when that begins."""
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:
+        """Pass on what is published of a job, and ``Subscribed`` when that begins."""
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
-        """Tell that actor no more."""
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
+        """Pass nothing more on to that subscriber."""
 
 
 class Log(Protocol):

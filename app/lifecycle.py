@@ -12,8 +12,6 @@ from quart import Quart
 
 from actors.directory import Directory
 from actors.questions import Questions
-from actors.shards import ShardedSubscriptions
-from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
 from app.descriptors import Descriptors, accept_in_steps, raise_limit
 from app.garbage import Garbage
@@ -27,12 +25,14 @@ from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
+from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.connection import Client, close, connect, connector_of, drop_idle, refusal_at
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.probe import Probe
 from eventlog.reader import Reader
+from eventlog.subscriptions import Subscriptions
 
 _log = logging.getLogger("jobcast")
 
@@ -48,7 +48,7 @@ class Service(Struct, frozen=True):
     reader: Reader
     jobs: Jobs
     directory: Directory
-    subscriptions: Subscriptions | ShardedSubscriptions
+    subscriptions: Subscriptions | ClusterSubscriptions
     questions: Questions
     viewers: Viewers
     streams: Streams
@@ -117,13 +117,13 @@ def build(settings: Settings) -> Service:
     )
 
 
-def _subscriptions(client: Client, reader: Reader) -> Subscriptions | ShardedSubscriptions:
+def _subscriptions(client: Client, reader: Reader) -> Subscriptions | ClusterSubscriptions:
     async def on_lost(node: str | None = None) -> None:
         await drop_idle(client, node)
         await reader.drop_idle(node)
 
     if isinstance(client, Cluster):
-        return ShardedSubscriptions(client, on_lost)
+        return ClusterSubscriptions(client, on_lost)
     return Subscriptions(connector_of(client), on_lost)
 
 

@@ -11,7 +11,6 @@ from typing import Final, Self
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from actors.messages import Subscribed
 from actors.questions import Ref, tell
 from benchmarks.case import AtMost, Case, Sample, Subject
 from benchmarks.crowd import Crowd
@@ -19,6 +18,7 @@ from benchmarks.jobs import job_ids, prepare
 from benchmarks.meter import Meter
 from benchmarks.servers import JOBCAST, jobcast, stream_request, valkey
 from eventlog.catch_up import CatchUp
+from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.sse import Frame
 from schema.state import JobState
@@ -40,10 +40,10 @@ _STATE: Final = JobState("running", 1, "1-0", "1-0", "2-0", "load", "user-1", "s
 class _Redis:
     """Stands in for Redis: all that is asked for is there at once."""
 
-    def follow(self, job_id: str, ref: Ref) -> None:  # noqa: ARG002 - the actor's
-        tell(ref, Subscribed())
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:  # noqa: ARG002 - the actor's
+        asyncio.get_running_loop().call_soon(subscriber, Subscribed())
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         pass
 
     def catch_up(

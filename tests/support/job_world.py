@@ -7,16 +7,18 @@ their arrival each happen when a test says so, in the order that it says.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from types import MethodType
+from typing import Any, cast
 
 import pykka
 from pykka.messages import ProxyGetAttr
 
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
-from actors.messages import Deregister, Published, Register, Subscribed
+from actors.messages import Deregister, Register
 from actors.questions import Ref
 from eventlog.catch_up import PAGE, CatchUp
+from eventlog.channel import Published, Subscribed, Subscriber
 from schema.entry import Entry, entry_from_log
 from schema.events import Terminal
 from schema.resume import Beginning
@@ -211,20 +213,28 @@ def publication(
     return f'{{{ids}"event":"{name}","data":{data}}}'.encode()
 
 
+def ref_of(subscriber: Subscriber) -> Ref:
+    """Return the actor that subscribes."""
+    inbox: Any = cast("MethodType", subscriber).__self__
+    ref: Ref = inbox._actor.actor_ref
+    return ref
+
+
 class Feed:
     """Who follows the job's channel."""
 
     def __init__(self) -> None:
         self.ref: Ref | None = None
+        self._subscriber: Subscriber | None = None
 
-    def follow(self, job_id: str, ref: Ref) -> None:
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:
         assert job_id == JOB
-        self.ref = ref
+        self.ref, self._subscriber = ref_of(subscriber), subscriber
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         assert job_id == JOB
-        if self.ref is ref:
-            self.ref = None
+        if self._subscriber == subscriber:
+            self.ref = self._subscriber = None
 
 
 class Registrar:

@@ -8,9 +8,10 @@ import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Ending
-from actors.messages import Expire, Subscribed
+from actors.messages import Expire
 from actors.questions import Ref, tell
 from eventlog.catch_up import PAGE, CatchUp
+from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.state import JobState
 from tests.support.clock import in_virtual_time
@@ -180,10 +181,10 @@ class Redis:
         self.asked: dict[str, list[float]] = {}
         self.at_once = Counter[float]()
 
-    def follow(self, job_id: str, ref: Ref) -> None:  # noqa: ARG002 - the actor's
-        tell(ref, Subscribed())
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:  # noqa: ARG002 - the actor's
+        asyncio.get_running_loop().call_soon(subscriber, Subscribed())
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         """Do nothing: nothing is published."""
 
     def catch_up(

@@ -23,7 +23,8 @@ from hypothesis.stateful import (
 
 from actors.directory import Directory
 from actors.mailbox import Ending
-from actors.messages import Expire, Published, Subscribed
+from actors.messages import Expire
+from eventlog.channel import Published, Subscribed
 from schema.entry import Entry
 from schema.entry_id import position
 from schema.resume import Beginning, From, Reason

@@ -4,7 +4,8 @@ import pytest
 from pykka import ActorRegistry
 
 from actors.mailbox import Ending
-from actors.messages import CaughtUp, Deregister, Expire, Published, Register
+from actors.messages import CaughtUp, Deregister, Expire, Register
+from eventlog.channel import Published
 from tests.support.job_world import JobLog, Scene, Watcher, publication
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Ending
-from actors.messages import Subscribed
 from app.auth import Authenticator
 from app.raw_request import RawRequest
 from app.replay import replay
@@ -18,6 +17,7 @@ from app.streams import Decision, Open, Seen, Streams, Told
 from app.viewer import COMMENT, VISIBLE, Viewer
 from app.viewers import Viewers
 from eventlog.catch_up import CatchUp
+from eventlog.channel import Subscribed
 from schema.owner import Owner
 from schema.sse import Frame
 from schema.state import JobState
