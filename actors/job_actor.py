@@ -137,7 +137,7 @@ class JobActor(Admission):
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)
         if not self._audience and not self._over:
-            self._log.remind(LINGER_S, self.actor_ref, Expire())
+            self._registrar.remind(LINGER_S, self.actor_ref, Expire())
         self._stop_if_done()
 
     def _stop_if_done(self) -> None:

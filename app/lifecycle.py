@@ -11,7 +11,6 @@ from msgspec import Struct
 from quart import Quart
 
 from actors.directory import Directory
-from actors.questions import Questions
 from app.auth import Authenticator
 from app.descriptors import Descriptors, accept_in_steps, raise_limit
 from app.garbage import Garbage
@@ -31,6 +30,7 @@ from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.probe import Probe
+from eventlog.questions import Questions
 from eventlog.reader import Reader
 from eventlog.subscriptions import Subscriptions
 

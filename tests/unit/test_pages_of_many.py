@@ -6,10 +6,10 @@ from typing import Any, cast
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Register
-from actors.questions import Questions
 from eventlog.catch_up import PAGE, CatchUp
 from eventlog.channel import Subscribed
 from eventlog.pace import Pages
+from eventlog.questions import Questions
 from eventlog.reader import Answered
 from schema.resume import From
 from schema.sse import Frame

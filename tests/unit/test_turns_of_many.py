@@ -284,7 +284,7 @@ async def test_what_an_actor_missed_of_a_large_log_is_delivered_a_little_at_a_ti
     await scene.subscribed()
     question = log.questions.pop()
     turns = 0
-    scene.ref.tell(question.message(log.read(question.cursor)))
+    question.given(log.read(question.cursor))
     while watcher.ending is None:
         before = len(watcher.events)
         await asyncio.sleep(0)

@@ -121,7 +121,7 @@ class Path:
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns
                 await asyncio.sleep(0)
         question = self.log.questions.pop()
-        question.ref.tell(question.message(self.log.read(question.cursor)))
+        question.given(self.log.read(question.cursor))
         await asyncio.sleep(0)
 
     def close(self) -> None:
