@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from eventlog.channel import Published, Subscribed, Subscriber
@@ -215,10 +215,7 @@ class SubscriberConnection:
 
     def _change(self, name: bytes) -> None:
         self._changed[name] = None
-        self._send_soon()
-
-    def _send_soon(self) -> None:
-        if self._connection is not None and not self._sending and self._changed:
+        if self._connection is not None and not self._sending:
             self._sending = True
             loop = asyncio.get_running_loop()
             loop.call_at(max(loop.time(), self._sent + _PAUSE_S), self._send)
@@ -236,17 +233,17 @@ class SubscriberConnection:
         unwanted = [name for name in names if name not in self.subscribers]
         for name in wanted:
             self._to_come[name] = self._to_come.get(name, 0) + 1
-        self._say(self._connection, self._pubsub.subscribe, wanted)
-        self._say(self._connection, self._pubsub.unsubscribe, unwanted)
+        for command, each in (
+            (self._pubsub.subscribe, wanted),
+            (self._pubsub.unsubscribe, unwanted),
+        ):
+            if each and self._pubsub.together:
+                self._connection.send(packed(command, *each))
+            elif each:
+                self._connection.send(b"".join(packed(command, name) for name in each))
         if self._changed:
             self._sending = True
             asyncio.get_running_loop().call_soon(self._send)
-
-    def _say(self, connection: RawConnection, command: str, names: Sequence[bytes]) -> None:
-        if names and self._pubsub.together:
-            connection.send(packed(command, *names))
-        elif names:
-            connection.send(b"".join(packed(command, name) for name in names))
 
 
 def _pass_on_slowly(published: Mapping[Subscriber, list[bytes]]) -> None:
