@@ -12,9 +12,10 @@ from redis.exceptions import NoPermissionError
 
 from eventlog.cluster import Cluster
 from eventlog.cluster_subscriptions import ClusterSubscriptions
-from eventlog.connection import Client, available, close, connect
+from eventlog.connection import Client, available, connect
 from eventlog.errors import LogUnavailable
 from eventlog.subscriber_connection import SubscriberConnection
+from eventlog.topology import topology_of
 from tests.support.channel_server import Recorder
 from tests.support.service import Service
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster
@@ -73,7 +74,7 @@ async def test_other_nodes_serve_while_any_one_is_away(
     try:
         await eventually(serve)
     finally:
-        await close(again)
+        await topology_of(again).close()
 
 
 async def test_a_slot_that_nobody_serves_is_redis_being_away(
@@ -174,4 +175,4 @@ async def test_an_answer_is_not_taken_for_that_of_an_asking_that_was_refused(
                 await client.get("{a}")
             assert await client.get(key) == "its own"
     finally:
-        await close(client)
+        await topology_of(client).close()
