@@ -184,7 +184,12 @@ def register(app: Quart) -> None:
     _add(
         app,
         IdempotencyConflict,
-        lambda error: answer(409, "Conflict", str(error), "IDEMPOTENCY_CONFLICT"),
+        lambda _: answer(
+            409,
+            "Conflict",
+            "The Idempotency-Key was used for another request.",
+            "IDEMPOTENCY_CONFLICT",
+        ),
     )
     _add(app, RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB")))
     _add(app, HTTPException, of_http)
