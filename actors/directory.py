@@ -10,13 +10,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.job_actor import JobActor
+from actors.job_actor import JobActor, Questions, Subscriptions
 from actors.mailbox import Mailbox
 from actors.messages import Deregister, Register, Retire, Verify
-from actors.questions import Questions
+from actors.reminders import Reminders
 from actors.runtime import Ref, hand, tell
-from actors.shards import ShardedSubscriptions
-from actors.subscriptions import Subscriptions
 from schema.resume import Beginning
 from schema.state import Creation, JobState
 
@@ -40,11 +38,10 @@ class _Served(Struct, frozen=True):
 class Directory:
     """The actors of all watched jobs."""
 
-    def __init__(
-        self, subscriptions: Subscriptions | ShardedSubscriptions, questions: Questions
-    ) -> None:
+    def __init__(self, subscriptions: Subscriptions, questions: Questions) -> None:
         self._subscriptions = subscriptions
         self._questions = questions
+        self._reminders = Reminders()
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self.dropped = 0
 
@@ -97,6 +94,10 @@ class Directory:
                 await asyncio.sleep(0)
             if before - round_began >= round_s:
                 round_began, most, most_before = before, 0, most
+
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        """Tell an actor something later."""
+        self._reminders.add(delay_s, tell, ref, message)
 
     def note_dropped(self) -> None:
         """Count a publication that was dropped."""

@@ -7,7 +7,7 @@ What becomes of the job is decided in ``job_log``, and how far a resuming viewer
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from pykka import ActorRef
 
@@ -20,27 +20,24 @@ from actors.messages import (
     Emptied,
     Expire,
     Forgotten,
-    Published,
     Register,
     Resumed,
     Retire,
-    Subscribed,
     Verified,
     Verify,
 )
-from actors.pace import Pages
 from actors.resumption import Resumption, Step
-from actors.runtime import LoopActor, tell
-from eventlog.catch_up import CatchUp
+from actors.runtime import LoopActor, Ref, tell
+from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.channel import Published, Subscribed, Subscriber
+from eventlog.pace import Pages
+from schema.events import Terminal
 from schema.resume import Beginning, From, Reason
 from schema.sse import Frame, encode_reset, encode_snapshot
 from schema.state import JobState
 
 if TYPE_CHECKING:
     from actors.directory import Directory
-    from actors.questions import Questions
-    from actors.shards import ShardedSubscriptions
-    from actors.subscriptions import Subscriptions
 
 _log = logging.getLogger("jobcast.actors")
 
@@ -49,6 +46,31 @@ LINGER_S: Final = 5.0
 
 _MOST_AT_ONCE: Final = 4000
 """Deliveries: some 50 ms of work, of the 100 ms that an event may be on its way."""
+
+
+class Subscriptions(Protocol):
+    """Who follows channels: the event log's, of a single server or of a Cluster."""
+
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:
+        """Pass on what is published of a job, and ``Subscribed`` when that begins."""
+
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
+        """Pass nothing more on to that subscriber."""
+
+
+class Questions(Protocol):
+    """Who asks the log until it answers: the event log's."""
+
+    def catch_up(
+        self, job_id: str, cursor: str | None, given: Given, is_wanted: IsWanted, most: int = PAGE
+    ) -> None:
+        """Ask what became of a job since a cursor."""
+
+    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+        """Ask the same since a state, which is mostly the job's still."""
+
+    def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
+        """Have the end that a publish-only worker published appended to that very job."""
 
 
 class JobActor(LoopActor):
@@ -62,8 +84,8 @@ class JobActor(LoopActor):
     def __init__(
         self,
         job_id: str,
-        subscriptions: "Subscriptions | ShardedSubscriptions",
-        questions: "Questions",
+        subscriptions: Subscriptions,
+        questions: Questions,
         directory: "Directory",
         state: JobState | None = None,
     ) -> None:
@@ -90,7 +112,7 @@ class JobActor(LoopActor):
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
-        self._subscriptions.follow(self._job_id, self.actor_ref)
+        self._subscriptions.follow(self._job_id, self.actor_inbox.hand)
 
     def on_stop(self) -> None:
         """Let go of viewers that a stop from outside would leave behind."""
@@ -178,16 +200,17 @@ class JobActor(LoopActor):
                 self._do_other(output)
 
     def _do_other(self, output: Output) -> None:
-        job_id, ref = self._job_id, self.actor_ref
+        ref = self.actor_ref
         match output:
             case Read(cursor):
-                self._questions.catch_up(job_id, cursor, ref, CaughtUp)
+                given = _teller(ref, CaughtUp)
+                self._questions.catch_up(self._job_id, cursor, given, ref.is_alive)
             case Look(known):
-                self._questions.look(job_id, known, ref, CaughtUp)
+                self._questions.look(self._job_id, known, _teller(ref, CaughtUp), ref.is_alive)
             case Check(known):
-                self._questions.look(job_id, known, ref, Verified)
+                self._questions.look(self._job_id, known, _teller(ref, Verified), ref.is_alive)
             case Settle(event, known, attempt):
-                self._questions.settle(job_id, event, known, attempt)
+                self._questions.settle(self._job_id, event, known, attempt)
             case Dropped(why):
                 self._drop(why)
             case Milestone.KNOWN:
@@ -231,9 +254,9 @@ class JobActor(LoopActor):
 
     def _ask_for(self, mailbox: Mailbox, resumption: Resumption) -> None:
         resumption.ask()
-        answer = partial(Resumed, mailbox)
-        at, most = resumption.at, resumption.most
-        self._questions.catch_up(self._job_id, at, self.actor_ref, answer, most)
+        ref, at, most = self.actor_ref, resumption.at, resumption.most
+        given = _teller(ref, partial(Resumed, mailbox))
+        self._questions.catch_up(self._job_id, at, given, ref.is_alive, most)
 
     def _show(self, mailbox: Mailbox, begins: Beginning) -> None:
         """Show the state, with a reset or without, unless the viewer has seen it; then go live."""
@@ -294,13 +317,13 @@ class JobActor(LoopActor):
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)
         if not self._audience and not self._log.over:
-            self._questions.remind(LINGER_S, self.actor_ref, Expire())
+            self._directory.remind(LINGER_S, self.actor_ref, Expire())
         self._stop_if_done()
 
     def _conclude(self) -> None:
         """Let those go who have been shown the end of the job."""
         self._directory.forget(self._job_id, self.actor_ref)
-        self._subscriptions.unfollow(self._job_id, self.actor_ref)
+        self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.dismiss()
         self._admit_waiting()
         self.actor_ref.tell(Forgotten())
@@ -320,5 +343,10 @@ class JobActor(LoopActor):
 
     def _leave(self) -> None:
         self._directory.forget(self._job_id, self.actor_ref)
-        self._subscriptions.unfollow(self._job_id, self.actor_ref)
+        self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.send_back()
+
+
+def _teller(ref: Ref, kind: Callable[[CatchUp], object]) -> Given:
+    """Return what sends an answer to an actor, as a message."""
+    return lambda answer: tell(ref, kind(answer))
