@@ -6,10 +6,12 @@ that adds one should be worth it, and one that takes one away should change this
 """
 
 import asyncio
+import gc
 import math
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, closing
 from types import FrameType, SimpleNamespace
 from typing import Any, cast
 from unittest.mock import AsyncMock
@@ -139,20 +141,28 @@ class Path:
 
         data = packed(b"message", PLAIN.channel(JOB).encode(), publication)
         before = sys.getprofile()
+        gc.disable()  # or what other tests have left would be ended in between
         sys.setprofile(note)
         try:
             self._redis.data_received(data)
         finally:
             sys.setprofile(before)
+            gc.enable()
         return calls
 
     def _receive(self, *reply: bytes) -> None:
         self._redis.data_received(packed(*reply))
 
 
+@pytest.fixture
+async def path(viewers: int) -> AsyncIterator[Path]:
+    """Return a path to so many viewers."""
+    with closing(Path(viewers)) as path:
+        yield path
+
+
 @pytest.mark.parametrize("viewers", [1, 2, PART, 100])
-async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) -> None:
-    path = Path(viewers)
+async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int, path: Path) -> None:
     await path.settle()
     path.publish(path.log.start())
     for transport in path.viewers:
@@ -170,4 +180,3 @@ async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) 
             assert parts.count("Audience._deliver_some") == math.ceil(viewers / PART)
             assert set(parts) == set(ONCE_A_PART)
         assert {transport.arrived().count(b"id: ") for transport in path.viewers} == {1}
-    path.close()
