@@ -8,8 +8,8 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from jobcast._pipeline import Pipeline
 from jobcast.redis.address import HostAndPort
+from jobcast.redis.pipeline import Pipeline
 
 TIMEOUT_S: Final = 5.0
 

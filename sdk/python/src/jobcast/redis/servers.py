@@ -6,9 +6,9 @@ from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from jobcast._pipeline import Pipeline, answer_of, answered_within, packed
-from jobcast._server import Connector, Server
 from jobcast.redis.address import Address, HostAndPort
+from jobcast.redis.pipeline import Pipeline, answer_of, answered_within, packed
+from jobcast.redis.server import Connector, Server
 
 
 class Again(NamedTuple):

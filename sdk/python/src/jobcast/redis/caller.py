@@ -8,11 +8,11 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobcast._cluster import Cluster
-from jobcast._pipeline import Pipeline, Reply, answered_within, packed
-from jobcast._server import Connector, Server
-from jobcast._servers import OneServer, Servers, Watched
 from jobcast.redis.address import parse_address
+from jobcast.redis.cluster import Cluster
+from jobcast.redis.pipeline import Pipeline, Reply, answered_within, packed
+from jobcast.redis.server import Connector, Server
+from jobcast.redis.servers import OneServer, Servers, Watched
 
 _PAUSE_S: Final = 0.05
 _ASKING: Final = packed("ASKING")
