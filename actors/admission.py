@@ -62,8 +62,8 @@ class Admission(Follower):
         self._log.catch_up(
             self._job_id,
             resumption.at,
-            self.actor_ref,
-            lambda answer: Resumed(mailbox, answer),
+            partial(self._tell_self, partial(Resumed, mailbox)),
+            self.actor_ref.is_alive,
             resumption.most,
         )
 

@@ -11,10 +11,11 @@ from typing import Final
 from msgspec import Struct
 
 from actors.job_actor import JobActor
+from actors.loop_actor import Ref, hand, tell
 from actors.mailbox import Mailbox
 from actors.messages import Deregister, Register, Retire, Verify
 from actors.ports import Feed, Log
-from actors.questions import Ref, hand, tell
+from actors.reminders import Reminders
 from schema.resume import Beginning
 from schema.state import Creation, JobState
 
@@ -41,6 +42,7 @@ class Directory:
     def __init__(self, feed: Feed, log: Log) -> None:
         self._feed = feed
         self._log = log
+        self._reminders = Reminders()
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self.dropped = 0
 
@@ -93,6 +95,10 @@ class Directory:
                 await asyncio.sleep(0)
             if before - round_began >= round_s:
                 round_began, most, most_before = before, 0, most
+
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        """Tell an actor something later."""
+        self._reminders.add(delay_s, tell, ref, message)
 
     def note_dropped(self) -> None:
         """Count a publication that was dropped."""

@@ -12,13 +12,15 @@ last two cases, and in the first one after a while; another creation's events ar
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from actors.loop_actor import LoopActor
-from actors.messages import CaughtUp, Retire, Subscribed, Verified, Verify
+from actors.messages import CaughtUp, Retire, Verified, Verify
 from actors.ports import Feed, Log, Registrar
 from eventlog.catch_up import CatchUp, mark
+from eventlog.channel import Subscribed
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal
@@ -151,10 +153,11 @@ class Follower(LoopActor):
             return
         self._asked = True
         self._unsettled_when_asked = len(self._unsettled)
+        given = partial(self._tell_self, CaughtUp)
         if self._state is None:
-            self._log.catch_up(self._job_id, None, self.actor_ref, CaughtUp)
+            self._log.catch_up(self._job_id, None, given, self.actor_ref.is_alive)
         else:
-            self._log.look(self._job_id, self._state, self.actor_ref, CaughtUp)
+            self._log.look(self._job_id, self._state, given, self.actor_ref.is_alive)
 
     def _caught_up(self, whole: CatchUp) -> None:
         answer, rest = whole.split()
@@ -215,7 +218,11 @@ class Follower(LoopActor):
             self._seen_last = state.last
             return
         self._verifying, self._seen_last = True, ""
-        self._log.look(self._job_id, state, self.actor_ref, Verified)
+        given = partial(self._tell_self, Verified)
+        self._log.look(self._job_id, state, given, self.actor_ref.is_alive)
+
+    def _tell_self(self, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
+        self.actor_inbox.post(kind(answer))
 
     def _verified(self, answer: CatchUp) -> None:
         self._verifying = False

@@ -12,11 +12,11 @@ from actors.messages import (
     Emptied,
     Expire,
     Forgotten,
-    Published,
     Register,
     Resumed,
 )
 from actors.ports import Feed, Log, Registrar
+from eventlog.channel import Published
 from schema.sse import Frame
 from schema.state import JobState
 
@@ -55,7 +55,7 @@ class JobActor(Admission):
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
-        self._feed.follow(self._job_id, self.actor_ref)
+        self._feed.follow(self._job_id, self.actor_inbox.hand)
 
     def on_stop(self) -> None:
         """Let go of viewers that a stop from outside would leave behind."""
@@ -126,7 +126,7 @@ class JobActor(Admission):
 
     def _on_end(self) -> None:
         self._registrar.forget(self._job_id, self.actor_ref)
-        self._feed.unfollow(self._job_id, self.actor_ref)
+        self._feed.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.dismiss()
         self._on_known()
         self.actor_ref.tell(Forgotten())
@@ -137,7 +137,7 @@ class JobActor(Admission):
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)
         if not self._audience and not self._over:
-            self._log.remind(LINGER_S, self.actor_ref, Expire())
+            self._registrar.remind(LINGER_S, self.actor_ref, Expire())
         self._stop_if_done()
 
     def _stop_if_done(self) -> None:
@@ -150,5 +150,5 @@ class JobActor(Admission):
 
     def _leave(self) -> None:
         self._registrar.forget(self._job_id, self.actor_ref)
-        self._feed.unfollow(self._job_id, self.actor_ref)
+        self._feed.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.send_back()

@@ -28,6 +28,9 @@ _FAIR_SHARE: Final = 32
 """Messages that one actor handles before others get their turn, and the event loop its own."""
 
 
+Ref = pykka.ActorRef[Any]
+
+
 class LoopInbox:
     """An actor's messages, and its turns to handle them.
 
@@ -268,6 +271,18 @@ class LoopActor(pykka.Actor):
 
     def _actor_loop(self) -> NoReturn:
         raise RuntimeError("a LoopActor has no loop of its own")
+
+
+def tell(ref: Ref, message: object) -> None:
+    """Send a message, on the event loop's thread, to an actor that may have stopped."""
+    inbox: Any = ref.actor_inbox
+    inbox.post(message)
+
+
+def hand(ref: Ref, message: object) -> None:
+    """Have a message handled at once, or after those that wait; not from within an actor."""
+    inbox: Any = ref.actor_inbox
+    inbox.hand(message)
 
 
 def _is_asked(message: object) -> bool:

@@ -8,7 +8,7 @@ from actors.mailbox import Ending
 from actors.messages import Register
 from eventlog.catch_up import CatchUp
 from schema.events import Complete, Failed
-from tests.support.job_world import JOB, JobLog, Scene, Watcher, publication
+from tests.support.job_world import JOB, JobLog, Scene, Watcher, handled, publication
 from tests.support.sse import Event
 
 
@@ -129,7 +129,7 @@ async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_e
     log.append("complete", {"result": 1})
     await scene.subscribed()
     question = scene.log.questions.pop(0)
-    scene.ref.tell(question.message(log.read(question.cursor)))
+    question.given(log.read(question.cursor))
     late = Watcher()
     scene.ref.tell(Register(late.mailbox, None))
     await scene.answer_all()
@@ -303,7 +303,8 @@ async def test_the_state_says_what_an_entry_that_cant_be_read_did_not(
     log.append("progress-update", {"progress": 40})
     unread = msgspec.structs.replace(log.entries[-1], event=None)
     await scene.publish(publication("progress-update", "Writing", log.last, "2-0"))
-    await scene.tell(scene.log.questions.pop().message(CatchUp(log.state, (unread,))))
+    scene.log.questions.pop().given(CatchUp(log.state, (unread,)))
+    await handled(scene.ref)
     late = await scene.watch()
     assert [event.data["progress"] for event in late.events] == [40]
 
@@ -313,7 +314,8 @@ async def test_an_end_that_only_the_state_knows_of_is_an_end(scene: Scene, log: 
     await scene.publish(log.start())
     await scene.publish(publication("note", "{}", "9-0", "8-0"))
     ended = msgspec.structs.replace(log.state, status="failed", error="No paper")
-    await scene.tell(scene.log.questions.pop().message(CatchUp(ended, ())))
+    scene.log.questions.pop().given(CatchUp(ended, ()))
+    await handled(scene.ref)
     assert watcher.events[-1] == Event("failed", {"error": "No paper", "errorCode": None}, log.last)
     assert watcher.ending is Ending.FINISHED
 

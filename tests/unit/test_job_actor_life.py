@@ -4,7 +4,8 @@ import pytest
 from pykka import ActorRegistry
 
 from actors.mailbox import Ending
-from actors.messages import CaughtUp, Deregister, Expire, Published, Register
+from actors.messages import CaughtUp, Deregister, Expire, Register
+from eventlog.channel import Published
 from tests.support.job_world import JobLog, Scene, Watcher, publication
 
 
@@ -127,7 +128,7 @@ async def test_a_failure_sends_all_viewers_back(
 async def test_an_actor_that_nobody_watches_lingers_and_retires(scene: Scene, log: JobLog) -> None:
     watcher = await scene.live()
     await scene.leave(watcher)
-    [(delay_s, ref, message)] = log.reminders
+    [(delay_s, ref, message)] = scene.registrar.reminders
     assert 0 < delay_s < 10
     assert ref is scene.ref
     assert scene.ref.is_alive()
@@ -152,7 +153,7 @@ async def test_a_viewer_that_left_gets_nothing_more(scene: Scene, log: JobLog) -
     await scene.leave(goes)
     await scene.publish(log.start())
     assert (len(stays.events), len(goes.events)) == (2, 1)
-    assert log.reminders == []
+    assert scene.registrar.reminders == []
 
 
 async def test_a_viewer_that_left_before_the_state_was_known_is_forgotten(scene: Scene) -> None:
@@ -161,7 +162,7 @@ async def test_a_viewer_that_left_before_the_state_was_known_is_forgotten(scene:
     await scene.subscribed()
     await scene.answer()
     assert watcher.events == []
-    assert len(scene.log.reminders) == 1
+    assert len(scene.registrar.reminders) == 1
 
 
 async def test_a_viewer_that_ended_before_it_was_registered_is_not(scene: Scene) -> None:

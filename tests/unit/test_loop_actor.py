@@ -10,8 +10,7 @@ import pykka
 import pytest
 from pykka import ActorDeadError, ActorRegistry
 
-from actors.loop_actor import LoopActor
-from actors.questions import hand
+from actors.loop_actor import LoopActor, hand
 from tests.support.waiting import eventually
 
 
