@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from jobcast.redis.address import Address, HostAndPort
-from jobcast.redis.pipeline import answer_of, answered_within, packed
+from jobcast.redis.connection import answer_of, answered_within, packed
 from jobcast.redis.server import Connector, Server
 from jobcast.redis.servers import Again
 
@@ -98,8 +98,7 @@ class Cluster:
                 server = self._server(node)
                 try:
                     async with answered_within(self._patience_s):
-                        pipeline = await server.open()
-                        rows = answer_of(await pipeline.call(_SLOTS))
+                        rows = answer_of(*await server.ask(_SLOTS))
                 except RedisError as error:
                     server.give_up()
                     problem = error
