@@ -9,8 +9,8 @@ from functools import partial
 from typing import Final, Self
 
 from actors.directory import Directory
-from actors.loop_actor import Ref, tell
 from actors.mailbox import Mailbox
+from actors.runtime import Ref, tell
 from benchmarks.case import AtMost, Case, Sample, Subject
 from benchmarks.crowd import Crowd
 from benchmarks.jobs import job_ids, prepare

@@ -4,18 +4,17 @@ The log grows by the same rules as the append script's; publications, the readin
 their arrival each happen when a test says so, in the order that it says.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any, cast
 
-import pykka
-from pykka.messages import ProxyGetAttr
-
+from actors.directory import Directory
 from actors.job_actor import JobActor
-from actors.loop_actor import Ref
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Register
+from actors.runtime import Ref
 from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
 from eventlog.channel import Published, Subscribed, Subscriber
 from schema.entry import Entry, entry_from_log
@@ -235,7 +234,7 @@ class Feed:
             self.ref = self._subscriber = None
 
 
-class Registrar:
+class Registrar(Directory):
     """Learns of actors that take no more viewers, and of dropped publications."""
 
     def __init__(self) -> None:
@@ -256,10 +255,14 @@ class Registrar:
 
 async def handled(ref: Ref) -> None:
     """Wait until the actor has handled all that it was told so far."""
-    try:
-        await ref.ask(ProxyGetAttr(("actor_urn",)), block=False)
-    except pykka.ActorDeadError:
-        return
+    while not ref.actor_inbox.empty():  # noqa: ASYNC110 - that takes turns, and no time
+        await asyncio.sleep(0)
+
+
+async def stopped(ref: Ref) -> None:
+    """Stop an actor and wait until it has."""
+    ref.stop(block=False)
+    await handled(ref)
 
 
 class Scene:

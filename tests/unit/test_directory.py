@@ -8,15 +8,15 @@ import pytest
 
 from actors.directory import Directory
 from actors.job_actor import LINGER_S
-from actors.loop_actor import Ref
 from actors.mailbox import Ending
 from actors.messages import Expire
+from actors.runtime import Ref
 from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
 from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.state import JobState
 from tests.support.clock import in_virtual_time
-from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled
+from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled, stopped
 from tests.support.waiting import after, eventually
 
 
@@ -35,7 +35,7 @@ async def directory(feed: Feed, log: JobLog) -> AsyncIterator[Directory]:
     made = Directory(feed, log)
     yield made
     if feed.ref is not None:
-        await feed.ref.stop(block=False)
+        await stopped(feed.ref)
     assert len(made) == 0
 
 
@@ -110,7 +110,7 @@ async def test_the_end_of_an_actor_leaves_its_successor_alone(
         older = await known(feed, log)
         directory.forget(JOB, older)
         with directory.viewing(JOB, log.state, second.mailbox, None):
-            await older.stop(block=False)
+            await stopped(older)
             assert len(directory) == 1
             newer = await known(feed, log)
             assert newer is not older
@@ -124,7 +124,7 @@ async def test_a_context_ends_in_peace_when_the_actor_has_ended_before(
     watcher = Watcher()
     with directory.viewing(JOB, log.state, watcher.mailbox, None):
         actor = await follower(feed)
-        await actor.stop(block=False)
+        await stopped(actor)
         assert watcher.ending is Ending.RETRY
 
 
@@ -197,7 +197,7 @@ class Redis:
         is_wanted: IsWanted,
         most: int = PAGE,
     ) -> None:
-        raise AssertionError(f"{job_id} is known: {cursor}, {given}, {is_wanted}, {most}")
+        raise AssertionError(f"it is known: {job_id, cursor, given, is_wanted, most}")
 
     def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
         assert is_wanted()

@@ -10,7 +10,7 @@ FOLDERS = {
     **{name: ROOT / name for name in ("schema", "eventlog", "actors", "app", "worker")},
     "jobcast": ROOT / "sdk" / "python" / "src" / "jobcast",
 }
-MAX_LINES = 300
+MAX_LINES = 400
 
 OURS = {
     "schema": set[str](),

@@ -8,7 +8,7 @@ from actors.mailbox import Ending
 from actors.messages import Register
 from eventlog.catch_up import CatchUp
 from schema.events import Complete, Failed
-from tests.support.job_world import JOB, JobLog, Scene, Watcher, handled, publication
+from tests.support.job_world import JOB, JobLog, Scene, Watcher, handled, publication, stopped
 from tests.support.sse import Event
 
 
@@ -100,7 +100,7 @@ async def test_an_end_that_was_published_before_a_retry_is_not_that_of_the_next_
     log.append("_retried")
     await scene.answer_all()
     assert [attempt for _, attempt in log.settled] == [1]
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_it_shows_it(
@@ -117,7 +117,7 @@ async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_i
     await scene.publish(*missed)
     assert watcher.ids == ["4-0"]
     assert watcher.events[0].data["progress"] == 2
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_end(
@@ -146,7 +146,7 @@ async def test_an_actor_that_is_given_the_state_shows_no_less_when_nothing_happe
     await scene.subscribed()
     await scene.answer_all()
     assert (watcher.names, watcher.ids) == (["progress-update"], [log.last])
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_what_is_published_while_the_state_is_read_follows_the_snapshot(

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 
 from actors.directory import Directory
 from actors.job_actor import LINGER_S
-from actors.loop_actor import Ref
 from actors.mailbox import Ending
 from actors.messages import Expire
+from actors.runtime import Ref
 from eventlog.channel import Published, Subscribed
 from schema.entry import Entry
 from schema.entry_id import position

@@ -6,7 +6,7 @@ from pykka import ActorRegistry
 from actors.mailbox import Ending
 from actors.messages import CaughtUp, Deregister, Expire, Register
 from eventlog.channel import Published
-from tests.support.job_world import JobLog, Scene, Watcher, publication
+from tests.support.job_world import JobLog, Scene, Watcher, handled, publication, stopped
 
 
 async def test_the_end_may_be_among_what_was_missed(scene: Scene, log: JobLog) -> None:
@@ -100,15 +100,15 @@ async def test_a_viewer_that_comes_just_after_the_end_is_not_left_alone(
 
 async def test_a_viewer_that_comes_while_the_actor_stops_is_sent_back(scene: Scene) -> None:
     late = Watcher()
-    stop = scene.ref.stop(block=False)
+    scene.ref.stop(block=False)
     scene.ref.tell(Register(late.mailbox, None))
-    await stop
+    await handled(scene.ref)
     assert late.ending is Ending.RETRY
 
 
 async def test_a_stop_from_outside_sends_all_viewers_back(scene: Scene) -> None:
     live, resuming = await scene.live(), await scene.watch("0-7")
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
     assert (live.ending, resuming.ending) == (Ending.RETRY, Ending.RETRY)
     assert scene.feed.ref is None
 

@@ -11,7 +11,6 @@ import pytest
 
 from actors.audience import Audience
 from actors.mailbox import Ending, Mailbox
-from actors.turns import Turns
 from app.settings import Settings
 from app.viewer import Viewer
 from app.viewers import Viewers
@@ -35,21 +34,6 @@ from tests.support.waiting import after, until
 
 MANY = 5000
 PART = 32
-
-
-class Turner:
-    """Has one thing to do in its turn."""
-
-    def __init__(self, rounds: Rounds) -> None:
-        self.take_turn = rounds.note
-
-
-async def test_after_a_reconnect_not_all_actors_have_their_turn_at_once() -> None:
-    rounds, turns = Rounds(), Turns.here()
-    for _ in range(MANY):
-        turns.ask(Turner(rounds))
-    await until(lambda: rounds.total == MANY)
-    assert rounds.most <= 25
 
 
 class Crowd:

@@ -29,10 +29,9 @@ from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
     *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
-    *("LoopInbox.hand", "LoopActor.handle", "JobActor.on_receive"),
-    *("Follower._published", "decode_publication", "parse_event", "one_line", "_progress"),
-    *("Follower._settle", "is_after", "Follower._advance", "apply"),
-    *("encode", "JobActor._on_event", "Audience.broadcast"),
+    *("LoopInbox.hand", "JobActor.on_receive", "FollowedLog.published"),
+    *("decode_publication", "parse_event", "one_line", "_progress"),
+    *("FollowedLog._believe", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
