@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from eventlog.complaints import complaints
 from eventlog.errors import LogUnavailable, Redirected, UnreadableJob, is_of_the_data
-from eventlog.raw_connection import packed
+from jobcast.redis.connection import packed
 from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvaged_entry
 from schema.entry_id import position
 from schema.events import InvalidEvent

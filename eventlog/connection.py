@@ -11,10 +11,10 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
 from eventlog.errors import EventLogError, LogUnavailable, Unreadable, is_of_the_data
 from eventlog.sentinel import Primary, primary_options
+from jobcast.redis.address import Address, parse_address
 
 COMMAND_TIMEOUT_S: Final = 1.4
 """How long one command may take: callers owe their own callers an answer within 2 s."""
@@ -39,7 +39,7 @@ def connect(url: str) -> Client:
     client of a Cluster has to learn of a node's silence by itself, to look for the next one.
 
     Args:
-        url: see ``eventlog.address``.
+        url: see ``jobcast.redis.address``.
 
     Raises:
         ValueError: the URL can't be meant.

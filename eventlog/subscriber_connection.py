@@ -15,9 +15,10 @@ from typing import Final
 
 from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.cluster import Connector
+from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import LogUnavailable
 from eventlog.pace import Deliveries
-from eventlog.raw_connection import RawConnection, Replies, packed
+from jobcast.redis.connection import Connection, Replies, packed
 from schema.wire import PubSub
 
 _log = logging.getLogger("jobcast.subscriptions")
@@ -69,7 +70,7 @@ class SubscriberConnection:
         self._subscribed = pubsub.subscribe.lower().encode()
         self._on_lost = on_lost
         self._on_misplaced = on_misplaced
-        self._connection: RawConnection | None = None
+        self._connection: Connection | None = None
         self._changed: dict[bytes, None] = {}
         self._to_come: dict[bytes, int] = {}  # confirmations, by the channel's name
         self._sending = False
@@ -103,7 +104,10 @@ class SubscriberConnection:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                connection = await RawConnection.open(self._connector, self._deliver, decode=False)
+                async with available():
+                    connection = await Connection.open(
+                        self._connector(), COMMAND_TIMEOUT_S, self._deliver
+                    )
                 opened = connection.heard_at
                 why = await self._serve(connection)
                 if connection.heard_at - opened >= _PING_S:  # neither refused at once nor mute
@@ -116,7 +120,7 @@ class SubscriberConnection:
             await asyncio.sleep(_jittered(pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _serve(self, connection: RawConnection) -> str:
+    async def _serve(self, connection: Connection) -> str:
         """Follow all channels on a connection until it is lost or mute; say which."""
         loop = asyncio.get_running_loop()
         self._connection, self._pace = connection, Deliveries.here()

@@ -14,9 +14,9 @@ MAX_LINES = 400
 
 OURS = {
     "schema": set[str](),
-    "eventlog": {"schema"},
+    "eventlog": {"schema", "jobcast"},
     "actors": {"schema", "eventlog"},
-    "app": {"schema", "eventlog", "actors"},
+    "app": {"schema", "eventlog", "actors", "jobcast"},
     "worker": {"jobcast"},
     "jobcast": set[str](),
 }

@@ -107,7 +107,10 @@ def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -
 
     with caplog.at_level(logging.WARNING):
         in_virtual_time(scenario())
-    assert [record.args for record in caplog.records] == [("mute",), ("Redis closed it",)]
+    assert [record.args for record in caplog.records] == [
+        ("mute",),
+        ("Connection closed by server.",),
+    ]
 
 
 def test_the_pauses_between_connections_grow_from_50_ms_to_1_second_with_jitter() -> None:

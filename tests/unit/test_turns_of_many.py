@@ -17,10 +17,10 @@ from app.viewers import Viewers
 from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.channel import Published, Subscribed
-from eventlog.inquiry import Inquiry
 from eventlog.pace import Comings, Deliveries
-from eventlog.raw_connection import Replies
 from eventlog.subscriber_connection import SubscriberConnection
+from jobcast.redis.connection import Replies
+from jobcast.redis.server import Server
 from schema.entry import entry_from_log
 from schema.sse import Frame, encode
 from schema.state import STATE_FIELDS
@@ -219,12 +219,12 @@ def test_a_connection_that_has_much_to_deliver_is_not_mute() -> None:
 async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch, *, away: bool
 ) -> None:
-    async def ask(_inquiry: Inquiry, _commands: bytes, count: int) -> Replies:
+    async def ask(_server: Server, _commands: bytes, count: int) -> Replies:
         if away:
             raise OSError
         return ["1-0"] * count
 
-    monkeypatch.setattr(Inquiry, "ask", ask)
+    monkeypatch.setattr(Server, "ask", ask)
     batches, rounds = Batches(ChannelServer(PLAIN).connector), Rounds()
     for number in range(1000):
         batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)

@@ -16,21 +16,21 @@ from types import FrameType, SimpleNamespace
 from typing import Any, cast
 from unittest.mock import AsyncMock
 
-import hiredis
 import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.transport import DirectOutlet
 from eventlog.connection import connector_of
-from eventlog.raw_connection import RawConnection, packed
 from eventlog.subscriptions import Subscriptions
+from jobcast.redis.connection import Connection, packed
 from schema.wire import PLAIN
+from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
 from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
-    *("RawConnection.data_received", "SubscriberConnection._deliver"),
+    *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
     *("LoopInbox.hand", "JobActor.on_receive", "FollowedLog.published"),
     *("decode_publication", "parse_event", "one_line", "_progress"),
     *("FollowedLog._believe", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
@@ -68,6 +68,12 @@ class Transport:
         """Return what the viewer got since it was asked before."""
         return self._there.recv(1 << 16)
 
+    def pause_reading(self) -> None:
+        """Do nothing: a test says what comes."""
+
+    def resume_reading(self) -> None:
+        """Do nothing: a test says what comes."""
+
     def set_protocol(self, protocol: object) -> None:
         """Do nothing: a test says what comes."""
 
@@ -97,10 +103,10 @@ class Path:
         connector = connector_of(client_of("redis://127.0.0.1:1"))
         self._subscriptions = Subscriptions(connector, AsyncMock())
         self._directory = Directory(self._subscriptions, self.log)
-        self._redis = RawConnection(
+        self._redis = Connection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
+            1.0,
             self._subscriptions._connection._deliver,
-            hiredis.Reader(),
         )
         self.viewers = [Transport() for _ in range(viewers)]
         self._open = ExitStack()
@@ -136,7 +142,10 @@ class Path:
         calls: list[str] = []
 
         def note(frame: FrameType, event: str, _: object) -> None:
-            if event == "call" and frame.f_code.co_name != "time":  # the event loop's: mostly in C
+            if event == "call" and frame.f_code.co_name not in {
+                "time",
+                "receive",
+            }:  # the event loop's: mostly in C
                 calls.append(frame.f_code.co_qualname)
 
         data = packed(b"message", PLAIN.channel(JOB).encode(), publication)
@@ -144,14 +153,14 @@ class Path:
         gc.disable()  # or what other tests have left would be ended in between
         sys.setprofile(note)
         try:
-            self._redis.data_received(data)
+            receive(self._redis, data)
         finally:
             sys.setprofile(before)
             gc.enable()
         return calls
 
     def _receive(self, *reply: bytes) -> None:
-        self._redis.data_received(packed(*reply))
+        receive(self._redis, packed(*reply))
 
 
 @pytest.fixture
