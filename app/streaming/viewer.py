@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from actors.pace import Comings
 from app.asgi import Message, Receive, Scope, Send
 from app.server.transport import opened
 from app.streaming.outlets import Outlet
+from eventlog.pace import Comings
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
 
 RETRY_MS: Final = (1000, 5000)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from actors.pace import Comings
 from app.server.descriptors import _is_of_accept
 from app.server.paced_server import OnConnection, PacedServer, start_server
 from app.server.repairs import install
+from eventlog.pace import Comings
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
 from tests.support.rounds import Rounds
