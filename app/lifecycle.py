@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
@@ -16,6 +15,7 @@ from app.jobs import Jobs
 from app.metrics import Metrics
 from app.queue import JobQueue
 from app.server.descriptors import Descriptors, raise_limit
+from app.server.signals import drain_on_sigterm
 from app.settings import InvalidSettings, Settings, variable
 from app.streaming.decision import Streams
 from app.streaming.viewers import Viewers
@@ -148,7 +148,7 @@ def attach(app: Quart, service: Service) -> None:
             garbage.run,
         ):
             tasks.add(asyncio.create_task(_kept_up(work)))
-        _drain_on_sigterm(service, tasks)
+        drain_on_sigterm(service.viewers, service.settings, tasks)
 
     @app.after_serving
     async def stop() -> None:
@@ -182,36 +182,3 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_AGAIN_S)
         else:
             return
-
-
-def _drain_on_sigterm(service: Service, tasks: set[asyncio.Task[None]]) -> None:
-    """Send the viewers back while the server shuts down.
-
-    First ``/readyz`` says that no more requests should come, for as long as those who ask it need
-    to notice; a second signal ends that wait. Hypercorn waits for open responses and tells the
-    application only afterwards. SIGINT is left to it: that closes the listener at once, and the
-    responses end while it waits.
-    """
-    loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        notice_s = 0 if service.viewers.leaving else service.settings.notice_s
-        service.viewers.leaving = True
-        if notice_s:
-            _log.info("leaving in %g s", notice_s)
-            loop.call_later(notice_s, drain)
-        else:
-            drain()
-
-    def drain() -> None:
-        if service.viewers.draining:
-            return
-        service.viewers.draining = True
-        _log.info("draining %d streams", len(service.viewers))
-        signal.raise_signal(signal.SIGINT)
-        tasks.add(loop.create_task(service.viewers.drain(service.settings.grace_s)))
-
-    try:
-        loop.add_signal_handler(signal.SIGTERM, leave)
-    except (NotImplementedError, RuntimeError, ValueError):
-        _log.info("no signal handler here: streams are cut at a shutdown")

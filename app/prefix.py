@@ -52,12 +52,12 @@ class Prefix:
 
     def __init__(self, is_address: Callable[[str], bool], *, trusts_forwarded: bool) -> None:
         self._is_address = is_address
-        self._trusts_forwarded = trusts_forwarded
+        self.trusts_forwarded = trusts_forwarded
 
     def settle(self, scope: Scope) -> None:
         """Have the path of a scope begin with its ``root_path``, whoever stripped what."""
         given = scope.get("root_path", "")
-        forwarded = _forwarded(scope) if self._trusts_forwarded else None
+        forwarded = _forwarded(scope) if self.trusts_forwarded else None
         if not given and forwarded is None:
             return
         root = root_of(unquote(given))

@@ -1,6 +1,7 @@
 """What is asked, read from an ASGI scope without a framework."""
 
 from functools import cached_property
+from typing import Final
 from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import MultiDict
@@ -52,11 +53,17 @@ class Parameters:
 
     def get(self, name: str) -> str | None:
         """Return the first value of a name."""
-        return next((value for given, value in self._pairs if given == name), None)
+        for given, value in self._pairs:
+            if given == name:
+                return value
+        return None
 
     def getlist(self, name: str) -> list[str]:
         """Return all values of a name."""
         return [value for given, value in self._pairs if given == name]
+
+
+_NO_PARAMETERS: Final = Parameters(b"")
 
 
 class RawRequest:
@@ -75,7 +82,8 @@ class RawRequest:
     @cached_property
     def args(self) -> Parameters:
         """Return the query's parameters."""
-        return Parameters(self._scope["query_string"])
+        query = self._scope["query_string"]
+        return Parameters(query) if query else _NO_PARAMETERS
 
     @property
     def cookies(self) -> MultiDict[str, str]:

@@ -64,7 +64,8 @@ class Authenticator:
             ServiceUnavailable: whether a token is good can't be told now. It may be good, so
                 nothing that comes after it counts.
         """
-        session = session_id(body_session) or session_of(asked)
+        session = body_session and session_id(body_session)
+        session = session or session_of(asked)
         refused: Exception | None = None
         for token, is_cookie in self._offered(asked):
             try:
@@ -86,13 +87,15 @@ class Authenticator:
 
     def _offered(self, asked: RawRequest) -> Iterator[tuple[str, bool]]:
         """Yield the tokens of a request, as they count, and whether they are a cookie's."""
-        for token in _some(map(_bearer, asked.headers.getlist("Authorization"))):
-            yield token, False
+        if headers := asked.headers.getlist("Authorization"):
+            for token in _some(map(_bearer, headers)):
+                yield token, False
         if self._settings.cookie_name:
             for token in _some(asked.cookies.getlist(self._settings.cookie_name)):
                 yield token, True
-        for token in _some(asked.args.getlist("token")):
-            yield token, False
+        if parameters := asked.args.getlist("token"):
+            for token in _some(parameters):
+                yield token, False
 
     def _may_use_cookie(self, asked: RawRequest) -> bool:
         if asked.method in _SAFE:

@@ -37,8 +37,8 @@ def body_session(body: bytes) -> str | None:
 
 def session_of(asked: RawRequest) -> str | None:
     """Return the first session id of the header, else of the query."""
-    for text in map(_of_header, asked.headers.getlist("x-session-id")):
-        if (found := session_id(text)) is not None:
+    for text in asked.headers.getlist("x-session-id"):
+        if (found := session_id(text if text.isascii() else _of_header(text))) is not None:
             return found
     for name in ("sessionId", "sessionid"):
         for text in asked.args.getlist(name):
@@ -52,8 +52,6 @@ def _of_header(text: str) -> str:
 
     Otherwise they are Latin-1, which is what ``fetch`` in a browser sends.
     """
-    if text.isascii():
-        return text
     try:
         return text.encode("latin-1").decode()
     except UnicodeDecodeError:

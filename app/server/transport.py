@@ -9,7 +9,8 @@ and taken only where it is there; everywhere else ``send`` is used.
 import asyncio
 import contextlib
 import os
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
@@ -22,6 +23,8 @@ from actors.mailbox import Mailbox
 from app.asgi import Message, Scope, Send
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, MailboxPump, Outlet
 from schema.sse import Frame, chunked
+
+_CHUNK: Final = attrgetter("chunk")
 
 
 class TransportOutlet(MailboxPump):
@@ -57,7 +60,7 @@ class TransportOutlet(MailboxPump):
         if self._transport.is_closing():
             return
         frames = mailbox.take(HIGH_WATER)
-        if data := self._head + b"".join([frame.chunk for frame in frames]):
+        if data := self._head + b"".join(map(_CHUNK, frames)):
             self._transport.write(data)
         self._head = b""
         if len(mailbox):

@@ -17,16 +17,18 @@ from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.auth import Authenticator, Identity
 from app.deadline import in_time
+from app.errors import ServiceUnavailable
 from app.jobs import Jobs
 from app.raw_request import RawRequest
 from app.settings import Settings
+from app.streaming.limits import Limits, Place
 from app.streaming.replay import replay
-from app.streaming.viewer import COMMENT, VISIBLE, Viewer, Watch
-from app.streaming.viewers import Place, Viewers
+from app.streaming.viewer import COMMENT, VISIBLE, Viewer
+from app.streaming.viewers import Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
 from schema.resume import Beginning, beginning
-from schema.sse import OK, encode, framed
+from schema.sse import OK, Frame, encode, framed
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
@@ -58,6 +60,8 @@ class Refusal(Struct):
 
 Decision = LiveStream | Replay | NoContent | Refusal
 
+_OK: Final = framed(OK)
+
 _DECIDED_AT_ONCE: Final = 500
 """Requests of a crowd. The time that one may take to be answered begins when it is its turn: it is
 for Redis, and would be spent in waiting for the others."""
@@ -82,7 +86,10 @@ class Streams:
         self._reader = reader
         self._directory = directory
         self._viewers = viewers
+        self._limits = Limits(settings)
         self._gate = asyncio.Semaphore(_DECIDED_AT_ONCE)
+        self._max_age_s = _plain(settings.stream_max_age_s)
+        self._keepalive_s = _plain(settings.keepalive_s)
 
     async def decide(self, asked: RawRequest, job_id: str) -> Decision:
         """Decide about a request.
@@ -107,25 +114,28 @@ class Streams:
                 return NoContent()
             missed = await replay(self._reader, job_id, state, begins)
             if missed is not None:
-                return Replay(self._greeting(job_id) + missed)
-        place = self._viewers.reserved(job_id, identity.owner)
+                return Replay(OK + self._connected(job_id).data + missed)
+        if self._viewers.draining:
+            raise ServiceUnavailable
+        place = self._limits.reserved(job_id, identity.owner)
         if asked.method == "HEAD":
             place.free()
-            return Replay(self._greeting(job_id))
-        watch = self._watch(job_id, state, begins)
-        return LiveStream(self._viewer(asked, watch, identity), place)
+            return Replay(OK + self._connected(job_id).data)
+        return LiveStream(self._viewer(asked, job_id, state, begins, identity), place)
 
-    def _watch(self, job_id: str, state: JobState, begins: Beginning) -> Watch:
-        """Return the context in which a viewer is greeted and gets the job's events."""
-        greeting, directory = self._greeting(job_id), self._directory
-
+    def _viewer(
+        self,
+        asked: RawRequest,
+        job_id: str,
+        state: JobState,
+        begins: Beginning,
+        identity: Identity,
+    ) -> Viewer:
         def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
-            mailbox.put(framed(greeting))
-            return directory.viewing(job_id, state, mailbox, begins)
+            mailbox.put(_OK)
+            mailbox.put(self._connected(job_id))
+            return self._directory.viewing(job_id, state, mailbox, begins)
 
-        return watch
-
-    def _viewer(self, asked: RawRequest, watch: Watch, identity: Identity) -> Viewer:
         settings = self._settings
         lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
         token_s = identity.lifetime_s()
@@ -137,14 +147,10 @@ class Streams:
             keepalive=VISIBLE if asked.args.get("ping") == "1" else COMMENT,
         )
 
-    def _greeting(self, job_id: str) -> bytes:
-        connected = ConnectedData(
-            secrets.token_hex(16),
-            job_id,
-            _plain(self._settings.stream_max_age_s),
-            _plain(self._settings.keepalive_s),
-        )
-        return OK + encode("connected", msgspec.json.encode(connected)).data
+    def _connected(self, job_id: str) -> Frame:
+        """Return the first event of a stream."""
+        connected = ConnectedData(secrets.token_hex(16), job_id, self._max_age_s, self._keepalive_s)
+        return encode("connected", msgspec.json.encode(connected))
 
 
 def _plain(seconds: float) -> float:

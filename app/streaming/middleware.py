@@ -98,7 +98,7 @@ class StreamMiddleware:
         path = scope["path"]
         if not path.startswith("/"):
             path = scope["path"] = _path_of(path)
-        if self._prefix is not None:
+        if self._prefix is not None and (scope.get("root_path") or self._prefix.trusts_forwarded):
             self._prefix.settle(scope)
         if not scope["query_string"].isascii():
             scope["query_string"] = legible(scope["query_string"])

@@ -3,14 +3,11 @@
 import asyncio
 import contextlib
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
 from typing import Final
 
-from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
 from app.settings import Settings
 from app.streaming.viewer import RETRY_MS, Viewer
-from schema.owner import Owner
 
 _TICK_S: Final = 1.0
 """Keepalives are looked after this often, so one is late by as much at the most."""
@@ -35,11 +32,8 @@ class Viewers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._of_owner: Counter[str] = Counter()
-        self._of_job: Counter[str] = Counter()
         self._open: set[Viewer] = set()
         self._slots: defaultdict[int, list[Viewer]] = defaultdict(list)
-        self._reserved = 0
         self._all_gone: asyncio.Event | None = None
         self.leaving = False
         self.draining = False
@@ -49,35 +43,6 @@ class Viewers:
         """Count the open streams."""
         return len(self._open)
 
-    def reserved(self, job_id: str, owner: Owner) -> "Place":
-        """Take a place for a stream.
-
-        Raises:
-            TooManyStreams: the owner or the job has as many as it may.
-            ProcessFull: this process has as many as it may.
-            ServiceUnavailable: this process is about to end.
-        """
-        limits, names = self._settings, _names(owner)
-        if self.draining:
-            raise ServiceUnavailable
-        if self._of_job[job_id] >= limits.streams_per_job:
-            raise TooManyStreams("Too many open streams of this job")
-        if any(self._of_owner[name] >= limits.streams_per_owner for name in names):
-            raise TooManyStreams("Too many open streams of this owner")
-        if self._reserved >= limits.streams_per_process:
-            raise ProcessFull
-        self._reserved += 1
-        self._of_job[job_id] += 1
-        for name in names:
-            self._of_owner[name] += 1
-        return Place(self, job_id, owner)
-
-    def free(self, job_id: str, owner: Owner) -> None:
-        """Give a place back."""
-        self._reserved -= 1
-        _decrease(self._of_job, (job_id,))
-        _decrease(self._of_owner, _names(owner))
-
     def open(self, viewer: Viewer) -> None:
         """Count a stream as open, and keep it alive."""
         self._open.add(viewer)
@@ -85,7 +50,7 @@ class Viewers:
             viewer.send_back()
         self.total += 1
         now = asyncio.get_running_loop().time()
-        self._slots[self._slot(now)].append(viewer)
+        self._slots[int(now + self._settings.keepalive_s) + 1].append(viewer)
 
     def close(self, viewer: Viewer) -> None:
         """Count a stream no more."""
@@ -139,40 +104,3 @@ class Viewers:
 
     def _slot(self, wrote_at: float) -> int:
         return int(wrote_at + self._settings.keepalive_s) + 1
-
-
-class Place:
-    """A place that one stream holds until the context ends, or until it is freed."""
-
-    __slots__ = ("_job_id", "_owner", "_viewers")
-
-    def __init__(self, viewers: Viewers, job_id: str, owner: Owner) -> None:
-        self._viewers = viewers
-        self._job_id = job_id
-        self._owner = owner
-
-    def free(self) -> None:
-        """Give the place back."""
-        self._viewers.free(self._job_id, self._owner)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_error: object) -> None:
-        self.free()
-
-
-def _names(owner: Owner) -> list[str]:
-    names = []
-    if owner.user_id is not None:
-        names.append(f"user:{owner.user_id}")
-    if owner.session_id is not None:
-        names.append(f"session:{owner.session_id}")
-    return names
-
-
-def _decrease(counter: Counter[str], names: Iterable[str]) -> None:
-    for name in names:
-        counter[name] -= 1
-        if not counter[name]:
-            del counter[name]

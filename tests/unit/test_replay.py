@@ -10,9 +10,10 @@ import pytest
 from actors.directory import Directory
 from actors.mailbox import Ending
 from app.auth import Authenticator
+from app.errors import ServiceUnavailable
 from app.raw_request import RawRequest
 from app.settings import Settings
-from app.streaming.decision import Decision, LiveStream, NoContent, Replay, Streams
+from app.streaming.decision import Decision, LiveStream, NoContent, Refusal, Replay, Streams
 from app.streaming.replay import replay
 from app.streaming.viewer import COMMENT, VISIBLE, Viewer
 from app.streaming.viewers import Viewers
@@ -234,4 +235,13 @@ async def test_a_head_of_a_job_that_is_retried_meanwhile_takes_no_place(log: Job
     service = Service(log)
     service.reading.before[1] = retried(log)
     assert told(await service.decide(None, "HEAD")) == ["connected"]
-    assert not service.viewers._of_owner
+    assert not service._streams._limits._of_owner
+
+
+async def test_nobody_is_let_in_while_the_process_ends(log: JobLog) -> None:
+    service = Service(log)
+    service.viewers.draining = True
+    log.append("_retried")
+    decision = await service.decide(None)
+    assert isinstance(decision, Refusal)
+    assert isinstance(decision.error, ServiceUnavailable)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
+from app.errors import ProcessFull, TooManyStreams
 from app.settings import Settings
+from app.streaming.limits import Limits
 from app.streaming.viewer import VISIBLE, Viewer
 from app.streaming.viewers import Viewers
 from schema.owner import Owner
@@ -25,73 +26,66 @@ ANN, BOB = Owner("ann", None), Owner("bob", None)
 
 
 def test_an_owner_has_so_many_streams() -> None:
-    viewers = Viewers(SETTINGS)
+    limits = Limits(SETTINGS)
     with ExitStack() as places:
         for job in ("j1", "j2"):
-            places.enter_context(viewers.reserved(job, ANN))
-        with pytest.raises(TooManyStreams), viewers.reserved("j3", ANN):
+            places.enter_context(limits.reserved(job, ANN))
+        with pytest.raises(TooManyStreams), limits.reserved("j3", ANN):
             pass
-        places.enter_context(viewers.reserved("j3", BOB))
+        places.enter_context(limits.reserved("j3", BOB))
 
 
 def test_a_user_and_a_session_are_counted_each() -> None:
-    viewers = Viewers(SETTINGS)
+    limits = Limits(SETTINGS)
     with ExitStack() as places:
         for user in ("ann", "bob"):
-            places.enter_context(viewers.reserved("j1", Owner(user, "s1")))
-        with pytest.raises(TooManyStreams), viewers.reserved("j2", Owner("eve", "s1")):
+            places.enter_context(limits.reserved("j1", Owner(user, "s1")))
+        with pytest.raises(TooManyStreams), limits.reserved("j2", Owner("eve", "s1")):
             pass
-        with pytest.raises(TooManyStreams), viewers.reserved("j2", Owner(None, "s1")):
+        with pytest.raises(TooManyStreams), limits.reserved("j2", Owner(None, "s1")):
             pass
-        places.enter_context(viewers.reserved("j2", Owner("ann", None)))
-        places.enter_context(viewers.reserved("j2", Owner("s1", None)))
+        places.enter_context(limits.reserved("j2", Owner("ann", None)))
+        places.enter_context(limits.reserved("j2", Owner("s1", None)))
 
 
 def test_a_job_has_so_many_streams() -> None:
-    viewers = Viewers(SETTINGS)
+    limits = Limits(SETTINGS)
     with ExitStack() as places:
         for user in ("u1", "u2", "u3"):
-            places.enter_context(viewers.reserved("j1", Owner(user)))
-        with pytest.raises(TooManyStreams), viewers.reserved("j1", Owner("u4")):
+            places.enter_context(limits.reserved("j1", Owner(user)))
+        with pytest.raises(TooManyStreams), limits.reserved("j1", Owner("u4")):
             pass
-        places.enter_context(viewers.reserved("j2", Owner("u4")))
+        places.enter_context(limits.reserved("j2", Owner("u4")))
 
 
 def test_a_process_has_so_many_streams() -> None:
-    viewers = Viewers(SETTINGS)
+    limits = Limits(SETTINGS)
     with ExitStack() as places:
         for number in range(5):
-            places.enter_context(viewers.reserved(f"j{number}", Owner(f"u{number}")))
-        with pytest.raises(ProcessFull), viewers.reserved("j9", Owner("u9")):
+            places.enter_context(limits.reserved(f"j{number}", Owner(f"u{number}")))
+        with pytest.raises(ProcessFull), limits.reserved("j9", Owner("u9")):
             pass
 
 
 def test_a_place_is_free_again_when_its_stream_ends_however_it_does() -> None:
-    viewers = Viewers(SETTINGS)
+    limits = Limits(SETTINGS)
     for _ in range(20):
-        with contextlib.suppress(ZeroDivisionError), viewers.reserved("j1", ANN):
+        with contextlib.suppress(ZeroDivisionError), limits.reserved("j1", ANN):
             raise ZeroDivisionError
-    with viewers.reserved("j1", ANN), viewers.reserved("j1", ANN):
+    with limits.reserved("j1", ANN), limits.reserved("j1", ANN):
         pass
 
 
 def test_who_was_refused_takes_no_place() -> None:
-    viewers = Viewers(SETTINGS)
-    with viewers.reserved("j1", ANN), viewers.reserved("j1", ANN):
+    limits = Limits(SETTINGS)
+    with limits.reserved("j1", ANN), limits.reserved("j1", ANN):
         for _ in range(20):
-            with pytest.raises(TooManyStreams), viewers.reserved("j1", ANN):
+            with pytest.raises(TooManyStreams), limits.reserved("j1", ANN):
                 pass
-        with viewers.reserved("j1", BOB):
+        with limits.reserved("j1", BOB):
             pass
-    assert not viewers._of_owner
-    assert not viewers._of_job
-
-
-def test_nobody_is_let_in_while_the_process_ends() -> None:
-    viewers = Viewers(SETTINGS)
-    viewers.draining = True
-    with pytest.raises(ServiceUnavailable), viewers.reserved("j1", ANN):
-        pass
+    assert not limits._of_owner
+    assert not limits._of_job
 
 
 @asynccontextmanager

@@ -1,0 +1,43 @@
+"""SIGTERM: the viewers are sent back while the server shuts down."""
+
+import asyncio
+import logging
+import signal
+
+from app.settings import Settings
+from app.streaming.viewers import Viewers
+
+_log = logging.getLogger("jobcast")
+
+
+def drain_on_sigterm(viewers: Viewers, settings: Settings, tasks: set[asyncio.Task[None]]) -> None:
+    """Send the viewers back while the server shuts down.
+
+    First ``/readyz`` says that no more requests should come, for as long as those who ask it need
+    to notice; a second signal ends that wait. Hypercorn waits for open responses and tells the
+    application only afterwards. SIGINT is left to it: that closes the listener at once, and the
+    responses end while it waits.
+    """
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        notice_s = 0 if viewers.leaving else settings.notice_s
+        viewers.leaving = True
+        if notice_s:
+            _log.info("leaving in %g s", notice_s)
+            loop.call_later(notice_s, drain)
+        else:
+            drain()
+
+    def drain() -> None:
+        if viewers.draining:
+            return
+        viewers.draining = True
+        _log.info("draining %d streams", len(viewers))
+        signal.raise_signal(signal.SIGINT)
+        tasks.add(loop.create_task(viewers.drain(settings.grace_s)))
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, leave)
+    except (NotImplementedError, RuntimeError, ValueError):
+        _log.info("no signal handler here: streams are cut at a shutdown")

@@ -1,0 +1,77 @@
+"""How many streams may be open: of an owner, of a job, and in this process."""
+
+from collections import Counter
+
+from app.errors import ProcessFull, TooManyStreams
+from app.settings import Settings
+from schema.owner import Owner
+
+
+class Limits:
+    """Counts the places that streams hold."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._of_owner: Counter[str] = Counter()
+        self._of_job: Counter[str] = Counter()
+        self._reserved = 0
+
+    def reserved(self, job_id: str, owner: Owner) -> "Place":
+        """Take a place for a stream.
+
+        Raises:
+            TooManyStreams: the owner or the job has as many as it may.
+            ProcessFull: this process has as many as it may.
+        """
+        limits, names = self._settings, _names(owner)
+        if self._of_job[job_id] >= limits.streams_per_job:
+            raise TooManyStreams("Too many open streams of this job")
+        for name in names:
+            if self._of_owner[name] >= limits.streams_per_owner:
+                raise TooManyStreams("Too many open streams of this owner")
+        if self._reserved >= limits.streams_per_process:
+            raise ProcessFull
+        self._reserved += 1
+        self._of_job[job_id] += 1
+        for name in names:
+            self._of_owner[name] += 1
+        return Place(self, job_id, owner)
+
+    def free(self, job_id: str, owner: Owner) -> None:
+        """Give a place back."""
+        self._reserved -= 1
+        for counter, names in ((self._of_job, [job_id]), (self._of_owner, _names(owner))):
+            for name in names:
+                counter[name] -= 1
+                if not counter[name]:
+                    del counter[name]
+
+
+class Place:
+    """A place that one stream holds until the context ends, or until it is freed."""
+
+    __slots__ = ("_job_id", "_limits", "_owner")
+
+    def __init__(self, limits: Limits, job_id: str, owner: Owner) -> None:
+        self._limits = limits
+        self._job_id = job_id
+        self._owner = owner
+
+    def free(self) -> None:
+        """Give the place back."""
+        self._limits.free(self._job_id, self._owner)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        self.free()
+
+
+def _names(owner: Owner) -> list[str]:
+    names = []
+    if owner.user_id is not None:
+        names.append(f"user:{owner.user_id}")
+    if owner.session_id is not None:
+        names.append(f"session:{owner.session_id}")
+    return names

@@ -1,0 +1,100 @@
+"""The way of an arriving viewer, call by call, from the ASGI scope to its first events.
+
+It is the real one, on Hypercorn and with Redis. A viewer comes to a job that others watch already,
+says who it is by a session id, and has seen nothing. Each line is a call for every viewer of a
+crowd: a change that adds one should be worth it, and one that takes one away should change this
+list and the one in ``docs/architecture.md``.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+import jobcast
+from app import Settings, create_app
+from tests.support.hypercorn_server import serving
+from tests.support.sse import WAIT_SECONDS
+from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import until
+
+ROOT = Path(__file__).parents[2]
+OURS = tuple(f"{ROOT / name}/" for name in ("app", "actors", "eventlog", "schema", "sdk"))
+SHARED = tuple(f"{ROOT / name}/" for name in ("eventlog", "sdk", "app/upkeep"))
+"""What reads the state for all who ask together, and what goes on beside requests."""
+
+ON_THE_WAY = [
+    *("StreamMiddleware.__call__", "StreamMiddleware._job_of"),
+    *("RawRequest.__init__", "Headers.__init__"),
+    *("Streams.decide", "in_time.<locals>.bounded", "Streams._decide"),
+    *("Authenticator.identify", "session_of", "Headers.getlist", "session_id"),
+    *("Authenticator._offered", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
+    *("Jobs.owned", "parse_job_id", "JobState.owner", "Owner.shares_with"),
+    *("Headers.get", "Parameters.get", "beginning", "JobState.finished"),
+    *("Limits.reserved", "_names", "Place.__init__"),
+    *("Streams._viewer", "Identity.lifetime_s", "Parameters.get", "Viewer.__init__"),
+    *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
+    *("opened", "server_behind", "_Aside.__init__", "_Aside.write", "_Aside.drain"),
+    *("TransportOutlet.__init__", "MailboxPump.__init__", "Mailbox.__init__"),
+    *("Streams._viewer.<locals>.watch", "Mailbox.put", "TransportOutlet.offer"),
+    *("Streams._connected", "encode", "Mailbox.put"),
+    *("Directory.viewing", "_Viewing.__init__", "_Viewing.__enter__", "Directory._actor_of"),
+    *("JobState.creation", "hand", "LoopInbox.hand", "JobActor.on_receive"),
+    *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._show"),
+    *("encode_snapshot", "JobState.snapshot", "progress_line", "encode", "Mailbox.put"),
+    *("JobState.finished", "TransportOutlet.attach"),
+    *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._over"),
+]
+"""Which stream, who asks, whose job, where to begin, a place, the head, the outlet, the greeting,
+the actor, the snapshot, the first write."""
+
+OF_ONE_STATE = [
+    *("state_key", "log_key", "JobState.from_hash", "_strictly", "error_of", "position"),
+]
+"""What of ``schema`` reads the state, once for all viewers of a job that ask together."""
+
+
+@asynccontextmanager
+async def watching(url: str, job_id: str) -> AsyncIterator[None]:
+    """Watch a job; the block begins when the snapshot has come."""
+    reader, writer = await asyncio.open_connection(HOST, urlsplit(url).port)
+    path = f"/api/v1/jobs/{job_id}/stream"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nx-session-id: s1\r\n\r\n".encode())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await reader.readuntil(b"event: progress-update")
+    try:
+        yield
+    finally:
+        writer.close()
+
+
+async def test_an_arriving_viewer_passes_these_functions(valkey: Valkey) -> None:
+    calls: list[str] = []
+    seen: set[FrameType] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        is_ours = code.co_filename.startswith(OURS) and not code.co_filename.startswith(SHARED)
+        # A coroutine that goes on is not called again; Python 3.12 inlines comprehensions.
+        if event == "call" and is_ours and frame not in seen and "comp>" not in code.co_name:
+            seen.add(frame)
+            if code.co_qualname not in OF_ONE_STATE and code.co_name != "_kept_up":
+                calls.append(code.co_qualname)
+
+    app = create_app(Settings(redis_url=valkey.url, jwt_secret="s" * 32, log_entries=1000))
+    async with jobcast.connect(valkey.url) as jobs, app.test_app(), serving(app) as url:
+        job_id = await jobs.create("report", session_id="s1")
+        directory = app.extensions["jobcast"].directory
+        async with watching(url, job_id):
+            await until(lambda: len(directory) == 1)
+            before = sys.getprofile()
+            sys.setprofile(note)
+            try:
+                async with watching(url, job_id):
+                    sys.setprofile(before)
+            finally:
+                sys.setprofile(before)
+    assert calls == ON_THE_WAY
