@@ -19,13 +19,13 @@ from actors.loop_actor import LoopActor
 from actors.messages import CaughtUp, Retire, Subscribed, Verified, Verify
 from actors.ports import Feed, Log, Registrar
 from eventlog.catch_up import CatchUp, mark
+from eventlog.publication import decode_publication, may_be_logged
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal
 from schema.resume import Reason
 from schema.sse import Frame, encode, encode_entry, encode_reset, encode_snapshot
 from schema.state import Creation, JobState, apply
-from schema.wire import decode_publication, may_be_logged
 
 _log = logging.getLogger("jobcast.actors")
 

@@ -18,7 +18,7 @@ from actors.pace import Deliveries
 from eventlog.cluster import Connector
 from eventlog.errors import LogUnavailable
 from eventlog.raw_connection import RawConnection, Replies, packed
-from schema.wire import PubSub
+from jobcast.protocol.names import PubSub
 
 _log = logging.getLogger("jobcast.subscriptions")
 

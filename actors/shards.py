@@ -13,7 +13,7 @@ from actors.questions import Ref
 from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
-from schema.wire import SHARDED
+from jobcast.protocol.names import SHARDED
 
 _log = logging.getLogger("jobcast.subscriptions")
 

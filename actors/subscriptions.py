@@ -7,7 +7,7 @@ from actors.line import Line
 from actors.loop_actor import LoopInbox
 from actors.questions import Ref
 from eventlog.cluster import Connector
-from schema.wire import PLAIN
+from jobcast.protocol.names import PLAIN
 
 
 class Subscriptions:

@@ -10,7 +10,8 @@ from redis import Redis
 
 from benchmarks.processes import HOST
 from benchmarks.wire import RUN, ChainedPublish
-from schema.wire import LEASES_KEY, PLAIN, log_key, state_key
+from jobcast.protocol.leases import LEASES_KEY
+from jobcast.protocol.names import PLAIN, log_key, state_key
 
 SECRET: Final = "the secret of the benchmarks, long enough"  # noqa: S105 - nobody's
 _BATCH: Final = 2000

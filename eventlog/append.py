@@ -12,8 +12,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from eventlog.complaints import complaints
 from eventlog.connection import Client, available, pubsub_of
 from eventlog.errors import REFUSALS, UnreadableJob, is_of_the_data
+from jobcast.protocol.names import log_key, state_key
 from schema.events import Complete, Failed, FailedData, Terminal
-from schema.wire import log_key, state_key
 
 _OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
 _NOTHING: Final = "{}"

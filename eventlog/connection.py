@@ -14,8 +14,8 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from eventlog.cluster import ANSWER_S, Cluster, Connector
 from eventlog.errors import EventLogError, LogUnavailable, Unreadable, is_of_the_data
 from eventlog.sentinel import Primary, primary_options
+from jobcast.protocol.names import PLAIN, SHARDED, PubSub
 from jobcast.redis.address import Address, parse_address
-from schema.wire import PLAIN, SHARDED, PubSub
 
 COMMAND_TIMEOUT_S: Final = 1.4
 """How long one command may take: callers owe their own callers an answer within 2 s."""

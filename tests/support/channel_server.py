@@ -14,7 +14,7 @@ from actors.line import Line
 from actors.loop_actor import LoopInbox
 from actors.shards import ShardedSubscriptions
 from eventlog.raw_connection import packed
-from schema.wire import PubSub
+from jobcast.protocol.names import PubSub
 
 WAY_S: Final = 0.001
 """How long anything is on its way."""

@@ -15,7 +15,7 @@ from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
 from eventlog.shards import ShardedBatches
-from schema.wire import PLAIN
+from jobcast.protocol.names import PLAIN
 from tests.support.channel_server import ChannelServer
 from tests.support.waiting import until
 

@@ -15,7 +15,7 @@ MAX_LINES = 300
 OURS = {
     "schema": set[str](),
     "eventlog": {"schema", "jobcast"},
-    "actors": {"schema", "eventlog"},
+    "actors": {"schema", "eventlog", "jobcast"},
     "app": {"schema", "eventlog", "actors", "jobcast"},
     "worker": {"jobcast"},
     "jobcast": set[str](),

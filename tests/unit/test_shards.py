@@ -10,7 +10,7 @@ from redis.exceptions import RedisClusterException
 from actors.messages import Subscribed
 from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Connector, Nodes
-from schema.wire import SHARDED
+from jobcast.protocol.names import SHARDED
 from tests.support.channel_server import WAY_S, ChannelServer, Inbox, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after

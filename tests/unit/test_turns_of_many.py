@@ -23,10 +23,10 @@ from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.inquiry import Inquiry
 from eventlog.raw_connection import Replies
+from jobcast.protocol.names import PLAIN
 from schema.entry import entry_from_log
 from schema.sse import Frame, encode
 from schema.state import STATE_FIELDS
-from schema.wire import PLAIN
 from tests.support.channel_server import ChannelServer, Inbox, running
 from tests.support.clock import in_virtual_time
 from tests.support.job_world import JobLog, Scene

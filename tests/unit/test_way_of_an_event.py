@@ -23,7 +23,7 @@ from actors.subscriptions import Subscriptions
 from app.transport import DirectOutlet
 from eventlog.connection import connector_of
 from eventlog.raw_connection import RawConnection, packed
-from schema.wire import PLAIN
+from jobcast.protocol.names import PLAIN
 from tests.support.job_world import JOB, JobLog
 from tests.support.parts import client_of
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from jobcast._errors import InvalidEvent
 from jobcast._failure import text_of
-from jobcast._wire import MAX_EVENT_BYTES, to_json, too_large
+from jobcast._json import MAX_EVENT_BYTES, to_json, too_large
 
 MAX_PROGRESS: Final = 100
 MAX_TYPE_CHARACTERS: Final = 128

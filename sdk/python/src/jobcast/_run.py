@@ -12,9 +12,9 @@ from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
 from jobcast._failure import brief, describe, is_a, text_of
+from jobcast._json import from_json
 from jobcast._lease import Lease, Leases
 from jobcast._script import Answer
-from jobcast._wire import from_json
 
 
 class Run:
