@@ -9,9 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from eventlog.complaints import complaints
-from eventlog.errors import LogUnavailable, Redirected, UnreadableJob, is_of_the_data
+from eventlog.errors import LogUnavailable, Redirected, UnreadableJob
 from eventlog.raw_connection import packed
 from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.refusals import is_of_the_data
 from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvaged_entry
 from schema.entry_id import position
 from schema.events import InvalidEvent

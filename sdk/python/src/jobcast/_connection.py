@@ -7,9 +7,9 @@ from typing import Any
 from hiredis import ReplyError
 
 from jobcast._caller import Caller
-from jobcast._event import Event
+from jobcast._errors import refused
 from jobcast._pipeline import Reply, answer_of, packed
-from jobcast._script import Answer, command, refusal, with_script
+from jobcast.protocol.append import Answer, Append, with_script
 from jobcast.protocol.names import (
     LISTED_S,
     index_member,
@@ -30,11 +30,11 @@ class Connection:
         self._warned = False
 
     async def append(
-        self, job_id: str, event: Event, *, attempt: int | None = None, run: str = ""
+        self, job_id: str, event: Append, *, attempt: int | None = None, run: str = ""
     ) -> Answer:
         """Append an event to a job's log; a `JobcastError` when the script refuses it."""
         keys = log_key(job_id), state_key(job_id)
-        asked = command(self._caller.publish, keys, event, attempt, run)
+        asked = event.command(self._caller.publish, keys, attempt, run)
         reply = await self._caller.call(keys[0], packed(*asked))
         if isinstance(reply, ReplyError):
             reply = await self._after(reply, keys[0], asked)
@@ -44,13 +44,13 @@ class Connection:
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
         return answer
 
-    async def _after(self, error: ReplyError, key: str, asked: list[str]) -> Reply:
+    async def _after(self, error: ReplyError, key: str, asked: list[str | bytes]) -> Reply:
         """Return the answer to an append that was answered by an error; raises what it means."""
         reply: Reply = error
         if str(error).startswith("NOSCRIPT"):
             reply = await self._caller.call(key, packed(*with_script(asked)))
-        if isinstance(reply, ReplyError) and (refused := refusal(str(reply))) is not None:
-            raise refused
+        if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
+            raise refusal
         return answer_of(reply)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:

@@ -10,6 +10,7 @@ from jobcast._errors import InvalidEvent, JobExists
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
 from jobcast._run import Run
+from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import new_job_id, parse_job_id
 
 DAY_SECONDS = 24 * 3600
@@ -53,14 +54,14 @@ def connect(
     if lease_s is not None:
         _check_lease(lease_s)
     connection = Connection(url)
-    bounds = _event.Bounds(retention_s, max_entries, max_event_bytes)
+    bounds = Bounds(retention_s, max_entries, max_event_bytes)
     return Jobs(connection, Leases(connection, lease_s), bounds)
 
 
 class Jobs:
     """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
 
-    def __init__(self, connection: Connection, leases: Leases, bounds: _event.Bounds) -> None:
+    def __init__(self, connection: Connection, leases: Leases, bounds: Bounds) -> None:
         self._connection = connection
         self._leases = leases
         self._bounds = bounds
