@@ -23,56 +23,72 @@ _log = logging.getLogger("jobcast.http")
 
 
 class ApiError(Exception):
-    """The request can't be answered as asked. The class docstring is the default message."""
+    """The request can't be answered as asked.
 
+    Attributes:
+        status: of the answer.
+        title: its ``error``.
+        code: its ``code``.
+        text: its ``message``, unless another is given.
+        retry_after_s: seconds after which it may be asked for again.
+    """
+
+    text = "Something went wrong"
     status = 500
     title = "Internal server error"
     code = "INTERNAL"
     retry_after_s: int | None = None
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.__doc__)
+        super().__init__(message or self.text)
 
 
 class Unauthorized(ApiError):
-    """Authentication or session ID (x-session-id) is required"""  # noqa: D400 - sent as it is
+    """The request names nobody, or proves it badly."""
 
+    text = "Authentication or session ID (x-session-id) is required"
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
 class JobNotFound(ApiError):
-    """Job not found or access denied"""  # noqa: D400 - sent as it is
+    """There is no such job, or it is somebody else's."""
 
+    text = "Job not found or access denied"
     status, title, code = 404, "Not found", "JOB_NOT_FOUND"
 
 
 class BadRequest(ApiError):
-    """The request is malformed"""  # noqa: D400 - sent as it is
+    """The request is not one that this address takes."""
 
+    text = "The request is malformed"
     status, title, code = 400, "Bad request", "BAD_REQUEST"
 
 
 class CrossOrigin(ApiError):
-    """A cookie counts only for requests from an allowed origin"""  # noqa: D400 - sent as it is
+    """A page of another origin relies on a cookie."""
 
+    text = "A cookie counts only for requests from an allowed origin"
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
 class TooManyStreams(ApiError):
-    """Too many open streams"""  # noqa: D400 - sent as it is
+    """The owner, or the job, has as many streams as it may."""
 
+    text = "Too many open streams"
     status, title, code, retry_after_s = 429, "Too many requests", "TOO_MANY_STREAMS", 5
 
 
 class ServiceUnavailable(ApiError):
-    """The service is temporarily unavailable"""  # noqa: D400 - sent as it is
+    """Redis or the key set is unavailable, or the process is about to end."""
 
+    text = "The service is temporarily unavailable"
     status, title, code, retry_after_s = 503, "Service unavailable", "SERVICE_UNAVAILABLE", 2
 
 
 class ProcessFull(ServiceUnavailable):
-    """This process has as many open streams as it may"""  # noqa: D400 - sent as it is
+    """The process has as many streams as it may."""
 
+    text = "This process has as many open streams as it may"
     code = "TOO_MANY_STREAMS"
 
 
@@ -168,7 +184,12 @@ def register(app: Quart) -> None:
     _add(
         app,
         IdempotencyConflict,
-        lambda error: answer(409, "Conflict", str(error), "IDEMPOTENCY_CONFLICT"),
+        lambda _: answer(
+            409,
+            "Conflict",
+            "The Idempotency-Key was used for another request.",
+            "IDEMPOTENCY_CONFLICT",
+        ),
     )
     _add(app, RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB")))
     _add(app, HTTPException, of_http)

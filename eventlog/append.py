@@ -9,8 +9,9 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, ResponseError
 
 from eventlog.complaints import complaints
-from eventlog.connection import Client, available, pubsub_of
+from eventlog.connection import Client, available
 from eventlog.errors import REFUSALS, UnreadableJob
+from eventlog.topology import topology_of
 from jobcast.protocol.append import (
     Answer,
     Append,
@@ -58,7 +59,7 @@ class Appender:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._pubsub = pubsub_of(client)
+        self._pubsub = topology_of(client).pubsub
         self.unpublished = 0
 
     async def create(self, job_id: str, job: NewJob) -> Answer:

@@ -49,7 +49,7 @@ class Batches:
             loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
         self._asked.setdefault(question, []).append(reply)
 
-    async def drop_idle(self) -> None:
+    async def drop_idle(self, _server: str = "") -> None:
         """Close the connections over which nothing is asked at this moment."""
         for inquiry in tuple(self._idle):
             await inquiry.close()

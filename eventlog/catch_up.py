@@ -1,7 +1,7 @@
 """What someone missed of a job: how Redis is asked for it, and what its answer says."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -74,6 +74,13 @@ class CatchUp(Struct, frozen=True):
             return apply(None, self.oldest)
         except ValueError:  # nothing that the append script writes
             return None
+
+
+Given = Callable[[CatchUp], object]
+"""Is called with the answer to a question."""
+
+IsWanted = Callable[[], bool]
+"""Says whether an answer is still wanted."""
 
 
 class Question(Struct, frozen=True):

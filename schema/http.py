@@ -64,6 +64,21 @@ class JobCreated(Struct, frozen=True, rename="camel"):
     stream_url: str
 
 
+def _of_any_job(state: JobState) -> dict[str, Any]:
+    """Return what a status and a summary both show."""
+    return {
+        "status": state.status,
+        "progress": state.progress,
+        "current_step": state.current_step,
+        "estimated_time_remaining": state.estimated_time_remaining,
+        "error": state.error,
+        "error_code": state.error_code,
+        "attempt": state.attempt,
+        "created_at": timestamp(state.created),
+        "updated_at": timestamp(state.last),
+    }
+
+
 class JobStatus(Struct, frozen=True, rename="camel"):
     """Answer to ``GET …/status``; times are ISO 8601 with ``Z`` and milliseconds."""
 
@@ -82,19 +97,7 @@ class JobStatus(Struct, frozen=True, rename="camel"):
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobStatus":
         """Show a state."""
-        return cls(
-            job_id,
-            state.status,
-            state.progress,
-            state.current_step,
-            state.estimated_time_remaining,
-            state.error,
-            state.error_code,
-            state.result,
-            state.attempt,
-            timestamp(state.created),
-            timestamp(state.last),
-        )
+        return cls(job_id=job_id, result=state.result, **_of_any_job(state))
 
 
 class JobSummary(Struct, frozen=True, rename="camel"):
@@ -115,19 +118,7 @@ class JobSummary(Struct, frozen=True, rename="camel"):
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobSummary":
         """Show a state."""
-        return cls(
-            job_id,
-            state.type,
-            state.status,
-            state.progress,
-            state.current_step,
-            state.estimated_time_remaining,
-            state.error,
-            state.error_code,
-            state.attempt,
-            timestamp(state.created),
-            timestamp(state.last),
-        )
+        return cls(job_id=job_id, type=state.type, **_of_any_job(state))
 
     @classmethod
     def of_unreadable(

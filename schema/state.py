@@ -4,7 +4,7 @@ The append script keeps the same fold materialised in a hash, field for field, s
 poll needs no log. ``fold(log) == state hash`` holds for every history.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -37,7 +37,13 @@ Creation = tuple[str, str | None, str | None]
 session. Two first entries of the same millisecond may have the same id."""
 
 
-class JobState(Struct, frozen=True, gc=False):
+def _in_hash(name: str) -> str:
+    """Return the name of a field in the state hash."""
+    first, *further = name.removesuffix("_requested").split("_")
+    return first + "".join(map(str.title, further))
+
+
+class JobState(Struct, frozen=True, gc=False, rename=_in_hash):
     """The state of a job after the entry ``last``.
 
     Attributes:
@@ -125,14 +131,16 @@ class JobState(Struct, frozen=True, gc=False):
         return Entry(self.last, name, event, line)
 
 
-STATE_FIELDS: Final = (
-    *("status", "attempt", "attemptId", "created", "last", "type", "userId", "sessionId", "run"),
-    *("progress", "currentStep", "estimatedTimeRemaining", "extra", "result", "error", "errorCode"),
-    "cancel",
-)
+STATE_FIELDS: Final = JobState.__struct_encode_fields__
 """The fields of the hash that ``from_hash`` reads, without the job's input, which may be large."""
 
 _PROGRESS: Final = (ProgressUpdate, StepChange)  # by far the most, and looked for first
+
+_DECODED: Final[dict[str, Callable[[str], Any]]] = {
+    "estimatedTimeRemaining": json_seconds,
+    "extra": msgspec.json.decode,
+    "result": json_line,
+}
 
 _FRESH: Final[dict[str, Any]] = {
     "run": None,
@@ -148,27 +156,15 @@ _FRESH: Final[dict[str, Any]] = {
 
 def _strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
     """Return what ``state_fields`` does, if all is as it should be; any exception otherwise."""
-    eta, status = fields.get("estimatedTimeRemaining"), fields["status"]
-    extra, result = fields.get("extra"), fields.get("result")
-    return {
-        "status": status,
-        "attempt": int(fields["attempt"] or ""),
-        "attempt_id": fields["attemptId"],
-        "created": fields["created"],
-        "last": fields["last"],
-        "type": fields["type"],
-        "user_id": fields.get("userId"),
-        "session_id": fields.get("sessionId"),
-        "run": fields.get("run"),
-        "progress": int(fields["progress"] or ""),
-        "current_step": fields.get("currentStep"),
-        "estimated_time_remaining": None if eta is None else json_seconds(eta),
-        "extra": {} if extra is None else msgspec.json.decode(extra),
-        "result": Raw(b"null") if result is None else json_line(result),
-        "error": error_of(status, fields.get("error")),
-        "error_code": fields.get("errorCode"),
-        "cancel_requested": fields.get("cancel") is not None,
-    }
+    read: dict[str, Any] = {name: text for name, text in fields.items() if text is not None}
+    read["attempt"] = int(read["attempt"])
+    read["progress"] = int(read["progress"])
+    for name, decode in _DECODED.items():
+        if name in read:
+            read[name] = decode(read[name])
+    read["error"] = error_of(read["status"], read.get("error"))
+    read["cancel"] = "cancel" in read
+    return read
 
 
 def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - one return an event

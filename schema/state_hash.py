@@ -50,7 +50,7 @@ def json_seconds(text: str) -> float | None:
 
 
 def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]:
-    """Return what a hash says, by the names of ``schema.state.JobState``.
+    """Return what a hash says, as ``schema.state.JobState`` is made of it.
 
     Args:
         fields: those of the hash by name; absent and None are the same.
@@ -79,23 +79,18 @@ def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]
     status = core["status"]
     least = 100 if status == "succeeded" else 0
     return {
-        **core,
+        **{name: text for name, text in fields.items() if text is not None},
         "attempt": read("attempt", _attempt, _attempt, 1),
-        "attempt_id": read("attemptId", _entry_id, _entry_id, core["created"]),
+        "attemptId": read("attemptId", _entry_id, _entry_id, core["created"]),
         "type": fields.get("type") or "",
-        "user_id": fields.get("userId"),
-        "session_id": fields.get("sessionId"),
-        "run": fields.get("run"),
         "progress": read("progress", _percent, lambda text: percent(salvaged_value(text)), least),
-        "current_step": fields.get("currentStep"),
-        "estimated_time_remaining": read(
+        "estimatedTimeRemaining": read(
             "estimatedTimeRemaining", json_seconds, lambda text: seconds(salvaged_value(text)), None
         ),
         "extra": read("extra", _object, salvaged_object, nothing),
         "result": read("result", json_line, lambda text: Raw(salvaged(text)), Raw(b"null")),
         "error": error_of(status, fields.get("error")),
-        "error_code": fields.get("errorCode"),
-        "cancel_requested": fields.get("cancel") is not None,
+        "cancel": fields.get("cancel") is not None,
     }
 
 

@@ -14,6 +14,7 @@ from tests.support.calls import ON_A_JOB, call, status_of
 from tests.support.service import SESSION, Service
 from tests.support.sse import Event, watch
 from tests.support.stored import append
+from tests.support.waiting import PATIENCE_SECONDS
 
 INTERNAL = {
     "success": False,
@@ -92,7 +93,10 @@ async def listed(client: httpx.AsyncClient, **params: Any) -> list[tuple[str, st
 
 async def streamed(service: Service, odd: Odd, cursor: str | None = None) -> list[Event]:
     """Return what a viewer of the finished job gets after ``connected``."""
-    async with asyncio.timeout(10), watch(service.url, odd.job_id, last_event_id=cursor) as stream:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        watch(service.url, odd.job_id, last_event_id=cursor) as stream,
+    ):
         return (await stream.rest())[1:]
 
 
@@ -106,7 +110,7 @@ async def test_a_viewer_gets_the_end_whatever_the_worker_ended_its_job_with(
 ) -> None:
     operation, data, fields, shown = ENDS[how]
     name = "complete" if operation == "complete" else "failed"
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         end = await append(redis_client, odd.job_id, operation, data, fields)
         expected = [Event(name, shown, end)]
@@ -162,7 +166,7 @@ async def test_progress_that_is_wrong_in_part_reaches_viewers_without_that(
     shown: dict[str, Any],
 ) -> None:
     data, fields = said
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         entry = await append(redis_client, odd.job_id, "progress", data, fields, "7")
         (event,) = await live.until("progress-update")
@@ -176,7 +180,7 @@ async def test_progress_that_is_wrong_in_part_reaches_viewers_without_that(
 async def test_what_cant_be_shown_costs_a_viewer_nothing_else(
     service: Service, redis_client: Redis, odd: Odd
 ) -> None:
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         first = await append(redis_client, odd.job_id, "emit", '{"n":1}')
         for nothing in ("", "5", "[1]", "{", DEEP):
@@ -253,7 +257,7 @@ async def test_a_job_that_cannot_be_read_is_a_fault_of_its_own_and_of_nobody_els
 async def test_a_viewer_of_a_job_that_becomes_unreadable_is_sent_to_where_it_is_told(
     service: Service, redis_client: Redis, odd: Odd, how: str
 ) -> None:
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         await spoil(redis_client, odd, how)
         event = '{"id":"9999999999999-0","event":"note","data":{}}'
@@ -275,7 +279,7 @@ async def test_a_viewer_of_a_job_that_becomes_unreadable_is_sent_to_where_it_is_
 async def test_a_job_that_ended_without_an_entry_has_ended(
     service: Service, redis_client: Redis, odd: Odd, fields: dict[str, str], end: tuple[str, Any]
 ) -> None:
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         for name, value in fields.items():
             await redis_client.hset(odd.state, name, value)
@@ -298,7 +302,7 @@ async def test_pages_go_on_over_jobs_that_cannot_be_read_and_members_that_are_no
     nobodys += [b"9999999999999:\xff%d" % number for number in range(9)]
     await redis_client.zadd(index, dict.fromkeys(nobodys, 0))
     found: list[str] = []
-    async with service.client() as client, asyncio.timeout(10):
+    async with service.client() as client, asyncio.timeout(PATIENCE_SECONDS):
         cursor = ""
         while True:
             answer = await call(client, "list", params={"limit": 2, "cursor": cursor})
@@ -349,7 +353,7 @@ async def test_an_entry_that_the_script_did_not_write_is_asked_for_once(
     service: Service, redis_client: Redis, odd: Odd
 ) -> None:
     past = str(await redis_client.xadd(odd.log, {"event": "note", "data": "{}"}))
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         await redis_client.config_resetstat()
         async with watch(service.url, odd.job_id, last_event_id=past) as ahead:
@@ -363,7 +367,7 @@ async def test_an_entry_that_the_script_did_not_write_is_asked_for_once(
 async def test_an_end_that_only_the_log_knows_of_ends_nothing(
     service: Service, redis_client: Redis, odd: Odd
 ) -> None:
-    async with watch(service.url, odd.job_id) as live, asyncio.timeout(10):
+    async with watch(service.url, odd.job_id) as live, asyncio.timeout(PATIENCE_SECONDS):
         await live.until("progress-update")
         await redis_client.xadd(odd.log, {"event": "complete", "data": '{"result":0}'})
         await append(redis_client, odd.job_id, "emit", '{"n":1}')

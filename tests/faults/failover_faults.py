@@ -6,7 +6,7 @@ from jobcast.protocol.names import log_key
 from tests.faults.fault import Fault
 from tests.support.starting import until_it_says
 from tests.support.valkey import Valkey
-from tests.support.valkey_cluster import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class _OfSentinels(Fault):

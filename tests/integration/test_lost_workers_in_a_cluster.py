@@ -19,8 +19,8 @@ from jobcast.protocol.leases import LEASES_KEY, look_key
 from jobcast.protocol.names import state_key
 from tests.support.starting import until_it_says
 from tests.support.valkey import HOST
-from tests.support.valkey_cluster import PATIENCE_SECONDS, ClusterNode, ValkeyCluster
-from tests.support.waiting import after, eventually, until
+from tests.support.valkey_cluster import ClusterNode, ValkeyCluster
+from tests.support.waiting import PATIENCE_SECONDS, after, eventually, until
 
 GRACE_S: Final = 2.0
 LEASE_S: Final = 1.0

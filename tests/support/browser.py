@@ -10,8 +10,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.support.needs import CHROMIUM
 from tests.support.sse import Event
+from tests.support.waiting import PATIENCE_SECONDS
 
-PATIENCE_SECONDS: Final = 20.0
 CONNECTING: Final = 0
 CLOSED: Final = 2
 

@@ -10,10 +10,10 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from actors.line import Line
-from actors.loop_actor import LoopInbox
-from actors.shards import ShardedSubscriptions
+from eventlog.channel import Published, Subscribed
+from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.raw_connection import packed
+from eventlog.subscriber_connection import SubscriberConnection
 from jobcast.protocol.names import PubSub
 
 WAY_S: Final = 0.001
@@ -181,19 +181,18 @@ class _Connection:
         assert nowait
 
 
-class Inbox(LoopInbox):
-    """What an actor is told."""
+class Recorder:
+    """A subscriber that keeps what it receives."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.messages: list[object] = []
 
-    def hand(self, message: object) -> None:
+    def __call__(self, message: Published | Subscribed) -> None:
         self.messages.append(message)
 
 
 @asynccontextmanager
-async def running(followed: Line | ShardedSubscriptions) -> AsyncIterator[None]:
+async def running(followed: SubscriberConnection | ClusterSubscriptions) -> AsyncIterator[None]:
     """Have channels followed for the length of the block."""
     task = asyncio.create_task(followed.run())
     try:

@@ -7,12 +7,12 @@ from tests.support.ensemble import Ensemble
 from tests.support.starting import until_it_says
 from tests.support.tls import Tls
 from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import PATIENCE_SECONDS
 
 NAME: Final = "jobcast"
 DOWN_AFTER_MS: Final = 2000
 """Less, and a server that a busy machine did not let run is taken for dead."""
 
-PATIENCE_SECONDS: Final = 30.0
 
 _QUORUM: Final = 2
 _FAILOVER_TIMEOUT_MS: Final = 3000

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-WAIT_SECONDS = 20.0
+from tests.support.waiting import PATIENCE_SECONDS
+
+WAIT_SECONDS = PATIENCE_SECONDS
 
 
 @dataclass

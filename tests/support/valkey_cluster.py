@@ -10,12 +10,12 @@ from tests.support.ensemble import Ensemble
 from tests.support.starting import until_it_says
 from tests.support.tls import Tls
 from tests.support.valkey import HOST, Valkey, free_port
+from tests.support.waiting import PATIENCE_SECONDS
 
 SLOTS: Final = 16384
 NODE_TIMEOUT_MS: Final = 2000
 """Less, and a node that a busy machine did not let run is taken for dead."""
 
-PATIENCE_SECONDS: Final = 30.0
 
 _PRIMARIES: Final = 3
 _MIGRATE_MS: Final = 5000

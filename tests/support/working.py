@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
+from tests.support.waiting import PATIENCE_SECONDS
 from worker.registry import Registry
 from worker.service import Worker
 from worker.settings import Settings
@@ -35,6 +36,6 @@ async def is_idle(redis: Redis) -> bool:
 
 
 async def until_idle(redis: Redis) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await is_idle(redis):  # noqa: ASYNC110 - the condition is in Redis
             await asyncio.sleep(0.01)

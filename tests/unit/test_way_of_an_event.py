@@ -19,20 +19,19 @@ import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from actors.subscriptions import Subscriptions
 from app.transport import DirectOutlet
 from eventlog.connection import connector_of
 from eventlog.raw_connection import RawConnection, packed
+from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PLAIN
 from tests.support.job_world import JOB, JobLog
 from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
-    *("RawConnection.data_received", "Line._deliver"),
-    *("LoopInbox.hand", "LoopActor.handle", "JobActor.on_receive"),
-    *("Follower._published", "decode_publication", "parse_event", "one_line", "_progress"),
-    *("Follower._settle", "is_after", "Follower._advance", "apply"),
-    *("encode", "JobActor._on_event", "Audience.broadcast"),
+    *("RawConnection.data_received", "SubscriberConnection._deliver"),
+    *("LoopInbox.hand", "JobActor.on_receive", "FollowedLog.published"),
+    *("decode_publication", "parse_event", "one_line", "_progress"),
+    *("FollowedLog._believe", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
@@ -98,7 +97,7 @@ class Path:
         self._directory = Directory(self._subscriptions, self.log)
         self._redis = RawConnection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
-            self._subscriptions._line._deliver,
+            self._subscriptions._connection._deliver,
             hiredis.Reader(),
         )
         self.viewers = [Transport() for _ in range(viewers)]
@@ -115,13 +114,13 @@ class Path:
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""
         await asyncio.sleep(0)
-        self._subscriptions._line._changed.clear()  # it was asked for
+        self._subscriptions._connection._changed.clear()  # it was asked for
         self._receive(b"subscribe", PLAIN.channel(JOB).encode(), b"1")
         async with asyncio.timeout(5):
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns
                 await asyncio.sleep(0)
         question = self.log.questions.pop()
-        question.ref.tell(question.message(self.log.read(question.cursor)))
+        question.given(self.log.read(question.cursor))
         await asyncio.sleep(0)
 
     def close(self) -> None:
