@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from actors.pace import Deliveries
 from actors.resumption import Resumption
+from eventlog.pace import Deliveries
 from schema.resume import Beginning
 from schema.sse import Frame
 

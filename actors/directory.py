@@ -10,11 +10,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.job_actor import JobActor
+from actors.job_actor import JobActor, Questions, Subscriptions
 from actors.mailbox import Mailbox
 from actors.messages import Deregister, Register, Retire, Verify
-from actors.ports import Feed, Log
-from actors.questions import Ref, hand, tell
+from actors.reminders import Reminders
+from actors.runtime import Ref, hand, tell
 from schema.resume import Beginning
 from schema.state import Creation, JobState
 
@@ -38,9 +38,10 @@ class _Served(Struct, frozen=True):
 class Directory:
     """The actors of all watched jobs."""
 
-    def __init__(self, feed: Feed, log: Log) -> None:
-        self._feed = feed
-        self._log = log
+    def __init__(self, subscriptions: Subscriptions, questions: Questions) -> None:
+        self._subscriptions = subscriptions
+        self._questions = questions
+        self._reminders = Reminders()
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self.dropped = 0
 
@@ -94,6 +95,10 @@ class Directory:
             if before - round_began >= round_s:
                 round_began, most, most_before = before, 0, most
 
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        """Tell an actor something later."""
+        self._reminders.add(delay_s, tell, ref, message)
+
     def note_dropped(self) -> None:
         """Count a publication that was dropped."""
         self.dropped += 1
@@ -113,7 +118,7 @@ class Directory:
             hand(served.ref, Retire())
             served = None
         if served is None:
-            ref = JobActor.start(job_id, self._feed, self._log, self, state)
+            ref = JobActor.start(job_id, self._subscriptions, self._questions, self, state)
             served = self._served[job_id] = _Served(ref, state.creation)
         return served.ref
 

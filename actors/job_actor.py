@@ -1,24 +1,45 @@
-"""The actor of one job: follows it, and feeds its viewers."""
+"""The actor of one job: follows its log, and feeds its viewers.
 
-from collections.abc import Sequence
-from typing import Any, Final, Self
+What becomes of the job is decided in ``job_log``, and how far a resuming viewer has come in
+``resumption``; the actor does what they say.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from pykka import ActorRef
 
-from actors.admission import Admission
+from actors.audience import Audience
+from actors.job_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
 from actors.mailbox import Ending, Mailbox, conflated
 from actors.messages import (
+    CaughtUp,
     Deregister,
     Emptied,
     Expire,
     Forgotten,
-    Published,
     Register,
     Resumed,
+    Retire,
+    Verified,
+    Verify,
 )
-from actors.ports import Feed, Log, Registrar
-from schema.sse import Frame
+from actors.resumption import Resumption, Step
+from actors.runtime import LoopActor, Ref, tell
+from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.channel import Published, Subscribed, Subscriber
+from eventlog.pace import Pages
+from schema.events import Terminal
+from schema.resume import Beginning, From, Reason
+from schema.sse import Frame, encode_reset, encode_snapshot
 from schema.state import JobState
+
+if TYPE_CHECKING:
+    from actors.directory import Directory
+
+_log = logging.getLogger("jobcast.actors")
 
 LINGER_S: Final = 5.0
 """How long a job stays followed when its last viewer has gone."""
@@ -27,20 +48,56 @@ _MOST_AT_ONCE: Final = 4000
 """Deliveries: some 50 ms of work, of the 100 ms that an event may be on its way."""
 
 
-class JobActor(Admission):
-    """Serves the viewers of one job."""
+class Subscriptions(Protocol):
+    """Who follows channels: the event log's, of a single server or of a Cluster."""
+
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:
+        """Pass on what is published of a job, and ``Subscribed`` when that begins."""
+
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
+        """Pass nothing more on to that subscriber."""
+
+
+class Questions(Protocol):
+    """Who asks the log until it answers: the event log's."""
+
+    def catch_up(
+        self, job_id: str, cursor: str | None, given: Given, is_wanted: IsWanted, most: int = PAGE
+    ) -> None:
+        """Ask what became of a job since a cursor."""
+
+    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+        """Ask the same since a state, which is mostly the job's still."""
+
+    def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
+        """Have the end that a publish-only worker published appended to that very job."""
+
+
+class JobActor(LoopActor):
+    """Serves the viewers of one job.
+
+    A viewer that has seen nothing is shown the state. One with a cursor is brought what it missed,
+    page by page; if the log can't tell what that is, it is told so (``reset``) and shown the state.
+    One that wants the whole attempt is brought that from its first entry in the same way.
+    """
 
     def __init__(
         self,
         job_id: str,
-        feed: Feed,
-        log: Log,
-        registrar: Registrar,
+        subscriptions: Subscriptions,
+        questions: Questions,
+        directory: "Directory",
         state: JobState | None = None,
     ) -> None:
-        super().__init__(job_id, feed, log, registrar, state)
+        super().__init__()
+        self._job_id = job_id
+        self._subscriptions = subscriptions
+        self._questions = questions
+        self._directory = directory
+        self._log = FollowedLog(state)
+        self._audience = Audience()
         self._forgotten = False
-        self._together: list[Frame] | None = None
+        self._complained = False
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # noqa: ANN401 - Pykka's signature
@@ -55,7 +112,7 @@ class JobActor(Admission):
 
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` will say when that is in force."""
-        self._feed.follow(self._job_id, self.actor_ref)
+        self._subscriptions.follow(self._job_id, self.actor_inbox.hand)
 
     def on_stop(self) -> None:
         """Let go of viewers that a stop from outside would leave behind."""
@@ -75,11 +132,11 @@ class JobActor(Admission):
         if type(message) is not Published:
             self._receive_other(message)
         elif len(message.payloads) == 1:
-            self._published(message.payloads[0])
+            self._do(self._log.published(message.payloads[0]), self._audience.broadcast)
         else:
             self._published_together(message.payloads)
 
-    def _receive_other(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
+    def _receive_other(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         match message:
             case Register(mailbox, begins):
                 self._register(mailbox, begins)
@@ -89,6 +146,16 @@ class JobActor(Admission):
                 self._resumed(mailbox, answer)
             case Emptied(mailbox):
                 self._emptied(mailbox)
+            case CaughtUp(answer):
+                self._caught_up(answer)
+            case Subscribed():
+                self._do(self._log.subscribed())
+            case Verify():
+                self._do(self._log.verify())
+            case Verified(answer):
+                self._do(self._log.verified(answer))
+            case Retire():
+                self._lose()
             case Forgotten():
                 self._forgotten = True
                 self._stop_if_done()
@@ -96,7 +163,7 @@ class JobActor(Admission):
                 if not self._audience:
                     self._retire()
             case _:
-                self._told(message)
+                super().on_receive(message)
 
     def _published_together(self, payloads: Sequence[bytes]) -> None:
         """Deliver what came in one read, conflated if all of it would take this process too long.
@@ -104,51 +171,182 @@ class JobActor(Admission):
         That many arrive together while the process is busy with the ones before. Viewers who read
         fast enough never let a mailbox fill, so without this they would be shown ever older events.
         """
-        frames = self._together = []
-        try:
-            for payload in payloads:
-                self._published(payload)
-        finally:
-            self._together = None
+        frames: list[Frame] = []
+        for payload in payloads:
+            self._do(self._log.published(payload), frames.append)
         if len(frames) * len(self._audience.live) > _MOST_AT_ONCE:
             frames = conflated(frames)
         for frame in frames:
             self._audience.broadcast(frame)
 
-    def _on_event(self, frame: Frame) -> None:
-        if self._together is None:
-            self._audience.broadcast(frame)
+    def _caught_up(self, answer: CatchUp) -> None:
+        part, rest = answer.split()
+        self._do(self._log.caught_up(part, whole=rest is None))
+        if rest is not None:
+            Pages.here().do(tell, self.actor_ref, CaughtUp(rest))
+
+    def _do(self, outputs: Iterable[Output], show: Callable[[Frame], object] | None = None) -> None:
+        """Carry out what the log's follower says, in order.
+
+        Args:
+            outputs: what it says.
+            show: where frames go: to the live viewers at once if not given.
+        """
+        show = show or self._audience.broadcast
+        for output in outputs:
+            if type(output) is Frame:
+                show(output)
+            else:
+                self._do_other(output)
+
+    def _do_other(self, output: Output) -> None:
+        ref = self.actor_ref
+        match output:
+            case Read(cursor):
+                given = _teller(ref, CaughtUp)
+                self._questions.catch_up(self._job_id, cursor, given, ref.is_alive)
+            case Look(known):
+                self._questions.look(self._job_id, known, _teller(ref, CaughtUp), ref.is_alive)
+            case Check(known):
+                self._questions.look(self._job_id, known, _teller(ref, Verified), ref.is_alive)
+            case Settle(event, known, attempt):
+                self._questions.settle(self._job_id, event, known, attempt)
+            case Dropped(why):
+                self._drop(why)
+            case Milestone.KNOWN:
+                self._admit_waiting()
+            case Milestone.ATTEMPT_ENDED:
+                self._audience.dismiss()
+            case Milestone.ENDED:
+                self._conclude()
+            case Milestone.GONE:
+                self._retire()
+
+    def _drop(self, why: str) -> None:
+        self._directory.note_dropped()
+        if not self._complained:
+            self._complained = True
+            _log.warning("job %s: dropped a publication: %s", self._job_id, why[:200])
+
+    def _register(self, mailbox: Mailbox, begins: Beginning) -> None:
+        if mailbox.ending is not None:
+            return
+        if not self._log.known:
+            self._audience.waiting[mailbox] = begins
         else:
-            self._together.append(frame)
+            self._admit(mailbox, begins)
 
-    def _on_attempt_end(self) -> None:
-        self._audience.dismiss()
+    def _admit_waiting(self) -> None:
+        for mailbox, begins in self._audience.take_waiting():
+            self._admit(mailbox, begins)
 
-    def _on_end(self) -> None:
-        self._registrar.forget(self._job_id, self.actor_ref)
-        self._feed.unfollow(self._job_id, self.actor_ref)
-        self._audience.dismiss()
-        self._on_known()
-        self.actor_ref.tell(Forgotten())
+    def _admit(self, mailbox: Mailbox, begins: Beginning) -> None:
+        state = self._log.state
+        if state is None:
+            return
+        whole = begins is From.START
+        cursor = state.attempt_id if whole else begins
+        if isinstance(cursor, str) and cursor != state.last:
+            resumption = self._audience.resuming[mailbox] = Resumption(cursor, whole=whole)
+            self._ask_for(mailbox, resumption)
+        else:
+            self._show(mailbox, begins)
 
-    def _on_lost(self) -> None:
-        self._retire()
+    def _ask_for(self, mailbox: Mailbox, resumption: Resumption) -> None:
+        resumption.ask()
+        ref, at, most = self.actor_ref, resumption.at, resumption.most
+        given = _teller(ref, partial(Resumed, mailbox))
+        self._questions.catch_up(self._job_id, at, given, ref.is_alive, most)
+
+    def _show(self, mailbox: Mailbox, begins: Beginning) -> None:
+        """Show the state, with a reset or without, unless the viewer has seen it; then go live."""
+        state = self._log.state
+        if state is None:
+            return
+        if begins is None:
+            mailbox.put(encode_snapshot(state))
+        elif isinstance(begins, Reason):
+            mailbox.put(encode_reset(state, begins))
+        if state.finished:
+            mailbox.end(Ending.FINISHED)
+        else:
+            self._audience.live[mailbox] = None
+
+    def _resumed(self, mailbox: Mailbox, answer: CatchUp) -> None:
+        resumption = self._audience.resuming.get(mailbox)
+        if resumption is None or self._log.state is None:
+            return
+        step = resumption.deliver(mailbox, answer, self._log.state)
+        if step is Step.GONE:
+            self._lose()
+        elif step is Step.MORE:
+            self._go_on(mailbox, resumption)
+        else:
+            del self._audience.resuming[mailbox]
+            self._end_resumption(mailbox, resumption, step)
+            self._stop_if_done()
+
+    def _end_resumption(self, mailbox: Mailbox, resumption: Resumption, step: Step) -> None:
+        match step:
+            case Step.LIVE:
+                self._show(mailbox, resumption.at)
+            case Step.ANEW:
+                self._show(mailbox, resumption.reason)
+                for frame in resumption.kept_without_id():
+                    mailbox.put(frame)
+            case Step.AHEAD if self._log.over:
+                mailbox.end(Ending.RETRY)
+            case Step.AHEAD:  # it waits, and is judged anew, until the actor knows what the log has
+                self._audience.waiting[mailbox] = resumption.beginning()
+                self._do(self._log.catch_up())
+
+    def _go_on(self, mailbox: Mailbox, resumption: Resumption) -> None:
+        """Ask for a further page, once the viewer has taken what it was brought."""
+        if mailbox.ending is not None:
+            return
+        if len(mailbox):
+            mailbox.when_empty(partial(tell, self.actor_ref, Emptied(mailbox)))
+        else:
+            self._ask_for(mailbox, resumption)
+
+    def _emptied(self, mailbox: Mailbox) -> None:
+        resumption = self._audience.resuming.get(mailbox)
+        if resumption is not None and not resumption.asked:
+            self._go_on(mailbox, resumption)
 
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)
-        if not self._audience and not self._over:
-            self._log.remind(LINGER_S, self.actor_ref, Expire())
+        if not self._audience and not self._log.over:
+            self._directory.remind(LINGER_S, self.actor_ref, Expire())
         self._stop_if_done()
+
+    def _conclude(self) -> None:
+        """Let those go who have been shown the end of the job."""
+        self._directory.forget(self._job_id, self.actor_ref)
+        self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
+        self._audience.dismiss()
+        self._admit_waiting()
+        self.actor_ref.tell(Forgotten())
 
     def _stop_if_done(self) -> None:
         if self._forgotten and not self._audience:
             self.stop()
+
+    def _lose(self) -> None:
+        """Give up: Redis has the job no longer, or has another one under its id."""
+        self._log.pass_nothing_on()
+        self._retire()
 
     def _retire(self) -> None:
         self._leave()
         self.stop()
 
     def _leave(self) -> None:
-        self._registrar.forget(self._job_id, self.actor_ref)
-        self._feed.unfollow(self._job_id, self.actor_ref)
+        self._directory.forget(self._job_id, self.actor_ref)
+        self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.send_back()
+
+
+def _teller(ref: Ref, kind: Callable[[CatchUp], object]) -> Given:
+    """Return what sends an answer to an actor, as a message."""
+    return lambda answer: tell(ref, kind(answer))

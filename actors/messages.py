@@ -1,4 +1,7 @@
-"""What a job's actor is told. Commands are imperative, facts are in the past tense."""
+"""What a job's actor is told. Commands are imperative, facts are in the past tense.
+
+What it is told of its channel is in ``eventlog.channel``.
+"""
 
 from msgspec import Struct
 
@@ -18,16 +21,6 @@ class Deregister(Struct, frozen=True):
     """A viewer went."""
 
     mailbox: Mailbox
-
-
-class Published(Struct, frozen=True, gc=False):
-    """Payloads arrived on the job's channel, in one read: mostly one."""
-
-    payloads: list[bytes]
-
-
-class Subscribed(Struct, frozen=True):
-    """What is published from here on will arrive; what was before may have been missed."""
 
 
 class CaughtUp(Struct, frozen=True):

@@ -11,9 +11,6 @@ from msgspec import Struct
 from quart import Quart
 
 from actors.directory import Directory
-from actors.questions import Questions
-from actors.shards import ShardedSubscriptions
-from actors.subscriptions import Subscriptions
 from app.auth import Authenticator
 from app.descriptors import Descriptors, accept_in_steps, raise_limit
 from app.garbage import Garbage
@@ -26,13 +23,16 @@ from app.streams import Streams
 from app.sweeper import Sweeper
 from app.viewers import Viewers
 from eventlog.append import Appender
-from eventlog.cluster import Cluster
-from eventlog.connection import Client, close, connect, connector_of, drop_idle, refusal_at
+from eventlog.cluster_subscriptions import ClusterSubscriptions
+from eventlog.connection import connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.probe import Probe
+from eventlog.questions import Questions
 from eventlog.reader import Reader
+from eventlog.subscriptions import Subscriptions
+from eventlog.topology import Topology, topology_of
 
 _log = logging.getLogger("jobcast")
 
@@ -44,11 +44,11 @@ class Service(Struct, frozen=True):
 
     settings: Settings
     authenticator: Authenticator
-    client: Client
+    topology: Topology
     reader: Reader
     jobs: Jobs
     directory: Directory
-    subscriptions: Subscriptions | ShardedSubscriptions
+    subscriptions: Subscriptions | ClusterSubscriptions
     questions: Questions
     viewers: Viewers
     streams: Streams
@@ -68,9 +68,14 @@ def build(settings: Settings) -> Service:
         client = connect(settings.redis_url)
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
-    appender, reader = Appender(client), Reader(client)
+    topology, appender, reader = topology_of(client), Appender(client), Reader(client)
     creation, queue = Creation(client), JobQueue(settings.queue, client)
-    subscriptions = _subscriptions(client, reader)
+
+    async def on_lost(server: str) -> None:
+        await topology.drop_idle(server)
+        await reader.drop_idle(server)
+
+    subscriptions = topology.subscriptions(on_lost)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
@@ -95,7 +100,7 @@ def build(settings: Settings) -> Service:
     return Service(
         settings=settings,
         authenticator=authenticator,
-        client=client,
+        topology=topology,
         reader=reader,
         jobs=jobs,
         directory=directory,
@@ -117,16 +122,6 @@ def build(settings: Settings) -> Service:
     )
 
 
-def _subscriptions(client: Client, reader: Reader) -> Subscriptions | ShardedSubscriptions:
-    async def on_lost(node: str | None = None) -> None:
-        await drop_idle(client, node)
-        await reader.drop_idle(node)
-
-    if isinstance(client, Cluster):
-        return ShardedSubscriptions(client, on_lost)
-    return Subscriptions(connector_of(client), on_lost)
-
-
 def attach(app: Quart, service: Service) -> None:
     """Have an app start and stop a service."""
     tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +129,7 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.before_serving
     async def start() -> None:
-        refusal = await refusal_at(service.client)
+        refusal = await service.topology.refusal()
         if refusal is not None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
@@ -164,7 +159,7 @@ def attach(app: Quart, service: Service) -> None:
         garbage.end()
         await service.questions.close()
         await service.reader.close()
-        await close(service.client)
+        await service.topology.close()
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:

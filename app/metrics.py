@@ -7,12 +7,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from actors.directory import Directory
-from actors.shards import ShardedSubscriptions
-from actors.subscriptions import Subscriptions
 from app.auth.key_set import KeySet
 from app.lookout import Lookout
 from app.viewers import Viewers
 from eventlog.append import Appender
+from eventlog.cluster_subscriptions import ClusterSubscriptions
+from eventlog.subscriptions import Subscriptions
 
 
 class Metrics(Collector):
@@ -22,7 +22,7 @@ class Metrics(Collector):
         self,
         viewers: Viewers,
         directory: Directory,
-        subscriptions: Subscriptions | ShardedSubscriptions,
+        subscriptions: Subscriptions | ClusterSubscriptions,
         appender: Appender,
         lookout: Lookout,
         *,

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from hypercorn.asyncio import run
 
-from actors.pace import Comings, Pace
+from eventlog.pace import Comings, Pace
 
 _log = logging.getLogger("jobcast.server")
 

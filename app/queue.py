@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from bullmq import Queue
 
-from eventlog.cluster import Cluster
 from eventlog.connection import Client, available
+from eventlog.topology import topology_of
 
 _KEPT: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
@@ -31,9 +31,7 @@ class JobQueue:
     """
 
     def __init__(self, name: str, redis: Client) -> None:
-        # In a Cluster all keys of a queue have to be in one slot.
-        prefix = "{bull}" if isinstance(redis, Cluster) else "bull"
-        options: Any = {"connection": redis, "prefix": prefix}
+        options: Any = {"connection": redis, "prefix": topology_of(redis).queue_prefix}
         self._queue = Queue(name, options)
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:

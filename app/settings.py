@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.origins import origins_of
-from eventlog.address import parse_address
+from jobcast import parse_address
 
 _log = logging.getLogger("jobcast.settings")
 

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from actors.pace import Comings
 from app.behind_send import Send
 from app.transport import AsgiOutlet, Message, Receive, Scope, opened
+from eventlog.pace import Comings
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
 
 RETRY_MS: Final = (1000, 5000)

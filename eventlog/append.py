@@ -10,8 +10,9 @@ from msgspec import Struct
 from redis.exceptions import NoScriptError, ResponseError
 
 from eventlog.complaints import complaints
-from eventlog.connection import Client, available, pubsub_of
+from eventlog.connection import Client, available
 from eventlog.errors import REFUSALS, UnreadableJob, is_of_the_data
+from eventlog.topology import topology_of
 from schema.events import Complete, Failed, FailedData, Terminal
 from schema.wire import log_key, state_key
 
@@ -62,7 +63,7 @@ class Appender:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._pubsub = pubsub_of(client)
+        self._pubsub = topology_of(client).pubsub
         self._script = resources.files("eventlog").joinpath("append.lua").read_text()
         self._digest = hashlib.sha1(self._script.encode()).hexdigest()  # noqa: S324 - Redis' name
         self.unpublished = 0

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from eventlog.catch_up import Question
 from eventlog.cluster import Connector
+from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import EventLogError, unavailable, unforeseen
-from eventlog.inquiry import Inquiry
+from jobcast.redis.connection import Connection
+from jobcast.redis.server import Server
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
@@ -38,7 +40,11 @@ class Batches:
 
     def __init__(self, connector: Connector) -> None:
         self._asked: dict[Question, list[Reply]] = {}
-        self._idle = [Inquiry(connector) for _ in range(_UNDER_WAY)]
+
+        async def connect() -> Connection:
+            return await Connection.open(connector(), COMMAND_TIMEOUT_S, decode=True)
+
+        self._idle = [Server(connect) for _ in range(_UNDER_WAY)]
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushed = 0.0
 
@@ -49,16 +55,16 @@ class Batches:
             loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
         self._asked.setdefault(question, []).append(reply)
 
-    async def drop_idle(self) -> None:
+    async def drop_idle(self, _server: str = "") -> None:
         """Close the connections over which nothing is asked at this moment."""
-        for inquiry in tuple(self._idle):
-            await inquiry.close()
+        for server in self._idle:
+            server.give_up()
 
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for inquiry in self._idle:
-            await inquiry.close()
+        for server in self._idle:
+            await server.aclose()
 
     def _flush(self) -> None:
         while self._asked and self._idle:
@@ -70,19 +76,21 @@ class Batches:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _read(self, inquiry: Inquiry, asked: Sequence[_Asked]) -> None:
+    async def _read(self, server: Server, asked: Sequence[_Asked]) -> None:
         try:
-            await self._answer(inquiry, asked)
+            await self._answer(server, asked)
         finally:
-            self._idle.append(inquiry)
+            self._idle.append(server)
             self._flush()
 
-    async def _answer(self, inquiry: Inquiry, asked: Sequence[_Asked]) -> None:
+    async def _answer(self, server: Server, asked: Sequence[_Asked]) -> None:
         commands = [question.commands() for question, _ in asked]
         packed = b"".join(itertools.chain.from_iterable(commands))
         try:
-            replies = iter(await inquiry.ask(packed, sum(map(len, commands))))
+            async with available():
+                replies = iter(await server.ask(packed, sum(map(len, commands))))
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
+            server.give_up()
             # Logs what was not foreseen, once for all who asked; and they are in this frame, which
             # must not be in what they are told.
             away = unavailable(error).with_traceback(None)

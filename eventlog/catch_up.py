@@ -1,7 +1,7 @@
 """What someone missed of a job: how Redis is asked for it, and what its answer says."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from eventlog.complaints import complaints
 from eventlog.errors import LogUnavailable, Redirected, UnreadableJob, is_of_the_data
-from eventlog.raw_connection import packed
+from jobcast.redis.connection import packed
 from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvaged_entry
 from schema.entry_id import position
 from schema.events import InvalidEvent
@@ -73,6 +73,13 @@ class CatchUp(Struct, frozen=True):
             return apply(None, self.oldest)
         except ValueError:  # nothing that the append script writes
             return None
+
+
+Given = Callable[[CatchUp], object]
+"""Is called with the answer to a question."""
+
+IsWanted = Callable[[], bool]
+"""Says whether an answer is still wanted."""
 
 
 class Question(Struct, frozen=True):

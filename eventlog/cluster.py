@@ -16,7 +16,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from eventlog.address import Address, HostAndPort
+from jobcast.redis.address import Address, HostAndPort
 
 _log = logging.getLogger("jobcast.cluster")
 

@@ -1,8 +1,8 @@
 """Connections to Redis, bounded in number and in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -11,11 +11,10 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from eventlog.address import Address, parse_address
 from eventlog.cluster import ANSWER_S, Cluster, Connector
 from eventlog.errors import EventLogError, LogUnavailable, Unreadable, is_of_the_data
 from eventlog.sentinel import Primary, primary_options
-from schema.wire import PLAIN, SHARDED, PubSub
+from jobcast.redis.address import Address, parse_address
 
 COMMAND_TIMEOUT_S: Final = 1.4
 """How long one command may take: callers owe their own callers an answer within 2 s."""
@@ -40,7 +39,7 @@ def connect(url: str) -> Client:
     client of a Cluster has to learn of a node's silence by itself, to look for the next one.
 
     Args:
-        url: see ``eventlog.address``.
+        url: see ``jobcast.redis.address``.
 
     Raises:
         ValueError: the URL can't be meant.
@@ -88,24 +87,18 @@ def connector_of(client: Redis) -> Connector:
     return connector
 
 
-async def refusal_at(client: Client) -> str | None:
-    """Open a connection, and return why Redis refuses it: see ``Address.refusal_of``.
-
-    None if Redis accepts it, or can't be reached, which a restart of the service does not change.
-    Of Sentinels, or of the nodes of a Cluster, all that answer have to refuse.
-    """
-    if isinstance(client, Cluster):
-        nodes = [client.nodes.connector(f"{host}:{port}") for host, port in client.seeds]
-        return await _refusal_of_all(nodes, "CLUSTER SLOTS")
+async def refusal_of_server(client: Redis) -> str | None:
+    """Return why a server refuses, or all the Sentinels that watch it."""
     primary = client.connection_pool.connection_kwargs.get("connection_pool")
     if isinstance(primary, Primary):
-        refusal = await _refusal_of_all(primary.sentinels(), "PING")
+        refusal = await refusal_of_all(primary.sentinels(), "PING")
         if refusal is not None:
             return f"of the Sentinels: {refusal}"
-    return await _refusal_of_all([connector_of(client)], "PING")
+    return await refusal_of_all([connector_of(client)], "PING")
 
 
-async def _refusal_of_all(connectors: list[Connector], command: str) -> str | None:
+async def refusal_of_all(connectors: Iterable[Connector], command: str) -> str | None:
+    """Return why servers refuse; None if one accepts, or none can be reached."""
     answers = await asyncio.gather(*(_refusal(connector, command) for connector in connectors))
     refusals = [answer for answer in answers if answer]
     return refusals[0] if refusals and _ACCEPTED not in answers else None
@@ -125,35 +118,6 @@ async def _refusal(connector: Connector, command: str) -> str | None:
     finally:
         await connection.disconnect(nowait=True)
     return _ACCEPTED
-
-
-async def drop_idle(client: Client, node: str | None = None) -> None:
-    """Close the connections that nobody uses, to a server that was lost and perhaps replaced.
-
-    A server that froze leaves them open, and each would have to be found out by a call that fails.
-
-    Args:
-        client: whose connections.
-        node: of a Cluster, as host and port.
-    """
-    with suppress(RedisError, OSError):
-        if not isinstance(client, Cluster):
-            await client.connection_pool.disconnect(inuse_connections=False)
-        elif (lost := client.nodes_manager.nodes_cache.get(node or "")) is not None:
-            await lost.disconnect_free_connections()
-
-
-async def close(client: Client) -> None:
-    """Close all connections of a client."""
-    if isinstance(client, Cluster):
-        await client.close_all()
-    else:
-        await client.aclose()
-
-
-def pubsub_of(client: Client) -> PubSub:
-    """Return how events are published where a client connects."""
-    return SHARDED if isinstance(client, Cluster) else PLAIN
 
 
 @asynccontextmanager

@@ -12,14 +12,12 @@ from typing import Any, Final
 from msgspec import Struct
 from redis.client import NEVER_DECODE
 
-from eventlog.cluster import Cluster
 from eventlog.connection import Client, available
 from eventlog.errors import LogUnavailable
+from eventlog.topology import topology_of
 from schema.wire import LEASES_KEY, leased_run, look_key, state_key
 
 _log = logging.getLogger("jobcast.leases")
-
-_ONLY_SERVER: Final = ""
 
 _NOW: Final = """
 local time = redis.call('TIME')
@@ -80,6 +78,7 @@ class Leases:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._topology = topology_of(client)
 
     async def look(self) -> Times:
         """Look at each server as a renewal would.
@@ -87,32 +86,24 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away, or of a Cluster the node that has the index.
         """
-        client = self._client
-        if not isinstance(client, Cluster):
-            now_ms = await self._look_at(look_key(0))
-            return Times(now_ms, {_ONLY_SERVER: now_ms})
-        async with available():
-            await client.initialize()
-        nodes = client.nodes
-        keys = nodes.keys(look_key)
-        looks = await asyncio.gather(*(self._try(node, key) for node, key in keys.items()))
+        topology = self._topology
+        keys = await topology.keys(look_key)
+        looks = await asyncio.gather(*(self._try(server, key) for server, key in keys.items()))
         by_server = {
-            node: now_ms
-            for (node, key), now_ms in zip(keys.items(), looks, strict=True)
-            if now_ms is not None and nodes.of(key) == node  # else another one has answered
+            server: now_ms
+            for (server, key), now_ms in zip(keys.items(), looks, strict=True)
+            if now_ms is not None and topology.server_of(key) == server  # else another answered
         }
         if len(by_server) < len(keys):
-            await nodes.refresh()
-        index_ms = by_server.get(nodes.of(LEASES_KEY) or "")
+            await topology.refresh()
+        index_ms = by_server.get(topology.server_of(LEASES_KEY) or "")
         if index_ms is None:
-            raise LogUnavailable("The node that has the index of leases is away")
+            raise LogUnavailable("The server that has the index of leases is unavailable")
         return Times(index_ms, by_server)
 
     def server_of(self, run: LeasedRun) -> str | None:
         """Return the server that has a run's job, by its name; None if none has."""
-        if isinstance(self._client, Cluster):
-            return self._client.nodes.of(state_key(run.job_id))
-        return _ONLY_SERVER
+        return self._topology.server_of(state_key(run.job_id))
 
     async def claim(self, until_ms: int, limit: int, for_ms: int) -> list[LeasedRun]:
         """Return runs that were due by then, the longest overdue first.
@@ -150,11 +141,11 @@ class Leases:
         async with available():
             await self._client.zrem(LEASES_KEY, run.member)
 
-    async def _try(self, node: str, key: str) -> int | None:
+    async def _try(self, server: str, key: str) -> int | None:
         try:
             return await self._look_at(key)
         except LogUnavailable as error:
-            _log.info("%s lets no lease be renewed: %s", node, error)
+            _log.info("%s lets no lease be renewed: %s", server, error)
             return None
 
     async def _look_at(self, key: str) -> int:

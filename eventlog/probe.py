@@ -6,8 +6,9 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from eventlog.connection import COMMAND_TIMEOUT_S, Client, available, pubsub_of
+from eventlog.connection import COMMAND_TIMEOUT_S, Client, available
 from eventlog.errors import LogUnavailable
+from eventlog.topology import topology_of
 
 _log = logging.getLogger("jobcast.probe")
 
@@ -20,7 +21,7 @@ class Probe:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._pubsub = pubsub_of(client)
+        self._pubsub = topology_of(client).pubsub
         self.may_publish: bool | None = None
 
     async def answers(self) -> bool:

@@ -5,12 +5,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from eventlog.batches import Batches
 from eventlog.catch_up import PAGE, CatchUp, Question, mark
-from eventlog.cluster import Cluster
-from eventlog.connection import Client, connector_of
+from eventlog.connection import Client
 from eventlog.errors import LogUnavailable, UnreadableJob
-from eventlog.shards import ShardedBatches
+from eventlog.topology import topology_of
 from schema.entry import Entry
 from schema.owner import Owner
 from schema.state import JobState
@@ -28,9 +26,7 @@ class Reader:
     """
 
     def __init__(self, client: Client) -> None:
-        self._batches: Batches | ShardedBatches = (
-            ShardedBatches(client) if isinstance(client, Cluster) else Batches(connector_of(client))
-        )
+        self._batches = topology_of(client).batches()
 
     async def load(self, job_id: str) -> JobState | None:
         """Return the state of a job; None when there is none.
@@ -113,12 +109,9 @@ class Reader:
         fields = {} if oldest is None else oldest.fields
         return Owner(fields.get("userId"), fields.get("sessionId"))
 
-    async def drop_idle(self, node: str | None = None) -> None:
-        """Close the connections that are not in use: see ``eventlog.connection.drop_idle``."""
-        if isinstance(self._batches, Batches):
-            await self._batches.drop_idle()
-        else:
-            await self._batches.drop_idle(node)
+    async def drop_idle(self, server: str) -> None:
+        """Close the connections to a server that are not in use: see ``SingleServer.drop_idle``."""
+        await self._batches.drop_idle(server)
 
     async def close(self) -> None:
         """Wait for what is under way, and close the connections."""

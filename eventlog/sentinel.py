@@ -16,8 +16,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from eventlog.address import Address, HostAndPort
 from eventlog.cluster import Connector
+from jobcast.redis.address import Address, HostAndPort
 
 _log = logging.getLogger("jobcast.sentinel")
 

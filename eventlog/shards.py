@@ -53,9 +53,9 @@ class ShardedBatches:
 
         batches.ask(question, judged)
 
-    async def drop_idle(self, node: str | None) -> None:
+    async def drop_idle(self, node: str) -> None:
         """Close the connections to a node over which nothing is asked at this moment."""
-        batches = self._batches.get(node or "")
+        batches = self._batches.get(node)
         if batches is not None:
             await batches.drop_idle()
 

@@ -4,21 +4,20 @@ import asyncio
 import gc
 import time
 import tracemalloc
-from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from functools import partial
 from typing import Final, Self
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from actors.messages import Subscribed
-from actors.questions import Ref, tell
+from actors.runtime import Ref, tell
 from benchmarks.case import AtMost, Case, Sample, Subject
 from benchmarks.crowd import Crowd
 from benchmarks.jobs import job_ids, prepare
 from benchmarks.meter import Meter
 from benchmarks.servers import JOBCAST, jobcast, stream_request, valkey
-from eventlog.catch_up import CatchUp
+from eventlog.catch_up import CatchUp, Given, IsWanted
+from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.sse import Frame
 from schema.state import JobState
@@ -40,35 +39,32 @@ _STATE: Final = JobState("running", 1, "1-0", "1-0", "2-0", "load", "user-1", "s
 class _Redis:
     """Stands in for Redis: all that is asked for is there at once."""
 
-    def follow(self, job_id: str, ref: Ref) -> None:  # noqa: ARG002 - the actor's
-        tell(ref, Subscribed())
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:  # noqa: ARG002 - the actor's
+        asyncio.get_running_loop().call_soon(subscriber, Subscribed())
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         pass
 
     def catch_up(
         self,
         job_id: str,  # noqa: ARG002 - the actor's
         cursor: str | None,  # noqa: ARG002 - the actor's
-        ref: Ref,
-        answer: Callable[[CatchUp], object],
+        given: Given,
+        is_wanted: IsWanted,  # noqa: ARG002 - the actor's
     ) -> None:
-        tell(ref, answer(CatchUp(_STATE)))
+        given(CatchUp(_STATE))
 
     def look(
         self,
         job_id: str,  # noqa: ARG002 - the actor's
         known: JobState,
-        ref: Ref,
-        answer: Callable[[CatchUp], object],
+        given: Given,
+        is_wanted: IsWanted,  # noqa: ARG002 - the actor's
     ) -> None:
-        tell(ref, answer(CatchUp(known, ())))
+        given(CatchUp(known, ()))
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         pass
-
-    def remind(self, delay_s: float, ref: Ref, message: object) -> None:  # noqa: ARG002 - at once
-        tell(ref, message)
 
 
 class _Jobs:
@@ -77,6 +73,8 @@ class _Jobs:
     def __init__(self) -> None:
         redis = _Redis()
         self._directory = Directory(redis, redis)
+        # Nobody lingers: an actor's whole life is measured.
+        self._directory.remind = _tell_at_once  # type: ignore[method-assign]
         self._stay = ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -109,6 +107,10 @@ class _Jobs:
 
 def _take(frame: Frame) -> bool:  # noqa: ARG001 - what a viewer gets is not looked at
     return True
+
+
+def _tell_at_once(_delay_s: float, ref: Ref, message: object) -> None:
+    tell(ref, message)
 
 
 def _end() -> None:

@@ -3,8 +3,6 @@
 import asyncio
 import socket
 from contextlib import ExitStack
-from types import SimpleNamespace
-from typing import Any, cast
 from unittest.mock import AsyncMock
 
 import pytest
@@ -12,12 +10,13 @@ from redis.asyncio.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
-from actors.line import Line
-from actors.loop_actor import LoopInbox
-from actors.shards import ShardedSubscriptions
 from eventlog.cluster import Cluster
-from eventlog.connection import Client, available, close, connect
+from eventlog.cluster_subscriptions import ClusterSubscriptions
+from eventlog.connection import Client, available, connect
 from eventlog.errors import LogUnavailable
+from eventlog.subscriber_connection import SubscriberConnection
+from eventlog.topology import topology_of
+from tests.support.channel_server import Recorder
 from tests.support.service import Service
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster
 from tests.support.waiting import after, eventually
@@ -75,7 +74,7 @@ async def test_other_nodes_serve_while_any_one_is_away(
     try:
         await eventually(serve)
     finally:
-        await close(again)
+        await topology_of(again).close()
 
 
 async def test_a_slot_that_nobody_serves_is_redis_being_away(
@@ -119,11 +118,10 @@ async def test_nodes_that_all_moved_are_found_by_the_names_of_the_address(client
 async def test_channels_are_followed_after_something_unforeseen(
     cluster: ValkeyCluster, client: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    followed = LoopInbox()
-    subscriptions = ShardedSubscriptions(client, AsyncMock())
-    subscriptions.follow("a", cast("Any", SimpleNamespace(actor_inbox=followed)))
+    subscriptions = ClusterSubscriptions(client, AsyncMock())
+    subscriptions.follow("a", Recorder())
     with monkeypatch.context() as once:
-        once.setattr(Line, "run", fail)
+        once.setattr(SubscriberConnection, "run", fail)
         with pytest.raises(ExceptionGroup):
             await subscriptions.run()
     running = asyncio.create_task(subscriptions.run())
@@ -132,7 +130,7 @@ async def test_channels_are_followed_after_something_unforeseen(
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def fail(_line: Line) -> None:
+async def fail(_connection: SubscriberConnection) -> None:
     raise RuntimeError("something new")
 
 
@@ -177,4 +175,4 @@ async def test_an_answer_is_not_taken_for_that_of_an_asking_that_was_refused(
                 await client.get("{a}")
             assert await client.get(key) == "its own"
     finally:
-        await close(client)
+        await topology_of(client).close()

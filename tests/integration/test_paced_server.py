@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from actors.pace import Comings
 from app.descriptors import _is_of_accept
 from app.hypercorn_repairs import outlive_late_bodies
 from app.paced_server import OnConnection, PacedServer, start_server
+from eventlog.pace import Comings
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
 from tests.support.rounds import Rounds

@@ -14,10 +14,10 @@ from eventlog.cluster import Cluster
 from eventlog.connection import connect
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.index import OwnerIndex
-from eventlog.inquiry import Inquiry
 from eventlog.leases import Leases
-from eventlog.raw_connection import Replies
 from eventlog.reader import NotRead, Reader
+from jobcast.redis.connection import Replies
+from jobcast.redis.server import Server
 from schema.owner import Owner
 from schema.resume import Reason
 from schema.state import JobState
@@ -33,18 +33,18 @@ class Batches:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = self.under_way = self.most = 0
-        ordinary = Inquiry.ask
+        ordinary = Server.ask
 
-        async def counted(inquiry: Inquiry, commands: bytes, count: int) -> Replies:
+        async def counted(server: Server, commands: bytes, count: int) -> Replies:
             self.count += 1
             self.under_way += 1
             self.most = max(self.most, self.under_way)
             try:
-                return await ordinary(inquiry, commands, count)
+                return await ordinary(server, commands, count)
             finally:
                 self.under_way -= 1
 
-        monkeypatch.setattr(Inquiry, "ask", counted)
+        monkeypatch.setattr(Server, "ask", counted)
 
 
 @pytest.fixture
@@ -432,7 +432,7 @@ async def test_nobody_waits_for_an_answer_that_failed_in_a_way_not_foreseen(
         raise RuntimeError("something new")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Inquiry, "ask", fails)
+        patch.setattr(Server, "ask", fails)
         with pytest.raises(LogUnavailable, match="RuntimeError"):
             await reader.load("j1")
     state = await reader.load("j1")

@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from actors.mailbox import Ending, Mailbox
 from app.lifecycle import Service
-from eventlog.inquiry import Inquiry
-from eventlog.raw_connection import Replies
 from jobcast._script import APPEND
+from jobcast.redis.connection import Replies
+from jobcast.redis.server import Server
 from schema.sse import Frame
 from tests.support.parts import parts
 from tests.support.waiting import eventually, until
@@ -76,15 +76,15 @@ async def test_all_jobs_recover_in_batches_over_the_connections_there_are(
 ) -> None:
     ids = await create_all(redis_client)
     batches = 0
-    ordinary = Inquiry.ask
+    ordinary = Server.ask
 
-    async def counted(inquiry: Inquiry, commands: bytes, count: int) -> Replies:
+    async def counted(server: Server, commands: bytes, count: int) -> Replies:
         nonlocal batches
         batches += 1
-        return await ordinary(inquiry, commands, count)
+        return await ordinary(server, commands, count)
 
     async with parts(redis_url) as service, watched(service, ids) as shown:
-        monkeypatch.setattr(Inquiry, "ask", counted)
+        monkeypatch.setattr(Server, "ask", counted)
         subscribed = await calls(redis_client, "subscribe")
         connections = (await redis_client.info("clients"))["connected_clients"]
         await redis_client.client_kill_filter(_type="pubsub")

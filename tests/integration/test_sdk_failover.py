@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
-from jobcast._pipeline import QUIET_S
+from jobcast.redis.connection import QUIET_S
 from tests.support.sentinels import SentinelSet
 from tests.support.valkey import HOST, Valkey
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster

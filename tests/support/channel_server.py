@@ -10,10 +10,10 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from actors.line import Line
-from actors.loop_actor import LoopInbox
-from actors.shards import ShardedSubscriptions
-from eventlog.raw_connection import packed
+from eventlog.channel import Published, Subscribed
+from eventlog.cluster_subscriptions import ClusterSubscriptions
+from eventlog.subscriber_connection import SubscriberConnection
+from jobcast.redis.connection import packed
 from schema.wire import PubSub
 
 WAY_S: Final = 0.001
@@ -113,17 +113,23 @@ class ChannelServer:
         self._way.send(reply)
 
 
+def receive(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Have data arrive as one read."""
+    memoryview(protocol.get_buffer(-1))[: len(data)] = data
+    protocol.buffer_updated(len(data))
+
+
 class _Way:
     """The transport of one connection."""
 
     def __init__(self, server: ChannelServer) -> None:
         self._server = server
         self._parser = hiredis.Reader()
-        self._protocol: asyncio.Protocol | None = None
+        self._protocol: asyncio.BufferedProtocol | None = None
         self._closing = self.paused = False
         self._unread: list[bytes] = []
 
-    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+    def set_protocol(self, protocol: asyncio.BufferedProtocol) -> None:
         self._protocol = protocol
 
     def is_closing(self) -> bool:
@@ -162,7 +168,7 @@ class _Way:
 
     def _read(self) -> None:
         while self._unread and not self.paused and not self._closing and self._protocol:
-            self._protocol.data_received(self._unread.pop(0))
+            receive(self._protocol, self._unread.pop(0))
 
 
 class _Connection:
@@ -172,6 +178,7 @@ class _Connection:
 
     def __init__(self, server: ChannelServer) -> None:
         self._server = server
+        self._reader: Any = None
         self._writer: Any = None
 
     async def connect(self) -> None:
@@ -181,19 +188,18 @@ class _Connection:
         assert nowait
 
 
-class Inbox(LoopInbox):
-    """What an actor is told."""
+class Recorder:
+    """A subscriber that keeps what it receives."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.messages: list[object] = []
 
-    def hand(self, message: object) -> None:
+    def __call__(self, message: Published | Subscribed) -> None:
         self.messages.append(message)
 
 
 @asynccontextmanager
-async def running(followed: Line | ShardedSubscriptions) -> AsyncIterator[None]:
+async def running(followed: SubscriberConnection | ClusterSubscriptions) -> AsyncIterator[None]:
     """Have channels followed for the length of the block."""
     task = asyncio.create_task(followed.run())
     try:

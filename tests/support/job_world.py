@@ -4,19 +4,19 @@ The log grows by the same rules as the append script's; publications, the readin
 their arrival each happen when a test says so, in the order that it says.
 """
 
+import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from types import MethodType
+from typing import Any, cast
 
-import pykka
-from pykka.messages import ProxyGetAttr
-
+from actors.directory import Directory
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
-from actors.messages import Deregister, Published, Register, Subscribed
-from actors.questions import Ref
-from eventlog.catch_up import PAGE, CatchUp
+from actors.messages import Deregister, Register
+from actors.runtime import Ref
+from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.channel import Published, Subscribed, Subscriber
 from schema.entry import Entry, entry_from_log
 from schema.events import Terminal
 from schema.resume import Beginning
@@ -67,10 +67,15 @@ class Question:
     """What an actor asked; the answer is read at one time and arrives at another."""
 
     cursor: str | None
-    ref: Ref
-    message: Callable[[CatchUp], object]
+    given: Given
+    is_wanted: IsWanted
     most: int = PAGE
     answer: CatchUp | None = None
+
+    @property
+    def ref(self) -> Ref:
+        """Return the actor that asks."""
+        return cast("Ref", cast("MethodType", self.is_wanted).__self__)
 
 
 @dataclass
@@ -82,7 +87,6 @@ class JobLog:
     gone: bool = False
     questions: list[Question] = field(default_factory=list)
     settled: list[tuple[Terminal, int]] = field(default_factory=list)
-    reminders: list[tuple[float, Ref, object]] = field(default_factory=list)
     _number: int = 0
     _last: str = ""
 
@@ -175,25 +179,20 @@ class JobLog:
         self,
         job_id: str,
         cursor: str | None,
-        ref: Ref,
-        answer: Callable[[CatchUp], object],
+        given: Given,
+        is_wanted: IsWanted,
         most: int = PAGE,
     ) -> None:
         assert job_id == JOB
-        self.questions.append(Question(cursor, ref, answer, most))
+        self.questions.append(Question(cursor, given, is_wanted, most))
 
-    def look(
-        self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
-    ) -> None:
-        self.catch_up(job_id, known.last, ref, answer)
+    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+        self.catch_up(job_id, known.last, given, is_wanted)
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         assert job_id == JOB
         assert known.creation == self.state.creation
         self.settled.append((event, attempt))
-
-    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
-        self.reminders.append((delay_s, ref, message))
 
     def _add(self, fields: dict[str, str]) -> str:
         self._number += 1
@@ -211,32 +210,44 @@ def publication(
     return f'{{{ids}"event":"{name}","data":{data}}}'.encode()
 
 
+def ref_of(subscriber: Subscriber) -> Ref:
+    """Return the actor that subscribes."""
+    inbox: Any = cast("MethodType", subscriber).__self__
+    ref: Ref = inbox._actor.actor_ref
+    return ref
+
+
 class Feed:
     """Who follows the job's channel."""
 
     def __init__(self) -> None:
         self.ref: Ref | None = None
+        self._subscriber: Subscriber | None = None
 
-    def follow(self, job_id: str, ref: Ref) -> None:
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:
         assert job_id == JOB
-        self.ref = ref
+        self.ref, self._subscriber = ref_of(subscriber), subscriber
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         assert job_id == JOB
-        if self.ref is ref:
-            self.ref = None
+        if self._subscriber == subscriber:
+            self.ref = self._subscriber = None
 
 
-class Registrar:
+class Registrar(Directory):
     """Learns of actors that take no more viewers, and of dropped publications."""
 
     def __init__(self) -> None:
         self.forgotten: list[Ref] = []
+        self.reminders: list[tuple[float, Ref, object]] = []
         self.dropped = 0
 
     def forget(self, job_id: str, ref: Ref) -> None:
         assert job_id == JOB
         self.forgotten.append(ref)
+
+    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        self.reminders.append((delay_s, ref, message))
 
     def note_dropped(self) -> None:
         self.dropped += 1
@@ -244,10 +255,14 @@ class Registrar:
 
 async def handled(ref: Ref) -> None:
     """Wait until the actor has handled all that it was told so far."""
-    try:
-        await ref.ask(ProxyGetAttr(("actor_urn",)), block=False)
-    except pykka.ActorDeadError:
-        return
+    while not ref.actor_inbox.empty():  # noqa: ASYNC110 - that takes turns, and no time
+        await asyncio.sleep(0)
+
+
+async def stopped(ref: Ref) -> None:
+    """Stop an actor and wait until it has."""
+    ref.stop(block=False)
+    await handled(ref)
 
 
 class Scene:
@@ -286,8 +301,8 @@ class Scene:
         """Give the answer to the oldest question; it is read now unless it was before."""
         question = self.log.questions.pop(0)
         answer = question.answer or self.log.read(question.cursor, question.most)
-        if self.ref.is_alive():
-            await self.tell(question.message(answer))
+        question.given(answer)
+        await handled(self.ref)
 
     async def answer_all(self) -> None:
         """Answer until nothing more is asked."""

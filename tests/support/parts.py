@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.lifecycle import Service, build
 from app.settings import Settings
-from eventlog.connection import close, connect
+from eventlog.connection import connect
 from tests.support.service import SECRET
 
 
@@ -19,7 +19,7 @@ async def parts(url: str) -> AsyncIterator[Service]:
         yield built
     finally:
         await built.reader.close()
-        await close(built.client)
+        await built.topology.close()
 
 
 def client_of(url: str) -> Redis:

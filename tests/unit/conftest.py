@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.job_world import JobLog, Scene, handled
+from tests.support.job_world import JobLog, Scene, handled, stopped
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ async def scene() -> AsyncIterator[Scene]:
     await handled(played.ref)
     yield played
     if played.ref.is_alive():
-        await played.ref.stop(block=False)
+        await stopped(played.ref)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from redis import exceptions
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 import jobcast
-from eventlog.address import Address, parse_address
 from eventlog.connection import connect
+from jobcast.redis.address import Address, parse_address
 from tests.support.tls import Tls
 from worker.queue_redis import QueueRedis
 

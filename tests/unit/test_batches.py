@@ -12,9 +12,9 @@ from eventlog.batches import Batches
 from eventlog.catch_up import Question
 from eventlog.cluster import Connector, Nodes
 from eventlog.errors import LogUnavailable, UnreadableJob
-from eventlog.inquiry import Inquiry
-from eventlog.raw_connection import Replies
 from eventlog.shards import ShardedBatches
+from jobcast.redis.connection import Replies
+from jobcast.redis.server import Server
 from schema.wire import PLAIN
 from tests.support.channel_server import ChannelServer
 from tests.support.waiting import until
@@ -37,7 +37,7 @@ class OneNode(Nodes):
 async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_answered(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def ask(_inquiry: Inquiry, _commands: bytes, count: int) -> Replies:
+    async def ask(_server: Server, _commands: bytes, count: int) -> Replies:
         return ["1-0"] * count
 
     ordinary = Question.answer
@@ -47,7 +47,7 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
             raise KeyError("something new")
         return ordinary(question, replies)
 
-    monkeypatch.setattr(Inquiry, "ask", ask)
+    monkeypatch.setattr(Server, "ask", ask)
     monkeypatch.setattr(Question, "answer", answer)
     batches = Batches(ChannelServer(PLAIN).connector)
     answers: dict[str, object] = {}

@@ -2,7 +2,7 @@ from importlib.resources import files
 
 import pytest
 
-COPIES = {"append.lua": "append.lua", "address.py": "_address.py"}
+COPIES = {"append.lua": "append.lua"}
 
 
 @pytest.mark.parametrize("name", COPIES)

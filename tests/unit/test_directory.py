@@ -1,20 +1,22 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from itertools import pairwise
 
 import pytest
 
 from actors.directory import Directory
+from actors.job_actor import LINGER_S
 from actors.mailbox import Ending
-from actors.messages import Expire, Subscribed
-from actors.questions import Ref, tell
-from eventlog.catch_up import PAGE, CatchUp
+from actors.messages import Expire
+from actors.runtime import Ref
+from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.state import JobState
 from tests.support.clock import in_virtual_time
-from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled
+from tests.support.job_world import JOB, Feed, JobLog, Watcher, handled, stopped
 from tests.support.waiting import after, eventually
 
 
@@ -33,7 +35,7 @@ async def directory(feed: Feed, log: JobLog) -> AsyncIterator[Directory]:
     made = Directory(feed, log)
     yield made
     if feed.ref is not None:
-        await feed.ref.stop(block=False)
+        await stopped(feed.ref)
     assert len(made) == 0
 
 
@@ -54,7 +56,7 @@ async def known(feed: Feed, log: JobLog) -> Ref:
     ref.tell(Subscribed())
     await handled(ref)
     question = log.questions.pop()
-    ref.tell(question.message(log.read(question.cursor)))
+    question.given(log.read(question.cursor))
     await handled(ref)
     return ref
 
@@ -84,7 +86,8 @@ async def test_a_viewer_has_gone_when_its_context_ends_however_it_does(
         await fail()
     assert feed.ref is not None
     await handled(feed.ref)
-    assert [message for _, _, message in log.reminders] == [Expire()]
+    [(_, _, (_, message))] = directory._reminders._waiting[LINGER_S]
+    assert message == Expire()
 
 
 async def test_a_job_that_nobody_watches_is_forgotten(
@@ -107,7 +110,7 @@ async def test_the_end_of_an_actor_leaves_its_successor_alone(
         older = await known(feed, log)
         directory.forget(JOB, older)
         with directory.viewing(JOB, log.state, second.mailbox, None):
-            await older.stop(block=False)
+            await stopped(older)
             assert len(directory) == 1
             newer = await known(feed, log)
             assert newer is not older
@@ -121,7 +124,7 @@ async def test_a_context_ends_in_peace_when_the_actor_has_ended_before(
     watcher = Watcher()
     with directory.viewing(JOB, log.state, watcher.mailbox, None):
         actor = await follower(feed)
-        await actor.stop(block=False)
+        await stopped(actor)
         assert watcher.ending is Ending.RETRY
 
 
@@ -180,35 +183,31 @@ class Redis:
         self.asked: dict[str, list[float]] = {}
         self.at_once = Counter[float]()
 
-    def follow(self, job_id: str, ref: Ref) -> None:  # noqa: ARG002 - the actor's
-        tell(ref, Subscribed())
+    def follow(self, job_id: str, subscriber: Subscriber) -> None:  # noqa: ARG002 - the actor's
+        asyncio.get_running_loop().call_soon(subscriber, Subscribed())
 
-    def unfollow(self, job_id: str, ref: Ref) -> None:
+    def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         """Do nothing: nothing is published."""
 
     def catch_up(
         self,
         job_id: str,
         cursor: str | None,
-        ref: Ref,
-        answer: Callable[[CatchUp], object],
+        given: Given,
+        is_wanted: IsWanted,
         most: int = PAGE,
     ) -> None:
-        raise AssertionError(f"{job_id} is known: {cursor}, {ref}, {answer}, {most}")
+        raise AssertionError(f"it is known: {job_id, cursor, given, is_wanted, most}")
 
-    def look(
-        self, job_id: str, known: JobState, ref: Ref, answer: Callable[[CatchUp], object]
-    ) -> None:
+    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+        assert is_wanted()
         now = asyncio.get_running_loop().time()
         self.asked.setdefault(job_id, []).append(now)
         self.at_once[now] += 1
-        tell(ref, answer(CatchUp(self.state and known, ())))
+        given(CatchUp(self.state and known, ()))
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         raise AssertionError(f"nothing is published: {job_id}, {event}, {known}, {attempt}")
-
-    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
-        """Do nothing: all viewers stay."""
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 3000])

@@ -8,7 +8,7 @@ from actors.mailbox import Ending
 from actors.messages import Register
 from eventlog.catch_up import CatchUp
 from schema.events import Complete, Failed
-from tests.support.job_world import JOB, JobLog, Scene, Watcher, publication
+from tests.support.job_world import JOB, JobLog, Scene, Watcher, handled, publication, stopped
 from tests.support.sse import Event
 
 
@@ -100,7 +100,7 @@ async def test_an_end_that_was_published_before_a_retry_is_not_that_of_the_next_
     log.append("_retried")
     await scene.answer_all()
     assert [attempt for _, attempt in log.settled] == [1]
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_it_shows_it(
@@ -117,7 +117,7 @@ async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_i
     await scene.publish(*missed)
     assert watcher.ids == ["4-0"]
     assert watcher.events[0].data["progress"] == 2
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_end(
@@ -129,7 +129,7 @@ async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_e
     log.append("complete", {"result": 1})
     await scene.subscribed()
     question = scene.log.questions.pop(0)
-    scene.ref.tell(question.message(log.read(question.cursor)))
+    question.given(log.read(question.cursor))
     late = Watcher()
     scene.ref.tell(Register(late.mailbox, None))
     await scene.answer_all()
@@ -146,7 +146,7 @@ async def test_an_actor_that_is_given_the_state_shows_no_less_when_nothing_happe
     await scene.subscribed()
     await scene.answer_all()
     assert (watcher.names, watcher.ids) == (["progress-update"], [log.last])
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_what_is_published_while_the_state_is_read_follows_the_snapshot(
@@ -303,7 +303,8 @@ async def test_the_state_says_what_an_entry_that_cant_be_read_did_not(
     log.append("progress-update", {"progress": 40})
     unread = msgspec.structs.replace(log.entries[-1], event=None)
     await scene.publish(publication("progress-update", "Writing", log.last, "2-0"))
-    await scene.tell(scene.log.questions.pop().message(CatchUp(log.state, (unread,))))
+    scene.log.questions.pop().given(CatchUp(log.state, (unread,)))
+    await handled(scene.ref)
     late = await scene.watch()
     assert [event.data["progress"] for event in late.events] == [40]
 
@@ -313,7 +314,8 @@ async def test_an_end_that_only_the_state_knows_of_is_an_end(scene: Scene, log: 
     await scene.publish(log.start())
     await scene.publish(publication("note", "{}", "9-0", "8-0"))
     ended = msgspec.structs.replace(log.state, status="failed", error="No paper")
-    await scene.tell(scene.log.questions.pop().message(CatchUp(ended, ())))
+    scene.log.questions.pop().given(CatchUp(ended, ()))
+    await handled(scene.ref)
     assert watcher.events[-1] == Event("failed", {"error": "No paper", "errorCode": None}, log.last)
     assert watcher.ending is Ending.FINISHED
 

@@ -22,8 +22,11 @@ from hypothesis.stateful import (
 )
 
 from actors.directory import Directory
+from actors.job_actor import LINGER_S
 from actors.mailbox import Ending
-from actors.messages import Expire, Published, Subscribed
+from actors.messages import Expire
+from actors.runtime import Ref
+from eventlog.channel import Published, Subscribed
 from schema.entry import Entry
 from schema.entry_id import position
 from schema.resume import Beginning, From, Reason
@@ -85,6 +88,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.reads = 0
         self.feed = Feed()
         self.directory = Directory(self.feed, self.log)
+        self.reminders: list[tuple[Ref, object]] = []
+        self.directory.remind = self._remind  # type: ignore[method-assign]
         self.life = Life(1)
         self.on_the_way: list[object] = []
         self.connected = True
@@ -313,9 +318,8 @@ class AnyOrder(RuleBasedStateMachine):
     async def _answer(self, place: int) -> None:
         question = self.log.questions.pop(place)
         answer = question.answer or self.log.read(question.cursor, question.most)
-        if question.ref.is_alive():
-            question.ref.tell(question.message(answer))
-            await handled(question.ref)
+        question.given(answer)
+        await handled(question.ref)
 
     async def _come(self, watched: Watched) -> None:
         watched.enter(self.directory)
@@ -332,12 +336,16 @@ class AnyOrder(RuleBasedStateMachine):
             await handled(ref)
 
     async def _expire(self) -> None:
-        reminders, self.log.reminders = self.log.reminders, []
-        for _, ref, message in reminders:
+        reminders, self.reminders = self.reminders, []
+        for ref, message in reminders:
             assert isinstance(message, Expire)
             if ref.is_alive():
                 ref.tell(message)
                 await handled(ref)
+
+    def _remind(self, delay_s: float, ref: Ref, message: object) -> None:
+        assert delay_s == LINGER_S
+        self.reminders.append((ref, message))
 
     async def _verify(self) -> None:
         self.directory._verify_next()

@@ -4,8 +4,9 @@ import pytest
 from pykka import ActorRegistry
 
 from actors.mailbox import Ending
-from actors.messages import CaughtUp, Deregister, Expire, Published, Register
-from tests.support.job_world import JobLog, Scene, Watcher, publication
+from actors.messages import CaughtUp, Deregister, Expire, Register
+from eventlog.channel import Published
+from tests.support.job_world import JobLog, Scene, Watcher, handled, publication, stopped
 
 
 async def test_the_end_may_be_among_what_was_missed(scene: Scene, log: JobLog) -> None:
@@ -99,15 +100,15 @@ async def test_a_viewer_that_comes_just_after_the_end_is_not_left_alone(
 
 async def test_a_viewer_that_comes_while_the_actor_stops_is_sent_back(scene: Scene) -> None:
     late = Watcher()
-    stop = scene.ref.stop(block=False)
+    scene.ref.stop(block=False)
     scene.ref.tell(Register(late.mailbox, None))
-    await stop
+    await handled(scene.ref)
     assert late.ending is Ending.RETRY
 
 
 async def test_a_stop_from_outside_sends_all_viewers_back(scene: Scene) -> None:
     live, resuming = await scene.live(), await scene.watch("0-7")
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
     assert (live.ending, resuming.ending) == (Ending.RETRY, Ending.RETRY)
     assert scene.feed.ref is None
 
@@ -127,7 +128,7 @@ async def test_a_failure_sends_all_viewers_back(
 async def test_an_actor_that_nobody_watches_lingers_and_retires(scene: Scene, log: JobLog) -> None:
     watcher = await scene.live()
     await scene.leave(watcher)
-    [(delay_s, ref, message)] = log.reminders
+    [(delay_s, ref, message)] = scene.registrar.reminders
     assert 0 < delay_s < 10
     assert ref is scene.ref
     assert scene.ref.is_alive()
@@ -152,7 +153,7 @@ async def test_a_viewer_that_left_gets_nothing_more(scene: Scene, log: JobLog) -
     await scene.leave(goes)
     await scene.publish(log.start())
     assert (len(stays.events), len(goes.events)) == (2, 1)
-    assert log.reminders == []
+    assert scene.registrar.reminders == []
 
 
 async def test_a_viewer_that_left_before_the_state_was_known_is_forgotten(scene: Scene) -> None:
@@ -161,7 +162,7 @@ async def test_a_viewer_that_left_before_the_state_was_known_is_forgotten(scene:
     await scene.subscribed()
     await scene.answer()
     assert watcher.events == []
-    assert len(scene.log.reminders) == 1
+    assert len(scene.registrar.reminders) == 1
 
 
 async def test_a_viewer_that_ended_before_it_was_registered_is_not(scene: Scene) -> None:

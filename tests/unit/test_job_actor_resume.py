@@ -3,7 +3,7 @@ import pytest
 from actors.mailbox import Ending
 from actors.messages import Register
 from schema.resume import Beginning, Reason
-from tests.support.job_world import JobLog, Scene, Watcher, handled, publication
+from tests.support.job_world import JobLog, Scene, Watcher, handled, publication, stopped
 
 
 @pytest.fixture
@@ -175,8 +175,8 @@ async def test_who_was_sent_here_just_before_the_job_ended_is_shown_its_end(
     await scene.publish(log.append("complete", {"result": None}))
     question = log.questions.pop()
     watcher = Watcher("4-0")
-    end = question.message(log.read(question.cursor))
-    await scene.tell(end, Register(watcher.mailbox, watcher.cursor))
+    question.given(log.read(question.cursor))
+    await scene.tell(Register(watcher.mailbox, watcher.cursor))
     await scene.answer_all()
     assert watcher.ids == ["5-0", "6-0"]
     assert watcher.ending is Ending.FINISHED
@@ -220,7 +220,7 @@ async def test_a_viewer_that_resumes_from_an_earlier_attempt_gets_a_reset_and_a_
     await again.answer_all()
     assert (watcher.names, watcher.ids) == (["reset", "progress-update"], ["", "7-0"])
     assert watcher.resets == [(2, "attempt")]
-    await again.ref.stop(block=False)
+    await stopped(again.ref)
 
 
 async def test_a_resuming_viewer_of_a_job_that_is_gone_comes_again(
@@ -261,7 +261,7 @@ async def test_a_resume_before_the_state_is_known_waits_for_it(log: JobLog, scen
     assert fresh.asked == [None]
     await fresh.answer_all()
     assert [watcher.ids for watcher in watchers] == [["4-0", "5-0"], [], ["5-0"]]
-    await fresh.ref.stop(block=False)
+    await stopped(fresh.ref)
 
 
 async def test_a_resume_during_a_reconnect_misses_nothing(scene: Scene, log: JobLog) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.mailbox import Ending
 from actors.messages import Retire, Verify
-from tests.support.job_world import JobLog, Scene, publication
+from tests.support.job_world import JobLog, Scene, publication, stopped
 
 SECRET = '{"secret":true}'
 
@@ -251,7 +251,7 @@ async def test_a_state_that_had_finished_says_which_job_is_meant_and_no_more(log
     await other.subscribed()
     await other.answer_all()
     assert (watcher.events, watcher.ending) == ([], Ending.RETRY)
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_that_the_job_itself_was_created_costs_a_look_and_nothing_else(
@@ -270,7 +270,7 @@ async def test_that_the_job_itself_was_created_costs_a_look_and_nothing_else(
     await scene.publish(log.start())
     assert watcher.names == ["progress-update", "note", "step-change"]
     assert (scene.registrar.dropped, caplog.records) == (0, [])
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_a_creation_without_an_id_is_no_publication(scene: Scene) -> None:
@@ -290,7 +290,7 @@ async def test_what_comes_before_the_subscription_is_in_force_is_not_this_jobs(
     await scene.answer_all()
     assert (watcher.names, watcher.events[1].data) == (["progress-update", "note"], {})
     assert log.settled == []
-    await scene.ref.stop(block=False)
+    await stopped(scene.ref)
 
 
 async def test_an_actor_that_retires_passes_on_nothing_that_waits_in_its_inbox(

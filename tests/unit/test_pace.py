@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pace import Comings, Deliveries, Pace
+from eventlog.pace import Comings, Deliveries, Pace
 from tests.support.clock import in_virtual_time
 from tests.support.rounds import Rounds
 from tests.support.waiting import until
@@ -17,7 +17,7 @@ class Ten(Pace):
 
 @pytest.fixture(autouse=True)
 def _no_turn_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.pace.perf_counter", lambda: 0.0)
+    monkeypatch.setattr("eventlog.pace.perf_counter", lambda: 0.0)
 
 
 async def test_so_much_is_done_in_a_turn_and_the_rest_in_the_next_ones() -> None:
@@ -112,7 +112,7 @@ async def test_less_is_done_in_a_turn_while_turns_take_long(
         now += turn_s / pace._share
         rounds.note()
 
-    monkeypatch.setattr("actors.pace.perf_counter", lambda: now)
+    monkeypatch.setattr("eventlog.pace.perf_counter", lambda: now)
     pace = Ten.here()
     for _ in range(100):
         pace.do(lambda: None)

@@ -5,10 +5,11 @@ from typing import Any, cast
 
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
-from actors.messages import Register, Subscribed
-from actors.pace import Pages
-from actors.questions import Questions
+from actors.messages import Register
 from eventlog.catch_up import PAGE, CatchUp
+from eventlog.channel import Subscribed
+from eventlog.pace import Pages
+from eventlog.questions import Questions
 from eventlog.reader import Answered
 from schema.resume import From
 from schema.sse import Frame

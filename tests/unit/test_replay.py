@@ -9,7 +9,6 @@ import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Ending
-from actors.messages import Subscribed
 from app.auth import Authenticator
 from app.raw_request import RawRequest
 from app.replay import replay
@@ -18,6 +17,7 @@ from app.streams import Decision, Open, Seen, Streams, Told
 from app.viewer import COMMENT, VISIBLE, Viewer
 from app.viewers import Viewers
 from eventlog.catch_up import CatchUp
+from eventlog.channel import Subscribed
 from schema.owner import Owner
 from schema.sse import Frame
 from schema.state import JobState
@@ -97,7 +97,7 @@ class Service:
         while not news.is_set():
             await until(lambda: bool(self.log.questions) or news.is_set())
             for question in self.log.questions:
-                ref.tell(question.message(self.log.read(question.cursor)))
+                question.given(self.log.read(question.cursor))
             self.log.questions.clear()
         assert not serving.done()
         gone.set()
@@ -225,7 +225,7 @@ async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_ba
         ref.tell(Subscribed())
         await until(lambda: bool(log.questions))
         [question] = log.questions
-        ref.tell(question.message(log.read(question.cursor)))
+        question.given(log.read(question.cursor))
         await until(lambda: watcher.ending is not None)
     assert (watcher.names, watcher.ending) == (["connected"], Ending.RETRY)
 

@@ -10,24 +10,22 @@ from typing import Any, cast
 import pytest
 
 from actors.audience import Audience
-from actors.line import Line
-from actors.loop_actor import LoopInbox
 from actors.mailbox import Ending, Mailbox
-from actors.messages import Published, Subscribed
-from actors.pace import Comings, Deliveries
-from actors.turns import Turns
 from app.settings import Settings
 from app.viewer import Viewer
 from app.viewers import Viewers
 from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
-from eventlog.inquiry import Inquiry
-from eventlog.raw_connection import Replies
+from eventlog.channel import Published, Subscribed
+from eventlog.pace import Comings, Deliveries
+from eventlog.subscriber_connection import SubscriberConnection
+from jobcast.redis.connection import Replies
+from jobcast.redis.server import Server
 from schema.entry import entry_from_log
 from schema.sse import Frame, encode
 from schema.state import STATE_FIELDS
 from schema.wire import PLAIN
-from tests.support.channel_server import ChannelServer, Inbox, running
+from tests.support.channel_server import ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.job_world import JobLog, Scene
 from tests.support.rounds import Rounds
@@ -36,21 +34,6 @@ from tests.support.waiting import after, until
 
 MANY = 5000
 PART = 32
-
-
-class Turner:
-    """Has one thing to do in its turn."""
-
-    def __init__(self, rounds: Rounds) -> None:
-        self.take_turn = rounds.note
-
-
-async def test_after_a_reconnect_not_all_actors_have_their_turn_at_once() -> None:
-    rounds, turns = Rounds(), Turns.here()
-    for _ in range(MANY):
-        turns.ask(Turner(rounds))
-    await until(lambda: rounds.total == MANY)
-    assert rounds.most <= 25
 
 
 class Crowd:
@@ -127,51 +110,50 @@ async def test_who_comes_while_an_event_is_delivered_does_not_get_it_twice() -> 
     assert {tuple(watcher.ids[1:]) for watcher in watchers} == {("2-0", "3-0")}
 
 
-class Noting(LoopInbox):
-    """An inbox that notes what it is handed, and when."""
+class Noting(Recorder):
+    """A subscriber that notes when it receives something."""
 
     def __init__(self, rounds: Rounds) -> None:
         super().__init__()
         self.rounds = rounds
-        self.messages: list[object] = []
 
-    def hand(self, message: object) -> None:
+    def __call__(self, message: Published | Subscribed) -> None:
         self.rounds.note()
-        self.messages.append(message)
+        super().__call__(message)
 
 
 def test_what_one_read_brings_for_many_jobs_is_handed_on_a_few_at_a_time() -> None:
     async def scenario() -> None:
         rounds = Rounds()
         server = ChannelServer(PLAIN)
-        line = Line(server.connector, PLAIN, cast("Any", None))
-        inboxes = [Noting(rounds) for _ in range(MANY)]
-        for number, inbox in enumerate(inboxes):
-            line.follow(b"c%d" % number, inbox)
-        async with running(line):
+        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        recorders = [Noting(rounds) for _ in range(MANY)]
+        for number, recorder in enumerate(recorders):
+            connection.follow(b"c%d" % number, recorder)
+        async with running(connection):
             await until(lambda: rounds.total == MANY)
             assert rounds.most <= 2 * Deliveries.most
-            assert all(inbox.messages == [Subscribed()] for inbox in inboxes)
+            assert all(recorder.messages == [Subscribed()] for recorder in recorders)
             pushes = [[b"message", b"c%d" % number, b"first"] for number in range(MANY)]
             server.push(*pushes)
             server.push([b"message", b"c%d" % (MANY - 1), b"second"])
             await until(lambda: rounds.total == 2 * MANY + 1)
             assert rounds.most <= 2 * Deliveries.most
-            assert inboxes[-1].messages[1:] == [Published([b"first"]), Published([b"second"])]
+            assert recorders[-1].messages[1:] == [Published([b"first"]), Published([b"second"])]
 
     in_virtual_time(scenario())
 
 
-class Busy(Inbox):
-    """An inbox whose actor has much to deliver of all that it is handed."""
+class Busy(Recorder):
+    """A subscriber that has much to deliver of all that it receives."""
 
     def __init__(self) -> None:
         super().__init__()
         self.left: list[int] = []
         self._deliveries = 0
 
-    def hand(self, message: object) -> None:
-        super().hand(message)
+    def __call__(self, message: Published | Subscribed) -> None:
+        super().__call__(message)
         self.left.append(self._deliveries)
         for _ in range(10 * Deliveries.most):
             self._deliveries += 1
@@ -183,15 +165,15 @@ class Busy(Inbox):
 
 def test_nothing_is_read_before_what_was_read_is_delivered() -> None:
     async def scenario() -> None:
-        server, inbox = ChannelServer(PLAIN), Busy()
-        line = Line(server.connector, PLAIN, cast("Any", None))
-        line.follow(b"c", inbox)
-        async with running(line):
-            await until(lambda: bool(inbox.messages))
+        server, recorder = ChannelServer(PLAIN), Busy()
+        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        connection.follow(b"c", recorder)
+        async with running(connection):
+            await until(lambda: bool(recorder.messages))
             for number in range(20):
                 server.push([b"message", b"c", b"%d" % number])
-            await until(lambda: len(inbox.messages) == 21)
-            assert inbox.left == [0] * 21
+            await until(lambda: len(recorder.messages) == 21)
+            assert recorder.left == [0] * 21
         assert not server.paused
 
     in_virtual_time(scenario())
@@ -199,36 +181,36 @@ def test_nothing_is_read_before_what_was_read_is_delivered() -> None:
 
 def test_a_publication_never_overtakes_that_its_channel_is_followed() -> None:
     async def scenario() -> None:
-        server, inbox = ChannelServer(PLAIN), Inbox()
-        line = Line(server.connector, PLAIN, cast("Any", None))
-        async with running(line):
+        server, recorder = ChannelServer(PLAIN), Recorder()
+        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        async with running(connection):
             await after(1)
-            line.follow(b"c", inbox)
-            line._send()
+            connection.follow(b"c", recorder)
+            connection._send()
             for _ in range(Deliveries.most):
                 Deliveries.here().do(lambda: None)
-            line._deliver([[b"subscribe", b"c", 1], [b"message", b"c", b"first"]])
-            await until(lambda: len(inbox.messages) > 1)
-            assert inbox.messages[:2] == [Subscribed(), Published([b"first"])]
+            connection._deliver([[b"subscribe", b"c", 1], [b"message", b"c", b"first"]])
+            await until(lambda: len(recorder.messages) > 1)
+            assert recorder.messages[:2] == [Subscribed(), Published([b"first"])]
 
     in_virtual_time(scenario())
 
 
-def test_a_line_that_has_much_to_deliver_is_not_mute() -> None:
+def test_a_connection_that_has_much_to_deliver_is_not_mute() -> None:
     async def scenario() -> None:
-        server, inbox = ChannelServer(PLAIN), Inbox()
-        line = Line(server.connector, PLAIN, cast("Any", None))
-        line.follow(b"c", inbox)
-        async with running(line):
+        server, recorder = ChannelServer(PLAIN), Recorder()
+        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        connection.follow(b"c", recorder)
+        async with running(connection):
             await after(1)
-            connection = line._connection
-            assert connection is not None
-            connection.pause()
+            raw = connection._connection
+            assert raw is not None
+            raw.pause()
             await after(4)  # no answer to a PING is read
-            assert line.connected
-            connection.resume()
+            assert connection.connected
+            raw.resume()
             await after(4)
-            assert line._connection is connection
+            assert connection._connection is raw
 
     in_virtual_time(scenario())
 
@@ -237,12 +219,12 @@ def test_a_line_that_has_much_to_deliver_is_not_mute() -> None:
 async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch, *, away: bool
 ) -> None:
-    async def ask(_inquiry: Inquiry, _commands: bytes, count: int) -> Replies:
+    async def ask(_server: Server, _commands: bytes, count: int) -> Replies:
         if away:
             raise OSError
         return ["1-0"] * count
 
-    monkeypatch.setattr(Inquiry, "ask", ask)
+    monkeypatch.setattr(Server, "ask", ask)
     batches, rounds = Batches(ChannelServer(PLAIN).connector), Rounds()
     for number in range(1000):
         batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
@@ -286,7 +268,7 @@ async def test_what_an_actor_missed_of_a_large_log_is_delivered_a_little_at_a_ti
     await scene.subscribed()
     question = log.questions.pop()
     turns = 0
-    scene.ref.tell(question.message(log.read(question.cursor)))
+    question.given(log.read(question.cursor))
     while watcher.ending is None:
         before = len(watcher.events)
         await asyncio.sleep(0)

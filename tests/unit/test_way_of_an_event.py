@@ -6,33 +6,34 @@ that adds one should be worth it, and one that takes one away should change this
 """
 
 import asyncio
+import gc
 import math
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, closing
 from types import FrameType, SimpleNamespace
 from typing import Any, cast
 from unittest.mock import AsyncMock
 
-import hiredis
 import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from actors.subscriptions import Subscriptions
 from app.transport import DirectOutlet
 from eventlog.connection import connector_of
-from eventlog.raw_connection import RawConnection, packed
+from eventlog.subscriptions import Subscriptions
+from jobcast.redis.connection import Connection, packed
 from schema.wire import PLAIN
+from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
 from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
-    *("RawConnection.data_received", "Line._deliver"),
-    *("LoopInbox.hand", "LoopActor.handle", "JobActor.on_receive"),
-    *("Follower._published", "decode_publication", "parse_event", "one_line", "_progress"),
-    *("Follower._settle", "is_after", "Follower._advance", "apply"),
-    *("encode", "JobActor._on_event", "Audience.broadcast"),
+    *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
+    *("LoopInbox.hand", "JobActor.on_receive", "FollowedLog.published"),
+    *("decode_publication", "parse_event", "one_line", "_progress"),
+    *("FollowedLog._believe", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
@@ -67,6 +68,12 @@ class Transport:
         """Return what the viewer got since it was asked before."""
         return self._there.recv(1 << 16)
 
+    def pause_reading(self) -> None:
+        """Do nothing: a test says what comes."""
+
+    def resume_reading(self) -> None:
+        """Do nothing: a test says what comes."""
+
     def set_protocol(self, protocol: object) -> None:
         """Do nothing: a test says what comes."""
 
@@ -96,10 +103,10 @@ class Path:
         connector = connector_of(client_of("redis://127.0.0.1:1"))
         self._subscriptions = Subscriptions(connector, AsyncMock())
         self._directory = Directory(self._subscriptions, self.log)
-        self._redis = RawConnection(
+        self._redis = Connection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
-            self._subscriptions._line._deliver,
-            hiredis.Reader(),
+            1.0,
+            self._subscriptions._connection._deliver,
         )
         self.viewers = [Transport() for _ in range(viewers)]
         self._open = ExitStack()
@@ -115,13 +122,13 @@ class Path:
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""
         await asyncio.sleep(0)
-        self._subscriptions._line._changed.clear()  # it was asked for
+        self._subscriptions._connection._changed.clear()  # it was asked for
         self._receive(b"subscribe", PLAIN.channel(JOB).encode(), b"1")
         async with asyncio.timeout(5):
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns
                 await asyncio.sleep(0)
         question = self.log.questions.pop()
-        question.ref.tell(question.message(self.log.read(question.cursor)))
+        question.given(self.log.read(question.cursor))
         await asyncio.sleep(0)
 
     def close(self) -> None:
@@ -135,25 +142,36 @@ class Path:
         calls: list[str] = []
 
         def note(frame: FrameType, event: str, _: object) -> None:
-            if event == "call" and frame.f_code.co_name != "time":  # the event loop's: mostly in C
+            if event == "call" and frame.f_code.co_name not in {
+                "time",
+                "receive",
+            }:  # the event loop's: mostly in C
                 calls.append(frame.f_code.co_qualname)
 
         data = packed(b"message", PLAIN.channel(JOB).encode(), publication)
         before = sys.getprofile()
+        gc.disable()  # or what other tests have left would be ended in between
         sys.setprofile(note)
         try:
-            self._redis.data_received(data)
+            receive(self._redis, data)
         finally:
             sys.setprofile(before)
+            gc.enable()
         return calls
 
     def _receive(self, *reply: bytes) -> None:
-        self._redis.data_received(packed(*reply))
+        receive(self._redis, packed(*reply))
+
+
+@pytest.fixture
+async def path(viewers: int) -> AsyncIterator[Path]:
+    """Return a path to so many viewers."""
+    with closing(Path(viewers)) as path:
+        yield path
 
 
 @pytest.mark.parametrize("viewers", [1, 2, PART, 100])
-async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) -> None:
-    path = Path(viewers)
+async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int, path: Path) -> None:
     await path.settle()
     path.publish(path.log.start())
     for transport in path.viewers:
@@ -171,4 +189,3 @@ async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int) 
             assert parts.count("Audience._deliver_some") == math.ceil(viewers / PART)
             assert set(parts) == set(ONCE_A_PART)
         assert {transport.arrived().count(b"id: ") for transport in path.viewers} == {1}
-    path.close()

@@ -11,7 +11,6 @@ no connection, no answer in time) is passed on as it is and nothing is sent twic
 the event was written is not known.
 """
 
-from jobcast._address import Address, parse_address
 from jobcast._errors import (
     InvalidEvent,
     JobCancelled,
@@ -25,6 +24,7 @@ from jobcast._errors import (
 )
 from jobcast._jobs import Jobs, connect
 from jobcast._run import Run
+from jobcast.redis.address import Address, parse_address
 
 __all__ = [
     "Address",

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from hiredis import ReplyError
 
-from jobcast._caller import Caller
 from jobcast._event import Event
-from jobcast._pipeline import Reply, answer_of, packed
 from jobcast._script import Answer, command, refusal, with_script
 from jobcast._wire import index_member, is_entry_id, job_keys, owner_keys
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import Reply, answer_of, packed
 
 _log = logging.getLogger("jobcast")
 

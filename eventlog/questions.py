@@ -1,96 +1,79 @@
-"""What an actor wants from Redis: it asks, goes on, and gets the answer as a message."""
+"""Questions to the log that are repeated until Redis answers."""
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import pykka
-
-from actors.pace import Pages
-from actors.reminders import Reminders
 from eventlog.append import Appender
-from eventlog.catch_up import PAGE, CatchUp
+from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
+from eventlog.pace import Pages
 from eventlog.reader import NotRead, Reader
 from schema.events import Terminal
 from schema.state import Creation, JobState
 
-_log = logging.getLogger("jobcast.actors")
+_log = logging.getLogger("jobcast.questions")
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 
 _FEW: Final = 4
-"""Entries that an actor may be told of at once, however many others are."""
-
-Ref = pykka.ActorRef[Any]
-
-
-def tell(ref: Ref, message: object) -> None:
-    """Send a message, on the event loop's thread, to an actor that may have stopped."""
-    inbox: Any = ref.actor_inbox
-    inbox.post(message)
-
-
-def hand(ref: Ref, message: object) -> None:
-    """Have a message handled at once, or after those that wait; not from within an actor."""
-    inbox: Any = ref.actor_inbox
-    inbox.hand(message)
+"""Entries of an answer that is given at once, however many others there are."""
 
 
 class Questions:
-    """Asks the event log for actors, again and again while Redis is away."""
+    """Asks the log, again and again while Redis is unavailable and the answer is wanted."""
 
     def __init__(self, reader: Reader, appender: Appender) -> None:
         self._reader = reader
         self._appender = appender
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reminders = Reminders()
 
     def catch_up(  # noqa: PLR0913, PLR0917 - what is asked, and for whom
         self,
         job_id: str,
         cursor: str | None,
-        ref: Ref,
-        answer: Callable[[CatchUp], object],
+        given: Given,
+        is_wanted: IsWanted,
         most: int = PAGE,
         pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
-        """Ask what became of a job since a cursor; the actor is told ``answer(…)``.
+        """Ask what became of a job since a cursor.
 
         Args:
             job_id: the job.
             cursor: id of the last entry seen, if any.
-            ref: the actor that asks, until it stops.
-            answer: makes the message of what was read.
+            given: is called with the answer.
+            is_wanted: says whether the answer is still wanted.
             most: how many entries may be read at once.
             pause_s: what to wait before the question is repeated.
         """
-        again = partial(self.catch_up, job_id, cursor, ref, answer, most)
-        self._reader.ask(job_id, cursor, partial(_answered, ref, answer, again, pause_s), most)
+        again = partial(self.catch_up, job_id, cursor, given, is_wanted, most)
+        answered = partial(_answered, given, is_wanted, again, pause_s)
+        self._reader.ask(job_id, cursor, answered, most)
 
     def look(
         self,
         job_id: str,
         known: JobState,
-        ref: Ref,
-        answer: Callable[[CatchUp], object],
+        given: Given,
+        is_wanted: IsWanted,
         pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
-        """Ask the same since a state, which is mostly the job's still.
+        """Ask the same since a state, which is mostly still the job's.
 
         Args:
             job_id: the job.
-            known: its state as the actor knows it.
-            ref: the actor that asks, until it stops.
-            answer: makes the message of what was read.
+            known: a state of it.
+            given: is called with the answer.
+            is_wanted: says whether the answer is still wanted.
             pause_s: what to wait before the question is repeated.
         """
-        again = partial(self.look, job_id, known, ref, answer)
-        self._reader.look(job_id, known, partial(_answered, ref, answer, again, pause_s))
+        again = partial(self.look, job_id, known, given, is_wanted)
+        self._reader.look(job_id, known, partial(_answered, given, is_wanted, again, pause_s))
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         """Have the end that a publish-only worker published appended. The first end wins.
@@ -104,10 +87,6 @@ class Questions:
         task = asyncio.create_task(self._settle(job_id, event, known.creation, attempt))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
-        """Tell an actor something later."""
-        self._reminders.add(delay_s, tell, ref, message)
 
     async def close(self) -> None:
         """Ask no more."""
@@ -134,25 +113,25 @@ class Questions:
 
 
 def _answered(
-    ref: Ref,
-    answer: Callable[[CatchUp], object],
+    given: Given,
+    is_wanted: IsWanted,
     again: Callable[[float], None],
     pause_s: float,
     what: CatchUp | NotRead,
 ) -> None:
-    """Tell the actor, or ask again later if it still lives.
+    """Give the answer, or ask again later if it is still wanted.
 
-    A job that can't be read has nothing to follow: to its actor it is gone, and who asks next is
-    told why.
+    A job that can't be read is answered like one that does not exist: there is nothing to follow,
+    and the next request is told why.
     """
     if isinstance(what, CatchUp):
         if what.missed is not None and len(what.missed) > _FEW:
-            Pages.here().do(tell, ref, answer(what))
+            Pages.here().do(given, what)
         else:
-            tell(ref, answer(what))
+            given(what)
     elif isinstance(what, UnreadableJob):
-        tell(ref, answer(CatchUp(None)))
-    elif ref.is_alive():
+        given(CatchUp(None))
+    elif is_wanted():
         longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         asyncio.get_running_loop().call_later(_jittered(pause_s), again, longer_s)
 

@@ -11,8 +11,6 @@ password are those of the data nodes; ``sentinel_username`` and ``sentinel_passw
 those of the Sentinels. A database may follow a Sentinel's name: ``…/name/2``. What else the query
 holds are options of a connection, as redis-py names them: ``ssl_ca_certs``, ``ssl_certfile``,
 ``ssl_keyfile`` …
-
-The service and the worker library each have a copy of this module, and share no other code.
 """
 
 import re

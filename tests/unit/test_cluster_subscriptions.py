@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from redis.exceptions import RedisClusterException
 
-from actors.messages import Subscribed
-from actors.shards import ShardedSubscriptions
+from eventlog.channel import Subscribed
 from eventlog.cluster import Connector, Nodes
+from eventlog.cluster_subscriptions import ClusterSubscriptions
 from schema.wire import SHARDED
-from tests.support.channel_server import WAY_S, ChannelServer, Inbox, running
+from tests.support.channel_server import WAY_S, ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
 
@@ -91,17 +91,16 @@ class Played:
         self.map = Map()
         self.lost: list[str] = []
         cluster = cast("Any", SimpleNamespace(nodes=self.map))
-        self.subscriptions = ShardedSubscriptions(cluster, self._on_lost)
-        self.inboxes: dict[int, Inbox] = {}
+        self.subscriptions = ClusterSubscriptions(cluster, self._on_lost)
+        self.recorders: dict[int, Recorder] = {}
 
     async def _on_lost(self, node: str) -> None:
         self.lost.append(node)
 
     def follow(self, numbers: Sequence[int]) -> None:
         for number in numbers:
-            inbox = self.inboxes[number] = Inbox()
-            ref = cast("Any", SimpleNamespace(actor_inbox=inbox))
-            self.subscriptions.follow(str(number), ref)
+            recorder = self.recorders[number] = Recorder()
+            self.subscriptions.follow(str(number), recorder)
 
 
 def test_each_channel_is_followed_where_it_belongs() -> None:
@@ -112,7 +111,7 @@ def test_each_channel_is_followed_where_it_belongs() -> None:
             await after(1)
             assert len(played.map.followed()) == len(played.subscriptions) == 300
             assert played.map.asked() == 300
-            assert all(inbox.messages == [Subscribed()] for inbox in played.inboxes.values())
+            assert all(each.messages == [Subscribed()] for each in played.recorders.values())
 
     in_virtual_time(scenario())
 
@@ -168,7 +167,7 @@ def test_a_channel_that_has_moved_is_followed_there_at_once_and_no_other_is_aske
             played.map.move(0, NODES[1])
             await after(3 * SOON_S)
             assert len(played.map.followed()) == 300
-            assert played.inboxes[0].messages == [Subscribed()] * 2
+            assert played.recorders[0].messages == [Subscribed()] * 2
             await after(10)
             assert played.map.asked() == asked + 1
 

@@ -1,23 +1,24 @@
-"""One connection that follows channels.
+"""One connection that is subscribed to channels.
 
 Subscribing and unsubscribing go out in batches. When the connection is lost or mute, a new one
-subscribes to everything, and each actor is told ``Subscribed`` when its channel is in force. What
-a node of a Cluster refuses, because it serves it no longer or not yet, is asked for again.
+subscribes to everything, and each subscriber receives ``Subscribed`` when Redis has confirmed its
+channel. What a node of a Cluster refuses, because it does not serve that slot any more or yet, is
+asked for again.
 """
 
 import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from actors.loop_actor import LoopInbox
-from actors.messages import Published, Subscribed
-from actors.pace import Deliveries
+from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.cluster import Connector
+from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import LogUnavailable
-from eventlog.raw_connection import RawConnection, Replies, packed
+from eventlog.pace import Deliveries
+from jobcast.redis.connection import Connection, Replies, packed
 from schema.wire import PubSub
 
 _log = logging.getLogger("jobcast.subscriptions")
@@ -30,7 +31,7 @@ _FEW: Final = 16
 """Pushes in one read, up to which they are handed on at once: half a millisecond of work."""
 
 _TOGETHER: Final = 200
-"""Publications of one job that its actor is handed at once, of those that one read has brought."""
+"""Publications that a subscriber receives at once, of those that one read has brought."""
 
 _PING: Final = packed("PING")
 _PING_S: Final = 1.5
@@ -41,8 +42,8 @@ _LONGEST_PAUSE_S: Final = 1.0
 _ELSEWHERE: Final = ("MOVED ", "CLUSTERDOWN ")
 
 
-class Line:
-    """Follows channels of one server.
+class SubscriberConnection:
+    """Subscribes to channels of one server.
 
     Args:
         connector: makes connections to it.
@@ -52,7 +53,7 @@ class Line:
             one serves all.
 
     Attributes:
-        followers: who is told what is published, by the channel's name.
+        subscribers: by the channel's name.
         unconfirmed: channels that the server has yet to confirm, or let go.
     """
 
@@ -60,7 +61,7 @@ class Line:
         self,
         connector: Connector,
         pubsub: PubSub,
-        on_lost: Callable[["Line"], Awaitable[bool]],
+        on_lost: Callable[["SubscriberConnection"], Awaitable[bool]],
         on_misplaced: Callable[[], None] | None = None,
     ) -> None:
         self._connector = connector
@@ -69,7 +70,7 @@ class Line:
         self._subscribed = pubsub.subscribe.lower().encode()
         self._on_lost = on_lost
         self._on_misplaced = on_misplaced
-        self._connection: RawConnection | None = None
+        self._connection: Connection | None = None
         self._changed: dict[bytes, None] = {}
         self._to_come: dict[bytes, int] = {}  # confirmations, by the channel's name
         self._sending = False
@@ -78,7 +79,7 @@ class Line:
         self._asked_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._pace: Deliveries | None = None
-        self.followers: dict[bytes, LoopInbox] = {}
+        self.subscribers: dict[bytes, Subscriber] = {}
         self.unconfirmed: dict[bytes, None] = {}
 
     @property
@@ -86,15 +87,15 @@ class Line:
         """Whether its connection is up."""
         return self._connection is not None
 
-    def follow(self, name: bytes, inbox: LoopInbox) -> None:
-        """Tell an actor what is published on a channel, and ``Subscribed`` when that begins."""
-        self.followers[name] = inbox
+    def follow(self, name: bytes, subscriber: Subscriber) -> None:
+        """Pass on what is published on a channel, and ``Subscribed`` when that begins."""
+        self.subscribers[name] = subscriber
         self.unconfirmed[name] = None
         self._change(name)
 
     def unfollow(self, name: bytes) -> None:
         """Follow a channel no more."""
-        del self.followers[name]
+        del self.subscribers[name]
         self.unconfirmed.pop(name, None)
         self._change(name)
 
@@ -103,7 +104,10 @@ class Line:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                connection = await RawConnection.open(self._connector, self._deliver, decode=False)
+                async with available():
+                    connection = await Connection.open(
+                        self._connector(), COMMAND_TIMEOUT_S, self._deliver
+                    )
                 opened = connection.heard_at
                 why = await self._serve(connection)
                 if connection.heard_at - opened >= _PING_S:  # neither refused at once nor mute
@@ -116,11 +120,11 @@ class Line:
             await asyncio.sleep(_jittered(pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _serve(self, connection: RawConnection) -> str:
+    async def _serve(self, connection: Connection) -> str:
         """Follow all channels on a connection until it is lost or mute; say which."""
         loop = asyncio.get_running_loop()
         self._connection, self._pace = connection, Deliveries.here()
-        self._changed, self.unconfirmed = {}, dict.fromkeys(self.followers)
+        self._changed, self.unconfirmed = {}, dict.fromkeys(self.subscribers)
         self._to_come.clear()
         self._ask()
         try:
@@ -141,44 +145,44 @@ class Line:
 
     def _deliver(self, pushes: Replies) -> None:
         """Hand on what one read has brought. Nothing more is read before all of it is delivered."""
-        followers, message = self.followers, self._message
-        published: dict[LoopInbox, list[bytes]] = {}
+        subscribers, message = self.subscribers, self._message
+        published: dict[Subscriber, list[bytes]] = {}
         for push in pushes:
             if type(push) is not list:
                 self._refused(push)
                 continue
-            inbox = followers.get(push[1])
+            subscriber = subscribers.get(push[1])
             if push[0] != message:
-                self._confirmed(push[0], push[1], inbox)
-            elif inbox is None:
+                self._confirmed(push[0], push[1], subscriber)
+            elif subscriber is None:
                 continue
-            elif inbox in published:
-                published[inbox].append(push[2])
+            elif subscriber in published:
+                published[subscriber].append(push[2])
             else:
-                published[inbox] = [push[2]]
+                published[subscriber] = [push[2]]
         if len(pushes) > _FEW or (self._pace is not None and not self._pace.left):
-            _hand_slowly(published)  # after the ``Subscribed`` that some may wait for
+            _pass_on_slowly(published)  # after the ``Subscribed`` that some may wait for
         else:
-            for inbox, payloads in published.items():
-                inbox.hand(Published(payloads))
+            for subscriber, payloads in published.items():
+                subscriber(Published(payloads))
         if self._pace is not None and not self._pace.left and self._connection is not None:
             self._connection.pause()
             self._pace.do(self._connection.resume)
 
-    def _confirmed(self, kind: bytes, name: bytes, inbox: LoopInbox | None) -> None:
+    def _confirmed(self, kind: bytes, name: bytes, subscriber: Subscriber | None) -> None:
         """Learn that a channel is followed; or is not any more, because its slot has moved.
 
-        What was asked for one actor and is asked again for its successor is confirmed twice. What
-        comes between the two may be of the job that the first one followed.
+        What was asked for one subscriber and is asked again for its successor is confirmed twice.
+        What comes between the two may be of the job that the first one followed.
         """
         if kind == self._subscribed:
             to_come = self._to_come.pop(name, 1) - 1
             if to_come > 0:
                 self._to_come[name] = to_come
-            elif inbox is not None and name not in self._changed:
+            elif subscriber is not None and name not in self._changed:
                 self.unconfirmed.pop(name, None)
-                Deliveries.here().do(inbox.hand, Subscribed())
-        elif inbox is None:
+                Deliveries.here().do(subscriber, Subscribed())
+        elif subscriber is None:
             return
         elif self._on_misplaced is not None and name not in self.unconfirmed:
             self.unconfirmed[name] = None
@@ -215,10 +219,7 @@ class Line:
 
     def _change(self, name: bytes) -> None:
         self._changed[name] = None
-        self._send_soon()
-
-    def _send_soon(self) -> None:
-        if self._connection is not None and not self._sending and self._changed:
+        if self._connection is not None and not self._sending:
             self._sending = True
             loop = asyncio.get_running_loop()
             loop.call_at(max(loop.time(), self._sent + _PAUSE_S), self._send)
@@ -232,28 +233,28 @@ class Line:
         names = list(itertools.islice(self._changed, _BATCH))
         for name in names:
             del self._changed[name]
-        wanted = [name for name in names if name in self.followers]
-        unwanted = [name for name in names if name not in self.followers]
+        wanted = [name for name in names if name in self.subscribers]
+        unwanted = [name for name in names if name not in self.subscribers]
         for name in wanted:
             self._to_come[name] = self._to_come.get(name, 0) + 1
-        self._say(self._connection, self._pubsub.subscribe, wanted)
-        self._say(self._connection, self._pubsub.unsubscribe, unwanted)
+        for command, each in (
+            (self._pubsub.subscribe, wanted),
+            (self._pubsub.unsubscribe, unwanted),
+        ):
+            if each and self._pubsub.together:
+                self._connection.send(packed(command, *each))
+            elif each:
+                self._connection.send(b"".join(packed(command, name) for name in each))
         if self._changed:
             self._sending = True
             asyncio.get_running_loop().call_soon(self._send)
 
-    def _say(self, connection: RawConnection, command: str, names: Sequence[bytes]) -> None:
-        if names and self._pubsub.together:
-            connection.send(packed(command, *names))
-        elif names:
-            connection.send(b"".join(packed(command, name) for name in names))
 
-
-def _hand_slowly(published: Mapping[LoopInbox, Sequence[bytes]]) -> None:
+def _pass_on_slowly(published: Mapping[Subscriber, list[bytes]]) -> None:
     pace = Deliveries.here()
-    for inbox, payloads in published.items():
+    for subscriber, payloads in published.items():
         for first in range(0, len(payloads), _TOGETHER):
-            pace.do(inbox.hand, Published(list(payloads[first : first + _TOGETHER])))
+            pace.do(subscriber, Published(payloads[first : first + _TOGETHER]))
 
 
 def _jittered(pause_s: float) -> float:

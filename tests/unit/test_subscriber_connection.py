@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.line import Line
-from actors.messages import Subscribed
+from eventlog.channel import Subscribed
+from eventlog.subscriber_connection import SubscriberConnection
 from schema.wire import PLAIN, SHARDED, PubSub
-from tests.support.channel_server import WAY_S, ChannelServer, Inbox, running
+from tests.support.channel_server import WAY_S, ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
 
@@ -23,19 +23,20 @@ DOWN = "CLUSTERDOWN The cluster is down"
 
 
 class Played:
-    """A line, its server, and what it says to those who own it."""
+    """A connection, its server, and what it says to those who own it."""
 
     def __init__(self, pubsub: PubSub = PLAIN) -> None:
         self.server = ChannelServer(pubsub)
-        self.inbox = Inbox()
+        self.recorder = Recorder()
         self.lost = self.misplaced = 0
         self.on_lost_s = 0.0
         on_misplaced = None if pubsub.together else self._on_misplaced
-        self.line = Line(self.server.connector, pubsub, self._on_lost, on_misplaced)
+        connector = self.server.connector
+        self.connection = SubscriberConnection(connector, pubsub, self._on_lost, on_misplaced)
 
-    async def _on_lost(self, line: Line) -> bool:
-        assert line is self.line
-        assert not line.connected
+    async def _on_lost(self, connection: SubscriberConnection) -> bool:
+        assert connection is self.connection
+        assert not connection.connected
         self.lost += 1
         await asyncio.sleep(self.on_lost_s)
         return True
@@ -46,7 +47,7 @@ class Played:
     def follow(self, count: int) -> list[bytes]:
         names = [b"c%d" % number for number in range(count)]
         for name in names:
-            self.line.follow(name, self.inbox)
+            self.connection.follow(name, self.recorder)
         return names
 
     @property
@@ -58,7 +59,7 @@ class Played:
 def test_a_connection_is_pinged_every_1_5_seconds() -> None:
     async def scenario() -> None:
         played = Played()
-        async with running(played.line):
+        async with running(played.connection):
             await after(60)
         pings = played.server.times("PING")
         assert len(pings) == 40
@@ -74,16 +75,16 @@ def test_a_mute_connection_is_given_up_within_3_seconds(begins_s: float) -> None
         played = Played()
         played.follow(1)
         now = asyncio.get_running_loop().time
-        async with running(played.line):
+        async with running(played.connection):
             await after(begins_s)
             played.server.mute, since = True, now()
-            while played.line.connected:
+            while played.connection.connected:
                 await after(0.01)
             assert 1.5 - SOON_S < now() - since < 3 + 0.02
             played.server.mute = False
             await after(0.05 + 2 * SOON_S)
             assert played.server.channels == {b"c0"}
-            assert not played.line.unconfirmed
+            assert not played.connection.unconfirmed
 
     in_virtual_time(scenario())
 
@@ -91,7 +92,7 @@ def test_a_mute_connection_is_given_up_within_3_seconds(begins_s: float) -> None
 def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         played = Played()
-        async with running(played.line):
+        async with running(played.connection):
             await after(5)
             played.server.mute = True
             await after(3)
@@ -106,23 +107,26 @@ def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -
 
     with caplog.at_level(logging.WARNING):
         in_virtual_time(scenario())
-    assert [record.args for record in caplog.records] == [("mute",), ("Redis closed it",)]
+    assert [record.args for record in caplog.records] == [
+        ("mute",),
+        ("Connection closed by server.",),
+    ]
 
 
 def test_the_pauses_between_connections_grow_from_50_ms_to_1_second_with_jitter() -> None:
     async def scenario() -> None:
-        lines = Played(), Played()
-        for played in lines:
+        both = Played(), Played()
+        for played in both:
             played.server.away = True
-        async with running(lines[0].line), running(lines[1].line):
+        async with running(both[0].connection), running(both[1].connection):
             await after(60)
-        for played in lines:
+        for played in both:
             grown = [0.05, 0.1, 0.2, 0.4, 0.8]
             most = [*grown, *[1.0] * (len(played.pauses) - len(grown))]
             for pause, longest in zip(played.pauses, most, strict=True):
                 assert longest / 2 <= pause - WAY_S <= longest + 1e-6
             assert played.lost >= len(played.pauses) >= 60
-        assert lines[0].pauses != lines[1].pauses
+        assert both[0].pauses != both[1].pauses
 
     in_virtual_time(scenario())
 
@@ -131,7 +135,7 @@ def test_the_pauses_begin_anew_after_a_connection_that_held() -> None:
     async def scenario() -> None:
         played = Played()
         played.server.away = True
-        async with running(played.line):
+        async with running(played.connection):
             await after(10)
             played.server.away = False
             await after(1 + 2)
@@ -139,7 +143,7 @@ def test_the_pauses_begin_anew_after_a_connection_that_held() -> None:
             played.server.lose()
             await after(0.05 + SOON_S)
             assert len(played.server.connects) == attempts + 1
-            assert played.line.connected
+            assert played.connection.connected
 
     in_virtual_time(scenario())
 
@@ -168,13 +172,13 @@ def test_the_pauses_grow_as_long_as_no_connection_holds(
         pauses.append(pause_s)
         return pause_s
 
-    monkeypatch.setattr("actors.line._jittered", noted)
+    monkeypatch.setattr("eventlog.subscriber_connection._jittered", noted)
 
     async def scenario() -> None:
         played = Played()
         played.follow(3)
         how(played)
-        async with running(played.line):
+        async with running(played.connection):
             await after(40)
         assert pauses[:7] == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1]
         assert played.lost == len(pauses)
@@ -187,15 +191,15 @@ def test_who_is_refused_by_an_acl_does_not_spin_and_follows_all_once_allowed() -
         played = Played()
         names = played.follow(1200)
         refused_at_once(played)
-        async with running(played.line):
+        async with running(played.connection):
             await after(60)
             assert len(played.server.connects) < 2 * 60 + 10
             assert len(played.server.asked()) <= 3 * len(played.server.connects)
-            assert not played.inbox.messages
+            assert not played.recorder.messages
             played.server.refusals.clear()
             await after(1 + 2 * SOON_S)
             assert played.server.channels == set(names)
-            assert played.inbox.messages == [Subscribed()] * len(names)
+            assert played.recorder.messages == [Subscribed()] * len(names)
 
     in_virtual_time(scenario())
 
@@ -204,7 +208,7 @@ def test_all_channels_are_followed_again_after_a_reconnect_500_in_a_command() ->
     async def scenario() -> None:
         played = Played()
         names = played.follow(1201)
-        async with running(played.line):
+        async with running(played.connection):
             await after(2)
             before = len(played.server.asked())
             played.server.lose()
@@ -213,7 +217,7 @@ def test_all_channels_are_followed_again_after_a_reconnect_500_in_a_command() ->
             assert [len(together) for together in asked] == [500, 500, 201]
             assert {name for together in asked for name in together} == set(names)
             assert played.server.channels == set(names)
-            assert played.inbox.messages == [Subscribed()] * 2 * len(names)
+            assert played.recorder.messages == [Subscribed()] * 2 * len(names)
 
     in_virtual_time(scenario())
 
@@ -222,17 +226,21 @@ def test_what_was_followed_and_let_go_during_an_outage_is_as_it_should_be_after_
     async def scenario() -> None:
         played = Played()
         played.follow(3)
-        async with running(played.line):
+        async with running(played.connection):
             await after(2)
             played.server.away = True
             played.server.lose()
             await after(3)
-            played.line.unfollow(b"c0")
-            played.line.follow(b"late", played.inbox)
+            played.connection.unfollow(b"c0")
+            played.connection.follow(b"late", played.recorder)
             played.server.away = False
             await after(1 + 2 * SOON_S)
-            assert played.server.channels == set(played.line.followers) == {b"c1", b"c2", b"late"}
-            assert not played.line.unconfirmed
+            assert (
+                played.server.channels
+                == set(played.connection.subscribers)
+                == {b"c1", b"c2", b"late"}
+            )
+            assert not played.connection.unconfirmed
 
     in_virtual_time(scenario())
 
@@ -240,22 +248,22 @@ def test_what_was_followed_and_let_go_during_an_outage_is_as_it_should_be_after_
 def test_a_channel_is_unconfirmed_until_the_server_confirms_it() -> None:
     async def scenario() -> None:
         played = Played()
-        async with running(played.line):
+        async with running(played.connection):
             await after(1)
             played.follow(1)
-            assert set(played.line.unconfirmed) == {b"c0"}
+            assert set(played.connection.unconfirmed) == {b"c0"}
             await after(SOON_S)
-            assert not played.line.unconfirmed
-            assert played.inbox.messages == [Subscribed()]
-            played.line.unfollow(b"c0")
-            await after(SOON_S)
-            assert not played.server.channels
-            played.line.follow(b"c0", played.inbox)
-            played.line.unfollow(b"c0")
-            assert not played.line.unconfirmed
+            assert not played.connection.unconfirmed
+            assert played.recorder.messages == [Subscribed()]
+            played.connection.unfollow(b"c0")
             await after(SOON_S)
             assert not played.server.channels
-            assert played.inbox.messages == [Subscribed()]
+            played.connection.follow(b"c0", played.recorder)
+            played.connection.unfollow(b"c0")
+            assert not played.connection.unconfirmed
+            await after(SOON_S)
+            assert not played.server.channels
+            assert played.recorder.messages == [Subscribed()]
 
     in_virtual_time(scenario())
 
@@ -267,21 +275,21 @@ def test_however_fast_a_channel_is_followed_and_let_go_the_last_word_counts(
 ) -> None:
     async def scenario() -> None:
         played = Played(pubsub)
-        async with running(played.line):
+        async with running(played.connection):
             await after(1)
             for number, pause in enumerate(pauses):
                 if number % 2:
-                    played.line.unfollow(b"c0")
+                    played.connection.unfollow(b"c0")
                 else:
-                    played.line.follow(b"c0", played.inbox)
+                    played.connection.follow(b"c0", played.recorder)
                 await after(pause)
-            told = len(played.inbox.messages)
+            told = len(played.recorder.messages)
             await after(3)
-            assert played.server.channels == set(played.line.followers)
-            assert not played.line.unconfirmed
+            assert played.server.channels == set(played.connection.subscribers)
+            assert not played.connection.unconfirmed
             assert played.lost == 0
-            if played.line.followers and pauses[-1] == 0:
-                assert len(played.inbox.messages) > told
+            if played.connection.subscribers and pauses[-1] == 0:
+                assert len(played.recorder.messages) > told
 
     in_virtual_time(scenario())
 
@@ -294,21 +302,21 @@ def test_what_was_asked_for_a_former_follower_confirms_nothing_to_its_successor(
 ) -> None:
     async def scenario() -> None:
         played = Played(pubsub)
-        successor, now = Inbox(), asyncio.get_running_loop().time
-        async with running(played.line):
+        successor, now = Recorder(), asyncio.get_running_loop().time
+        async with running(played.connection):
             await after(SOON_S)
             [name] = played.follow(1)
             await after(at_s)
             if let_go:
-                played.line.unfollow(name)
-            played.line.follow(name, successor)
+                played.connection.unfollow(name)
+            played.connection.follow(name, successor)
             followed = now()
             while not successor.messages:
                 await after(WAY_S / 8)
             assert [at for at in played.server.times(pubsub.subscribe) if at >= followed]
             await after(SOON_S)
             assert successor.messages == [Subscribed()]
-            assert not played.line.unconfirmed
+            assert not played.connection.unconfirmed
             assert played.server.channels == {name}
 
     in_virtual_time(scenario())
@@ -319,7 +327,7 @@ def test_what_a_cluster_refuses_is_asked_for_again_after_pauses_that_grow() -> N
         played = Played(SHARDED)
         names = played.follow(1000)
         played.server.refusals[b""] = DOWN
-        async with running(played.line):
+        async with running(played.connection):
             await after(60)
             times = sorted(set(played.server.times("SSUBSCRIBE")))
             assert len(times) * len(names) == len(played.server.asked())
@@ -332,7 +340,7 @@ def test_what_a_cluster_refuses_is_asked_for_again_after_pauses_that_grow() -> N
             played.server.refusals.clear()
             await after(1 + SOON_S)
             assert played.server.channels == set(names)
-            assert played.inbox.messages == [Subscribed()] * len(names)
+            assert played.recorder.messages == [Subscribed()] * len(names)
 
     in_virtual_time(scenario())
 
@@ -342,9 +350,9 @@ def test_only_what_is_not_confirmed_is_asked_for_again() -> None:
         played = Played(SHARDED)
         played.follow(1000)
         played.server.refusals[b"c7"] = "CLUSTERDOWN Hash slot not served"
-        async with running(played.line):
+        async with running(played.connection):
             await after(10)
-            assert set(played.line.unconfirmed) == {b"c7"}
+            assert set(played.connection.unconfirmed) == {b"c7"}
             assert len(played.server.asked()) < 1000 + 10 / 0.5 + 5
 
     in_virtual_time(scenario())
@@ -354,7 +362,7 @@ def test_the_first_pause_is_short_again_when_a_cluster_was_well_meanwhile() -> N
     async def scenario() -> None:
         played = Played(SHARDED)
         played.server.refusals[b""] = DOWN
-        async with running(played.line):
+        async with running(played.connection):
             await after(1)
             played.follow(1)
             await after(10)
@@ -374,7 +382,7 @@ def test_a_connection_that_is_lost_takes_with_it_what_was_to_be_asked_again() ->
         played = Played(SHARDED)
         played.follow(100)
         played.server.refusals[b""] = DOWN
-        async with running(played.line):
+        async with running(played.connection):
             for _ in range(10):
                 await after(5)
                 played.server.lose()
@@ -390,15 +398,15 @@ def test_a_channel_that_a_node_lets_go_is_misplaced_and_asked_for_again() -> Non
     async def scenario() -> None:
         played = Played(SHARDED)
         played.follow(2)
-        async with running(played.line):
+        async with running(played.connection):
             await after(5)
             played.server.channels.clear()
             played.server.let_go(b"c0")
             await after(WAY_S + WAY_S / 2)
-            assert (played.misplaced, set(played.line.unconfirmed)) == (1, {b"c0"})
+            assert (played.misplaced, set(played.connection.unconfirmed)) == (1, {b"c0"})
             await after(0.05 + SOON_S)
             assert played.server.channels == {b"c0"}
-            assert not played.line.unconfirmed
+            assert not played.connection.unconfirmed
             assert (played.misplaced, played.lost) == (1, 0)
 
     in_virtual_time(scenario())
@@ -410,7 +418,7 @@ def test_a_single_server_that_speaks_of_others_is_given_up(said: str) -> None:
         played = Played(PLAIN)
         played.server.refusals[b""] = said
         played.follow(1)
-        async with running(played.line):
+        async with running(played.connection):
             await after(1)
             assert played.lost > 0
 

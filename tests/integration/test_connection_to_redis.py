@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import uvloop
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from eventlog.connection import connector_of
+from eventlog.connection import available, connector_of
 from eventlog.errors import LogUnavailable
-from eventlog.inquiry import Inquiry
-from eventlog.raw_connection import RawConnection, Replies, packed
+from jobcast.redis.connection import Connection, Replies, packed
+from jobcast.redis.server import Server
 from tests.support.certificate import Certificate
+from tests.support.channel_server import receive
 from tests.support.parts import client_of
 from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import until
@@ -26,11 +28,23 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 RUNS = [asyncio.run, uvloop.run]
 
 
+async def connect(
+    client: Redis, deliver: Callable[[Replies], None], *, decode: bool = False
+) -> Connection:
+    async with available():
+        return await Connection.open(connector_of(client)(), 1.4, deliver, decode=decode)
+
+
+def server_of(client: Redis) -> Server:
+    """Return a server that is asked, and answers by text."""
+    return Server(lambda: Connection.open(connector_of(client)(), 1.4, decode=True))
+
+
 @asynccontextmanager
 async def opened(client: Redis, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
     """Yield an open connection, and all that arrives on it."""
     arrived: Replies = []
-    connection = await RawConnection.open(connector_of(client), arrived.extend, decode=decode)
+    connection = await connect(client, arrived.extend, decode=decode)
     try:
         yield connection, arrived
     finally:
@@ -116,7 +130,7 @@ async def test_nonsense_ends_the_connection_and_what_came_before_it_counts(
     valkey: Valkey,
 ) -> None:
     async with opened(client_of(valkey.url)) as (connection, arrived):
-        connection.data_received(b"+fine\r\n?nonsense\r\n")
+        receive(connection, b"+fine\r\n?nonsense\r\n")
         assert arrived == [b"fine"]
         assert "Protocol error" in await connection.lost
 
@@ -124,7 +138,7 @@ async def test_nonsense_ends_the_connection_and_what_came_before_it_counts(
 async def test_nobody_there_is_said_as_such() -> None:
     client = client_of(f"redis://{HOST}:1")
     with pytest.raises(LogUnavailable):
-        await RawConnection.open(connector_of(client), [].extend, decode=True)
+        await connect(client, [].extend)
     await client.aclose()
 
 
@@ -163,7 +177,7 @@ def test_a_connection_that_is_reset_as_it_is_made_is_said_as_such(run: Run) -> N
         client = client_of(f"redis://{HOST}:{port}?socket_timeout=1")
         for _ in range(100):
             with pytest.raises(LogUnavailable):
-                await RawConnection.open(connector_of(client), [].extend, decode=True)
+                await connect(client, [].extend)
         for task in busy:
             task.cancel()
         await client.aclose()
@@ -177,9 +191,7 @@ def test_who_is_cancelled_while_connecting_learns_of_it(valkey: Valkey, run: Run
     async def check() -> None:
         client = client_of(f"{valkey.url}?socket_timeout=1")
         for turns in range(40):
-            opening = asyncio.create_task(
-                RawConnection.open(connector_of(client), [].extend, decode=True)
-            )
+            opening = asyncio.create_task(connect(client, [].extend))
             for _ in range(turns):
                 await asyncio.sleep(0)
             is_open = opening.done()
@@ -197,50 +209,50 @@ async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
     client: Redis,
 ) -> None:
     await client.set("text", "value")
-    inquiry = Inquiry(connector_of(client))
+    server = server_of(client)
     commands = [packed("GET", "text"), packed("HGET", "text", "field"), packed("GET", "absent")]
-    text, refusal, absent = await inquiry.ask(b"".join(commands), 3)
+    text, refusal, absent = await server.ask(b"".join(commands), 3)
     assert (text, absent) == ("value", None)
     assert isinstance(refusal, Exception)
     assert "WRONGTYPE" in str(refusal)
-    assert await inquiry.ask(packed("GET", "text"), 1) == ["value"]
-    await inquiry.close()
+    assert await server.ask(packed("GET", "text"), 1) == ["value"]
+    await server.aclose()
 
 
-async def test_an_inquiry_connects_anew_when_redis_was_away() -> None:
+async def test_a_server_is_connected_to_anew_when_it_was_away() -> None:
     with Valkey() as valkey:
         client = client_of(valkey.url)
-        inquiry = Inquiry(connector_of(client))
-        assert await inquiry.ask(packed("PING"), 1) == ["PONG"]
+        server = server_of(client)
+        assert await server.ask(packed("PING"), 1) == ["PONG"]
         valkey.kill()
-        with pytest.raises(LogUnavailable):
-            await inquiry.ask(packed("PING"), 1)
+        with pytest.raises(RedisError):
+            await server.ask(packed("PING"), 1)
         valkey.start()
-        assert await inquiry.ask(packed("PING"), 1) == ["PONG"]
-        await inquiry.close()
+        assert await server.ask(packed("PING"), 1) == ["PONG"]
+        await server.aclose()
         await client.aclose()
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses() -> None:
     with Valkey() as valkey:
         client = client_of(valkey.url)
-        inquiry = Inquiry(connector_of(client))
-        await inquiry.ask(packed("SET", "key", "first"), 1)
+        server = server_of(client)
+        await server.ask(packed("SET", "key", "first"), 1)
         valkey.pause()
-        with pytest.raises(LogUnavailable):
-            await inquiry.ask(packed("GET", "key"), 1)
+        with pytest.raises(RedisError):
+            await server.ask(packed("GET", "key"), 1)
         valkey.resume()
-        assert await inquiry.ask(packed("ECHO", "second"), 1) == ["second"]
-        await inquiry.close()
+        assert await server.ask(packed("ECHO", "second"), 1) == ["second"]
+        await server.aclose()
         await client.aclose()
 
 
 async def test_one_who_asks_no_more_leaves_no_answer_behind(client: Redis) -> None:
-    inquiry = Inquiry(connector_of(client))
-    await inquiry.ask(packed("PING"), 1)
-    asked = asyncio.ensure_future(inquiry.ask(packed("ECHO", "first"), 1))
+    server = server_of(client)
+    await server.ask(packed("PING"), 1)
+    asked = asyncio.ensure_future(server.ask(packed("ECHO", "first"), 1))
     asyncio.get_running_loop().call_soon(asked.cancel)
     await asyncio.wait({asked})
     assert asked.cancelled()
-    assert await inquiry.ask(packed("ECHO", "second"), 1) == ["second"]
-    await inquiry.close()
+    assert await server.ask(packed("ECHO", "second"), 1) == ["second"]
+    await server.aclose()

@@ -6,9 +6,9 @@ from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from jobcast._address import Address, HostAndPort
-from jobcast._pipeline import Pipeline, answer_of, answered_within, packed
-from jobcast._server import Connector, Server
+from jobcast.redis.address import Address, HostAndPort
+from jobcast.redis.connection import Connection, answer_of, answered_within, packed
+from jobcast.redis.server import Connector, Server
 
 
 class Again(NamedTuple):
@@ -95,16 +95,16 @@ class Watched(OneServer):
         super().after(refusal, key, server)
         return Again() if refusal.startswith(("READONLY ", "LOADING ")) else None
 
-    async def _connect(self) -> Pipeline:
+    async def _connect(self) -> Connection:
         node = await self._find_primary()
         async with answered_within(self._patience_s):
-            pipeline = await self._to_primary.open(node)
-            role = answer_of(await pipeline.call(packed("ROLE")))[0]
+            connection = await self._to_primary.open(node)
+            (role, *_) = answer_of(*await connection.ask(packed("ROLE")))
         if role != b"master":
             # It was replaced, and the Sentinel that was asked does not know it yet.
-            await pipeline.close()
+            await connection.close()
             raise RedisConnectionError(f"{node[0]}:{node[1]} is not the primary any more")
-        return pipeline
+        return connection
 
     async def _find_primary(self) -> HostAndPort:
         problem: RedisError | None = None
@@ -124,9 +124,9 @@ class Watched(OneServer):
         raise RedisConnectionError(f"no Sentinel knows a primary {self._name}") from problem
 
     async def _ask(self, sentinel: HostAndPort) -> Any:  # noqa: ANN401 - what Redis answers
-        pipeline = await self._to_sentinels.open(sentinel)
+        connection = await self._to_sentinels.open(sentinel)
         try:
             question = packed("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
-            return answer_of(await pipeline.call(question))
+            return answer_of(*await connection.ask(question))
         finally:
-            await pipeline.close()
+            await connection.close()

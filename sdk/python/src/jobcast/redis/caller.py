@@ -8,11 +8,11 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobcast._address import parse_address
-from jobcast._cluster import Cluster
-from jobcast._pipeline import Pipeline, Reply, answered_within, packed
-from jobcast._server import Connector, Server
-from jobcast._servers import OneServer, Servers, Watched
+from jobcast.redis.address import parse_address
+from jobcast.redis.cluster import Cluster
+from jobcast.redis.connection import Connection, Reply, answered_within, packed
+from jobcast.redis.server import Connector, Server
+from jobcast.redis.servers import OneServer, Servers, Watched
 
 _PAUSE_S: Final = 0.05
 _ASKING: Final = packed("ASKING")
@@ -47,13 +47,13 @@ class Caller:
         redis-py, and what it raises when a connection can't be opened.
         """
         server = self._servers.known(key)
-        pipeline = None if server is None else server.ready
-        if server is not None and pipeline is not None:
-            reply = await pipeline.call(command)
+        connection = None if server is None else server.ready
+        if server is not None and connection is not None:
+            (reply,) = await connection.ask(command)
         else:
             async with answered_within(self._timeout_s) as limit:
-                server, pipeline = await self._reach(key, limit)
-                reply = await pipeline.call(command)
+                server, connection = await self._reach(key, limit)
+                (reply,) = await connection.ask(command)
         if isinstance(reply, ReplyError):
             return await self._follow(reply, key, command, server)
         return reply
@@ -61,14 +61,14 @@ class Caller:
     def send(self, key: str, command: bytes) -> None:
         """Send a packed command to the server of a key, if there is a connection to it."""
         server = self._servers.known(key)
-        if server is not None and server.pipeline is not None:
-            server.pipeline.call(command).add_done_callback(asyncio.Future.exception)
+        if server is not None and server.connection is not None:
+            server.connection.ask(command).add_done_callback(asyncio.Future.exception)
 
     async def aclose(self) -> None:
         """Close all connections; calls without an answer raise ``redis.ConnectionError``."""
         await self._servers.aclose()
 
-    async def _reach(self, key: str, limit: asyncio.Timeout) -> tuple[Server, Pipeline]:
+    async def _reach(self, key: str, limit: asyncio.Timeout) -> tuple[Server, Connection]:
         while True:
             try:
                 server = await self._servers.find(key)
@@ -92,12 +92,12 @@ class Caller:
                     await asyncio.sleep(_PAUSE_S)
                 is_first = False
                 if again.asked is None:
-                    server, pipeline = await self._reach(key, limit)
-                    reply = await pipeline.call(command)
+                    server, connection = await self._reach(key, limit)
+                    (reply,) = await connection.ask(command)
                 else:
-                    server, pipeline = again.asked, await again.asked.open()
+                    server = again.asked
                     # Written together: nothing else may come between them.
-                    _, reply = await asyncio.gather(pipeline.call(_ASKING), pipeline.call(command))
+                    _, reply = await server.ask(_ASKING + command, 2)
         return reply
 
 

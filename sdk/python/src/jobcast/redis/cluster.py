@@ -9,10 +9,10 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from jobcast._address import Address, HostAndPort
-from jobcast._pipeline import answer_of, answered_within, packed
-from jobcast._server import Connector, Server
-from jobcast._servers import Again
+from jobcast.redis.address import Address, HostAndPort
+from jobcast.redis.connection import answer_of, answered_within, packed
+from jobcast.redis.server import Connector, Server
+from jobcast.redis.servers import Again
 
 _SLOTS: Final = packed("CLUSTER", "SLOTS")
 _NOT_READY: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN")
@@ -98,8 +98,7 @@ class Cluster:
                 server = self._server(node)
                 try:
                     async with answered_within(self._patience_s):
-                        pipeline = await server.open()
-                        rows = answer_of(await pipeline.call(_SLOTS))
+                        rows = answer_of(*await server.ask(_SLOTS))
                 except RedisError as error:
                     server.give_up()
                     problem = error
