@@ -134,9 +134,9 @@ async def available() -> AsyncIterator[None]:
             yield
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         if isinstance(error, ResponseError) and is_of_the_data(str(error)):
-            raise Unreadable(f"{Unreadable.__doc__} ({error})") from error
-        raise LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})") from error
+            raise Unreadable(f"{Unreadable.text} ({error})") from error
+        raise LogUnavailable(f"{LogUnavailable.text} ({type(error).__name__})") from error
     except RuntimeError as error:
         if _RESET not in str(error):
             raise
-        raise LogUnavailable(f"{LogUnavailable.__doc__} (reset)") from error
+        raise LogUnavailable(f"{LogUnavailable.text} (reset)") from error
