@@ -16,6 +16,7 @@ RUN useradd --system --uid 10001 --no-create-home jobcast
 COPY --from=build /opt/jobcast /opt/jobcast
 WORKDIR /srv/jobcast
 COPY hypercorn.toml .
+COPY demo demo
 ENV PATH=/opt/jobcast/bin:$PATH PYTHONUNBUFFERED=1
 USER jobcast
 EXPOSE 8000

@@ -25,7 +25,7 @@ setup:
 
 # Start everything (Valkey, service, worker) and a first job; REDIS_URL= uses that Redis instead
 demo: setup
-    @exec {{ python }} -m app.demo
+    @exec {{ python }} -m demo
 
 # Run all tests, two at a time; or what pytest is told by arguments
 test *args: setup
@@ -43,7 +43,7 @@ fuzz *args: setup
 serve *args: setup
     @exec {{ python }} -m hypercorn --config hypercorn.toml "$@" "app:create_app()"
 
-# Start a worker
+# Start a worker; arguments are the modules that register its job functions
 worker *args: setup
     @exec {{ python }} -m worker "$@"
 

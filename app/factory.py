@@ -10,21 +10,13 @@ from quart_cors import cors
 from werkzeug.exceptions import HTTPException, NotFound
 
 from app import errors
-from app.handoff import StreamHandoff
-from app.hypercorn_repairs import (
-    await_late_bodies,
-    close_with_the_client,
-    end_in_one_line,
-    let_go_of_connections,
-    outlive_late_bodies,
-)
-from app.idle_connections import begin_idle_tasks_late
 from app.lifecycle import attach, build
-from app.paced_server import pace_connections
 from app.prefix import Prefix
 from app.route_matcher import RouteMatcher
 from app.routes import health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
+from app.streaming.head import EXPOSED, StreamHead
+from app.streaming.middleware import StreamMiddleware
 
 _MAX_BODY = 1024 * 1024 + 4096
 _ALLOWED_HEADERS = (
@@ -63,13 +55,6 @@ def create_app(settings: Settings | None = None) -> Quart:
 
 
 def _app(settings: Settings) -> Quart:
-    end_in_one_line()
-    close_with_the_client()
-    await_late_bodies()
-    outlive_late_bodies()
-    let_go_of_connections()
-    begin_idle_tasks_late()
-    pace_connections()
     service = build(settings)
     app = _Application("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
@@ -85,13 +70,15 @@ def _app(settings: Settings) -> Quart:
             allow_credentials="*" not in settings.cors_origins,
             allow_headers=[*_ALLOWED_HEADERS, *settings.cors_headers],
             allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
-            expose_headers=["location", "retry-after"],
+            expose_headers=EXPOSED,
             max_age=600,
         )
     attach(app, service)
     prefix = Prefix(_finder(app), trusts_forwarded=settings.trust_forwarded_prefix)
-    handoff = StreamHandoff(app.asgi_app, service.streams, service.viewers, prefix)
-    app.asgi_app = handoff  # type: ignore[method-assign, assignment]
+    middleware = StreamMiddleware(
+        app.asgi_app, service.streams, service.viewers, StreamHead(settings.cors_origins), prefix
+    )
+    app.asgi_app = middleware  # type: ignore[method-assign, assignment]
     return app
 
 

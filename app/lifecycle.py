@@ -12,16 +12,16 @@ from quart import Quart
 
 from actors.directory import Directory
 from app.auth import Authenticator
-from app.descriptors import Descriptors, accept_in_steps, raise_limit
-from app.garbage import Garbage
 from app.jobs import Jobs
-from app.lookout import Lookout
 from app.metrics import Metrics
 from app.queue import JobQueue
+from app.server.descriptors import Descriptors, raise_limit
 from app.settings import InvalidSettings, Settings, variable
-from app.streams import Streams
-from app.sweeper import Sweeper
-from app.viewers import Viewers
+from app.streaming.decision import Streams
+from app.streaming.viewers import Viewers
+from app.upkeep.garbage import Garbage
+from app.upkeep.stalled_runs import StalledRuns
+from app.upkeep.sweeper import Sweeper
 from eventlog.append import Appender
 from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.connection import connect
@@ -53,7 +53,7 @@ class Service(Struct, frozen=True):
     viewers: Viewers
     streams: Streams
     sweeper: Sweeper
-    lookout: Lookout
+    stalled_runs: StalledRuns
     probe: Probe
     metrics: Metrics
 
@@ -87,7 +87,7 @@ def build(settings: Settings) -> Service:
         creation=creation,
         queue=queue,
     )
-    lookout = Lookout(Leases(client), appender, settings.stall_grace_s)
+    stalled_runs = StalledRuns(Leases(client), appender, settings.stall_grace_s)
     authenticator = Authenticator(settings)
     streams = Streams(
         settings=settings,
@@ -109,14 +109,14 @@ def build(settings: Settings) -> Service:
         viewers=viewers,
         streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
-        lookout=lookout,
+        stalled_runs=stalled_runs,
         probe=Probe(client),
         metrics=Metrics(
             viewers,
             directory,
             subscriptions,
             appender,
-            lookout,
+            stalled_runs,
             key_set=authenticator.key_set,
         ),
     )
@@ -135,14 +135,13 @@ def attach(app: Quart, service: Service) -> None:
         if service.settings.demo and not service.settings.jwt_secret:
             _log.warning("demo mode: no key is set, a session id is all the identity there is")
         raise_limit(service.settings.streams_per_process)
-        accept_in_steps(asyncio.get_running_loop())
         garbage.begin()
         for work in (
             service.subscriptions.run,
             service.viewers.keep_alive,
             partial(service.directory.watch_over, service.settings.keepalive_s),
             service.sweeper.run,
-            service.lookout.run,
+            service.stalled_runs.run,
             service.probe.run,
             service.authenticator.run,
             Descriptors(lambda: len(service.viewers)).run,

@@ -8,8 +8,8 @@ from prometheus_client.registry import Collector
 
 from actors.directory import Directory
 from app.auth.key_set import KeySet
-from app.lookout import Lookout
-from app.viewers import Viewers
+from app.streaming.viewers import Viewers
+from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
 from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.subscriptions import Subscriptions
@@ -24,7 +24,7 @@ class Metrics(Collector):
         directory: Directory,
         subscriptions: Subscriptions | ClusterSubscriptions,
         appender: Appender,
-        lookout: Lookout,
+        stalled_runs: StalledRuns,
         *,
         key_set: KeySet | None,
     ) -> None:
@@ -32,7 +32,7 @@ class Metrics(Collector):
         self._directory = directory
         self._subscriptions = subscriptions
         self._appender = appender
-        self._lookout = lookout
+        self._stalled_runs = stalled_runs
         self._key_set = key_set
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -67,7 +67,7 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "jobcast_runs_stalled",
             "Runs that this process failed because their worker was lost",
-            self._lookout.stalled,
+            self._stalled_runs.stalled,
         )
         yield CounterMetricFamily(
             "jobcast_redis_reconnects",

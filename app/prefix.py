@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from app.transport import Scope
+from app.asgi import Scope
 
 _HEADER: Final = b"x-forwarded-prefix"
 _FORWARDED: Final = re.compile(r"(?:/[A-Za-z0-9_~.!$'()*+,;:@&=-]+)+/?", re.ASCII)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from werkzeug.datastructures import MultiDict
 from werkzeug.sansio.http import parse_cookie
 
-from app.transport import Scope
+from app.asgi import Scope
 
 
 def legible(query: bytes) -> bytes:

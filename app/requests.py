@@ -6,11 +6,11 @@ from typing import Final, TypeVar, cast
 import msgspec
 from quart import Response, current_app, request
 
+from app.asgi import Scope
 from app.auth import Identity, body_session, session_id
 from app.errors import BadRequest, Unauthorized
 from app.lifecycle import Service
 from app.raw_request import RawRequest
-from app.transport import Scope
 from schema.salvage import salvaged_object
 
 T = TypeVar("T")

@@ -1,4 +1,7 @@
-"""``python -m worker``: serve the queue until SIGTERM or SIGINT, then exit with 0."""
+"""``python -m worker MODULE…``: serve the queue until SIGTERM or SIGINT, then exit with 0.
+
+The modules are those that register job functions: ``demo.checksum``.
+"""
 
 import asyncio
 import logging
@@ -6,31 +9,39 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 
-import worker.checksum  # noqa: F401 - registers its job
 from worker.queue import RedisRefuses
 from worker.registry import registry
 from worker.service import Worker
 from worker.settings import InvalidSettings, Settings
 
 
-def main() -> int:
-    """Return the exit code: 0 after a signal, 2 for settings that can't be used."""
+def main(modules: Sequence[str]) -> int:
+    """Return the exit code: 0 after a signal, 2 for settings or modules that can't be used."""
     try:
         settings = Settings.from_environment(os.environ)
-    except InvalidSettings as error:
-        print(error, file=sys.stderr)  # noqa: T201 - there is no log yet
-        return 2
+        for name in modules:
+            import_module(name)
+    except (InvalidSettings, ModuleNotFoundError) as error:
+        return _refused(error)
+    if not modules:
+        return _refused("name the modules that register job functions: python -m worker MODULE…")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.captureWarnings(capture=True)
     _raise_limit()
     try:
         asyncio.run(_serve(settings))
     except RedisRefuses as error:
-        print(f"REDIS_URL: {error}", file=sys.stderr)  # noqa: T201 - the last word
-        return 2
+        return _refused(f"REDIS_URL: {error}")
     return 0
+
+
+def _refused(reason: object) -> int:
+    print(reason, file=sys.stderr)  # noqa: T201 - for an operator to read
+    return 2
 
 
 def _raise_limit() -> None:
@@ -48,4 +59,4 @@ async def _serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

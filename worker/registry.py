@@ -1,7 +1,7 @@
 """Which function runs which type of job.
 
-A job of your own is an ``async def`` under ``@job("its-type")`` in a module that `worker.__main__`
-imports.
+A job of your own is an ``async def`` under ``@job("its-type")`` in a module that
+``python -m worker MODULE…`` names.
 """
 
 import inspect

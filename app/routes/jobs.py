@@ -48,30 +48,30 @@ async def listing() -> Response:
     return as_json(await service().jobs.page(identity.owner, int(text), cursor or None))
 
 
-@blueprint.get("/<text>/status")
+@blueprint.get("/<job_id>/status")
 @in_time
-async def status(text: str) -> Response:
+async def status(job_id: str) -> Response:
     """Show a job as it is in Redis."""
     identity = await identify()
-    job_id, state = await service().jobs.owned(identity.owner, text)
+    job_id, state = await service().jobs.owned(identity.owner, job_id)
     return as_json(JobStatus.of(job_id, state))
 
 
-@blueprint.post("/<text>/cancel")
+@blueprint.post("/<job_id>/cancel")
 @in_time
-async def cancel(text: str) -> Response:
+async def cancel(job_id: str) -> Response:
     """Fail a queued job, or ask a running one's worker to stop."""
     identity = await identify()
-    job_id, _ = await service().jobs.owned(identity.owner, text)
+    job_id, _ = await service().jobs.owned(identity.owner, job_id)
     await service().jobs.cancel(job_id)
     return as_json(JobCancelled())
 
 
-@blueprint.post("/<text>/retry")
+@blueprint.post("/<job_id>/retry")
 @in_time
-async def retry(text: str) -> Response:
+async def retry(job_id: str) -> Response:
     """Queue a failed job again."""
     identity = await identify()
-    job_id, state = await service().jobs.owned(identity.owner, text)
+    job_id, state = await service().jobs.owned(identity.owner, job_id)
     await service().jobs.retry(job_id, state)
     return as_json(JobRetried(job_id))

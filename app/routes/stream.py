@@ -4,9 +4,9 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from app.errors import ServiceUnavailable, TooManyStreams
-from app.handoff import decision_of
-from app.streams import Refused, Seen, Told
-from app.viewer import retry_block
+from app.streaming.decision import NoContent, Refusal, Replay
+from app.streaming.middleware import decision_of
+from app.streaming.viewer import retry_block
 from eventlog.errors import LogUnavailable
 
 blueprint = Blueprint("stream", __name__, url_prefix="/api/v1/jobs")
@@ -15,19 +15,19 @@ _UNAVAILABLE = b": unavailable\n"
 _NO_CONTENT = 204
 
 
-@blueprint.get("/<_text>/stream", strict_slashes=False)
-async def stream(_text: str) -> Response:
+@blueprint.get("/<_job_id>/stream", strict_slashes=False)
+async def stream(_job_id: str) -> Response:
     """Answer with the head of a stream and, if it does not stay open, all of its body."""
     match decision_of(request.scope):
-        case Told(body):
+        case Replay(body):
             return _event_stream(body)
-        case Seen():
+        case NoContent():
             return _no_content()
-        case Refused(TooManyStreams() | ServiceUnavailable() | LogUnavailable() as error):
+        case Refusal(TooManyStreams() | ServiceUnavailable() | LogUnavailable() as error):
             if not request.headers.get("Last-Event-ID"):
                 raise error
             return _event_stream(_UNAVAILABLE + retry_block())  # a browser gives up on any error
-        case Refused(error):
+        case Refusal(error):
             raise error
     raise NotFound
 

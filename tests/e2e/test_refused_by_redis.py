@@ -25,7 +25,7 @@ def own_valkey() -> Iterator[Valkey]:
 
 def ended(process: str, url: str) -> subprocess.CompletedProcess[str]:
     """Start a process on a Redis and wait for its end, which has to come by itself."""
-    command: Sequence[str] = [sys.executable, "-m", "worker"]
+    command: Sequence[str] = [sys.executable, "-m", "worker", "demo.checksum"]
     environment: Mapping[str, str] = {**os.environ, "REDIS_URL": url}
     if process == "service":
         service = Service(url)
@@ -131,7 +131,7 @@ def test_the_demo_says_what_its_redis_refuses(own_valkey: Valkey, tmp_path: Path
     url, _ = refusal(own_valkey, "an unknown user")
     environment = {**os.environ, "REDIS_URL": url, "JOBCAST_DEMO_DATA": str(tmp_path)}
     end = subprocess.run(
-        [sys.executable, "-m", "app.demo"],
+        [sys.executable, "-m", "demo"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -161,7 +161,7 @@ def test_the_demo_names_the_variable_of_a_folder_that_it_can_not_use(tmp_path: P
     taken = tmp_path / "a-file"
     taken.touch()
     end = subprocess.run(
-        [sys.executable, "-m", "app.demo"],
+        [sys.executable, "-m", "demo"],
         cwd=ROOT,
         env={**os.environ, "JOBCAST_DEMO_DATA": str(taken)},
         capture_output=True,

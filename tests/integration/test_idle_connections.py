@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
 
-from app.idle_connections import LateTask, begin_idle_tasks_late
+from app.server.idle_connections import LateTask, begin_idle_tasks_late
 from tests.support.hypercorn_server import serving
 from tests.support.valkey import HOST
 from tests.support.waiting import until

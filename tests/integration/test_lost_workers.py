@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from app.lookout import Lookout
+from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
 from eventlog.connection import Client, connect
 from eventlog.errors import LogUnavailable
@@ -37,12 +37,12 @@ INDEX = "jobs:leases"
 
 
 @asynccontextmanager
-async def looking_out(client: Client) -> AsyncIterator[Lookout]:
+async def looking_out(client: Client) -> AsyncIterator[StalledRuns]:
     """Look for lost workers for the length of the block."""
-    lookout = Lookout(Leases(client), Appender(client), GRACE_S)
-    running = asyncio.create_task(lookout.run())
+    stalled_runs = StalledRuns(Leases(client), Appender(client), GRACE_S)
+    running = asyncio.create_task(stalled_runs.run())
     try:
-        yield lookout
+        yield stalled_runs
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -192,9 +192,9 @@ async def test_what_is_over_or_is_no_run_leaves_the_index(
     left = ["ended:r", "taken:r", "queued:r", "gone:r", "nonsense", ""]
     await redis_client.delete(INDEX)
     await redis_client.zadd(INDEX, dict.fromkeys(left, 1))
-    async with looking_out(client) as lookout:
+    async with looking_out(client) as stalled_runs:
         await until_unlisted(redis_client)
-    assert lookout.stalled == 0
+    assert stalled_runs.stalled == 0
 
 
 async def test_a_run_that_is_leased_still_is_looked_at_when_its_lease_is_over(
@@ -308,9 +308,9 @@ async def test_data_that_redis_has_lost_are_not_missed(
     members: Any = await redis_client.zrange(INDEX, 0, -1, withscores=True)
     await redis_client.flushall()
     await redis_client.zadd(INDEX, dict(members))
-    async with looking_out(client) as lookout:
+    async with looking_out(client) as stalled_runs:
         await until_unlisted(redis_client)
-    assert lookout.stalled == 0
+    assert stalled_runs.stalled == 0
     assert await redis_client.keys("jobs:*") == []
 
 
@@ -335,9 +335,9 @@ async def test_a_job_that_the_queue_hands_out_again_in_time_is_run_again(
     await lose_worker(redis_url, redis_client, lease_s=30)
     members: Any = await redis_client.zrange(INDEX, 0, -1)
     (lost,) = members
-    async with looking_out(client) as lookout, working(redis_url, registry, lock_s=1):
+    async with looking_out(client) as stalled_runs, working(redis_url, registry, lock_s=1):
         await until_idle(redis_client)
-    assert lookout.stalled == 0
+    assert stalled_runs.stalled == 0
     assert await ending_of(redis_client, "j1") == ("succeeded", '"done"', None, None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import RedisError
 
 import jobcast
-from app.lookout import Lookout
+from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
 from eventlog.cluster import Cluster
 from eventlog.errors import LogUnavailable
@@ -33,9 +33,9 @@ def client(cluster_client: Cluster) -> Cluster:
 
 
 @pytest.fixture
-async def lookout(client: Cluster) -> AsyncIterator[Lookout]:
+async def stalled_runs(client: Cluster) -> AsyncIterator[StalledRuns]:
     """Look for lost workers during the test."""
-    looking = Lookout(Leases(client), Appender(client), GRACE_S)
+    looking = StalledRuns(Leases(client), Appender(client), GRACE_S)
     running = asyncio.create_task(looking.run())
     yield looking
     running.cancel()
@@ -123,7 +123,7 @@ async def are_due(client: Cluster, runs: Mapping[str, Run]) -> bool:
 async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
     cluster: ValkeyCluster,
     client: Cluster,
-    lookout: Lookout,
+    stalled_runs: StalledRuns,
     away: Callable[[ValkeyCluster, ClusterNode], AbstractContextManager[None]],
 ) -> None:
     elsewhere, (lives, lost, *_) = (
@@ -143,7 +143,7 @@ async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
         await runs[lives]._renew(60_000)
         await until_failed(cluster, lost)
         await runs[lives].complete()
-    await until(lambda: lookout.stalled == 2)
+    await until(lambda: stalled_runs.stalled == 2)
 
 
 async def test_a_node_that_took_over_is_looked_at_for_all_that_it_serves(

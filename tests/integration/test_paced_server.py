@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.descriptors import _is_of_accept
-from app.hypercorn_repairs import outlive_late_bodies
-from app.paced_server import OnConnection, PacedServer, start_server
+from app.server.descriptors import _is_of_accept
+from app.server.paced_server import OnConnection, PacedServer, start_server
+from app.server.repairs import install
 from eventlog.pace import Comings
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
@@ -143,7 +143,7 @@ async def test_without_room_for_a_connection_it_says_so_and_tries_again_later(
                 raise OSError(errno.EMFILE, "Too many open files")
             return super().accept()
 
-    monkeypatch.setattr("app.paced_server._PAUSE_S", 0.02)
+    monkeypatch.setattr("app.server.paced_server._PAUSE_S", 0.02)
     listener = Full(socket.AF_INET)
     listener.bind((HOST, 0))
     echo = Echo()
@@ -180,7 +180,7 @@ async def test_requests_that_come_together_on_one_connection_are_begun_a_few_at_
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    outlive_late_bodies()
+    install()
     begun = Rounds()
     async with serving_hypercorn(answer) as url, http2(url) as connection:
         streams = [connection.request("/") for _ in range(90)]

@@ -191,7 +191,7 @@ async def test_the_lost_run_of_an_earlier_job_is_not_failed_in_another_one(
     lost = (await state_of(redis_client, "nightly"))["run"]
     await redis_client.delete(STATE, LOG)
     await jobs.create("report", user_id="bob", job_id="nightly")
-    appender = service.lookout._appender
+    appender = service.stalled_runs._appender
     with pytest.raises(AppendRefused):
         await appender.stall("nightly", lost)
     await jobs.run("nightly").start()

@@ -15,13 +15,13 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
+from demo.checksum.hashing import CHUNK_BYTES
+from demo.checksum.job import checksum
+from demo.checksum.tree import File, Unreadable, find
 from jobcast import Run
 from tests.support.channel import Channel
 from tests.support.needs import SHA256SUM
 from tests.support.stored import cancel, ending_of
-from worker.checksum.hashing import CHUNK_BYTES
-from worker.checksum.job import checksum
-from worker.checksum.tree import File, Unreadable, find
 
 CHANNEL = "jobs:j1:events"
 FOREVER_S = 1000.0
@@ -37,8 +37,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be reported for the time that has passed, however slow the machine is."""
-    monkeypatch.setattr("worker.checksum.job.INTERVAL_S", FOREVER_S)
-    monkeypatch.setattr("worker.checksum.progress.INTERVAL_S", FOREVER_S)
+    monkeypatch.setattr("demo.checksum.job.INTERVAL_S", FOREVER_S)
+    monkeypatch.setattr("demo.checksum.progress.INTERVAL_S", FOREVER_S)
 
 
 async def do(jobs: jobcast.Jobs, **job_input: object) -> Run:
@@ -115,8 +115,8 @@ async def test_the_files_found_so_far_are_told_while_others_are_looked_for(
         assert goes_on.wait(20)
         yield Unreadable("b")
 
-    monkeypatch.setattr("worker.checksum.job.find", slowly)
-    monkeypatch.setattr("worker.checksum.job.INTERVAL_S", 0.01)
+    monkeypatch.setattr("demo.checksum.job.find", slowly)
+    monkeypatch.setattr("demo.checksum.job.INTERVAL_S", 0.01)
     async with Channel(redis_client, CHANNEL) as channel:
         working = asyncio.create_task(do(jobs, folder="."))
         while True:
@@ -144,8 +144,8 @@ async def test_a_cancel_request_stops_the_search_for_files(
         for number in itertools.count():
             yield File(str(number), 1)
 
-    monkeypatch.setattr("worker.checksum.job.find", endless)
-    monkeypatch.setattr("worker.checksum.job.INTERVAL_S", 0.01)
+    monkeypatch.setattr("demo.checksum.job.find", endless)
+    monkeypatch.setattr("demo.checksum.job.INTERVAL_S", 0.01)
     async with Channel(redis_client, CHANNEL) as channel:
         working = asyncio.create_task(do(jobs, folder="."))
         await channel.until("progress-update")
@@ -224,7 +224,7 @@ async def test_every_file_is_announced_and_the_result_lists_the_first_50(
 async def test_no_more_files_are_announced_than_the_log_keeps(
     jobs: jobcast.Jobs, redis_client: Redis, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.checksum.job.MAX_ANNOUNCED", 20)
+    monkeypatch.setattr("demo.checksum.job.MAX_ANNOUNCED", 20)
     for number in range(25):
         (root / f"{number:03}").write_bytes(b"1")
     events = await seen(jobs, redis_client, folder=".")
@@ -236,7 +236,7 @@ async def test_no_more_files_are_announced_than_the_log_keeps(
 async def test_a_large_file_is_reported_while_it_is_read(
     jobs: jobcast.Jobs, redis_client: Redis, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.checksum.job.SLICE_S", 0)
+    monkeypatch.setattr("demo.checksum.job.SLICE_S", 0)
     with (root / "zeros").open("wb") as file:
         file.truncate(10 * CHUNK_BYTES)
     events = await seen(jobs, redis_client, folder=".")

@@ -164,7 +164,7 @@ async def test_sigterm_ends_a_worker_whose_redis_is_away(own_valkey: Valkey, how
 
 def test_a_worker_says_which_setting_is_wrong_and_ends() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "worker"],
+        [sys.executable, "-m", "worker", "demo.checksum"],
         cwd=ROOT,
         env={**os.environ, "JOBCAST_CONCURRENCY": "many"},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The demo as a newcomer starts it: ``python -m app.demo``, with what it starts."""
+"""The demo as a newcomer starts it: ``python -m demo``, with what it starts."""
 
 import itertools
 import os
@@ -95,7 +95,7 @@ class DemoProcess:
     def __enter__(self) -> Self:
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.demo"],
+                [sys.executable, "-m", "demo"],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from actors.mailbox import Ending, Mailbox
-from app.viewer import COMMENT, Viewer
-from app.viewers import Viewers
+from app.streaming.viewer import COMMENT, Viewer
+from app.streaming.viewers import Viewers
 from schema.sse import Frame, encode
 from tests.support.sse import Parser
 

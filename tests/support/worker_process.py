@@ -45,7 +45,7 @@ class WorkerProcess:
         """Start the process; it need not serve yet."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "worker"],
+                [sys.executable, "-W", "error", "-m", "worker", "demo.checksum"],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

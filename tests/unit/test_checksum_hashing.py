@@ -1,8 +1,8 @@
 import hashlib
 from pathlib import Path
 
-from worker.checksum.hashing import CHUNK_BYTES, Chunk, Digest, Skipped, hash_files
-from worker.checksum.tree import File
+from demo.checksum.hashing import CHUNK_BYTES, Chunk, Digest, Skipped, hash_files
+from demo.checksum.tree import File
 
 
 def test_a_file_is_hashed_in_chunks_to_its_digest(tmp_path: Path) -> None:

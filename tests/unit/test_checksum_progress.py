@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.checksum.hashing import Chunk, Digest, Skipped
-from worker.checksum.progress import Pace, Progress
-from worker.checksum.tree import File
+from demo.checksum.hashing import Chunk, Digest, Skipped
+from demo.checksum.progress import Pace, Progress
+from demo.checksum.tree import File
 
 BIG, SMALL = File("big", 900), File("small", 100)
 

@@ -2,9 +2,9 @@ import hashlib
 import json
 import os
 
-from worker.checksum.hashing import Digest
-from worker.checksum.report import Report, shown
-from worker.checksum.tree import File, Unreadable
+from demo.checksum.hashing import Digest
+from demo.checksum.report import Report, shown
+from demo.checksum.tree import File, Unreadable
 
 
 def digest(path: str, content: bytes = b"") -> Digest:

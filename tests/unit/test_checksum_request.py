@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.checksum.request import ALGORITHMS, Request
+from demo.checksum.request import ALGORITHMS, Request
 from worker.failure import Failure
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.checksum.slices import sliced
+from demo.checksum.slices import sliced
 
 FOREVER = 1000.0
 

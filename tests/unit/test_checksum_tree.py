@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.checksum.tree import File, Unreadable, find, open_below
+from demo.checksum.tree import File, Unreadable, find, open_below
 
 
 def test_regular_files_are_found_at_any_depth_with_their_sizes(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_file_that_vanishes_while_files_are_counted_is_unreadable(
     def vanished(path: str) -> os.stat_result:
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr("worker.checksum.tree.os.lstat", vanished)
+    monkeypatch.setattr("demo.checksum.tree.os.lstat", vanished)
     assert list(find(tmp_path)) == [Unreadable("top")]
 
 

@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from app.descriptors import RESERVE, Descriptors, _is_of_accept, accept_in_steps, raise_limit
+from app.server.descriptors import RESERVE, Descriptors, _is_of_accept, raise_limit
 
 STREAMS = 1000
 
@@ -149,20 +149,3 @@ def test_only_an_accept_that_found_none_is_one() -> None:
     assert not _is_of_accept({"message": message, "exception": OSError(errno.EBADF, "")})
     assert not _is_of_accept({"message": message})
     assert not _is_of_accept({"exception": OSError(errno.EMFILE, "")})
-
-
-def test_a_loop_of_asyncio_accepts_a_hundred_at_a_time() -> None:
-    class Loop:
-        def _accept_connection(self, *arguments: object) -> None:
-            asked.append(arguments)
-
-    asked: list[tuple[object, ...]] = []
-    loop = Loop()
-    accept_in_steps(loop)  # type: ignore[arg-type]
-    loop._accept_connection("factory", "listener", None, None, 8192, 60, 30)
-    loop._accept_connection("factory", "listener", None, None, 5)
-    assert asked == [
-        ("factory", "listener", None, None, 100, 60, 30),
-        ("factory", "listener", None, None, 5),
-    ]
-    accept_in_steps(object())  # type: ignore[arg-type]  # uvloop's has no such method

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.garbage import YOUNG, Garbage
+from app.upkeep.garbage import YOUNG, Garbage
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
 
@@ -47,7 +47,9 @@ def for_some_time(policy: Garbage, seconds: float) -> None:
 
 def in_use(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     """Let so many blocks of memory be in use."""
-    monkeypatch.setattr("app.garbage.sys", SimpleNamespace(getallocatedblocks=lambda: blocks))
+    monkeypatch.setattr(
+        "app.upkeep.garbage.sys", SimpleNamespace(getallocatedblocks=lambda: blocks)
+    )
 
 
 @pytest.mark.usefixtures("garbage")

@@ -1,12 +1,8 @@
 import asyncio
 from typing import Any
 
-from hypercorn.asyncio.tcp_server import TCPServer
-
-from app.hypercorn_repairs import close_with_the_client
+from app.server.repairs import _read_and_close_with_the_client as read_data
 from tests.support.waiting import until
-
-close_with_the_client()
 
 
 class Server:
@@ -31,7 +27,7 @@ class Server:
 async def test_what_was_read_is_not_kept_while_more_is_awaited() -> None:
     server: Any = Server()
     server.reader.feed_data(b"a request")
-    reading: Any = TCPServer._read_data(server)
+    reading: Any = read_data(server)
     task = asyncio.create_task(reading)
     await until(lambda: bool(server.handled))
     assert server.handled.pop().data == b"a request"
@@ -44,6 +40,6 @@ async def test_what_was_read_is_not_kept_while_more_is_awaited() -> None:
 async def test_a_connection_that_breaks_is_closed() -> None:
     server: Any = Server()
     server.reader.set_exception(ConnectionResetError())
-    await TCPServer._read_data(server)
+    await read_data(server)
     assert [type(event).__name__ for event in server.handled] == ["Closed"]
     assert server.stopped

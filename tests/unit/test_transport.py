@@ -8,7 +8,9 @@ from typing import Any, cast
 import pytest
 
 from actors.mailbox import Mailbox
-from app.transport import HIGH_WATER, AsgiOutlet, DirectOutlet, opened
+from app.asgi import Message
+from app.server.transport import TransportOutlet, opened
+from app.streaming.outlets import HIGH_WATER, AsgiOutlet, Outlet
 from schema.sse import Frame, chunked, encode
 from tests.support.waiting import until
 
@@ -77,7 +79,7 @@ class Sending:
         self.at_once = 0
         self.error: Exception | None = None
 
-    async def __call__(self, message: dict[str, Any]) -> None:
+    async def __call__(self, message: Message) -> None:
         assert (message["type"], message["more_body"]) == ("http.response.body", True)
         self.at_once += 1
         assert self.at_once == 1, "two sends at once"
@@ -90,10 +92,9 @@ class Sending:
             self.at_once -= 1
 
 
-def mailbox_of(outlet: AsgiOutlet, bound: int = 10**6) -> Mailbox:
+def mailbox_of(outlet: Outlet, bound: int = 10**6) -> Mailbox:
     mailbox = Mailbox(bound, outlet.offer, lambda: None)
     outlet.attach(mailbox)
-    outlet.release()
     return mailbox
 
 
@@ -108,9 +109,9 @@ async def sending() -> Sending:
 
 
 @pytest.fixture
-async def direct(transport: Transport, sending: Sending) -> DirectOutlet:
+async def direct(transport: Transport) -> TransportOutlet:
     writer = SimpleNamespace(transport=transport, write=transport.write, drain=transport.drain)
-    return DirectOutlet(sending, cast("asyncio.StreamWriter", writer))
+    return TransportOutlet(cast("asyncio.StreamWriter", writer))
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ async def complaints() -> list[object]:
 
 
 async def test_a_frame_is_written_as_a_chunk_at_once(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     mailbox.put(frame(1))
@@ -132,7 +133,7 @@ async def test_a_frame_is_written_as_a_chunk_at_once(
 
 
 async def test_a_full_buffer_gets_nothing_until_it_drains(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     transport.fill()
@@ -149,7 +150,7 @@ async def test_a_full_buffer_gets_nothing_until_it_drains(
 
 
 async def test_a_buffer_counts_as_full_past_the_mark_that_its_transport_was_told(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     assert transport.limits == {"high": HIGH_WATER}
@@ -159,7 +160,7 @@ async def test_a_buffer_counts_as_full_past_the_mark_that_its_transport_was_told
 
 
 async def test_nothing_overtakes_what_waited_for_a_full_buffer(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     transport.fill()
@@ -173,7 +174,7 @@ async def test_nothing_overtakes_what_waited_for_a_full_buffer(
 
 
 async def test_what_waits_is_written_in_portions_and_each_waits_for_the_one_before(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     transport.fill()
@@ -190,7 +191,7 @@ async def test_what_waits_is_written_in_portions_and_each_waits_for_the_one_befo
 
 
 async def test_a_connection_that_closes_swallows_what_comes(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     transport.closing = True
@@ -199,7 +200,7 @@ async def test_a_connection_that_closes_swallows_what_comes(
 
 
 async def test_a_connection_that_breaks_while_it_drains_is_no_error(
-    direct: DirectOutlet, transport: Transport, complaints: list[object]
+    direct: TransportOutlet, transport: Transport, complaints: list[object]
 ) -> None:
     mailbox = mailbox_of(direct)
     transport.fill()
@@ -212,7 +213,7 @@ async def test_a_connection_that_breaks_while_it_drains_is_no_error(
 
 
 async def test_an_outlet_that_was_stopped_writes_no_more(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = mailbox_of(direct)
     transport.fill()
@@ -226,14 +227,14 @@ async def test_an_outlet_that_was_stopped_writes_no_more(
 
 
 async def test_an_outlet_that_gives_up_drops_the_connection(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox_of(direct)
     direct.abort()
     assert transport.aborted
 
 
-async def test_the_time_of_the_last_byte_is_known(direct: DirectOutlet) -> None:
+async def test_the_time_of_the_last_byte_is_known(direct: TransportOutlet) -> None:
     mailbox = mailbox_of(direct)
     attached = direct.wrote_at
     assert attached > 0
@@ -243,41 +244,38 @@ async def test_the_time_of_the_last_byte_is_known(direct: DirectOutlet) -> None:
 
 
 async def test_what_comes_first_is_written_together(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = Mailbox(10**6, direct.offer, lambda: None)
-    direct.attach(mailbox)
     mailbox.put(frame(1))
     mailbox.put(frame(2))
     assert transport.written == []
-    direct.release()
+    direct.attach(mailbox)
     assert transport.written == [frame(1).chunk + frame(2).chunk]
     mailbox.put(frame(3))
     assert transport.written[1:] == [frame(3).chunk]
 
 
 async def test_of_much_that_comes_first_a_portion_is_written_at_once(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = Mailbox(10**6, direct.offer, lambda: None)
-    direct.attach(mailbox)
     frames = [frame(number, HIGH_WATER // 2) for number in range(4)]
     for each in frames:
         mailbox.put(each)
-    direct.release()
+    direct.attach(mailbox)
     assert transport.written == [frames[0].chunk]
     await direct.drained()
     assert b"".join(transport.written).count(b"event: note") == len(frames)
 
 
 async def test_nothing_is_written_at_first_to_one_who_has_gone(
-    direct: DirectOutlet, transport: Transport
+    direct: TransportOutlet, transport: Transport
 ) -> None:
     mailbox = Mailbox(10**6, direct.offer, lambda: None)
-    direct.attach(mailbox)
     mailbox.put(frame(1))
     transport.closing = True
-    direct.release()
+    direct.attach(mailbox)
     assert transport.written == []
 
 
@@ -290,9 +288,9 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield here, there
 
 
-def direct_on(transport: Transport) -> DirectOutlet:
+def direct_on(transport: Transport) -> TransportOutlet:
     writer: Any = SimpleNamespace(transport=transport, write=transport.write, drain=transport.drain)
-    return DirectOutlet(cast("Any", None), writer)
+    return TransportOutlet(writer)
 
 
 async def test_a_frame_goes_to_the_socket_unless_something_waits_before_it(

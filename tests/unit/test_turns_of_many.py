@@ -12,8 +12,8 @@ import pytest
 from actors.audience import Audience
 from actors.mailbox import Ending, Mailbox
 from app.settings import Settings
-from app.viewer import Viewer
-from app.viewers import Viewers
+from app.streaming.viewer import Viewer
+from app.streaming.viewers import Viewers
 from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.channel import Published, Subscribed

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
 from app.settings import Settings
-from app.viewer import VISIBLE, Viewer
-from app.viewers import Viewers
+from app.streaming.viewer import VISIBLE, Viewer
+from app.streaming.viewers import Viewers
 from schema.owner import Owner
 from schema.sse import KEEPALIVE, encode
 from tests.support.clock import in_virtual_time

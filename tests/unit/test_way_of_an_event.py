@@ -20,7 +20,7 @@ import pytest
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from app.transport import DirectOutlet
+from app.server.transport import TransportOutlet
 from eventlog.connection import connector_of
 from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PLAIN
@@ -45,7 +45,7 @@ ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_some"]
 PART = 32
 
 ONCE_A_VIEWER = [
-    *("Mailbox.put", "DirectOutlet.offer"),
+    *("Mailbox.put", "TransportOutlet.offer"),
     *("Transport.is_closing", "Transport.get_write_buffer_size"),
 ]
 """Mailbox and outlet; the transport's two are in C when it is a real one, as the sending is."""
@@ -112,12 +112,11 @@ class Path:
         self._open = ExitStack()
         for transport in self.viewers:
             writer = cast("asyncio.StreamWriter", SimpleNamespace(transport=transport))
-            outlet = DirectOutlet(cast("Any", None), writer)
+            outlet = TransportOutlet(writer)
             mailbox = Mailbox(1 << 16, outlet.offer, lambda: None)
-            outlet.attach(mailbox)
-            outlet.release()
             watch = self._directory.viewing(JOB, self.log.state, mailbox, None)
             self._open.enter_context(watch)
+            outlet.attach(mailbox)
 
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""

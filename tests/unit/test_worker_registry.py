@@ -1,7 +1,8 @@
 import pytest
 
+import demo.checksum
 import jobcast
-import worker.checksum
+from worker.__main__ import main
 from worker.entry import Entry
 from worker.registry import Registry, registry
 
@@ -30,7 +31,7 @@ def test_a_function_is_an_async_def() -> None:
 
 
 def test_the_worker_knows_the_checksum_job() -> None:
-    assert registry.function("checksum") is worker.checksum.job.checksum
+    assert registry.function("checksum") is demo.checksum.job.checksum
 
 
 def test_an_entry_is_read_from_the_data_of_the_queue() -> None:
@@ -54,3 +55,13 @@ def test_an_entry_is_read_from_the_data_of_the_queue() -> None:
 def test_anything_else_is_no_entry(data: object) -> None:
     with pytest.raises(ValueError, match="queue entry"):
         Entry.from_data(data, 1)
+
+
+@pytest.mark.parametrize(
+    ("modules", "reason"), [([], "name the modules"), (["no.such"], "No module named 'no'")]
+)
+def test_a_worker_without_job_functions_ends_with_the_reason(
+    modules: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(modules) == 2
+    assert reason in capsys.readouterr().err

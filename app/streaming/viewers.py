@@ -9,7 +9,7 @@ from typing import Final
 
 from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
 from app.settings import Settings
-from app.viewer import RETRY_MS, Viewer
+from app.streaming.viewer import RETRY_MS, Viewer
 from schema.owner import Owner
 
 _TICK_S: Final = 1.0

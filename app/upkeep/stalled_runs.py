@@ -21,7 +21,7 @@ from eventlog.append import Appender
 from eventlog.errors import AppendRefused, Leased, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.leases import LeasedRun, Leases
 
-_log = logging.getLogger("jobcast.lookout")
+_log = logging.getLogger("jobcast.stalled_runs")
 
 _BATCH: Final = 20
 _LOOKS: Final = 4
@@ -36,7 +36,7 @@ class _Looks(Struct, frozen=True):
     last_ms: int
 
 
-class Lookout:
+class StalledRuns:
     """Looks for runs whose leases are over.
 
     ``grace_s`` is for how many seconds workers may renew their leases after an outage. ``stalled``

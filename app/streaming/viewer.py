@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.mailbox import Ending, Mailbox
-from app.behind_send import Send
-from app.transport import AsgiOutlet, Message, Receive, Scope, opened
+from app.asgi import Message, Receive, Scope, Send
+from app.server.transport import opened
+from app.streaming.outlets import Outlet
 from eventlog.pace import Comings
 from schema.sse import KEEPALIVE, PING, Frame, framed, retry
 
@@ -67,7 +68,7 @@ class Viewer:
         self._retry_ms: int | None = None
         self._waiting: asyncio.Task[object] | None = None
         self.mailbox: Mailbox | None = None
-        self.outlet: AsgiOutlet | None = None
+        self.outlet: Outlet | None = None
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, head: Message) -> None:
         """Deliver events until one of the ends; end the response if the viewer is still there.
@@ -80,10 +81,9 @@ class Viewer:
         """
         outlet = self.outlet = await opened(scope, send, head, direct=self._direct)
         mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
-        outlet.attach(mailbox)
         try:
             with self._watch(mailbox):
-                outlet.release()
+                outlet.attach(mailbox)
                 del self._watch  # it holds what a long stay has no use for
                 if self._sent_back:
                     mailbox.end(Ending.RETRY)

@@ -1,4 +1,4 @@
-"""``python -m app.demo``: Valkey, the service and a worker in one go, for trying out.
+"""``python -m demo``: Valkey, the service and a worker in one go, for trying out.
 
 Data and logs are in ``.demo/`` below the project, or in the folder that ``JOBCAST_DEMO_DATA``
 names, and are kept, so a second start still has the first one's jobs. ``REDIS_URL``, if set, names
@@ -104,7 +104,7 @@ class Demo:
         bind = ["--bind", f"{HOST}:{port}"]
         for name, module in {
             "service": ["hypercorn", "--config", "hypercorn.toml", *bind, "app:create_app()"],
-            "worker": ["worker"],
+            "worker": ["worker", "demo.checksum"],
         }.items():
             child = await _spawn(name, [sys.executable, "-m", *module], environment)
             self._clients.append(child)

@@ -17,7 +17,6 @@ RESERVE: Final = 256
 
 _LOOK_S: Final = 1.0
 _SAY_AGAIN_S: Final = 60.0
-_MOST_AT_A_TIME: Final = 100
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _HOW_TO_RAISE: Final = (
     "raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of a container) or "
@@ -42,30 +41,6 @@ def raise_limit(streams: int) -> None:
             "JOBCAST_STREAMS_PER_PROCESS, which take %d: %s",
             *(soft, streams, streams + RESERVE, _HOW_TO_RAISE),
         )
-
-
-def accept_in_steps(loop: asyncio.AbstractEventLoop) -> None:
-    """Bound how many connections an event loop of asyncio accepts at a time.
-
-    It takes the length of the backlog, and without a descriptor it fails as many times and tries
-    all of them again a second later: with the 8192 of ``hypercorn.toml`` it does nothing else.
-    """
-    accept: Any = getattr(loop, "_accept_connection", None)
-    if accept is None:
-        return  # uvloop
-
-    def accept_some(
-        protocol_factory: object,
-        listener: object,
-        tls: object = None,
-        server: object = None,
-        backlog: int = _MOST_AT_A_TIME,
-        *timeouts: object,
-    ) -> None:
-        most = min(backlog, _MOST_AT_A_TIME)
-        accept(protocol_factory, listener, tls, server, most, *timeouts)
-
-    loop._accept_connection = accept_some  # type: ignore[attr-defined]  # noqa: SLF001 - see above
 
 
 class Descriptors:

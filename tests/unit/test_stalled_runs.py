@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from app.lookout import Lookout
+from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
 from eventlog.connection import COMMAND_TIMEOUT_S
 from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
@@ -72,18 +72,18 @@ class Jobs:
         return Answer("1-1", cancel_requested=False, receivers=0, attempt=1, status_before="")
 
 
-def lookout(index: Index, jobs: Jobs) -> Lookout:
-    return Lookout(cast("Leases", index), cast("Appender", jobs), GRACE_S)
+def stalled_runs(index: Index, jobs: Jobs) -> StalledRuns:
+    return StalledRuns(cast("Leases", index), cast("Appender", jobs), GRACE_S)
 
 
-async def look_at(watch: Lookout, index: Index, *times_s: float) -> None:
+async def look_at(watch: StalledRuns, index: Index, *times_s: float) -> None:
     for index.now_s in times_s:
         await watch.look()
 
 
 async def test_nobody_is_failed_until_a_grace_after_the_start() -> None:
     index, jobs = Index("j1"), Jobs()
-    watch = lookout(index, jobs)
+    watch = stalled_runs(index, jobs)
     await look_at(watch, index, 1000, 1005, 1012, 1019.9)
     assert jobs.failed == []
     await look_at(watch, index, 1020)
@@ -94,7 +94,7 @@ async def test_nobody_is_failed_until_a_grace_after_the_start() -> None:
 @pytest.mark.parametrize("gap_s", [20.1, 3600, -1], ids=["just too long", "a sleep", "backwards"])
 async def test_a_gap_in_the_looks_begins_the_grace_again(gap_s: float) -> None:
     index, jobs = Index(), Jobs()
-    watch = lookout(index, jobs)
+    watch = stalled_runs(index, jobs)
     await look_at(watch, index, 1000, 1010, 1020)
     index.runs.append("j1")
     back = 1020 + gap_s
@@ -122,22 +122,22 @@ async def test_an_outage_of_redis_begins_the_grace_again(monkeypatch: pytest.Mon
 
     index, jobs = Index(), Jobs()
     index.now_s = next(script)
-    monkeypatch.setattr("app.lookout.asyncio.sleep", next_look)
+    monkeypatch.setattr("app.upkeep.stalled_runs.asyncio.sleep", next_look)
     with pytest.raises(Done):
-        await lookout(index, jobs).run()
+        await stalled_runs(index, jobs).run()
     assert failed_at == [1045]
 
 
 async def test_more_than_a_batch_is_failed_in_one_look() -> None:
     index, jobs = Index(*(f"j{n}" for n in range(95))), Jobs()
-    await look_at(lookout(index, jobs), index, 1000, 1010, 1020)
+    await look_at(stalled_runs(index, jobs), index, 1000, 1010, 1020)
     assert len(jobs.failed) == 95
 
 
 async def test_a_server_that_was_away_alone_begins_the_grace_alone() -> None:
     index, jobs = Index(), Jobs()
     index.ahead_s["there"] = 0
-    watch = lookout(index, jobs)
+    watch = stalled_runs(index, jobs)
     await look_at(watch, index, 1000, 1010, 1020)
     del index.ahead_s["there"]
     index.runs += [f"there:j{n}" for n in range(95)] + ["j1"]
@@ -157,7 +157,7 @@ async def test_a_server_that_was_away_alone_begins_the_grace_alone() -> None:
 async def test_a_server_that_took_over_begins_the_grace_whatever_its_clock_says() -> None:
     index, jobs = Index(), Jobs()
     index.ahead_s["there"] = 0
-    watch = lookout(index, jobs)
+    watch = stalled_runs(index, jobs)
     await look_at(watch, index, 1000, 1010, 1020)
     index.ahead_s = {HERE: 0, "elsewhere": 7}
     for now_s in (1025, 1035, 1044.9):
@@ -172,7 +172,7 @@ async def test_a_server_that_took_over_begins_the_grace_whatever_its_clock_says(
 @pytest.mark.parametrize("server", ["there", ""], ids=["looked at never", "served by nobody"])
 async def test_a_job_of_which_no_server_is_known_is_not_failed(server: str) -> None:
     index, jobs = Index(), Jobs()
-    watch = lookout(index, jobs)
+    watch = stalled_runs(index, jobs)
     await look_at(watch, index, 1000, 1010)
     index.runs += [f"{server}:j1", "j1"]
     await look_at(watch, index, 1020)
@@ -193,7 +193,7 @@ def test_jobs_that_cannot_be_reached_make_no_gap_in_the_looks() -> None:
 
     async def watch() -> None:
         index, jobs = Clocked(*(f"j{n}" for n in range(1000))), Mute()
-        running = asyncio.create_task(lookout(index, jobs).run())
+        running = asyncio.create_task(stalled_runs(index, jobs).run())
         await asyncio.sleep(600)
         running.cancel()
         assert len(jobs.failed) == 1000
@@ -211,6 +211,6 @@ async def test_what_is_leased_is_looked_at_again_and_what_is_over_is_not() -> No
         superseded=Superseded(),
         away=LogUnavailable(),
     )
-    await look_at(lookout(index, jobs), index, 1000, 1010, 1020)
+    await look_at(stalled_runs(index, jobs), index, 1000, 1010, 1020)
     assert index.postponed == {"leased": 1234}
     assert jobs.failed == ["lost"]

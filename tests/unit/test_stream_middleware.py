@@ -1,18 +1,22 @@
 """Which requests are streams, and how the head of one looks."""
 
+import asyncio
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from werkzeug.exceptions import HTTPException
 
 from app import create_app
-from app.handoff import StreamHandoff, _job_of, _path_of
 from app.settings import Settings
+from app.streaming.decision import Replay
+from app.streaming.head import StreamHead
+from app.streaming.middleware import _KEY, StreamMiddleware
 from tests.support.service import SECRET
 
 ORIGIN = "https://first.example"
 APP = create_app(Settings(jwt_secret=SECRET, cors_origins=(ORIGIN,)))
+MIDDLEWARE = cast("StreamMiddleware", APP.asgi_app)
 HEAD = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -64,7 +68,7 @@ def test_the_addresses_of_streams_are_those_that_quart_routes_there() -> None:
     )
     paths = list(map("".join, product(begins, jobs, ends)))
     assert [path for path in paths if goes_to_the_stream(path)] == [
-        path for path in paths if _job_of(scope(path)) is not None
+        path for path in paths if MIDDLEWARE._job_of(scope(path)) is not None
     ]
 
 
@@ -73,20 +77,19 @@ def test_the_addresses_of_streams_are_those_that_quart_routes_there() -> None:
     [
         (scope("/api/v1/jobs/a/stream"), "a"),
         (scope("/api/v1/jobs/a/stream/", method="HEAD"), "a"),
-        (scope(_path_of("http://jobs.example/api/v1/jobs/a/stream")), "a"),
-        (scope(_path_of("http://[")), None),
+        (scope("http://jobs.example/api/v1/jobs/a/stream"), "a"),
+        (scope("http://["), None),
         (scope("/root/api/v1/jobs/a/stream", root_path="/root"), "a"),
-        (scope("/api/v1/jobs/a/stream", root_path="/root"), None),
+        (scope("/api/v1/jobs/a/stream", root_path="/root"), "a"),
         (scope("/api/v1/jobs/a/stream", method="POST"), None),
         (scope("/api/v1/jobs/a/stream", method="OPTIONS"), None),
         (scope("/api/v1/jobs/a/stream", type="websocket"), None),
-        ({"type": "lifespan"}, None),
     ],
 )
 def test_a_stream_is_asked_for_in_several_ways(
     request_scope: dict[str, Any], job: str | None
 ) -> None:
-    assert _job_of(request_scope) == job
+    assert MIDDLEWARE._job_of(request_scope) == job
 
 
 @pytest.mark.parametrize(
@@ -106,23 +109,27 @@ def test_a_stream_is_asked_for_in_several_ways(
         ),
     ],
 )
-async def test_the_head_of_a_stream_is_the_one_that_quart_gives(
+def test_the_head_of_a_stream_is_made_of_the_settings(
     version: str, origin: str | None, further: list[tuple[bytes, bytes]]
 ) -> None:
-    headers = [] if origin is None else [(b"origin", origin.encode())]
-    handoff: Any = APP.asgi_app
-    assert isinstance(handoff, StreamHandoff)
-    asked = scope("/api/v1/jobs/a/stream", http_version=version, headers=headers)
-    head = await handoff._head((version, origin), asked)
+    head = MIDDLEWARE._head.of(version, origin)
     assert head["status"] == 200
     assert head["headers"] == [*HEAD, *further, (b"vary", b"Origin")]
-    assert handoff._heads[version, origin] is head
 
 
-async def test_so_many_heads_are_kept_and_no_more() -> None:
-    handoff: Any = create_app(Settings(jwt_secret=SECRET)).asgi_app
-    for number in range(150):
-        origin = f"https://{number}.example"
-        asked = scope("/api/v1/jobs/a/stream", headers=[(b"origin", origin.encode())])
-        await handoff._head(("1.1", origin), asked)
-        assert len(handoff._heads) <= 100
+@pytest.mark.parametrize("version", ["1.0", "1.1", "2"])
+@pytest.mark.parametrize("origin", [None, "", ORIGIN, "https://elsewhere.example"])
+@pytest.mark.parametrize("origins", [(), (ORIGIN,), (ORIGIN, "https://second.example"), ("*",)])
+async def test_the_head_is_the_one_that_quart_gives_the_stream_of_a_finished_job(
+    version: str, origin: str | None, origins: tuple[str, ...]
+) -> None:
+    middleware: Any = create_app(Settings(jwt_secret=SECRET, cors_origins=origins)).asgi_app
+    headers = [] if origin is None else [(b"origin", origin.encode())]
+    asked = scope("/api/v1/jobs/a/stream", http_version=version, headers=headers)
+    said: list[Any] = []
+
+    async def listen(message: Any) -> None:  # noqa: ANN401 - ASGI's
+        said.append(message)
+
+    await middleware._application({**asked, _KEY: Replay(b"")}, asyncio.Event().wait, listen)
+    assert said[0] == StreamHead(origins).of(version, origin)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.checksum.tree import File, Unreadable, open_below
+from demo.checksum.tree import File, Unreadable, open_below
 
 CHUNK_BYTES: Final = 1024 * 1024
 

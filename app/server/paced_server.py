@@ -133,7 +133,7 @@ class PacedServer:
 
     def _pause(self, error: OSError) -> None:
         told = {"message": "accept() found no room for another connection", "exception": error}
-        self._loop.call_exception_handler(told)  # ``app.descriptors`` says it, once a minute
+        self._loop.call_exception_handler(told)  # ``app.server.descriptors`` says it, once a minute
         self._loop.remove_reader(self._listener)
         self._loop.call_later(_PAUSE_S, self._begin)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from worker.checksum.hashing import Chunk, Digest, Skipped
-from worker.checksum.tree import File
+from demo.checksum.hashing import Chunk, Digest, Skipped
+from demo.checksum.tree import File
 
 INTERVAL_S: Final = 0.2
 MILESTONE_PERCENT: Final = 20

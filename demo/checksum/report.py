@@ -5,8 +5,8 @@ import json
 import os
 from typing import Any, Final
 
-from worker.checksum.hashing import Digest
-from worker.checksum.tree import Unreadable
+from demo.checksum.hashing import Digest
+from demo.checksum.tree import Unreadable
 
 MAX_LISTED: Final = 50
 MAX_LISTED_BYTES: Final = 32 * 1024

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import jobcast
-from worker.checksum.hashing import Chunk, Digest, Skipped, hash_files
-from worker.checksum.progress import INTERVAL_S, Pace, Progress
-from worker.checksum.report import Report, shown
-from worker.checksum.request import Request
-from worker.checksum.slices import sliced
-from worker.checksum.tree import File, Unreadable, find
+from demo.checksum.hashing import Chunk, Digest, Skipped, hash_files
+from demo.checksum.progress import INTERVAL_S, Pace, Progress
+from demo.checksum.report import Report, shown
+from demo.checksum.request import Request
+from demo.checksum.slices import sliced
+from demo.checksum.tree import File, Unreadable, find
 from worker.registry import job
 from worker.settings import files_root
 

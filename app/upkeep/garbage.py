@@ -1,7 +1,7 @@
 """Garbage-collection policy: the young generation often, everything only while that is little.
 
 By default the collector walks over everything again and again: 0.2 s with 1,000 viewers, in which
-no event moves. Viewers leave no cyclic garbage (``app.hypercorn_repairs``), so it would find
+no event moves. Viewers leave no cyclic garbage (``app.server.repairs``), so it would find
 nothing.
 """
 

@@ -1,7 +1,7 @@
 """Decides about a stream: who asks, whose job it is, what was seen of it, and whether it may open.
 
 What the answer looks like is the business of ``app.routes.stream``; who sends it, of
-``app.handoff``.
+``app.streaming.middleware``.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from app.auth import Authenticator, Identity
 from app.deadline import in_time
 from app.jobs import Jobs
 from app.raw_request import RawRequest
-from app.replay import replay
 from app.settings import Settings
-from app.viewer import COMMENT, VISIBLE, Viewer, Watch
-from app.viewers import Place, Viewers
+from app.streaming.replay import replay
+from app.streaming.viewer import COMMENT, VISIBLE, Viewer, Watch
+from app.streaming.viewers import Place, Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
 from schema.resume import Beginning, beginning
@@ -33,30 +33,30 @@ _SPREAD: Final = 0.95
 """Least part of the maximum age that a stream gets, at random, so that a crowd comes apart."""
 
 
-class Open(Struct):
+class LiveStream(Struct):
     """It stays open: who watches, and the place that is held until somebody frees it."""
 
     viewer: Viewer
     place: Place
 
 
-class Told(Struct):
+class Replay(Struct):
     """All there is to say: the response is whole."""
 
     body: bytes
 
 
-class Seen(Struct):
+class NoContent(Struct):
     """The viewer has seen the end of the job."""
 
 
-class Refused(Struct):
+class Refusal(Struct):
     """It may not be; the error says why."""
 
     error: Exception
 
 
-Decision = Open | Told | Seen | Refused
+Decision = LiveStream | Replay | NoContent | Refusal
 
 _DECIDED_AT_ONCE: Final = 500
 """Requests of a crowd. The time that one may take to be answered begins when it is its turn: it is
@@ -84,36 +84,36 @@ class Streams:
         self._viewers = viewers
         self._gate = asyncio.Semaphore(_DECIDED_AT_ONCE)
 
-    async def decide(self, asked: RawRequest, text: str) -> Decision:
+    async def decide(self, asked: RawRequest, job_id: str) -> Decision:
         """Decide about a request.
 
         Args:
             asked: the request.
-            text: what stands for the job's id in its address.
+            job_id: the job's id as it is in its address.
         """
         try:
             async with self._gate:
-                return await self._decide(asked, text)
+                return await self._decide(asked, job_id)
         except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
-            return Refused(error)
+            return Refusal(error)
 
     @in_time
-    async def _decide(self, asked: RawRequest, text: str) -> Decision:
+    async def _decide(self, asked: RawRequest, job_id: str) -> Decision:
         identity = await self._authenticator.identify(asked)
-        job_id, state = await self._jobs.owned(identity.owner, text)
+        job_id, state = await self._jobs.owned(identity.owner, job_id)
         begins = beginning(asked.headers.get("Last-Event-ID"), asked.args.get("from"))
         if state.finished:
             if begins == state.last:
-                return Seen()
+                return NoContent()
             missed = await replay(self._reader, job_id, state, begins)
             if missed is not None:
-                return Told(self._greeting(job_id) + missed)
+                return Replay(self._greeting(job_id) + missed)
         place = self._viewers.reserved(job_id, identity.owner)
         if asked.method == "HEAD":
             place.free()
-            return Told(self._greeting(job_id))
+            return Replay(self._greeting(job_id))
         watch = self._watch(job_id, state, begins)
-        return Open(self._viewer(asked, watch, identity), place)
+        return LiveStream(self._viewer(asked, watch, identity), place)
 
     def _watch(self, job_id: str, state: JobState, begins: Beginning) -> Watch:
         """Return the context in which a viewer is greeted and gets the job's events."""

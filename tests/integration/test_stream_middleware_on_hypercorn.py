@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app import handoff
-from app.handoff import StreamHandoff, decision_of
-from app.streams import Told
+from app.streaming import middleware
+from app.streaming.decision import Replay
+from app.streaming.head import StreamHead
+from app.streaming.middleware import StreamMiddleware, decision_of
 from tests.support.hypercorn_server import serving
 from tests.support.valkey import HOST
 from tests.support.waiting import until
@@ -23,12 +24,12 @@ class Teller:
     def __init__(self) -> None:
         self.began = self.ended = False
 
-    async def decide(self, *_: object) -> Told:
-        return Told(MUCH)
+    async def decide(self, *_: object) -> Replay:
+        return Replay(MUCH)
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         decision = decision_of(scope)
-        assert isinstance(decision, Told)
+        assert isinstance(decision, Replay)
         self.began = True
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": decision.body, "more_body": False})
@@ -38,9 +39,9 @@ class Teller:
 async def test_a_viewer_that_does_not_read_of_a_finished_job_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(handoff, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(middleware, "PATIENCE_S", 0.2)
     teller = Teller()
-    application = StreamHandoff(teller, cast("Any", teller), cast("Any", None))
+    application = StreamMiddleware(teller, cast("Any", teller), cast("Any", None), StreamHead(()))
     async with serving(application) as url:
         with socket.create_connection((HOST, urlsplit(url).port or 0)) as connection:
             connection.sendall(b"GET /api/v1/jobs/a/stream HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -1,0 +1,1 @@
+"""All that knows the server: Hypercorn, its transport and its faults."""

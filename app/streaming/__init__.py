@@ -1,0 +1,1 @@
+"""Streams: from the request to the end of the response."""

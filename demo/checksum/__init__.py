@@ -1,0 +1,5 @@
+"""The job type ``checksum``: hash every file of a folder. See `demo.checksum.job`."""
+
+from demo.checksum import job
+
+__all__ = ["job"]
