@@ -12,8 +12,9 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from eventlog.cluster import ANSWER_S, Cluster, Connector
-from eventlog.errors import EventLogError, LogUnavailable, Unreadable, is_of_the_data
+from eventlog.errors import EventLogError, LogUnavailable, Unreadable
 from eventlog.sentinel import Primary, primary_options
+from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.address import Address, parse_address
 
 COMMAND_TIMEOUT_S: Final = 1.4

@@ -1,10 +1,10 @@
 """What can go wrong with the log."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from jobcast.protocol.refusals import Refusal
 from schema.owner import Owner
 
 _log = logging.getLogger("jobcast.reader")
@@ -111,26 +111,6 @@ class IdempotencyConflict(EventLogError):
     text = "The Idempotency-Key was used for another request"
 
 
-_OF_THE_DATA: Final = re.compile(
-    r"WRONGTYPE|invalid stream id|top item|last possible id"  # of a key or an entry
-    r"|attempt to |bad argument|must be strings or integers"  # of a script that met such data
-    r"|not an integer|value is out of range|invalid expire",
-    re.IGNORECASE,
-)
-
-
-def is_of_the_data(reply: str) -> bool:
-    """Say whether Redis refuses because of what a key holds: it will refuse again.
-
-    Anything else may pass: a full memory or disk, a primary that was replaced, a slot that moves, a
-    user that lacks a right.
-
-    Args:
-        reply: its error reply, in Redis 6 that of a command wrapped in that of the script.
-    """
-    return _OF_THE_DATA.search(reply) is not None
-
-
 def unavailable(error: Exception) -> LogUnavailable:
     """Return why Redis can't be asked; what was not foreseen is logged."""
     if isinstance(error, LogUnavailable):
@@ -145,16 +125,16 @@ def unforeseen(error: Exception) -> UnreadableJob:
     return UnreadableJob(f"{UnreadableJob.text} ({type(error).__name__})")
 
 
-REFUSALS: dict[str, Callable[[str], AppendRefused]] = {
-    "NOJOB": UnknownJob,
-    "EXISTS": JobExists,
-    "FINISHED": JobFinished,
-    "STALLED": JobFinished,
-    "SUPERSEDED": Superseded,
-    "LEASED": Leased,
-    "NOTRUNNING": NotRunning,
-    "NOTFAILED": NotFailed,
-    "NOTCANCELLABLE": NotCancellable,
-    "BADEVENT": BadEvent,
+REFUSALS: Final[dict[str, Callable[[str], AppendRefused]]] = {
+    Refusal.NO_JOB: UnknownJob,
+    Refusal.EXISTS: JobExists,
+    Refusal.FINISHED: JobFinished,
+    Refusal.STALLED: JobFinished,
+    Refusal.SUPERSEDED: Superseded,
+    Refusal.LEASED: Leased,
+    Refusal.NOT_RUNNING: NotRunning,
+    Refusal.NOT_FAILED: NotFailed,
+    Refusal.NOT_CANCELLABLE: NotCancellable,
+    Refusal.BAD_EVENT: BadEvent,
 }
-"""The append script's error replies by their first word."""
+"""What each refusal of the append script raises, given its text."""
