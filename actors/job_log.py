@@ -18,13 +18,13 @@ from enum import Enum
 from msgspec import Struct
 
 from eventlog.catch_up import CatchUp, mark
+from eventlog.publication import decode_publication, may_be_logged
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
 from schema.events import TERMINAL, InvalidEvent, Terminal
 from schema.resume import Reason
 from schema.sse import Frame, encode, encode_entry, encode_reset, encode_snapshot
 from schema.state import Creation, JobState, apply
-from schema.wire import decode_publication, may_be_logged
 
 
 class Read(Struct, frozen=True):

@@ -97,6 +97,15 @@ _OF_HTTP = {
     405: ("Method not allowed", "This address does not take this method", "METHOD_NOT_ALLOWED"),
 }
 
+_OF_LOG: dict[type[Exception], tuple[int, str, str, str]] = {
+    NotCancellable: (400, "Bad request", "Job is not cancellable", "JOB_NOT_CANCELLABLE"),
+    NotFailed: (400, "Bad request", "Job is not in failed state", "JOB_NOT_FAILED"),
+    IdempotencyConflict: (
+        *(409, "Conflict", "The Idempotency-Key was used for another request."),
+        "IDEMPOTENCY_CONFLICT",
+    ),
+}
+
 
 def answer(  # noqa: PLR0913 - the parts of an error answer
     status: int,
@@ -171,26 +180,8 @@ def register(app: Quart) -> None:
     _add(app, LogUnavailable, of_log)
     _add(app, Unreadable, of_unreadable)
     _add(app, UnknownJob, lambda _: of_api(JobNotFound()))
-    _add(
-        app,
-        NotCancellable,
-        lambda _: answer(400, "Bad request", "Job is not cancellable", "JOB_NOT_CANCELLABLE"),
-    )
-    _add(
-        app,
-        NotFailed,
-        lambda _: answer(400, "Bad request", "Job is not in failed state", "JOB_NOT_FAILED"),
-    )
-    _add(
-        app,
-        IdempotencyConflict,
-        lambda _: answer(
-            409,
-            "Conflict",
-            "The Idempotency-Key was used for another request.",
-            "IDEMPOTENCY_CONFLICT",
-        ),
-    )
+    for kind in _OF_LOG:
+        _add(app, kind, lambda error: answer(*_OF_LOG[type(error)]))
     _add(app, RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB")))
     _add(app, HTTPException, of_http)
     _add(app, Exception, of_anything)

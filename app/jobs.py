@@ -15,8 +15,8 @@ from eventlog.creation import Claim, Creation
 from eventlog.errors import JobExists, NotFailed, UnreadableJob
 from eventlog.index import Listed, OwnerIndex, listed
 from eventlog.reader import Reader
+from jobcast.protocol.names import new_job_id, parse_job_id
 from schema.http import CreateJob, JobList, JobSummary
-from schema.job_id import new_job_id, parse_job_id
 from schema.owner import Owner
 from schema.state import JobState
 

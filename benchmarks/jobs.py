@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from importlib import resources
 from typing import Final
 
 import jwt
@@ -10,7 +9,9 @@ from redis import Redis
 
 from benchmarks.processes import HOST
 from benchmarks.wire import RUN, ChainedPublish
-from schema.wire import LEASES_KEY, PLAIN, log_key, state_key
+from jobcast.protocol.append import SCRIPT
+from jobcast.protocol.leases import LEASES_KEY
+from jobcast.protocol.names import PLAIN, log_key, state_key
 
 SECRET: Final = "the secret of the benchmarks, long enough"  # noqa: S105 - nobody's
 _BATCH: Final = 2000
@@ -30,7 +31,7 @@ def token(job_id: str, until: int | None = None) -> str:
 def prepare(port: int, jobs: Sequence[str]) -> str:
     """Create and start jobs, each with its own owner; return the append script's digest."""
     with Redis(host=HOST, port=port) as redis:
-        sha: str = redis.script_load(resources.files("eventlog").joinpath("append.lua").read_text())
+        sha: str = redis.script_load(SCRIPT)
         for first in range(0, len(jobs), _BATCH):
             pipe = redis.pipeline(transaction=False)
             for job_id in jobs[first : first + _BATCH]:

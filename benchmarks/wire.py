@@ -8,7 +8,7 @@ what ``workers.c`` fills in.
 
 from typing import Final, Literal, Protocol
 
-from schema.wire import PLAIN, log_key, state_key
+from jobcast.protocol.names import PLAIN, log_key, state_key
 
 RUN: Final = "benchmark"
 

@@ -1,5 +1,5 @@
 """The log of every job in Redis: append, read, follow, list.
 
-The only package that knows what is stored where (names come from ``schema.wire``), and the only one
-that talks to Redis.
+The only package that knows what is stored where (names come from ``jobcast.protocol``), and the
+only one that talks to Redis.
 """

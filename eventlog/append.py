@@ -1,43 +1,39 @@
-"""Appending to the log: the Python caller of ``append.lua``."""
+"""Appending to the log, as far as the service does it itself."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, ResponseError
 
 from eventlog.complaints import complaints
 from eventlog.connection import Client, available
-from eventlog.errors import REFUSALS, UnreadableJob, is_of_the_data
+from eventlog.errors import REFUSALS, UnreadableJob
 from eventlog.topology import topology_of
-from schema.events import Complete, Failed, FailedData, Terminal
-from schema.wire import log_key, state_key
+from jobcast.protocol.append import (
+    Answer,
+    Append,
+    Bounds,
+    completed,
+    created,
+    failed,
+    with_script,
+)
+from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.refusals import is_of_the_data
+from schema.events import Complete, FailedData, Terminal
 
-_OF_AN_ATTEMPT: Final = ("run", "currentStep", "estimatedTimeRemaining", "extra", "result")
-_NOTHING: Final = "{}"
-_WHOLE: Final = 5
+_CANCEL: Final = Append("cancel")
+_RETRY: Final = Append(
+    "retry",
+    cleared=(
+        *("run", "currentStep", "estimatedTimeRemaining", "extra", "result"),
+        *("error", "errorCode", "cancel"),
+    ),
+)
 _STALLED: Final = FailedData("The worker was lost", "STALLED")
-
-
-class Appended(Struct, frozen=True):
-    """What the append script answers.
-
-    Attributes:
-        id: of the entry; empty when there was nothing to append.
-        cancel_requested: whether the worker should stop.
-        receivers: subscribers that the publication reached; -1 when Redis refused to publish.
-        attempt: of the job.
-        status_before: what the job was.
-    """
-
-    id: str
-    cancel_requested: bool
-    receivers: int
-    attempt: int
-    status_before: str
 
 
 class NewJob(Struct, frozen=True):
@@ -64,11 +60,9 @@ class Appender:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._pubsub = topology_of(client).pubsub
-        self._script = resources.files("eventlog").joinpath("append.lua").read_text()
-        self._digest = hashlib.sha1(self._script.encode()).hexdigest()  # noqa: S324 - Redis' name
         self.unpublished = 0
 
-    async def create(self, job_id: str, job: NewJob) -> Appended:
+    async def create(self, job_id: str, job: NewJob) -> Answer:
         """Begin a job's log.
 
         Raises:
@@ -76,20 +70,16 @@ class Appender:
             UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
-        fields = {
-            "type": job.type,
-            "input": msgspec.json.encode(job.input).decode(),
-            "retention": str(job.retention_s),
-            "maxEntries": str(job.max_entries),
-            "maxEventBytes": str(job.max_event_bytes),
-        }
-        if job.user_id is not None:
-            fields["userId"] = job.user_id
-        if job.session_id is not None:
-            fields["sessionId"] = job.session_id
-        return await self._append(job_id, "create", fields=fields)
+        append = created(
+            job.type,
+            msgspec.json.encode(job.input).decode(),
+            user_id=job.user_id,
+            session_id=job.session_id,
+            bounds=Bounds(job.retention_s, job.max_entries, job.max_event_bytes),
+        )
+        return await self._append(job_id, append)
 
-    async def cancel(self, job_id: str) -> Appended:
+    async def cancel(self, job_id: str) -> Answer:
         """Fail a queued job, or ask a running one's worker to stop.
 
         Raises:
@@ -98,9 +88,9 @@ class Appender:
             UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
-        return await self._append(job_id, "cancel")
+        return await self._append(job_id, _CANCEL)
 
-    async def retry(self, job_id: str) -> Appended:
+    async def retry(self, job_id: str) -> Answer:
         """Queue a failed job for another attempt.
 
         Raises:
@@ -109,10 +99,9 @@ class Appender:
             UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
-        clear = (*_OF_AN_ATTEMPT, "error", "errorCode", "cancel")
-        return await self._append(job_id, "retry", clear=clear)
+        return await self._append(job_id, _RETRY)
 
-    async def abandon(self, job_id: str, attempt: int, failure: FailedData) -> Appended:
+    async def abandon(self, job_id: str, attempt: int, failure: FailedData) -> Answer:
         """Fail an attempt that no worker has started.
 
         Raises:
@@ -122,9 +111,9 @@ class Appender:
             UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
-        return await self._end(job_id, "abandon", Failed(failure), attempt=attempt)
+        return await self._append(job_id, _failed(failure, "abandon"), attempt=attempt)
 
-    async def stall(self, job_id: str, run: str | bytes) -> Appended:
+    async def stall(self, job_id: str, run: str | bytes) -> Answer:
         """Fail the run whose worker let its lease run out.
 
         Raises:
@@ -136,9 +125,9 @@ class Appender:
             UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
-        return await self._end(job_id, "stall", Failed(_STALLED), run=run)
+        return await self._append(job_id, _failed(_STALLED, "stall"), run=run)
 
-    async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Appended:
+    async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Answer:
         """End a job on behalf of a worker that does not append itself.
 
         A queued job may be ended too. The first end wins.
@@ -155,60 +144,20 @@ class Appender:
             UnreadableJob: what is stored is no job's.
             LogUnavailable: Redis is away.
         """
-        operation = "complete" if isinstance(event, Complete) else "fail"
-        return await self._end(job_id, operation, event, attempt=attempt)
-
-    async def _end(
-        self,
-        job_id: str,
-        operation: str,
-        event: Terminal,
-        *,
-        attempt: int | None = None,
-        run: str | bytes = "",
-    ) -> Appended:
-        fields: dict[str, str] = {}
-        clear: list[str] = []
         if isinstance(event, Complete):
-            result = bytes(event.data.result).decode()
-            data = f'{{"result":{result}}}'
-            clear.append("estimatedTimeRemaining")
-            if result == "null":
-                clear.append("result")
-            else:
-                fields["result"] = result
+            append = completed(bytes(event.data.result).decode())
         else:
-            data = msgspec.json.encode(event.data).decode()
-            fields["error"] = event.data.error
-            if event.data.error_code is None:
-                clear.append("errorCode")
-            else:
-                fields["errorCode"] = event.data.error_code
-        return await self._append(
-            job_id, operation, attempt=attempt, run=run, data=data, fields=fields, clear=clear
-        )
+            append = _failed(event.data)
+        return await self._append(job_id, append, attempt=attempt)
 
-    async def _append(  # noqa: PLR0913 - the script's arguments
-        self,
-        job_id: str,
-        operation: str,
-        *,
-        attempt: int | None = None,
-        run: str | bytes = "",
-        data: str = _NOTHING,
-        fields: Mapping[str, str] | None = None,
-        clear: Sequence[str] = (),
-    ) -> Appended:
-        fields = fields or {}
-        of_attempt = "" if attempt is None else str(attempt)
-        publish, count = self._pubsub.publish, str(len(fields))
-        arguments = [publish, operation, of_attempt, run, "", data, "", count]
-        for name, value in fields.items():
-            arguments += (name, value)
-        keys = (log_key(job_id), state_key(job_id))
+    async def _append(
+        self, job_id: str, append: Append, *, attempt: int | None = None, run: str | bytes = ""
+    ) -> Answer:
+        keys = log_key(job_id), state_key(job_id)
+        command = append.command(self._pubsub.publish, keys, attempt, run)
         async with available():
             try:
-                answer = await self._run(*keys, *arguments, *clear)
+                reply = await self._run(command)
             except ResponseError as error:
                 code, _, text = str(error).partition(" ")
                 refusal = REFUSALS.get(code)
@@ -217,12 +166,18 @@ class Appender:
                 if is_of_the_data(str(error)):
                     raise complaints.unreadable(job_id, UnreadableJob(str(error))) from error
                 raise
-        entry_id, cancel, receivers, its_attempt, before = answer[:_WHOLE]
-        self.unpublished += receivers < 0
-        return Appended(entry_id, bool(cancel), receivers, its_attempt, before)
+        answer = Answer.from_reply(reply)
+        self.unpublished += answer.receivers < 0
+        return answer
 
-    async def _run(self, *asked: str | bytes) -> Any:  # noqa: ANN401 - the script's answer
+    async def _run(self, command: list[str | bytes]) -> Any:  # noqa: ANN401 - the script's answer
+        options: dict[str, Any] = {NEVER_DECODE: True}
         try:
-            return await self._client.execute_command("EVALSHA", self._digest, "2", *asked)
+            return await self._client.execute_command(*command, **options)
         except NoScriptError:
-            return await self._client.execute_command("EVAL", self._script, "2", *asked)
+            return await self._client.execute_command(*with_script(command), **options)
+
+
+def _failed(failure: FailedData, operation: str = "fail") -> Append:
+    data = msgspec.json.encode(failure).decode()
+    return failed(data, failure.error, failure.error_code, operation)

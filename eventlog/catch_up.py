@@ -9,7 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from eventlog.complaints import complaints
-from eventlog.errors import LogUnavailable, Redirected, UnreadableJob, is_of_the_data
+from eventlog.errors import LogUnavailable, Redirected, UnreadableJob
+from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.connection import packed
 from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvaged_entry
 from schema.entry_id import position
@@ -17,7 +19,6 @@ from schema.events import InvalidEvent
 from schema.resume import Reason, may_have_been, reset_reason
 from schema.state import STATE_FIELDS, JobState, apply
 from schema.state_hash import Note
-from schema.wire import log_key, state_key
 
 PAGE: Final = 64
 """How many entries one answer holds at the most: as many of 1 MiB are still read in time."""

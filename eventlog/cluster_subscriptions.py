@@ -11,7 +11,7 @@ from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
 from eventlog.subscriber_connection import SubscriberConnection
-from schema.wire import SHARDED
+from jobcast.protocol.names import SHARDED
 
 _log = logging.getLogger("jobcast.subscriptions")
 

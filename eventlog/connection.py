@@ -12,8 +12,9 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from eventlog.cluster import ANSWER_S, Cluster, Connector
-from eventlog.errors import EventLogError, LogUnavailable, Unreadable, is_of_the_data
+from eventlog.errors import EventLogError, LogUnavailable, Unreadable
 from eventlog.sentinel import Primary, primary_options
+from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.address import Address, parse_address
 
 COMMAND_TIMEOUT_S: Final = 1.4
@@ -133,9 +134,9 @@ async def available() -> AsyncIterator[None]:
             yield
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         if isinstance(error, ResponseError) and is_of_the_data(str(error)):
-            raise Unreadable(f"{Unreadable.__doc__} ({error})") from error
-        raise LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})") from error
+            raise Unreadable(f"{Unreadable.text} ({error})") from error
+        raise LogUnavailable(f"{LogUnavailable.text} ({type(error).__name__})") from error
     except RuntimeError as error:
         if _RESET not in str(error):
             raise
-        raise LogUnavailable(f"{LogUnavailable.__doc__} (reset)") from error
+        raise LogUnavailable(f"{LogUnavailable.text} (reset)") from error

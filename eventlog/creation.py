@@ -7,8 +7,7 @@ from msgspec import Struct
 
 from eventlog.connection import Client, available
 from eventlog.errors import IdempotencyConflict, Unreadable
-from schema.job_id import parse_job_id
-from schema.wire import UNCONFIRMED_KEY, idempotency_key
+from jobcast.protocol.names import UNCONFIRMED_KEY, idempotency_key, parse_job_id
 
 _KEY_KEPT_S: Final = 24 * 3600
 

@@ -1,24 +1,32 @@
-"""What can go wrong with the log. The class docstring is the default message."""
+"""What can go wrong with the log."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from jobcast.protocol.refusals import Refusal
 from schema.owner import Owner
 
 _log = logging.getLogger("jobcast.reader")
 
 
 class EventLogError(Exception):
-    """The event log refused."""
+    """The event log can't do what it is asked.
+
+    Attributes:
+        text: the message, unless another is given.
+    """
+
+    text = "The event log refused"
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.__doc__)
+        super().__init__(message or self.text)
 
 
 class LogUnavailable(EventLogError):
-    """Redis can't be reached or does not answer in time."""
+    """Redis is unavailable, or refuses for a reason that may pass."""
+
+    text = "Redis can't be reached or does not answer in time"
 
 
 class Redirected(LogUnavailable):
@@ -26,15 +34,19 @@ class Redirected(LogUnavailable):
 
 
 class Unreadable(EventLogError):
-    """What is stored can't be read, and trying again does not help."""
+    """What is stored is invalid: a retry would fail as well."""
+
+    text = "What is stored can't be read, and trying again does not help"
 
 
 class UnreadableJob(Unreadable):
-    """What is stored of the job can't be read.
+    """The state or the log of a job is invalid.
 
     Attributes:
         fields: what its state says, as far as that could be had.
     """
+
+    text = "What is stored of the job can't be read"
 
     def __init__(
         self, message: str | None = None, fields: Mapping[str, str | None] | None = None
@@ -94,27 +106,9 @@ class BadEvent(AppendRefused):
 
 
 class IdempotencyConflict(EventLogError):
-    """The Idempotency-Key was used for another request."""
+    """A request bears the Idempotency-Key of another one."""
 
-
-_OF_THE_DATA: Final = re.compile(
-    r"WRONGTYPE|invalid stream id|top item|last possible id"  # of a key or an entry
-    r"|attempt to |bad argument|must be strings or integers"  # of a script that met such data
-    r"|not an integer|value is out of range|invalid expire",
-    re.IGNORECASE,
-)
-
-
-def is_of_the_data(reply: str) -> bool:
-    """Say whether Redis refuses because of what a key holds: it will refuse again.
-
-    Anything else may pass: a full memory or disk, a primary that was replaced, a slot that moves, a
-    user that lacks a right.
-
-    Args:
-        reply: its error reply, in Redis 6 that of a command wrapped in that of the script.
-    """
-    return _OF_THE_DATA.search(reply) is not None
+    text = "The Idempotency-Key was used for another request"
 
 
 def unavailable(error: Exception) -> LogUnavailable:
@@ -122,25 +116,25 @@ def unavailable(error: Exception) -> LogUnavailable:
     if isinstance(error, LogUnavailable):
         return error
     _log.error("Redis can't be asked, for a reason that was not foreseen", exc_info=error)
-    return LogUnavailable(f"{LogUnavailable.__doc__} ({type(error).__name__})")
+    return LogUnavailable(f"{LogUnavailable.text} ({type(error).__name__})")
 
 
 def unforeseen(error: Exception) -> UnreadableJob:
     """Return that a job can't be read for a reason that is logged: it will be the same again."""
     _log.error("a job can't be read, for a reason that was not foreseen", exc_info=error)
-    return UnreadableJob(f"{UnreadableJob.__doc__} ({type(error).__name__})")
+    return UnreadableJob(f"{UnreadableJob.text} ({type(error).__name__})")
 
 
-REFUSALS: dict[str, Callable[[str], AppendRefused]] = {
-    "NOJOB": UnknownJob,
-    "EXISTS": JobExists,
-    "FINISHED": JobFinished,
-    "STALLED": JobFinished,
-    "SUPERSEDED": Superseded,
-    "LEASED": Leased,
-    "NOTRUNNING": NotRunning,
-    "NOTFAILED": NotFailed,
-    "NOTCANCELLABLE": NotCancellable,
-    "BADEVENT": BadEvent,
+REFUSALS: Final[dict[str, Callable[[str], AppendRefused]]] = {
+    Refusal.NO_JOB: UnknownJob,
+    Refusal.EXISTS: JobExists,
+    Refusal.FINISHED: JobFinished,
+    Refusal.STALLED: JobFinished,
+    Refusal.SUPERSEDED: Superseded,
+    Refusal.LEASED: Leased,
+    Refusal.NOT_RUNNING: NotRunning,
+    Refusal.NOT_FAILED: NotFailed,
+    Refusal.NOT_CANCELLABLE: NotCancellable,
+    Refusal.BAD_EVENT: BadEvent,
 }
-"""The append script's error replies by their first word."""
+"""What each refusal of the append script raises, given its text."""

@@ -1,26 +1,21 @@
 """Whose jobs there are: an index for each owner, newest first.
 
-A member is ``<creation, 13 digits of milliseconds>:<job id>``, all with score 0, so that the order
-is lexical and a page goes on exactly where the one before ended.
+All members have score 0, so that the order is lexical and a page goes on exactly where the one
+before ended.
 """
 
-import re
 from typing import Final
 
 from msgspec import Struct
 from redis.client import NEVER_DECODE
 
 from eventlog.connection import Client, available
+from jobcast.protocol.names import LISTED_S, index_member, listed_job, owner_keys
 from schema.entry_id import position
-from schema.job_id import parse_job_id
 from schema.owner import Owner
-from schema.wire import session_index_key, user_index_key
 
-_UNFINISHED_S: Final = 8 * 24 * 3600
-"""More than an unfinished job lives on after its last entry."""
 _OLDEST: Final = "-"
 _NEWEST: Final = b"+"
-_MEMBER: Final = re.compile(rb"([0-9]{13,14}):([A-Za-z0-9._-]{1,128})")
 
 
 class Listed(Struct, frozen=True):
@@ -57,11 +52,11 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is away.
         """
-        member = member_of(job_id, created)
+        member = index_member(job_id, created)
         async with available(), self._client.pipeline(transaction=False) as pipe:
-            for key in _keys(owner.user_id, owner.session_id):
+            for key in owner_keys(owner.user_id, owner.session_id):
                 pipe.zadd(key, {member: 0})
-                pipe.expire(key, _UNFINISHED_S + retention_s)
+                pipe.expire(key, LISTED_S + retention_s)
             await pipe.execute()
 
     async def page(
@@ -82,7 +77,7 @@ class OwnerIndex:
         # Not decoded: of a member that is no text the page after it would not be found.
         options = {NEVER_DECODE: True}
         async with available(), self._client.pipeline(transaction=False) as pipe:
-            for key in _keys(user_id, session_id):
+            for key in owner_keys(user_id, session_id):
                 pipe.execute_command(
                     *("ZRANGE", key, newest, _OLDEST, "BYLEX", "REV", "LIMIT", 0, limit), **options
                 )
@@ -98,29 +93,12 @@ class OwnerIndex:
             LogUnavailable: Redis is away.
         """
         async with available(), self._client.pipeline(transaction=False) as pipe:
-            for key in _keys(user_id, session_id):
+            for key in owner_keys(user_id, session_id):
                 pipe.zrem(key, *members)
             await pipe.execute()
 
 
-def member_of(job_id: str, created: str) -> str:
-    """Return what a job, of which that is the first entry, is in the indexes of its owner."""
-    return f"{position(created)[0]:013d}:{job_id}"
-
-
 def listed(member: bytes) -> Listed | None:
     """Return the job that a member of an index stands for; None if it is malformed."""
-    match = _MEMBER.fullmatch(member)
-    job_id = None if match is None else match[2].decode()
-    if match is None or job_id is None or parse_job_id(job_id) != job_id:
-        return None
-    return Listed(job_id, f"{int(match[1])}-0")
-
-
-def _keys(user_id: str | None, session_id: str | None) -> list[str]:
-    keys = []
-    if user_id is not None:
-        keys.append(user_index_key(user_id))
-    if session_id is not None:
-        keys.append(session_index_key(session_id))
-    return keys
+    found = listed_job(member)
+    return None if found is None else Listed(*found)

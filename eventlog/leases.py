@@ -15,21 +15,15 @@ from redis.client import NEVER_DECODE
 from eventlog.connection import Client, available
 from eventlog.errors import LogUnavailable
 from eventlog.topology import topology_of
-from schema.wire import LEASES_KEY, leased_run, look_key, state_key
+from jobcast.protocol.leases import ENTER, LEASE_LUA, LEASES_KEY, leased_run, look_key
+from jobcast.protocol.names import state_key
 
 _log = logging.getLogger("jobcast.leases")
 
-_NOW: Final = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function enter(member, delay_ms)
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
-end
-"""
 # A write that changes nothing and is refused where a renewal is: by a full memory or disk, too.
-_LOOK: Final = _NOW + "redis.call('SETRANGE', KEYS[1], 0, '') return now"
+_LOOK: Final = LEASE_LUA + "redis.call('SETRANGE', KEYS[1], 0, '') return now"
 _CLAIM: Final = (
-    _NOW
+    LEASE_LUA
     + """
 local due = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
 local runs = {}
@@ -44,7 +38,6 @@ end
 return runs
 """
 )
-_POSTPONE: Final = _NOW + "enter(ARGV[1], ARGV[2])"
 
 
 class LeasedRun(Struct, frozen=True):
@@ -130,7 +123,7 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away.
         """
-        await self._run(_POSTPONE, LEASES_KEY, run.member, by_ms)
+        await self._run(ENTER, LEASES_KEY, run.member, by_ms)
 
     async def remove(self, run: LeasedRun) -> None:
         """Forget a run that is over.

@@ -13,8 +13,8 @@ from eventlog.catch_up import MARK_FIELDS, Question
 from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import EventLogError, LogUnavailable, Redirected, unforeseen
+from jobcast.protocol.names import log_key, state_key
 from schema.state import STATE_FIELDS
-from schema.wire import log_key, state_key
 
 
 class ShardedBatches:

@@ -18,8 +18,8 @@ from eventlog.cluster import Connector
 from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import LogUnavailable
 from eventlog.pace import Deliveries
+from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Replies, packed
-from schema.wire import PubSub
 
 _log = logging.getLogger("jobcast.subscriptions")
 

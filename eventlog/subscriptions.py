@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from eventlog.channel import Subscriber
 from eventlog.cluster import Connector
 from eventlog.subscriber_connection import SubscriberConnection
-from schema.wire import PLAIN
+from jobcast.protocol.names import PLAIN
 
 
 class Subscriptions:

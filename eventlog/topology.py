@@ -13,7 +13,7 @@ from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.connection import Client, available, connector_of, refusal_of_all, refusal_of_server
 from eventlog.shards import ShardedBatches
 from eventlog.subscriptions import Subscriptions
-from schema.wire import PLAIN, SHARDED
+from jobcast.protocol.names import PLAIN, SHARDED
 
 OnLost = Callable[[str], Awaitable[None]]  # is given the server that was lost
 

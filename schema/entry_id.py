@@ -5,9 +5,6 @@ from datetime import UTC, datetime
 
 _ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
-is_entry_id = re.compile(r"[0-9]{1,19}-[0-9]{1,19}").fullmatch
-"""Say, by a match or None, whether a text is the id of an entry."""
-
 _MAX_PART = 2**64 - 1
 
 

@@ -64,21 +64,6 @@ class JobCreated(Struct, frozen=True, rename="camel"):
     stream_url: str
 
 
-def _of_any_job(state: JobState) -> dict[str, Any]:
-    """Return what a status and a summary both show."""
-    return {
-        "status": state.status,
-        "progress": state.progress,
-        "current_step": state.current_step,
-        "estimated_time_remaining": state.estimated_time_remaining,
-        "error": state.error,
-        "error_code": state.error_code,
-        "attempt": state.attempt,
-        "created_at": timestamp(state.created),
-        "updated_at": timestamp(state.last),
-    }
-
-
 class JobStatus(Struct, frozen=True, rename="camel"):
     """Answer to ``GET …/status``; times are ISO 8601 with ``Z`` and milliseconds."""
 
@@ -97,7 +82,7 @@ class JobStatus(Struct, frozen=True, rename="camel"):
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobStatus":
         """Show a state."""
-        return cls(job_id=job_id, result=state.result, **_of_any_job(state))
+        return cls(job_id, result=state.result, **_of_any_job(state))
 
 
 class JobSummary(Struct, frozen=True, rename="camel"):
@@ -118,7 +103,7 @@ class JobSummary(Struct, frozen=True, rename="camel"):
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobSummary":
         """Show a state."""
-        return cls(job_id=job_id, type=state.type, **_of_any_job(state))
+        return cls(job_id, type=state.type, **_of_any_job(state))
 
     @classmethod
     def of_unreadable(
@@ -139,6 +124,19 @@ class JobSummary(Struct, frozen=True, rename="camel"):
         }
         known = cls.of(job_id, JobState.from_hash({**fields, **core}))
         return replace(known, error="The job can't be read", error_code="INTERNAL")
+
+
+_SHARED: Final = set(JobStatus.__struct_fields__) & set(JobSummary.__struct_fields__)
+_OF_STATE: Final = tuple(_SHARED & set(JobState.__struct_fields__))
+
+
+def _of_any_job(state: JobState) -> dict[str, Any]:
+    """Return what a status and a summary both show, but for the job's id."""
+    return {
+        **{name: getattr(state, name) for name in _OF_STATE},
+        "created_at": timestamp(state.created),
+        "updated_at": timestamp(state.last),
+    }
 
 
 class JobList(Struct, frozen=True):

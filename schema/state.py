@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, progress_line
 from schema.events import (
+    NO_REASON,
     Complete,
     CompleteData,
     Failed,
@@ -25,7 +26,7 @@ from schema.events import (
     StepChange,
 )
 from schema.owner import Owner
-from schema.state_hash import Attempt, Note, error_of, json_line, json_seconds, state_fields
+from schema.state_hash import Attempt, Note, json_line, json_seconds, state_fields
 
 _EntryId = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,19})\Z")]
 """Of a time that a date can say: until the year 5138."""
@@ -142,17 +143,6 @@ _DECODED: Final[dict[str, Callable[[str], Any]]] = {
     "result": json_line,
 }
 
-_FRESH: Final[dict[str, Any]] = {
-    "run": None,
-    "progress": 0,
-    "current_step": None,
-    "estimated_time_remaining": None,
-    "extra": {},
-    "result": Raw(b"null"),
-    "error": None,
-    "error_code": None,
-}
-
 
 def _strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
     """Return what ``state_fields`` does, if all is as it should be; any exception otherwise."""
@@ -162,8 +152,10 @@ def _strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
     for name, decode in _DECODED.items():
         if name in read:
             read[name] = decode(read[name])
-    read["error"] = error_of(read["status"], read.get("error"))
-    read["cancel"] = "cancel" in read
+    if read["status"] == "failed":
+        read.setdefault("error", NO_REASON)
+    if "cancel" in read:
+        read["cancel"] = True
     return read
 
 
@@ -220,14 +212,15 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
                 error_code=failure.error_code,
             )
     if entry.name == RETRIED:
-        return replace(
-            state,
-            **_FRESH,
+        return JobState(
             status="queued",
-            last=entry.id,
             attempt=state.attempt + 1,
             attempt_id=entry.id,
-            cancel_requested=False,
+            created=state.created,
+            last=entry.id,
+            type=state.type,
+            user_id=state.user_id,
+            session_id=state.session_id,
         )
     if entry.name == CANCEL_REQUESTED:
         return replace(state, last=entry.id, cancel_requested=True)

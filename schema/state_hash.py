@@ -76,7 +76,7 @@ def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]
 
     nothing: dict[str, Any] = {}
     core = {name: _core(fields, name, is_legal) for name, is_legal in _CORE.items()}
-    status = core["status"]
+    status, error = core["status"], fields.get("error")
     least = 100 if status == "succeeded" else 0
     return {
         **{name: text for name, text in fields.items() if text is not None},
@@ -89,14 +89,9 @@ def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]
         ),
         "extra": read("extra", _object, salvaged_object, nothing),
         "result": read("result", json_line, lambda text: Raw(salvaged(text)), Raw(b"null")),
-        "error": error_of(status, fields.get("error")),
+        "error": NO_REASON if error is None and status == "failed" else error,
         "cancel": fields.get("cancel") is not None,
     }
-
-
-def error_of(status: str | None, error: str | None) -> str | None:
-    """Return a job's error: one that failed has some."""
-    return NO_REASON if error is None and status == "failed" else error
 
 
 _CORE: Final[Mapping[str, Callable[[str], object]]] = {

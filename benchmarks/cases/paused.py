@@ -15,7 +15,7 @@ from benchmarks.cases.delivery import Running, Shape, deliver_from
 from benchmarks.jobs import job_ids, prepare
 from benchmarks.processes import HOST
 from benchmarks.servers import JOBCAST, valkey
-from schema.wire import PLAIN
+from jobcast.protocol.names import PLAIN
 
 _SHAPE: Final = Shape(jobs=1, viewers=1000, per_s=10)
 _EVENTS: Final = 100

@@ -14,7 +14,7 @@ from benchmarks.jobs import job_ids, prepare, token
 from benchmarks.meter import Meter
 from benchmarks.processes import HOST, Process
 from benchmarks.servers import JOBCAST, get, hypercorn, valkey
-from schema.wire import log_key
+from jobcast.protocol.names import log_key
 
 _CONNECTIONS: Final = 32
 _WARM_UP_S: Final = 0.5

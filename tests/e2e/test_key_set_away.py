@@ -20,7 +20,7 @@ STRANGER = new_pair("RS256").token()  # names a key that is not in the set
 
 AWAY: dict[str, Callable[[KeyServer], None]] = {
     "503": lambda server: server.answer(b"HTTP/1.1 503 Away\r\n\r\n"),
-    "refuses": lambda server: server.stop(),
+    "refuses": lambda server: server.close(),
     "redirects": lambda server: server.answer(b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n"),
     "mute": lambda server: server.mute(),
     "a byte now and then": lambda server: server.trickle(),
@@ -93,7 +93,7 @@ async def test_while_the_keys_cant_be_had_no_token_is_called_bad(
             expired = bearer(PAIR.token(exp=1))
             assert await statuses(service, job_id, headers=expired) == {401}
 
-            server.stop()
+            server.close()
             server.publish(SET)
             server.start()
             await eventually(lambda: is_ready(service))
@@ -132,7 +132,7 @@ async def test_a_token_that_cant_be_judged_is_passed_over_for_none_that_follows(
     job_id = await jobs.create("anything", user_id="user-1")
     untold, good, bad = PAIR.token(), token(), token(exp=1)
     with KeyServer(SET) as server:
-        server.stop()
+        server.close()
         with service_of(valkey, server) as service:
             for headers, params, expected in (
                 (bearer(untold), {"token": good}, 503),

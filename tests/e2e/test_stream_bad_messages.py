@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from jobcast._script import APPEND
+from jobcast.protocol.append import SCRIPT
 from tests.support.service import SESSION, Service
 from tests.support.sse import Stream, watch
 from tests.support.stored import log_of
@@ -255,7 +255,7 @@ async def test_what_a_worker_wrote_into_the_log_badly_harms_no_other_job(
     text = b'"a\xffb"'
     arguments = (b"PUBLISH", b"progress", b"", b"", b"", b',"currentStep":%b}' % text, b"50", b"1")
     async with Redis.from_url(redis_url) as raw, watching(service, job_id) as stream:
-        await raw.register_script(APPEND)(
+        await raw.register_script(SCRIPT)(
             keys=[f"jobs:{{{bad}}}:log", f"jobs:{{{bad}}}:state", f"jobs:{bad}:events"],
             args=[*arguments, b"currentStep", b"a\xffb"],
         )

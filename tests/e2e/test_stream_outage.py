@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import jobcast
+from tests.support.proxy import Proxy
 from tests.support.service import SESSION, Service
 from tests.support.sse import Stream, watch
 from tests.support.stored import log_of
-from tests.support.valkey import Valkey
+from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import SLACK_SECONDS, after, eventually
-from tests.support.wire import Wire
 
 RETURN_S = 5.0
 ANSWER_S = 2.0  # exactly: tests/unit/test_deadline.py
@@ -245,9 +245,9 @@ async def test_what_happens_before_a_slow_subscription_is_in_force_is_not_lost(
     ended, running, resumed = [await jobs.create("anything", session_id=SESSION) for _ in range(3)]
     runs = {job_id: jobs.run(job_id) for job_id in (ended, running, resumed)}
     firsts = {job_id: await run.start() for job_id, run in runs.items()}
-    async with Wire(own_valkey.port) as wire:
-        with Service(wire.url) as behind:
-            wire.hold(b"SUBSCRIBE")
+    async with Proxy(own_valkey.port) as way:
+        with Service(f"redis://{HOST}:{way.port}/0") as behind:
+            way.hold(b"SUBSCRIBE")
             async with (
                 watch(behind.url, ended) as one,
                 watch(behind.url, running) as other,
@@ -257,7 +257,7 @@ async def test_what_happens_before_a_slow_subscription_is_in_force_is_not_lost(
                     assert (await stream.next()).name == "connected"
                 end = await runs[ended].complete()
                 missed = [await runs[running].progress(40), await runs[resumed].progress(40)]
-                wire.release()
+                way.release()
                 # Before or after its subscription is in force: who has a cursor gets each of them.
                 more = [await runs[resumed].emit("note", {}), await runs[resumed].complete()]
                 assert [event.id for event in await one.rest()] == [end]
@@ -274,13 +274,13 @@ async def test_a_subscription_that_falls_silent_without_an_end_is_noticed(
     job_id = await jobs.create("anything", session_id=SESSION)
     run = jobs.run(job_id)
     first = await run.start()
-    async with Wire(own_valkey.port) as wire:
-        with Service(wire.url) as behind:
+    async with Proxy(own_valkey.port) as way:
+        with Service(f"redis://{HOST}:{way.port}/0") as behind:
             async with watch(behind.url, job_id, last_event_id=first) as stream:
                 await stream.next()
                 ids = [await run.emit("note", {})]
                 assert (await stream.next()).id == ids[0]
-                wire.mute()
+                way.mute(later=False)
                 muted = time.monotonic()
                 ids += [await run.emit("note", {}), await run.complete()]
                 assert [event.id for event in await stream.rest()] == ids[1:]

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from schema.wire import log_key
+from jobcast.protocol.names import log_key
 from tests.faults.fault import Fault
 from tests.support.starting import until_it_says
 from tests.support.valkey import Valkey

@@ -4,12 +4,12 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from tests.faults.fault import Fault
-from tests.faults.network import Network
+from tests.support.proxy import Proxy
 
 
 class _OfNetwork(Fault):
     @abstractmethod
-    def network(self) -> Network:
+    def network(self) -> Proxy:
         """Return what is struck."""
 
     async def heal(self) -> None:
@@ -54,14 +54,14 @@ class _ToRedis(_OfNetwork):
     target = "way to redis"
     form = "plain"
 
-    def network(self) -> Network:
+    def network(self) -> Proxy:
         return self.world.to_redis
 
 
 class _ToViewers(_OfNetwork):
     target = "way to viewers"
 
-    def network(self) -> Network:
+    def network(self) -> Proxy:
         return self.world.front
 
 
@@ -97,7 +97,7 @@ class WorkersCutOff(_Cut):
     target = "worker"
     form = "plain"
 
-    def network(self) -> Network:
+    def network(self) -> Proxy:
         return self.world.workers_to_redis
 
 

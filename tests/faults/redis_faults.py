@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import jobcast
-from schema.wire import PLAIN, log_key, state_key
+from jobcast.protocol.names import PLAIN, log_key, state_key
 from tests.faults.fault import Fault
 from tests.faults.history import FOREIGN
 from tests.faults.workload import Work

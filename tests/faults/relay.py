@@ -1,9 +1,9 @@
 """A proxy that lies: what the oracle must see through."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
+from tests.support.proxy import End, Proxy
 from tests.support.sse import Parser, Stream, request
 from tests.support.valkey import HOST
 
@@ -16,7 +16,7 @@ def honest(block: bytes) -> list[bytes]:
     return [block]
 
 
-class Relay:
+class Relay(Proxy):
     """An HTTP proxy of streams that cuts each response after some blocks, and may lie.
 
     Args:
@@ -29,30 +29,19 @@ class Relay:
     def __init__(
         self, url: str, lie: Lie = honest, *, cut_after: int = 1000, answers: int = 0
     ) -> None:
+        super().__init__()
         self._upstream = url
         self._lie = lie
         self._cut_after = cut_after
         self._answers = answers
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.url = ""
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator["Relay"]:
-        """Serve for the length of the block."""
-        server = await asyncio.start_server(self._accept, HOST, 0)
-        self.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    @property
+    def url(self) -> str:
+        """Return where viewers find it."""
+        return f"http://{HOST}:{self.port}"
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.create_task(self._answer(reader, writer)))
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, here: End) -> None:
+        reader, writer = here
         try:
             first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.split(": ", 1) for line in lines if line)

@@ -48,7 +48,7 @@ def seeing(service: Service, redis_url: str, redis_client: Redis) -> Seeing:
         work = Work(PLAN)
         worker = Worker(redis_url, redis_client, work)
         await worker.create()
-        async with Relay(service.url, lie, cut_after=cut_after, answers=answers).open() as between:
+        async with Relay(service.url, lie, cut_after=cut_after, answers=answers) as between:
             pages = [
                 Page(f"page {number}", between.url, work.job_id, lambda: work.end, haste=HASTE)
                 for number in range(2)

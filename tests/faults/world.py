@@ -14,9 +14,9 @@ from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
 from tests.faults.history import Truth, read_truth, truth_of_deleted
-from tests.faults.network import Network
 from tests.faults.scribe import Scribe
 from tests.faults.workload import Plan, Work, Worker
+from tests.support.proxy import Proxy
 from tests.support.sentinels import SentinelSet
 from tests.support.service import Service
 from tests.support.valkey import HOST, Valkey
@@ -50,10 +50,10 @@ class World:
     store: Store
     services: Sequence[Service]
     direct: Redis
-    to_redis: Network
-    workers_to_redis: Network
-    front: Network
-    narrow: Network
+    to_redis: Proxy
+    workers_to_redis: Proxy
+    front: Proxy
+    narrow: Proxy
     workers_url: str
     clock: Clock | None
     haste: float
@@ -147,7 +147,7 @@ async def world(
         await asyncio.to_thread(store.start)
         port = store.port if isinstance(store, Valkey) else 0
         to_redis, workers_to_redis = [
-            await stack.enter_async_context(Network(port)) for _ in range(2)
+            await stack.enter_async_context(Proxy(port)) for _ in range(2)
         ]
         urls = [
             _patient(f"redis://{HOST}:{way.port}/0" if form == "plain" else store.url)
@@ -160,8 +160,8 @@ async def world(
         ports = [service.port for service in services]
         if nginx:
             ports = [stack.enter_context(DeployedNginx(services)).port]
-        front = await stack.enter_async_context(Network(*ports))
-        narrow = await stack.enter_async_context(Network(*ports, narrow=True))
+        front = await stack.enter_async_context(Proxy(*ports))
+        narrow = await stack.enter_async_context(Proxy(*ports, narrow=True))
         direct: Any = connect(_patient(store.url))
         stack.push_async_callback(direct.aclose)
         made = World(

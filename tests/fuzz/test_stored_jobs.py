@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import jobcast
-from jobcast._script import APPEND
+from jobcast.protocol.append import SCRIPT
 from tests.fuzz.answers import check_error, check_frames
 from tests.fuzz.bounds import bounded
 from tests.fuzz.bystander import undisturbed
@@ -76,7 +76,7 @@ async def appended(redis: Redis, job_id: str, what: str, value: bytes) -> None:
         data = b'{"%b":%b}' % (field.encode(), value)
     log, state = f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
     said = ("PUBLISH", operation, "", "", "note", data, "", str(len(pair) // 2), *pair)
-    await redis.eval(APPEND, 2, log, state, *said)
+    await redis.eval(SCRIPT, 2, log, state, *said)
 
 
 async def changed(redis: Redis, job_id: str, change: _Change) -> None:

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
+import jobcast
 from eventlog.cluster import Cluster
 from eventlog.connection import connect
 from tests.support.parts import client_of
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster
+from worker.registry import Registry
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,18 @@ async def cluster_client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
     yield connected
     await connected.nodes.close()
     await connected.close_all()
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return where a test registers the functions of its worker."""
+    return Registry()
+
+
+@pytest.fixture
+async def job_id(jobs: jobcast.Jobs) -> str:
+    """Return the id of a queued job of the type ``report``."""
+    return await jobs.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from eventlog.connection import Client
 from eventlog.creation import Claim, Creation
 from eventlog.errors import IdempotencyConflict, Unreadable
-from schema.wire import UNCONFIRMED_KEY, idempotency_key
+from jobcast.protocol.names import UNCONFIRMED_KEY, idempotency_key
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 import jobcast
-from jobcast._script import APPEND
+from jobcast.protocol.append import SCRIPT
 from schema.events import is_custom_name
 from tests.support.stored import log_of
 
@@ -26,7 +26,7 @@ async def test_the_script_takes_the_names_that_the_service_takes(
     await jobs.create("report", session_id="s1", job_id="j1")
     await jobs.run("j1").start()
     before = await log_of(redis_client, "j1")
-    emit = redis_client.register_script(APPEND)(
+    emit = redis_client.register_script(SCRIPT)(
         keys=["jobs:{j1}:log", "jobs:{j1}:state"],
         args=["PUBLISH", "emit", "", "", name, '{"n":1}', "", "0"],
     )

@@ -17,12 +17,12 @@ from redis.exceptions import ResponseError
 import jobcast
 from eventlog.append import Appender, NewJob
 from eventlog.errors import AppendRefused
+from eventlog.publication import decode_publication
 from jobcast import JobCancelled, JobcastError, Run
+from jobcast.protocol.names import new_job_id
 from schema.entry import Entry, entry_from_log
 from schema.events import Complete, CompleteData, Failed, FailedData
-from schema.job_id import new_job_id
 from schema.state import JobState, fold
-from schema.wire import decode_publication
 from tests.support.channel import Channel
 from tests.support.json_values import json_objects, json_values, texts
 from tests.support.stored import log_of, state_of

@@ -15,7 +15,8 @@ from eventlog.cluster import Cluster
 from eventlog.errors import LogUnavailable
 from eventlog.leases import LeasedRun, Leases
 from jobcast import Run
-from schema.wire import LEASES_KEY, look_key, state_key
+from jobcast.protocol.leases import LEASES_KEY, look_key
+from jobcast.protocol.names import state_key
 from tests.support.starting import until_it_says
 from tests.support.valkey import HOST
 from tests.support.valkey_cluster import ClusterNode, ValkeyCluster

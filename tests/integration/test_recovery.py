@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from actors.mailbox import Ending, Mailbox
 from app.lifecycle import Service
-from jobcast._script import APPEND
+from jobcast.protocol.append import SCRIPT
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from schema.sse import Frame
@@ -28,15 +28,15 @@ async def create_all(redis: Redis) -> list[str]:
             keys = (f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state")
             fields = ("type", "t", "userId", "u1")
             create = ("PUBLISH", "create", "", "", "", "{}", "", 2, *fields)
-            pipe.eval(APPEND, 2, *keys, *create)
-            pipe.eval(APPEND, 2, *keys, "PUBLISH", "start", "", "run", "", "", "", 0)
+            pipe.eval(SCRIPT, 2, *keys, *create)
+            pipe.eval(SCRIPT, 2, *keys, "PUBLISH", "start", "", "run", "", "", "", 0)
         await pipe.execute()
     return ids
 
 
 async def emit(redis: Redis, job_id: str) -> None:
     keys = (f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state")
-    await redis.eval(APPEND, 2, *keys, "PUBLISH", "emit", "", "run", "note", "{}", "", 0)
+    await redis.eval(SCRIPT, 2, *keys, "PUBLISH", "emit", "", "run", "note", "{}", "", 0)
 
 
 async def calls(redis: Redis, command: str) -> int:

@@ -15,7 +15,7 @@ from eventlog.append import Appender
 from eventlog.connection import Client
 from eventlog.errors import Leased
 from jobcast import InvalidEvent, JobFinished, JobStalled, JobSuperseded, Run
-from jobcast._script import Answer
+from jobcast.protocol.append import Answer
 from tests.support.channel import Channel
 from tests.support.stored import cancel, log_of, retry, state_of
 from tests.support.valkey import Valkey

@@ -8,8 +8,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
 from jobcast import JobFinished
+from tests.support.interruption import Interruption
 from tests.support.stored import log_of, state_of
-from tests.support.valkey import HOST, Valkey
+from tests.support.valkey import Valkey
 
 
 @pytest.fixture
@@ -74,31 +75,12 @@ async def test_a_mute_server_is_a_timeout_and_nothing_is_sent_twice(own_valkey: 
 async def test_an_answer_that_gets_lost_is_an_error_and_the_event_is_written_once(
     valkey: Valkey, redis_client: Redis
 ) -> None:
-    answers_get_lost = asyncio.Event()
-
-    async def ask(client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
-        while data := await client.read(65536):
-            server.write(data)
-        server.close()
-
-    async def answer(server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        while (data := await server.read(65536)) and not answers_get_lost.is_set():
-            client.write(data)
-        client.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_connection(HOST, valkey.port)
-        await asyncio.gather(ask(reader, server_writer), answer(server_reader, writer))
-        answers_get_lost.clear()
-
-    async with await asyncio.start_server(connected, HOST, 0) as proxy:
-        port = proxy.sockets[0].getsockname()[1]
-        async with jobcast.connect(f"redis://{HOST}:{port}/0") as jobs:
-            run = jobs.run(await jobs.create("report", user_id="u1"))
-            await run.start()
-            answers_get_lost.set()
-            with pytest.raises(RedisConnectionError):
-                await run.emit("note", {})
+    async with Interruption(valkey.port, 0) as way, jobcast.connect(way.url) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1"))
+        await run.start()
+        way.fail_next("after")
+        with pytest.raises(RedisConnectionError):
+            await run.emit("note", {})
     log = await log_of(redis_client, run.job_id)
     assert [fields["event"] for _, fields in log] == ["_created", "step-change", "note"]
 

@@ -16,17 +16,6 @@ from worker.registry import Registry
 CHANNEL = "jobs:j1:events"
 
 
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-async def job_id(jobs: jobcast.Jobs) -> str:
-    """Return the id of a queued job of the type ``report``."""
-    return await jobs.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
-
-
 async def test_an_entry_runs_the_function_of_the_jobs_type(
     redis_url: str, redis_client: Redis, registry: Registry, job_id: str
 ) -> None:

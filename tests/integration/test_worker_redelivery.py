@@ -19,17 +19,6 @@ from worker.runner import Outcome, Runner
 CHANNEL = "jobs:j1:events"
 
 
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-async def job_id(jobs: jobcast.Jobs) -> str:
-    """Return the id of a queued job of the type ``report``."""
-    return await jobs.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
-
-
 @pytest.mark.parametrize(
     "absence",
     [

@@ -14,17 +14,6 @@ from worker.registry import Registry
 from worker.runner import Outcome, Runner
 
 
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-async def job_id(jobs: jobcast.Jobs) -> str:
-    """Return the id of a queued job of the type ``report``."""
-    return await jobs.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
-
-
 async def test_jobs_that_end_in_time_survive_a_shutdown(
     redis_url: str, redis_client: Redis, registry: Registry, job_id: str
 ) -> None:

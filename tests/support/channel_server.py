@@ -13,8 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from eventlog.channel import Published, Subscribed
 from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.subscriber_connection import SubscriberConnection
+from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import packed
-from schema.wire import PubSub
 
 WAY_S: Final = 0.001
 """How long anything is on its way."""

@@ -1,24 +1,19 @@
 """Several servers that are one Redis together."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
+from tests.support.starting import Started
 from tests.support.valkey import Valkey
 
 
-class Ensemble(ABC):
+class Ensemble(Started):
     """What a Cluster and a set of Sentinels have in common; ``with`` starts and ends them all."""
 
     @property
     @abstractmethod
     def processes(self) -> Sequence[Valkey]:
         """Return all of them, in the order in which they are started."""
-
-    @abstractmethod
-    def start(self) -> None:
-        """Start everything and return once all know of each other."""
 
     @abstractmethod
     def until_ok(self) -> None:
@@ -37,19 +32,3 @@ class Ensemble(ABC):
         """End all processes and remove their data."""
         for process in reversed(self.processes):
             process.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

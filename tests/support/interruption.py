@@ -1,11 +1,11 @@
 """What lies between a client and its Redis, and fails at a certain command."""
 
 import asyncio
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import hiredis
 
+from tests.support.proxy import End, Proxy
 from tests.support.valkey import HOST
 
 Moment = Literal["before", "after", "unanswered", "late"]
@@ -14,7 +14,7 @@ connection ends, or never comes; or it arrives only when it is let go."""
 MOMENTS: Final[tuple[Moment, ...]] = ("before", "after", "unanswered", "late")
 
 
-class Interruption:
+class Interruption(Proxy):
     """Forwards commands to a Redis one by one, and counts them, for the length of its block.
 
     Args:
@@ -34,9 +34,8 @@ class Interruption:
         moment: Moment = "before",
         lasting: bool = False,
     ) -> None:
+        super().__init__(to_port)
         self.count = 0
-        self.url = ""
-        self._to_port = to_port
         self._database = database
         self._at = at
         self._moment = moment
@@ -45,7 +44,15 @@ class Interruption:
         self._holds = False
         self._let_go = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Return where clients find it."""
+        return f"redis://{HOST}:{self.port}/{self._database}"
+
+    def fail_next(self, moment: Moment) -> None:
+        """Fail at the next command."""
+        self._at, self._moment = self.count + 1, moment
 
     def heal(self) -> None:
         """Let everything through that is sent from now on."""
@@ -58,28 +65,12 @@ class Interruption:
         if self._holds:
             await self._arrived.wait()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, HOST, 0)
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"redis://{HOST}:{port}/{self._database}"
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.add(asyncio.create_task(self._forward(reader, writer)))
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(HOST, self._to_port)
+    async def _serve(self, here: End) -> None:
+        (reader, writer), onward = here, await self._connect()
+        if onward is None:
+            writer.transport.abort()
+            return
+        there, back = onward
         commands = hiredis.Reader()
         try:
             while data := await reader.read(65536):

@@ -4,16 +4,16 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from tests.support.starting import Started
 from tests.support.valkey import HOST
 
 _BLOCK: Final = b"x" * 65536
 Behaviour = Callable[[socket.socket], None]
 
 
-class KeyServer:
+class KeyServer(Started):
     """Publishes a text, or does with each connection what it is told.
 
     ``with KeyServer(text) as server:`` starts it; ``requests`` counts what was asked.
@@ -93,7 +93,7 @@ class KeyServer:
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Refuse connections."""
         server, self._server = self._server, None
         self._over.set()
@@ -103,18 +103,6 @@ class KeyServer:
 
     def _wait(self) -> None:
         self._over.wait()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _read_head(connection: Any) -> None:  # noqa: ANN401 - a socket, TLS or not

@@ -1,14 +1,45 @@
-"""Waiting for processes that a test has started."""
+"""What a test starts and ends, and waiting for it."""
 
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from redis.exceptions import RedisError
 
 _LOOK_SECONDS = 0.01
 _ASK_SECONDS = 0.05
+
+
+class Started(ABC):
+    """A server that ``with`` starts and ends."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, however much of it runs."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def is_up(process: subprocess.Popen[bytes], answers: Callable[[], bool], seconds: float) -> bool:

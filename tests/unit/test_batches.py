@@ -13,9 +13,9 @@ from eventlog.catch_up import Question
 from eventlog.cluster import Connector, Nodes
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.shards import ShardedBatches
+from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
-from schema.wire import PLAIN
 from tests.support.channel_server import ChannelServer
 from tests.support.waiting import until
 

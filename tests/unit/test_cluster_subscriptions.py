@@ -10,7 +10,7 @@ from redis.exceptions import RedisClusterException
 from eventlog.channel import Subscribed
 from eventlog.cluster import Connector, Nodes
 from eventlog.cluster_subscriptions import ClusterSubscriptions
-from schema.wire import SHARDED
+from jobcast.protocol.names import SHARDED
 from tests.support.channel_server import WAY_S, ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after

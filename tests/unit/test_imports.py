@@ -34,7 +34,9 @@ THEIRS = {
 }
 """Which packages of others a package may import."""
 
-WITHOUT_CONNECTIONS = {"eventlog.catch_up", "eventlog.channel", "eventlog.pace"}
+WITHOUT_CONNECTIONS = {
+    *("eventlog.catch_up", "eventlog.channel", "eventlog.pace", "eventlog.publication"),
+}
 """What ``actors`` may import of ``eventlog``: modules that open no connection to Redis."""
 
 IN_ONE_MODULE = {

@@ -109,7 +109,7 @@ async def test_any_other_answer_is_no_key_set(
 
 
 async def test_a_server_that_is_not_there_is_no_key_set(server: KeyServer) -> None:
-    server.stop()
+    server.close()
     assert "refused" in await why_not(server.url)
     assert await why_not("http://name.invalid/keys")
 

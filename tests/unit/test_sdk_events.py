@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import jobcast
 from jobcast import InvalidEvent, JobNotRunning
-from jobcast._event import Bounds, Event, completed, created, emitted, failed, progressed, stepped
+from jobcast._event import completed, created, emitted, failed, progressed, stepped
+from jobcast.protocol.append import Append, Bounds
 
 # Nothing listens on port 1: whatever reaches for Redis there fails with a ConnectionError.
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -16,7 +17,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 text = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def data_of(event: Event) -> Any:  # noqa: ANN401
+def data_of(event: Append) -> Any:  # noqa: ANN401
     """Return the data as the append script puts it together."""
     return json.loads('{"progress":' + (event.number or "7") + event.data)
 

@@ -7,10 +7,11 @@ from typing import cast
 import pytest
 
 from app.upkeep.stalled_runs import StalledRuns
-from eventlog.append import Appended, Appender
+from eventlog.append import Appender
 from eventlog.connection import COMMAND_TIMEOUT_S
 from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
 from eventlog.leases import LeasedRun, Leases, Times
+from jobcast.protocol.append import Answer
 from tests.support.clock import in_virtual_time
 
 GRACE_S = 20.0
@@ -63,12 +64,12 @@ class Jobs:
         self.failed: list[str] = []
         self._refusals = refusals
 
-    async def stall(self, job_id: str, run: bytes) -> Appended:
+    async def stall(self, job_id: str, run: bytes) -> Answer:
         assert run == b"r"
         if job_id in self._refusals:
             raise self._refusals[job_id]
         self.failed.append(job_id)
-        return Appended("1-1", cancel_requested=False, receivers=0, attempt=1, status_before="")
+        return Answer("1-1", cancel_requested=False, receivers=0, attempt=1, status_before="")
 
 
 def stalled_runs(index: Index, jobs: Jobs) -> StalledRuns:
@@ -180,7 +181,7 @@ async def test_a_job_of_which_no_server_is_known_is_not_failed(server: str) -> N
 
 def test_jobs_that_cannot_be_reached_make_no_gap_in_the_looks() -> None:
     class Mute(Jobs):
-        async def stall(self, job_id: str, run: bytes) -> Appended:
+        async def stall(self, job_id: str, run: bytes) -> Answer:
             await asyncio.sleep(COMMAND_TIMEOUT_S)
             return await super().stall(job_id, run)
 

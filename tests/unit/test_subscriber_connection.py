@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventlog.channel import Subscribed
 from eventlog.subscriber_connection import SubscriberConnection
-from schema.wire import PLAIN, SHARDED, PubSub
+from jobcast.protocol.names import PLAIN, SHARDED, PubSub
 from tests.support.channel_server import WAY_S, ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after

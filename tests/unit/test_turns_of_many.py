@@ -19,12 +19,12 @@ from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.channel import Published, Subscribed
 from eventlog.pace import Comings, Deliveries
 from eventlog.subscriber_connection import SubscriberConnection
+from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from schema.entry import entry_from_log
 from schema.sse import Frame, encode
 from schema.state import STATE_FIELDS
-from schema.wire import PLAIN
 from tests.support.channel_server import ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.job_world import JobLog, Scene

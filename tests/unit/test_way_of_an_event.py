@@ -23,8 +23,8 @@ from actors.mailbox import Mailbox
 from app.server.transport import TransportOutlet
 from eventlog.connection import connector_of
 from eventlog.subscriptions import Subscriptions
+from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Connection, packed
-from schema.wire import PLAIN
 from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
 from tests.support.parts import client_of

@@ -2,20 +2,24 @@
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any
 
 from hiredis import ReplyError
 
-from jobcast._event import Event
-from jobcast._script import Answer, command, refusal, with_script
-from jobcast._wire import index_member, is_entry_id, job_keys, owner_keys
+from jobcast._errors import refused
+from jobcast.protocol.append import Answer, Append, with_script
+from jobcast.protocol.names import (
+    LISTED_S,
+    index_member,
+    is_entry_id,
+    log_key,
+    owner_keys,
+    state_key,
+)
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
 
 _log = logging.getLogger("jobcast")
-
-UNFINISHED_S: Final = 8 * 24 * 3600
-"""More than an unfinished job lives on after its last entry."""
 
 
 class Connection:
@@ -26,11 +30,11 @@ class Connection:
         self._warned = False
 
     async def append(
-        self, job_id: str, event: Event, *, attempt: int | None = None, run: str = ""
+        self, job_id: str, event: Append, *, attempt: int | None = None, run: str = ""
     ) -> Answer:
         """Append an event to a job's log; a `JobcastError` when the script refuses it."""
-        keys = job_keys(job_id)
-        asked = command(self._caller.publish, keys, event, attempt, run)
+        keys = log_key(job_id), state_key(job_id)
+        asked = event.command(self._caller.publish, keys, attempt, run)
         reply = await self._caller.call(keys[0], packed(*asked))
         if isinstance(reply, ReplyError):
             reply = await self._after(reply, keys[0], asked)
@@ -40,18 +44,18 @@ class Connection:
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
         return answer
 
-    async def _after(self, error: ReplyError, key: str, asked: list[str]) -> Reply:
+    async def _after(self, error: ReplyError, key: str, asked: list[str | bytes]) -> Reply:
         """Return the answer to an append that was answered by an error; raises what it means."""
         reply: Reply = error
         if str(error).startswith("NOSCRIPT"):
             reply = await self._caller.call(key, packed(*with_script(asked)))
-        if isinstance(reply, ReplyError) and (refused := refusal(str(reply))) is not None:
-            raise refused
+        if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
+            raise refusal
         return answer_of(reply)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
         """Return the first log entry of a job; None unless it is of exactly these owners."""
-        _, state = job_keys(job_id)
+        state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
         texts = [None if value is None else value.decode(errors="replace") for value in reply]
         created_id, *owners = texts
@@ -68,8 +72,8 @@ class Connection:
         retention_s: int,
     ) -> None:
         """List a job among those of its owners, for longer than it can live."""
-        member = index_member(created_id, job_id)
-        expiry = str(UNFINISHED_S + retention_s)
+        member = index_member(job_id, created_id)
+        expiry = str(LISTED_S + retention_s)
 
         async def list_it(key: str) -> None:
             await self.call(key, "ZADD", key, "0", member)

@@ -1,5 +1,9 @@
 """What a call to Jobcast can raise; each class's docstring is its default message."""
 
+from typing import Final
+
+from jobcast.protocol.refusals import Refusal, is_of_the_data
+
 
 class JobcastError(Exception):
     """The call to Jobcast was refused."""
@@ -38,3 +42,25 @@ class InvalidEvent(JobcastError, ValueError):
 
 class JobCancelled(JobcastError):
     """The job was asked to stop."""
+
+
+_KINDS: Final[dict[str, type[JobcastError]]] = {
+    Refusal.NO_JOB: UnknownJob,
+    Refusal.EXISTS: JobExists,
+    Refusal.FINISHED: JobFinished,
+    Refusal.STALLED: JobStalled,
+    Refusal.SUPERSEDED: JobSuperseded,
+    Refusal.NOT_RUNNING: JobNotRunning,
+    Refusal.BAD_EVENT: InvalidEvent,
+}
+
+
+def refused(reply: str) -> JobcastError | None:
+    """Return the exception for an error reply to an append; None if it is not of the job."""
+    code, _, text = reply.partition(" ")
+    kind = _KINDS.get(code)
+    if kind is not None:
+        return kind(text[:1].upper() + text[1:])
+    if is_of_the_data(reply):
+        return UnknownJob(f"What is stored under this id is no job: {reply}")
+    return None

@@ -3,12 +3,13 @@
 import re
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from jobcast._errors import InvalidEvent
 from jobcast._failure import text_of
-from jobcast._wire import MAX_EVENT_BYTES, to_json, too_large
+from jobcast._json import MAX_EVENT_BYTES, to_json, too_large
+from jobcast.protocol import append
+from jobcast.protocol.append import Append, Bounds
 
 MAX_PROGRESS: Final = 100
 MAX_TYPE_CHARACTERS: Final = 128
@@ -28,30 +29,6 @@ _RESERVED: Final = frozenset(
 _RESERVED_PREFIX: Final = "child-"
 
 
-class Event(NamedTuple):
-    """One call of the append script, but for the job, the attempt and the run it is for.
-
-    ``operation``, ``name``, ``data`` and ``number`` (a progress, or the length of a lease) are as
-    the script's header describes them; ``fields`` are set in the job's state and ``cleared`` are
-    removed from it.
-    """
-
-    operation: str
-    name: str = ""
-    data: str = "{}"
-    number: str = ""
-    fields: Mapping[str, str] = MappingProxyType({})
-    cleared: tuple[str, ...] = ()
-
-
-class Bounds(NamedTuple):
-    """What a job may take: seconds after its end, entries of its log, bytes of one event."""
-
-    retention_s: int
-    max_entries: int
-    max_event_bytes: int
-
-
 def created(
     *,
     job_type: str,
@@ -59,9 +36,9 @@ def created(
     session_id: str | None,
     job_input: Mapping[str, object] | None,
     bounds: Bounds,
-) -> Event:
+) -> Append:
     """Return the event that begins a job's log."""
-    fields = {"type": _text(job_type, "type")}
+    _text(job_type, "type")
     if not 1 <= len(job_type) <= MAX_TYPE_CHARACTERS:
         raise InvalidEvent(f"type must be a string of 1 to {MAX_TYPE_CHARACTERS} characters")
     if user_id is None and session_id is None:
@@ -69,86 +46,72 @@ def created(
     if user_id is not None:
         if user_id == "":
             raise InvalidEvent("user_id must not be empty")
-        fields["userId"] = _text(user_id, "user_id")
+        _text(user_id, "user_id")
     if session_id is not None:
-        fields["sessionId"] = _session(session_id)
-    if job_input is not None:
-        fields["input"] = to_json(_object(job_input, "input"), "input")
-    fields["retention"] = str(bounds.retention_s)
-    fields["maxEntries"] = str(bounds.max_entries)
-    fields["maxEventBytes"] = str(bounds.max_event_bytes)
-    return Event(operation="create", fields=fields)
+        _check_session(session_id)
+    text = None if job_input is None else to_json(_object(job_input, "input"), "input")
+    return append.created(job_type, text, user_id=user_id, session_id=session_id, bounds=bounds)
 
 
-def started(lease_ms: int | None) -> Event:
+def started(lease_ms: int | None) -> Append:
     """Return the event that begins a run, or takes a job over from an earlier run."""
-    return Event(
-        operation="start",
+    return Append(
+        "start",
         number="" if lease_ms is None else str(lease_ms),
         cleared=("currentStep", "estimatedTimeRemaining", "extra"),
     )
 
 
-def renewed(lease_ms: int) -> Event:
+def renewed(lease_ms: int) -> Append:
     """Return what renews the lease of a run; it is no event and writes no entry."""
-    return Event(operation="renew", number=str(lease_ms))
+    return Append("renew", number=str(lease_ms))
 
 
 def progressed(
     progress: int, step: str | None, eta: float | None, more: Mapping[str, object]
-) -> Event:
+) -> Append:
     """Return a ``progress-update``."""
     return _progress("progress", _percent(progress), step, eta, more)
 
 
 def stepped(
     step: str, progress: int | None, eta: float | None, more: Mapping[str, object]
-) -> Event:
+) -> Append:
     """Return a ``step-change``; without ``progress`` the job's own stays."""
     _text(step, "the step")
     percent = "" if progress is None else _percent(progress)
     return _progress("step", percent, step, eta, more)
 
 
-def emitted(name: str, data: Mapping[str, object]) -> Event:
+def emitted(name: str, data: Mapping[str, object]) -> Append:
     """Return an event of the job's own."""
     if not _NAME.fullmatch(_text(name, "an event name")):
         raise InvalidEvent("an event name is a-z, then up to 63 of a-z, 0-9 and hyphens")
     if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
         raise InvalidEvent(f"the event name {name} is reserved")
-    return Event(operation="emit", name=name, data=to_json(_object(data, "data"), "data"))
+    return Append("emit", name=name, data=to_json(_object(data, "data"), "data"))
 
 
-def completed(result: object) -> Event:
+def completed(result: object) -> Append:
     """Return the event that ends a job well."""
     # Written out once: what is of a class of its own may differ each time that it is asked.
-    text = to_json(result, "result")
-    data = f'{{"result":{text}}}'
-    if (size := len(data.encode())) > MAX_EVENT_BYTES:
+    event = append.completed(to_json(result, "result"))
+    if (size := len(event.data.encode())) > MAX_EVENT_BYTES:
         raise too_large("result", size)
-    if result is None:
-        return Event(operation="complete", data=data, cleared=("result", "estimatedTimeRemaining"))
-    return Event(
-        operation="complete",
-        data=data,
-        fields={"result": text},
-        cleared=("estimatedTimeRemaining",),
-    )
+    return event
 
 
-def failed(error: str, code: str | None) -> Event:
+def failed(error: str, code: str | None) -> Append:
     """Return the event that ends a job badly."""
-    fields = {"error": _text(error, "error")}
+    _text(error, "error")
     if code is not None:
-        fields["errorCode"] = _text(code, "code")
-    data = to_json({"error": error, "errorCode": code}, "error")
-    cleared = ("errorCode",) if code is None else ()
-    return Event(operation="fail", data=data, fields=fields, cleared=cleared)
+        _text(code, "code")
+    return append.failed(to_json({"error": error, "errorCode": code}, "error"), error, code)
 
 
 def _progress(
     operation: str, percent: str, step: str | None, eta: float | None, more: Mapping[str, object]
-) -> Event:
+) -> Append:
     fields: dict[str, str] = {}
     cleared: tuple[str, ...] = ()
     # The data is put together from what is written out for the state: nothing is encoded twice.
@@ -179,7 +142,7 @@ def _progress(
         cleared += ("extra",)
     if (size := len(data.encode())) > MAX_EVENT_BYTES:
         raise too_large("the event", size)
-    return Event(operation, "", data, percent, fields, cleared)
+    return Append(operation, "", data, percent, fields, cleared)
 
 
 def _percent(progress: object) -> str:
@@ -210,14 +173,13 @@ def _text(value: str, what: str) -> str:
     return value
 
 
-def _session(session_id: str) -> str:
+def _check_session(session_id: str) -> None:
     text = _text(session_id, "session_id")
     if text != text.strip() or not 1 <= len(text) <= MAX_SESSION_CHARACTERS or text in _NO_SESSION:
         raise InvalidEvent(
             f"session_id must be 1 to {MAX_SESSION_CHARACTERS} characters without space around"
             " them, and not the word null or undefined"
         )
-    return text
 
 
 def _object(value: object, what: str) -> dict[str, object]:

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobExists
+from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
 from jobcast._run import Run
-from jobcast._wire import MAX_EVENT_BYTES, canonical_job_id
+from jobcast.protocol.append import Bounds
+from jobcast.protocol.names import new_job_id, parse_job_id
 
 DAY_SECONDS = 24 * 3600
 MIN_ENTRIES = 2
@@ -53,14 +54,14 @@ def connect(
     if lease_s is not None:
         _check_lease(lease_s)
     connection = Connection(url)
-    bounds = _event.Bounds(retention_s, max_entries, max_event_bytes)
+    bounds = Bounds(retention_s, max_entries, max_event_bytes)
     return Jobs(connection, Leases(connection, lease_s), bounds)
 
 
 class Jobs:
     """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
 
-    def __init__(self, connection: Connection, leases: Leases, bounds: _event.Bounds) -> None:
+    def __init__(self, connection: Connection, leases: Leases, bounds: Bounds) -> None:
         self._connection = connection
         self._leases = leases
         self._bounds = bounds
@@ -83,7 +84,7 @@ class Jobs:
         When Redis is lost meanwhile, a repeat with the same ``job_id`` finishes what was begun, and
         raises `JobExists` if that was the job's log.
         """
-        job_id = str(uuid4()) if job_id is None else canonical_job_id(job_id)
+        job_id = new_job_id() if job_id is None else _canonical(job_id)
         event = _event.created(
             job_type=type,
             user_id=user_id,
@@ -121,7 +122,7 @@ class Jobs:
         """
         if attempt is not None:
             _check_number("attempt", attempt, at_least=1)
-        return Run(self._connection, self._leases, canonical_job_id(job_id), attempt)
+        return Run(self._connection, self._leases, _canonical(job_id), attempt)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.
@@ -141,6 +142,13 @@ class Jobs:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _canonical(job_id: object) -> str:
+    canonical = parse_job_id(job_id)
+    if canonical is None:
+        raise InvalidEvent("job_id must be 1 to 128 letters, digits, dots, underscores and hyphens")
+    return canonical
 
 
 def _check_lease(lease_s: object) -> None:

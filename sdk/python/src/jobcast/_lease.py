@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from jobcast._connection import Connection
 from jobcast._errors import JobcastError
-from jobcast._wire import LEASES_KEY, lease_member
+from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
 
 RENEWALS: Final = 3
 """How often a lease is renewed within its length, at the least."""
@@ -22,13 +22,6 @@ TRIES: Final = 12
 """How often that is tried within its length while Redis is away."""
 MAX_PAUSE_S: Final = 5.0
 """Longest pause between two tries: less than the service waits for after an outage."""
-
-# By the clock of Redis, as the service looks at it.
-_ENTER: Final = """
-local now = redis.call('TIME')
-local expiry = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2]
-return redis.call('ZADD', KEYS[1], string.format('%.0f', expiry), ARGV[1])
-"""
 
 _log = logging.getLogger("jobcast")
 
@@ -61,7 +54,7 @@ class Lease:
         """
         length_ms = str(self._length_ms)
         await self._connection.call(
-            LEASES_KEY, "EVAL", _ENTER, "1", LEASES_KEY, self._member, length_ms
+            LEASES_KEY, "EVAL", ENTER, "1", LEASES_KEY, self._member, length_ms
         )
 
     def keep(self, renew: Renewal) -> None:

@@ -12,9 +12,9 @@ from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
 from jobcast._failure import brief, describe, is_a, text_of
+from jobcast._json import from_json
 from jobcast._lease import Lease, Leases
-from jobcast._script import Answer
-from jobcast._wire import from_json
+from jobcast.protocol.append import Answer, Append
 
 
 class Run:
@@ -211,10 +211,10 @@ class Run:
             if is_a(error, JobCancelled):
                 raise
 
-    async def _report(self, event: _event.Event) -> str:
+    async def _report(self, event: Append) -> str:
         return _unless_cancelled(await self._append(event))
 
-    async def _finish(self, event: _event.Event) -> str:
+    async def _finish(self, event: Append) -> str:
         answer = await self._append(event)
         self.finished = True
         self._end_lease()
@@ -228,7 +228,7 @@ class Run:
             self._lease.end()
             self._lease = None
 
-    async def _append(self, event: _event.Event) -> Answer:
+    async def _append(self, event: Append) -> Answer:
         if self._token is None:
             raise JobNotRunning
         answer = await self._connection.append(

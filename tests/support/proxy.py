@@ -1,4 +1,4 @@
-"""A network that can be cut, muted, delayed, narrowed and half-closed: a TCP proxy."""
+"""A TCP proxy that can be cut, muted, delayed, narrowed, half-closed, and held at a text."""
 
 import asyncio
 import itertools
@@ -14,8 +14,10 @@ from tests.support.waiting import after
 _PIECE_BYTES = 65536
 _NARROW_BYTES = 4096
 
+End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-class Network:
+
+class Proxy:
     """Forwards a port of its own to the first of others that answers, each time another one first.
 
     Args:
@@ -34,12 +36,13 @@ class Network:
         self.bytes_per_s: float | None = None
         self._to_ports = itertools.cycle(to_ports)
         self._tries = len(to_ports)
-        self.piece_bytes = _NARROW_BYTES if narrow else _PIECE_BYTES
         self._narrow = narrow
+        self.piece_bytes = _NARROW_BYTES if narrow else _PIECE_BYTES
         self._links: set[_Link] = set()
-        self._passing = asyncio.Event()
-        self._passing.set()
         self._refuses = False
+        self._mutes = False
+        self._held = b""
+        self._release = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def cut(self, *, refuse: bool = False) -> None:
@@ -48,37 +51,41 @@ class Network:
         for link in tuple(self._links):
             link.reset()
 
-    def mute(self) -> None:
-        """Let nothing through, until it is mended; connections stay open."""
-        self._passing.clear()
+    def mute(self, *, later: bool = True) -> None:
+        """Let nothing through, until it is mended; connections stay open.
+
+        Args:
+            later: whether that goes for the connections to come, too.
+        """
+        self._mutes = later
+        for link in self._links:
+            link.passing.clear()
 
     def mend(self) -> None:
         """Let everything through again, what was held first."""
-        self._refuses = False
+        self._refuses = self._mutes = False
         self.delay_s, self.bytes_per_s = 0.0, None
-        self._passing.set()
+        for link in self._links:
+            link.passing.set()
 
     def half_close(self) -> None:
         """End what flows back to those who connected; what they send still goes on."""
         for link in tuple(self._links):
             link.end_the_way_back()
 
-    async def passing(self, data: bytes) -> AsyncIterator[bytes]:
-        """Yield these bytes piece by piece, as they come through."""
-        while data:
-            await self._passing.wait()
-            if self.delay_s:
-                await after(self.delay_s)
-            size = len(data)
-            if self.bytes_per_s is not None:
-                size = min(size, max(1, int(self.bytes_per_s / 10)))
-                await after(size / self.bytes_per_s)
-            yield data[:size]
-            data = data[size:]
+    def hold(self, text: bytes) -> None:
+        """Stop a connection, one way, at the first piece that has this text in it."""
+        self._held = text
 
-    async def ending(self) -> None:
-        """Wait until the end of a connection comes through."""
-        await self._passing.wait()
+    def release(self) -> None:
+        """Let what ``hold`` stopped go on."""
+        self._held = b""
+        self._release.set()
+
+    async def released(self, data: bytes) -> None:
+        """Wait until these bytes are not held."""
+        if self._held and self._held in data:
+            await self._release.wait()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -99,17 +106,19 @@ class Network:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._forward(reader, writer))
+        task = asyncio.create_task(self._serve((reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, here: End) -> None:
+        """Serve a connection until it ends; a kind of proxy that reads what passes has its own."""
         there = None if self._refuses else await self._connect()
         if there is None:
-            writer.transport.abort()
+            here[1].transport.abort()
             return
-        here = (reader, writer)
         link = _Link(self, here, there)
+        if self._mutes:
+            link.passing.clear()
         self._links.add(link)
         try:
             await link.carry()
@@ -118,7 +127,7 @@ class Network:
             for _, end in (here, there):
                 end.close()
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _connect(self) -> End | None:
         for port in itertools.islice(self._to_ports, self._tries):
             end = socket.socket()
             end.setblocking(False)  # noqa: FBT003 - its only argument
@@ -134,15 +143,12 @@ class Network:
 
 
 class _Link:
-    """One connection through a network."""
+    """One connection through a proxy."""
 
-    def __init__(
-        self,
-        network: Network,
-        here: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        there: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-    ) -> None:
-        self._network = network
+    def __init__(self, proxy: Proxy, here: End, there: End) -> None:
+        self.passing = asyncio.Event()
+        self.passing.set()
+        self._proxy = proxy
         self._here = here
         self._there = there
         self._deaf = False
@@ -177,9 +183,22 @@ class _Link:
             writer.transport.abort()
 
     async def _pour(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(self._network.piece_bytes):
-            async for piece in self._network.passing(data):
+        while data := await source.read(self._proxy.piece_bytes):
+            await self._proxy.released(data)
+            async for piece in self._pieces(data):
                 if not (self._deaf and target is self._here[1]):
                     target.write(piece)
                     await target.drain()
-        await self._network.ending()
+        await self.passing.wait()
+
+    async def _pieces(self, data: bytes) -> AsyncIterator[bytes]:
+        while data:
+            await self.passing.wait()
+            if self._proxy.delay_s:
+                await after(self._proxy.delay_s)
+            size = len(data)
+            if self._proxy.bytes_per_s is not None:
+                size = min(size, max(1, int(self._proxy.bytes_per_s / 10)))
+                await after(size / self._proxy.bytes_per_s)
+            yield data[:size]
+            data = data[size:]

@@ -7,40 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobcast import InvalidEvent
-from jobcast._wire import (
-    canonical_job_id,
-    from_json,
-    index_member,
-    job_keys,
-    owner_keys,
-    to_json,
-)
-
-UUID = "3F2504E0-4F89-11D3-9A0C-0305E82C3301"
-
-
-def test_a_uuid_is_spelled_in_lower_case() -> None:
-    assert canonical_job_id(UUID) == UUID.lower()
-
-
-def test_an_id_that_is_no_uuid_keeps_its_case() -> None:
-    assert canonical_job_id("Nightly.Report_7-b") == "Nightly.Report_7-b"
-
-
-@pytest.mark.parametrize("job_id", ["", "a b", "a:b", "{a}", "ä", "a\n", "x" * 129, None, 7])
-def test_a_malformed_job_id_is_refused(job_id: object) -> None:
-    with pytest.raises(InvalidEvent, match="job_id"):
-        canonical_job_id(job_id)
-
-
-def test_the_keys_of_a_job_share_a_slot_and_its_channel_is_the_plain_one() -> None:
-    assert job_keys("j1") == ("jobs:{j1}:log", "jobs:{j1}:state")
-
-
-def test_a_job_is_listed_under_each_of_its_owners() -> None:
-    assert owner_keys("u", "s") == ["jobs:by-user:u", "jobs:by-session:s"]
-    assert owner_keys("u", None) == ["jobs:by-user:u"]
-    assert owner_keys(None, "s") == ["jobs:by-session:s"]
+from jobcast._json import from_json, to_json
 
 
 @pytest.mark.parametrize(
@@ -65,11 +32,6 @@ def test_json_of_another_language_is_read_as_far_as_it_can_be(
 def test_what_is_no_json_has_no_value(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         from_json(text)
-
-
-def test_members_of_an_index_sort_by_creation() -> None:
-    assert index_member("1732382400000-3", "j1") == "1732382400000:j1"
-    assert index_member("999-0", "j1") == "0000000000999:j1"
 
 
 json_values = st.recursive(

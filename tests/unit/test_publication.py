@@ -7,22 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobcast._wire import LEASES_KEY as SDK_LEASES_KEY
-from jobcast._wire import job_keys, lease_member, owner_keys
+from eventlog.publication import decode_publication
 from schema.entry import Entry
 from schema.events import InvalidEvent
-from schema.wire import (
-    LEASES_KEY,
-    PLAIN,
-    decode_publication,
-    idempotency_key,
-    leased_run,
-    log_key,
-    session_index_key,
-    state_key,
-    user_index_key,
-)
-from tests.support.json_values import json_objects, json_values, texts
+from tests.support.json_values import json_objects, json_values
 
 PROGRESS = {"progress": 40, "currentStep": "Writing...", "estimatedTimeRemaining": 30}
 
@@ -186,30 +174,3 @@ def test_no_depth_of_nesting_does_harm(form: Callable[[str], str]) -> None:
     for depth in (*range(limit - 130, limit + 30), 100 * limit):
         refused_or_whole(form(nested(depth)).encode())
     assert refused_or_whole(form(nested(100 * limit)).encode()) is None
-
-
-def test_the_service_and_the_sdk_give_a_job_the_same_keys() -> None:
-    assert (log_key("j1"), state_key("j1")) == job_keys("j1")
-    assert [user_index_key("u1"), session_index_key("s1")] == owner_keys("u1", "s1")
-    assert PLAIN.channel("j1") == "jobs:j1:events"
-
-
-def test_the_service_finds_the_runs_that_the_sdk_enters() -> None:
-    assert LEASES_KEY == SDK_LEASES_KEY
-    member = lease_member("Nightly.Report_7-b", "0f3a").encode()
-    assert leased_run(member) == ("Nightly.Report_7-b", b"0f3a")
-    assert leased_run(b"j1:any:\xff") == ("j1", b"any:\xff")
-
-
-def test_the_log_and_the_state_of_a_job_share_a_slot_of_a_cluster() -> None:
-    tags = [key[key.index("{") : key.index("}") + 1] for key in (log_key("j1"), state_key("j1"))]
-    assert tags == ["{j1}", "{j1}"]
-
-
-@given(st.tuples(texts, texts), st.tuples(texts, texts))
-@example(("a", "b:c"), ("a:b", "c"))
-@example(("1:a", ""), ("a", ":"))
-def test_each_owner_has_idempotency_keys_of_its_own(
-    one: tuple[str, str], other: tuple[str, str]
-) -> None:
-    assert (idempotency_key(*one) == idempotency_key(*other)) == (one == other)

@@ -1,0 +1,113 @@
+"""Names in Redis: ids, keys, channels, and members of indexes.
+
+Every key of one job carries the job's id as hash tag, so that a Cluster keeps them in one slot.
+"""
+
+import hashlib
+import re
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+LISTED_S: Final = 8 * 24 * 3600
+"""How long an index lists an unfinished job: longer than that lives on after its last entry."""
+
+UNCONFIRMED_KEY: Final = "jobs:unconfirmed"
+"""The sorted set of jobs whose place in the queue was not confirmed, by when they were begun, in
+seconds of the clock of Redis."""
+
+is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
+"""Say, by a match or None, whether a text is the id of a log entry."""
+
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
+
+
+class PubSub(NamedTuple):
+    """How events are published and followed: Redis' names for that.
+
+    ``channel_format`` is of the name of a job's channel, ``publish`` the command that publishes,
+    ``subscribe`` the command that follows and in lower case the push that confirms it,
+    ``unsubscribe`` the command that follows no more, ``message`` the push that brings what was
+    published, and ``together`` whether one command may name channels of several jobs.
+    """
+
+    channel_format: str
+    publish: str
+    subscribe: str
+    unsubscribe: str
+    message: str
+    together: bool
+
+    def channel(self, job_id: str) -> str:
+        """Name the channel of a job's events."""
+        return self.channel_format.format(job_id)
+
+
+PLAIN: Final = PubSub(
+    "jobs:{}:events", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "message", together=True
+)
+"""On a single server, and on one that Sentinels watch."""
+
+SHARDED: Final = PubSub(
+    "jobs:{{{}}}:events", "SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", "smessage", together=False
+)
+"""In a Cluster: the channel is where the job's keys are."""
+
+
+def new_job_id() -> str:
+    """Return a fresh id."""
+    return str(uuid4())
+
+
+def parse_job_id(text: object) -> str | None:
+    """Return the id as keys spell it (a UUID in lower case), or None if it is none."""
+    if not isinstance(text, str) or _JOB_ID.fullmatch(text) is None:
+        return None
+    return text.lower() if _UUID.fullmatch(text) else text
+
+
+def log_key(job_id: str) -> str:
+    """Name the stream that is a job's log."""
+    return f"jobs:{{{job_id}}}:log"
+
+
+def state_key(job_id: str) -> str:
+    """Name the hash that is a job's state."""
+    return f"jobs:{{{job_id}}}:state"
+
+
+def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
+    """Name the sorted sets that list the jobs of these owners."""
+    keys = []
+    if user_id is not None:
+        keys.append(f"jobs:by-user:{user_id}")
+    if session_id is not None:
+        keys.append(f"jobs:by-session:{session_id}")
+    return keys
+
+
+def index_member(job_id: str, created: str) -> str:
+    """Return a job's member in its owners' indexes; all have score 0 and sort by creation.
+
+    ``created`` is the job's first log entry.
+    """
+    milliseconds, _, _ = created.partition("-")
+    return f"{milliseconds:0>13}:{job_id}"
+
+
+def listed_job(member: bytes) -> tuple[str, str] | None:
+    """Read a member of an index: the job, and an entry id of the millisecond of its first entry.
+
+    None if it is malformed.
+    """
+    match = _MEMBER.fullmatch(member.decode(errors="replace"))
+    if match is None or parse_job_id(match[2]) != match[2]:
+        return None
+    return match[2], f"{int(match[1])}-0"
+
+
+def idempotency_key(owner: str, key: str) -> str:
+    """Name where the answer to an ``Idempotency-Key`` of an owner is kept."""
+    digest = hashlib.sha256(f"{len(owner)}:{owner}:{key}".encode()).hexdigest()
+    return f"jobs:idempotency:{digest}"
