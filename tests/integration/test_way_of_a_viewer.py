@@ -22,8 +22,9 @@ from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
-OURS = tuple(f"{ROOT / name}/" for name in ("app", "actors", "eventlog", "schema", "sdk"))
-SHARED = tuple(f"{ROOT / name}/" for name in ("eventlog", "sdk", "app/upkeep"))
+LIBRARY = "sdk/python/src/jobcast"
+OURS = tuple(f"{ROOT / name}/" for name in ("app", "actors", "eventlog", "schema", LIBRARY))
+SHARED = tuple(f"{ROOT / name}/" for name in ("eventlog", f"{LIBRARY}/redis", "app/upkeep"))
 """What reads the state for all who ask together, and what goes on beside requests."""
 
 ON_THE_WAY = [

@@ -73,8 +73,9 @@ def test_a_route_is_found_as_werkzeug_finds_it(
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/a/status", "/api/jobs/17/18", "/no/where"])
-def test_nothing_of_a_search_is_left_for_the_collector(path: str) -> None:
+def test_nothing_of_a_repeated_search_is_left_for_the_collector(path: str) -> None:
     websocket = False
+    outcome(OURS, "", path, "GET", websocket)
     gc.collect()
     gc.disable()
     try:
@@ -83,6 +84,12 @@ def test_nothing_of_a_search_is_left_for_the_collector(path: str) -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_who_changes_what_was_found_changes_no_other_search() -> None:
+    for _ in range(2):
+        _, values = OURS.match("", "/api/jobs/a/status", "GET", False)  # noqa: FBT003 - Werkzeug's
+        assert values.pop("text") == "a"
 
 
 def test_the_application_finds_its_routes_so() -> None:
