@@ -14,7 +14,7 @@ from eventlog.catch_up import Question
 from eventlog.cluster import Connector
 from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import EventLogError, unavailable, unforeseen
-from jobcast.redis.connection import Connection
+from jobcast.redis.connection import Connection, Replies
 from jobcast.redis.server import Server
 
 _BATCH: Final = 200
@@ -87,8 +87,7 @@ class Batches:
         commands = [question.commands() for question, _ in asked]
         packed = b"".join(itertools.chain.from_iterable(commands))
         try:
-            async with available():
-                replies = iter(await server.ask(packed, sum(map(len, commands))))
+            replies = iter(await _replies(server, packed, sum(map(len, commands))))
         except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
             server.give_up()
             # Logs what was not foreseen, once for all who asked; and they are in this frame, which
@@ -107,6 +106,12 @@ class Batches:
             except Exception as error:  # noqa: BLE001 - nor must those who asked about other jobs
                 answer = unforeseen(error)
             await _reply(waiting, answer, number)
+
+
+async def _replies(server: Server, packed: bytes, count: int) -> Replies:
+    """Return what a server answers. The frame of this is in an error's trace, and holds nobody."""
+    async with available():
+        return await server.ask(packed, count)
 
 
 async def _reply(waiting: Sequence[Reply], answer: object, number: int) -> None:
