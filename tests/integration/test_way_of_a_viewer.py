@@ -27,6 +27,12 @@ OURS = tuple(f"{ROOT / name}/" for name in ("app", "actors", "eventlog", "schema
 SHARED = tuple(f"{ROOT / name}/" for name in ("eventlog", f"{LIBRARY}/redis", "app/upkeep"))
 """What reads the state for all who ask together, and what goes on beside requests."""
 
+REPAIRS = tuple(
+    f"{ROOT / 'app' / 'server' / name}.py"
+    for name in ("idle_connections", "paced_server", "repairs")
+)
+"""What belongs to a connection; it is in place where Hypercorn has begun in this process before."""
+
 ON_THE_WAY = [
     *("StreamMiddleware.__call__", "StreamMiddleware._job_of"),
     *("RawRequest.__init__", "Headers.__init__"),
@@ -78,7 +84,8 @@ async def test_an_arriving_viewer_passes_these_functions(valkey: Valkey) -> None
 
     def note(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        is_ours = code.co_filename.startswith(OURS) and not code.co_filename.startswith(SHARED)
+        path = code.co_filename
+        is_ours = path.startswith(OURS) and not path.startswith(SHARED + REPAIRS)
         # A coroutine that goes on is not called again; Python 3.12 inlines comprehensions.
         if event == "call" and is_ours and frame not in seen and "comp>" not in code.co_name:
             seen.add(frame)
