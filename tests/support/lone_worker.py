@@ -5,16 +5,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
 import jobcast
+from tests.support.starting import Started
 
 ROOT: Final = Path(__file__).parents[2]
 _RUNNING: Final = "running"
 
 
-class LoneWorker:
+class LoneWorker(Started):
     """Starts one job and then reports its progress once for each call of `report`.
 
     The block begins once the job was started; the process is killed as it ends.
@@ -35,7 +35,8 @@ class LoneWorker:
         _pipe(process.stdin).flush()
         return _pipe(process.stdout).readline().strip()
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start it, and return once the job was started."""
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.support.lone_worker", *self._arguments],
             cwd=ROOT,
@@ -44,14 +45,9 @@ class LoneWorker:
             text=True,
         )
         assert _pipe(self._process.stdout).readline().strip() == _RUNNING
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Kill it."""
         with self._running() as process:
             process.kill()
 

@@ -5,10 +5,9 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from tests.support.starting import is_up
+from tests.support.starting import Started, is_up
 from tests.support.valkey import HOST, free_port
 
 BINARY: Final = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -36,7 +35,7 @@ http {{
 """
 
 
-class Nginx:
+class Nginx(Started):
     """One process with nginx's own defaults: HTTP/1.0 to the service, and buffering.
 
     Args:
@@ -51,22 +50,17 @@ class Nginx:
         given = {"folder": self._folder, "host": HOST, "port": self.port, "upstream": upstream}
         self._file.write_text(_CONFIGURATION.format(**given))
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Start it, and return once it listens; RuntimeError with its log if it won't."""
         assert BINARY is not None
         log = self._folder / "nginx.log"
         command = [BINARY, "-e", str(log), "-p", str(self._folder), "-c", str(self._file)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         if not is_up(self._process, self._listens, _STARTUP_SECONDS):
-            self._process.kill()
             raise RuntimeError(f"nginx did not start: {log.read_text()}")
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End it, and remove its folder."""
         self._process.terminate()
         self._process.wait(_STARTUP_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
