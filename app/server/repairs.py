@@ -28,15 +28,6 @@ _LOOK_S: Final = 0.02
 _REQUESTS_AT_ONCE: Final = 10
 """Of one HTTP/2 connection, in a turn of the event loop."""
 
-REPAIRED: Final[tuple[tuple[Any, str], ...]] = (
-    (TCPServer, "run"),
-    (TCPServer, "_read_data"),
-    (H2Protocol, "_handle_events"),
-    (H11Protocol, "__init__"),
-    (H11Protocol, "_maybe_recycle"),
-)
-_ORIGINALS: Final = {name: getattr(owner, name) for owner, name in REPAIRED}
-
 
 def at_lifespan(receive: Receive, send: Send) -> Send:
     """Repair the server that begins an application's lifespan, if that is Hypercorn.
@@ -57,17 +48,7 @@ def install() -> None:
     """Put all repairs in place; a second time changes nothing."""
     begin_idle_tasks_late()
     pace_connections()
-    for (owner, name), repair in zip(
-        REPAIRED,
-        (
-            _run_and_part,
-            _read_and_close_with_the_client,
-            _handle_events_after_the_answer,
-            _begin_with_own_parser,
-            _recycle_after_the_body,
-        ),
-        strict=True,
-    ):
+    for (owner, name), repair in REPAIRED.items():
         setattr(owner, name, repair)
 
 
@@ -205,3 +186,15 @@ def _part_streams(protocol: H2Protocol) -> None:
 
 async def _to_nobody(_event: object) -> None:
     """Take what is sent over a connection that has ended."""
+
+
+REPAIRED: Final[dict[tuple[Any, str], object]] = {
+    (TCPServer, "run"): _run_and_part,
+    (TCPServer, "_read_data"): _read_and_close_with_the_client,
+    (H2Protocol, "_handle_events"): _handle_events_after_the_answer,
+    (H11Protocol, "__init__"): _begin_with_own_parser,
+    (H11Protocol, "_maybe_recycle"): _recycle_after_the_body,
+}
+"""What takes the place of which function."""
+
+_ORIGINALS: Final = {name: getattr(owner, name) for owner, name in REPAIRED}
