@@ -15,6 +15,7 @@ from eventlog.creation import Claim, Creation
 from eventlog.errors import JobExists, NotFailed, UnreadableJob
 from eventlog.index import Listed, OwnerIndex, listed
 from eventlog.reader import Reader
+from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import new_job_id, parse_job_id
 from schema.http import CreateJob, JobList, JobSummary
 from schema.owner import Owner
@@ -187,15 +188,9 @@ class Jobs:
         await self._index.add(job_id, state.created, state.owner, retention_s)
 
     async def _begin_log(self, job_id: str, owner: Owner, request: CreateJob) -> None:
-        new = NewJob(
-            request.type,
-            request.input,
-            owner.user_id,
-            owner.session_id,
-            self._settings.retention_s,
-            self._settings.log_entries,
-            self._settings.event_bytes,
-        )
+        settings = self._settings
+        bounds = Bounds(settings.retention_s, settings.log_entries, settings.event_bytes)
+        new = NewJob(request.type, request.input, owner.user_id, owner.session_id, bounds)
         try:
             await self._appender.create(job_id, new)
         except JobExists:

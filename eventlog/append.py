@@ -37,21 +37,13 @@ _STALLED: Final = FailedData("The worker was lost", "STALLED")
 
 
 class NewJob(Struct, frozen=True):
-    """What a job is made of.
-
-    Attributes:
-        retention_s: seconds that its keys live on after it has finished.
-        max_entries: bound of its log.
-        max_event_bytes: bound of the data of one event, its result too.
-    """
+    """What a job is made of."""
 
     type: str
     input: Mapping[str, Any]
     user_id: str | None
     session_id: str | None
-    retention_s: int
-    max_entries: int
-    max_event_bytes: int
+    bounds: Bounds
 
 
 class Appender:
@@ -75,7 +67,7 @@ class Appender:
             msgspec.json.encode(job.input).decode(),
             user_id=job.user_id,
             session_id=job.session_id,
-            bounds=Bounds(job.retention_s, job.max_entries, job.max_event_bytes),
+            bounds=job.bounds,
         )
         return await self._append(job_id, append)
 

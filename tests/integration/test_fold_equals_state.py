@@ -19,6 +19,7 @@ from eventlog.append import Appender, NewJob
 from eventlog.errors import AppendRefused
 from eventlog.publication import decode_publication
 from jobcast import JobCancelled, JobcastError, Run
+from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import new_job_id
 from schema.entry import Entry, entry_from_log
 from schema.events import Complete, CompleteData, Failed, FailedData
@@ -84,7 +85,9 @@ class History:
             check_publication(message, entry, before)
 
     async def _create(self, _draw: Any) -> None:  # noqa: ANN401
-        await self.appender.create(self.job_id, NewJob("other", {}, "u2", None, 60, 5, 1024))
+        await self.appender.create(
+            self.job_id, NewJob("other", {}, "u2", None, Bounds(60, 5, 1024))
+        )
 
     async def _start(self, draw: Any) -> None:  # noqa: ANN401
         attempt = draw(st.sampled_from([None, None, None, 1, 2]))
