@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from eventlog.append import Appender
+from eventlog.backoff import jittered
 from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.pace import Pages
@@ -103,7 +103,7 @@ class Questions:
                     return
                 await self._appender.settle(job_id, event, attempt=attempt)
             except LogUnavailable:
-                await asyncio.sleep(_jittered(pause_s))
+                await asyncio.sleep(jittered(pause_s))
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             except (AppendRefused, Unreadable) as refusal:
                 _log.debug("job %s was not settled: %s", job_id, refusal)
@@ -133,8 +133,4 @@ def _answered(
         given(CatchUp(None))
     elif is_wanted():
         longer_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        asyncio.get_running_loop().call_later(_jittered(pause_s), again, longer_s)
-
-
-def _jittered(pause_s: float) -> float:
-    return pause_s * random.uniform(0.5, 1)  # noqa: S311 - spread, not secrecy
+        asyncio.get_running_loop().call_later(jittered(pause_s), again, longer_s)

@@ -9,10 +9,10 @@ asked for again.
 import asyncio
 import itertools
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from eventlog.backoff import jittered
 from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.cluster import Connector
 from eventlog.connection import COMMAND_TIMEOUT_S, available
@@ -117,7 +117,7 @@ class SubscriberConnection:
             _log.warning("lost the connection that follows jobs: %s", why)
             if not await self._on_lost(self):
                 return
-            await asyncio.sleep(_jittered(pause_s))
+            await asyncio.sleep(jittered(pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _serve(self, connection: Connection) -> str:
@@ -206,7 +206,7 @@ class SubscriberConnection:
         loop = asyncio.get_running_loop()
         if loop.time() - self._asked_at > _LONGEST_PAUSE_S:  # it was not that which was refused
             self._pause_s = _FIRST_PAUSE_S
-        self._asking = loop.call_later(_jittered(self._pause_s), self._ask)
+        self._asking = loop.call_later(jittered(self._pause_s), self._ask)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
     def _ask(self) -> None:
@@ -255,7 +255,3 @@ def _pass_on_slowly(published: Mapping[Subscriber, list[bytes]]) -> None:
     for subscriber, payloads in published.items():
         for first in range(0, len(payloads), _TOGETHER):
             pace.do(subscriber, Published(payloads[first : first + _TOGETHER]))
-
-
-def _jittered(pause_s: float) -> float:
-    return pause_s * random.uniform(0.5, 1)  # noqa: S311 - spread, not secrecy

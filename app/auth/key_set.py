@@ -8,6 +8,7 @@ from typing import Final
 
 from app.auth.keys import Keys, log_unreadable
 from app.errors import ServiceUnavailable
+from eventlog.backoff import jittered
 
 _log = logging.getLogger("jobcast.keys")
 
@@ -133,4 +134,4 @@ class KeySet:
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures_in_a_row, 10))
         self._failures_in_a_row += 1
         loop = asyncio.get_running_loop()
-        self._not_before = loop.time() + pause_s * random.uniform(0.5, 1)  # noqa: S311 - jitter
+        self._not_before = loop.time() + jittered(pause_s)

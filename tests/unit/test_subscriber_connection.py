@@ -172,7 +172,7 @@ def test_the_pauses_grow_as_long_as_no_connection_holds(
         pauses.append(pause_s)
         return pause_s
 
-    monkeypatch.setattr("eventlog.subscriber_connection._jittered", noted)
+    monkeypatch.setattr("eventlog.subscriber_connection.jittered", noted)
 
     async def scenario() -> None:
         played = Played()
