@@ -237,7 +237,7 @@ class FollowedLog:
             return None
         self._before = state
         self.state = apply(state, entry)
-        return encode(entry.name, entry.line, entry.id)
+        return encode(entry.name, entry.data, entry.id)
 
     def _look(self, *, has_more: bool = False) -> Iterator[Output]:
         self._looking = True

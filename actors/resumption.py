@@ -174,5 +174,5 @@ def _is_ahead(known: JobState, cursor: str, reason: Reason | None, state: JobSta
 
 def _page_of(entries: Sequence[Entry]) -> int:
     """Return how many entries of the size of these make a page; 0 if there are none."""
-    size = sum(len(entry.line) for entry in entries)
+    size = sum(len(entry.data) for entry in entries)
     return min(PAGE, max(1, _PAGE_BYTES * len(entries) // max(1, size))) if entries else 0

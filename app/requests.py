@@ -11,7 +11,7 @@ from app.auth import Identity, body_session, session_id
 from app.errors import BadRequest, Unauthorized
 from app.lifecycle import Service
 from app.raw_request import RawRequest
-from schema.salvage import salvaged_object
+from schema.salvage import salvage_object
 
 T = TypeVar("T")
 _MOST_SHOWN: Final = 80
@@ -90,7 +90,7 @@ def _fault_of(body: bytes, why: str) -> str:
 def _has_unreadable_session(body: bytes) -> bool:
     """Say whether a body names a session, but only to a reader that is not strict."""
     try:
-        fields = salvaged_object(body.decode(errors="replace"))
+        fields = salvage_object(body.decode(errors="replace"))
     except ValueError:
         return False
     return session_id(fields.get("sessionId")) is not None

@@ -1,7 +1,7 @@
-"""The frontend contract: what a viewer is sent, as one tagged union.
+"""The frontend contract: all events of a stream, as one tagged union.
 
-The union is the logical form, ``{"type": …, "data": …}``. On a stream ``type`` becomes the
-``event:`` field and ``data`` alone becomes the ``data:`` line (see ``schema.sse``).
+The union is the logical form, ``{"type": …, "data": …}``. On a stream, ``type`` becomes the
+``event:`` field and ``data`` the ``data:`` line (see ``schema.sse``).
 
 Source: contract §4; seed document, "Event schema (frontend contract)".
 """
@@ -12,34 +12,34 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from schema.salvage import salvaged
+from schema.salvage import salvage
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """The largest ``data`` of one event, as JSON."""
 
 NO_REASON: Final = "The job failed"
-"""The error of a failed job of which no text says why."""
+"""Error text of a failed job that gives no reason."""
 
-# As numbers: a text is searched for a byte five times as fast as for a text of one byte.
+# Integers: ``in`` finds a byte value five times as fast as a one-byte string.
 _LF, _CR, _BACKSLASH = b"\n\r\\"
 
 _CUSTOM_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
-"""What the stream itself says. No entry of a log is ever shown under such a name."""
+"""Names of control frames; log entries with these names are never sent."""
 
 BROWSER_NAMES: Final = frozenset({"message", "error", "open"})
-"""Names of events that an ``EventSource`` dispatches of its own."""
+"""Names of events that an ``EventSource`` dispatches itself."""
 
-_KEPT_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
-_KEPT_PREFIX: Final = "child-"
+_RESERVED_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
+_RESERVED_PREFIX: Final = "child-"
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Seconds = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
 
 
 class ConnectedData(Struct, frozen=True, rename="camel"):
-    """Tells a viewer what it is connected to; times are seconds."""
+    """What a viewer is connected to; times are seconds."""
 
     connection_id: str
     job_id: str
@@ -48,14 +48,14 @@ class ConnectedData(Struct, frozen=True, rename="camel"):
 
 
 class ResetData(Struct, frozen=True):
-    """The job's attempt, and why a viewer can't go on from what it has seen."""
+    """The job's attempt, and why the viewer can't resume from its cursor."""
 
     attempt: int
     reason: Literal["attempt", "trimmed", "unknown"]
 
 
 class ProgressData(Struct, frozen=True, rename="camel", gc=False):
-    """How far a job is: percent, what it does, and the seconds it expects to need."""
+    """Progress in percent, the current step, and the estimated seconds left."""
 
     progress: Percent
     current_step: str | None = None
@@ -63,32 +63,32 @@ class ProgressData(Struct, frozen=True, rename="camel", gc=False):
 
 
 class CompleteData(Struct, frozen=True):
-    """The result of a job: any JSON value."""
+    """The job's result: any JSON value."""
 
     result: Raw = Raw(b"null")
 
 
 class FailedData(Struct, frozen=True, rename="camel"):
-    """Why a job failed: a text for people, and a stable code where there is one."""
+    """Why the job failed: a text for people and an optional stable code."""
 
     error: str
     error_code: str | None = None
 
 
 class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
-    """First event of every stream. A control frame: it has no id."""
+    """First event of every stream. A control frame: no id."""
 
     data: ConnectedData
 
 
 class Reset(Struct, frozen=True, tag_field="type", tag="reset"):
-    """What was shown before is void; the snapshot follows. A control frame: it has no id."""
+    """Voids all earlier events; the snapshot follows. A control frame: no id."""
 
     data: ResetData
 
 
 class Ping(Struct, frozen=True, tag_field="type", tag="ping"):
-    """The stream was silent for a while. A control frame: it has no id."""
+    """Keepalive that a page can see. A control frame: no id."""
 
     data: dict[str, Any]
 
@@ -118,7 +118,7 @@ class Failed(Struct, frozen=True, tag_field="type", tag="failed"):
 
 
 class Custom(Struct, frozen=True):
-    """An event that a worker named; Jobcast passes it on and keeps no state of it."""
+    """An event named by a worker: forwarded, not part of the state."""
 
     type: str
     data: Raw
@@ -138,13 +138,14 @@ class InvalidEvent(ValueError):
 
 def is_custom_name(name: str) -> bool:
     """Say whether a worker may give its own event this name."""
-    return was_custom_name(name) and name not in _KEPT_NAMES and not name.startswith(_KEPT_PREFIX)
+    is_reserved = name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIX)
+    return not is_reserved and is_stored_custom_name(name)
 
 
-def was_custom_name(name: str) -> bool:
-    """Say whether the name of an entry in a log is a worker's own.
+def is_stored_custom_name(name: str) -> bool:
+    """Say whether a log may hold a custom event of this name.
 
-    A log may be older than the names that are kept for later: what it holds is shown as it was.
+    Reserved names are allowed: the log may be older than their reservation.
     """
     return (
         _CUSTOM_NAME.fullmatch(name) is not None
@@ -153,11 +154,8 @@ def was_custom_name(name: str) -> bool:
     )
 
 
-def one_line(text: bytes) -> bytes:
-    """Return JSON as one line with its unicode unescaped, otherwise as it was.
-
-    Args:
-        text: JSON, known to be well formed.
+def normalize_json(text: bytes) -> bytes:
+    """Return well-formed JSON on one line with its Unicode unescaped, otherwise unchanged.
 
     Raises:
         InvalidEvent: it is nested too deeply.
@@ -167,11 +165,8 @@ def one_line(text: bytes) -> bytes:
     try:
         return msgspec.json.encode(msgspec.json.decode(text))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _salvaged_line(text)
-
-
-def _salvaged_line(text: bytes) -> bytes:
+        pass
     try:
-        return salvaged(text.decode(errors="replace"))
+        return salvage(text.decode(errors="replace"))
     except ValueError as error:
         raise InvalidEvent(str(error)) from None

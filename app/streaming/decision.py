@@ -28,7 +28,7 @@ from app.streaming.viewers import Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
 from schema.resume import Beginning, beginning
-from schema.sse import OK, Frame, encode, framed
+from schema.sse import OK, Frame, encode, raw_frame
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
@@ -60,7 +60,7 @@ class Refusal(Struct):
 
 Decision = LiveStream | Replay | NoContent | Refusal
 
-_OK: Final = framed(OK)
+_OK: Final = raw_frame(OK)
 
 _DECIDED_AT_ONCE: Final = 500
 """Requests of a crowd. The time that one may take to be answered begins when it is its turn: it is

@@ -11,13 +11,13 @@ from app.asgi import Message, Receive, Scope, Send
 from app.server.transport import opened
 from app.streaming.outlets import Outlet
 from eventlog.pace import Comings
-from schema.sse import KEEPALIVE, PING, Frame, framed, retry
+from schema.sse import KEEPALIVE, PING, Frame, raw_frame, retry
 
 RETRY_MS: Final = (1000, 5000)
 """Least and most that a viewer waits before it comes again: at random, to spread a crowd."""
 
-COMMENT: Final = framed(KEEPALIVE)
-VISIBLE: Final = framed(PING)
+COMMENT: Final = raw_frame(KEEPALIVE)
+VISIBLE: Final = raw_frame(PING)
 """The two ways to keep a stream alive."""
 
 _FAREWELL_S: Final = 5.0

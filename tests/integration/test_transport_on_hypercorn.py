@@ -17,7 +17,7 @@ from h2.events import DataReceived
 from actors.mailbox import Mailbox
 from app.server.transport import Http2Stream, TransportOutlet, opened
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, Outlet
-from schema.sse import OK, encode, framed
+from schema.sse import OK, encode, raw_frame
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS, Parser, Stream, request
 from tests.support.valkey import HOST
@@ -47,7 +47,7 @@ class Probe:
         head = {"type": "http.response.start", "status": self.status, "headers": self.headers}
         self.outlet = await opened(scope, send, head, direct=self.direct)
         self.mailbox = Mailbox(10**9, self.outlet.offer, lambda: None)
-        self.mailbox.put(framed(OK))
+        self.mailbox.put(raw_frame(OK))
         self.outlet.attach(self.mailbox)
         self.begun.set()
         await self.over.wait()

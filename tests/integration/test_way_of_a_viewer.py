@@ -51,7 +51,7 @@ ON_THE_WAY = [
     *("Directory.viewing", "_Viewing.__init__", "_Viewing.__enter__", "Directory._actor_of"),
     *("JobState.creation", "hand", "LoopInbox.hand", "JobActor.on_receive"),
     *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._show"),
-    *("encode_snapshot", "JobState.snapshot", "progress_line", "encode", "Mailbox.put"),
+    *("encode_snapshot", "JobState.snapshot", "encode_progress", "encode", "Mailbox.put"),
     *("JobState.finished", "TransportOutlet.attach"),
     *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._over"),
 ]
