@@ -38,7 +38,7 @@ ON_THE_WAY = [
     *("RawRequest.__init__", "Headers.__init__"),
     *("Streams.decide", "in_time.<locals>.bounded", "Streams._decide"),
     *("Authenticator.identify", "session_of", "Headers.getlist", "session_id"),
-    *("Authenticator._offered", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
+    *("Authenticator._candidates", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
     *("Jobs.owned", "parse_job_id", "JobState.owner", "Owner.shares_with"),
     *("Headers.get", "Parameters.get", "beginning", "JobState.finished"),
     *("Limits.reserved", "_names", "Place.__init__"),
