@@ -59,7 +59,7 @@ ON_THE_WAY = [
 the actor, the snapshot, the first write."""
 
 OF_ONE_STATE = [
-    *("state_key", "log_key", "JobState.from_hash", "_strictly", "error_of", "position"),
+    *("state_key", "log_key", "JobState.from_hash", "_decode_strictly", "error_of", "position"),
 ]
 """What of ``schema`` reads the state, once for all viewers of a job that ask together."""
 
