@@ -8,7 +8,7 @@ from typing import Final
 
 from actors.mailbox import Ending, Mailbox
 from app.asgi import Message, Receive, Scope, Send
-from app.server.transport import opened
+from app.server.transport import open_outlet
 from app.streaming.outlets import Outlet
 from eventlog.pace import Comings
 from schema.sse import KEEPALIVE, PING, Frame, raw_frame, retry
@@ -79,7 +79,7 @@ class Viewer:
             send: its ASGI ``send``.
             head: the first message of the response.
         """
-        outlet = self.outlet = await opened(scope, send, head, direct=self._direct)
+        outlet = self.outlet = await open_outlet(scope, send, head, direct=self._direct)
         mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
         try:
             with self._watch(mailbox):

@@ -9,7 +9,7 @@ import pytest
 
 from actors.mailbox import Mailbox
 from app.asgi import Message
-from app.server.transport import TransportOutlet, opened
+from app.server.transport import TransportOutlet, open_outlet
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, Outlet
 from schema.sse import Frame, chunked, encode
 from tests.support.waiting import until
@@ -462,6 +462,6 @@ async def plain(message: object) -> None:
     ],
 )
 async def test_a_server_that_is_not_the_known_one_is_sent_to_by_asgi(send: Any) -> None:  # noqa: ANN401
-    outlet = await opened(dict(SCOPE), send, HEAD, direct=True)
+    outlet = await open_outlet(dict(SCOPE), send, HEAD, direct=True)
     assert type(outlet) is AsgiOutlet
     outlet.abort()
