@@ -3,7 +3,7 @@
 from quart import Blueprint, Response, request
 
 from app.openapi import description
-from app.prefix import public
+from app.prefix import public_path
 from app.requests import as_json, service
 
 blueprint = Blueprint("health", __name__)
@@ -34,7 +34,7 @@ async def readyz() -> Response:
 @blueprint.get("/openapi.json")
 async def openapi() -> Response:
     """Describe the HTTP interface."""
-    return as_json(description(public(request.root_path, "") or "/"))
+    return as_json(description(public_path(request.root_path, "") or "/"))
 
 
 @blueprint.get("/metrics")

@@ -2,9 +2,9 @@
 
 from quart import Blueprint, Response, request
 
-from app.deadline import in_time
+from app.deadline import with_deadline
 from app.errors import BadRequest
-from app.prefix import public
+from app.prefix import public_path
 from app.requests import as_json, body_as, identify, service
 from schema.http import CreateJob, JobCancelled, JobCreated, JobRetried, JobStatus
 
@@ -22,7 +22,7 @@ async def create() -> Response:
     return await _create()
 
 
-@in_time
+@with_deadline
 async def _create() -> Response:
     identity = await identify(with_body=True)
     wanted = await body_as(CreateJob, nested="input")
@@ -30,14 +30,14 @@ async def _create() -> Response:
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
     job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
-    url = public(request.root_path, f"/api/v1/jobs/{job_id}")
+    url = public_path(request.root_path, f"/api/v1/jobs/{job_id}")
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"
     return response
 
 
 @blueprint.get("")
-@in_time
+@with_deadline
 async def listing() -> Response:
     """List the caller's jobs, newest first."""
     identity = await identify()
@@ -49,7 +49,7 @@ async def listing() -> Response:
 
 
 @blueprint.get("/<job_id>/status")
-@in_time
+@with_deadline
 async def status(job_id: str) -> Response:
     """Show a job as it is in Redis."""
     identity = await identify()
@@ -58,7 +58,7 @@ async def status(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
-@in_time
+@with_deadline
 async def cancel(job_id: str) -> Response:
     """Fail a queued job, or ask a running one's worker to stop."""
     identity = await identify()
@@ -68,7 +68,7 @@ async def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@in_time
+@with_deadline
 async def retry(job_id: str) -> Response:
     """Queue a failed job again."""
     identity = await identify()

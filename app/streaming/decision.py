@@ -16,7 +16,7 @@ from msgspec import Struct
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.auth import Authenticator, Identity
-from app.deadline import in_time
+from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
 from app.jobs import Jobs
 from app.raw_request import RawRequest
@@ -104,7 +104,7 @@ class Streams:
         except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
             return Refusal(error)
 
-    @in_time
+    @with_deadline
     async def _decide(self, asked: RawRequest, job_id: str) -> Decision:
         identity = await self._authenticator.identify(asked)
         job_id, state = await self._jobs.owned(identity.owner, job_id)

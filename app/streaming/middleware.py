@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from app.asgi import Application, Receive, Scope, Send
 from app.prefix import Prefix
-from app.raw_request import RawRequest, legible
+from app.raw_request import RawRequest, utf8_query
 from app.server.repairs import at_lifespan
 from app.server.transport import outlet_for
 from app.streaming.decision import Decision, LiveStream, Refusal, Streams
@@ -99,9 +99,9 @@ class StreamMiddleware:
         if not path.startswith("/"):
             path = scope["path"] = _path_of(path)
         if self._prefix is not None and (scope.get("root_path") or self._prefix.trusts_forwarded):
-            self._prefix.settle(scope)
+            self._prefix.normalize(scope)
         if not scope["query_string"].isascii():
-            scope["query_string"] = legible(scope["query_string"])
+            scope["query_string"] = utf8_query(scope["query_string"])
         if scope["type"] != "http" or scope["method"] not in _METHODS:
             return None
         path, root = scope["path"], scope.get("root_path", "")

@@ -36,7 +36,7 @@ REPAIRS = tuple(
 ON_THE_WAY = [
     *("StreamMiddleware.__call__", "StreamMiddleware._job_of"),
     *("RawRequest.__init__", "Headers.__init__"),
-    *("Streams.decide", "in_time.<locals>.bounded", "Streams._decide"),
+    *("Streams.decide", "with_deadline.<locals>.bounded", "Streams._decide"),
     *("Authenticator.identify", "session_of", "Headers.getlist", "session_id"),
     *("Authenticator._candidates", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
     *("Jobs.owned", "parse_job_id", "JobState.owner", "Owner.shares_with"),
