@@ -33,8 +33,8 @@ _log = logging.getLogger("jobcast.worker")
 class _BullWorker(Worker):  # type: ignore[misc]  # it ships no types
     """Logs outages of Redis, which BullMQ's worker only waits out.
 
-    BullMQ blocks up to 10 s for a job when one is delayed. Here it blocks at most 2 s, which is less
-    than the socket timeout, so that an unresponsive server is detected.
+    BullMQ blocks up to 10 s for a job when one is delayed. Here it blocks at most 2 s, less than
+    the socket timeout, so that an unresponsive server is detected.
     """
 
     maximumBlockTimeout = _IDLE_WAIT_S  # noqa: N815 - BullMQ's name
