@@ -87,7 +87,7 @@ CLASSES = {
 
 FORMER_NAMES = {
     *("Again", "Asked", "Inquiry", "Line", "LoopFuture", "Offered", "RawConnection", "Seen"),
-    *("Told", "Watched", "handoff", "inquiry", "json_line", "lookout", "one_line"),
+    *("Told", "handoff", "inquiry", "json_line", "lookout", "one_line"),
     *("_offered", "progress_line"),
 }
 
