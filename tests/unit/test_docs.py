@@ -86,7 +86,7 @@ CLASSES = {
 """Words of the glossary that name a class."""
 
 FORMER_NAMES = {
-    *("Again", "Asked", "Inquiry", "Line", "LoopFuture", "Offered", "RawConnection", "Seen"),
+    *("Asked", "Inquiry", "Line", "LoopFuture", "Offered", "RawConnection", "Seen"),
     *("Told", "handoff", "inquiry", "json_line", "lookout", "one_line"),
     *("_offered", "progress_line"),
 }
