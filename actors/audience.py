@@ -23,10 +23,10 @@ class Audience:
     actor knew the job's state.
     """
 
-    __slots__ = ("_under_way", "live", "resuming", "waiting")
+    __slots__ = ("_pending_parts", "live", "resuming", "waiting")
 
     def __init__(self) -> None:
-        self._under_way = 0  # parts of an event's viewers that have yet to get it
+        self._pending_parts = 0  # parts of an event's viewers that have yet to get it
         self.live: dict[Mailbox, None] = {}
         self.resuming: dict[Mailbox, Resumption] = {}
         self.waiting: dict[Mailbox, Beginning] = {}
@@ -38,7 +38,7 @@ class Audience:
     def broadcast(self, frame: Frame) -> None:
         """Deliver an event to all who are live, and keep it for those who resume."""
         count = len(self.live)
-        if self._under_way or count > _FEW or count * frame.size > _BYTES_AT_ONCE:
+        if self._pending_parts or count > _FEW or count * frame.size > _BYTES_AT_ONCE:
             self._deliver_slowly(frame)
         else:
             for mailbox in self.live:
@@ -51,11 +51,11 @@ class Audience:
         pace, viewers = Deliveries.here(), list(self.live)
         most = max(1, min(_FEW, _BYTES_AT_ONCE // frame.size))
         for first in range(0, len(viewers), most):
-            self._under_way += 1
+            self._pending_parts += 1
             pace.do(self._deliver_some, viewers[first : first + most], frame)
 
     def _deliver_some(self, viewers: Sequence[Mailbox], frame: Frame) -> None:
-        self._under_way -= 1
+        self._pending_parts -= 1
         for mailbox in viewers:
             mailbox.put(frame)
 
@@ -68,7 +68,7 @@ class Audience:
     def dismiss(self) -> None:
         """Let those go who have seen the end of the job."""
         viewers, self.live = self.live, {}
-        if self._under_way:
+        if self._pending_parts:
             Deliveries.here().do(_end, viewers, Ending.FINISHED)
         else:
             _end(viewers, Ending.FINISHED)

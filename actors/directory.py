@@ -30,7 +30,7 @@ _MOST_AT_ONCE: Final = 100
 """Actors in one step of the event loop: some two milliseconds of work."""
 
 
-class _Served(Struct, frozen=True):
+class _Assignment(Struct, frozen=True):
     ref: Ref
     creation: Creation
 
@@ -42,7 +42,7 @@ class Directory:
         self._subscriptions = subscriptions
         self._questions = questions
         self._reminders = Reminders()
-        self._served: OrderedDict[str, _Served] = OrderedDict()
+        self._served: OrderedDict[str, _Assignment] = OrderedDict()
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class Directory:
         if served is not None and served.ref is ref:
             del self._served[job_id]
 
-    async def watch_over(self, within_s: float) -> None:
+    async def verify_jobs(self, within_s: float) -> None:
         """Have every actor verify its job in time, a few at once, until cancelled.
 
         Args:
@@ -119,7 +119,7 @@ class Directory:
             served = None
         if served is None:
             ref = JobActor.start(job_id, self._subscriptions, self._questions, self, state)
-            served = self._served[job_id] = _Served(ref, state.creation)
+            served = self._served[job_id] = _Assignment(ref, state.creation)
         return served.ref
 
 

@@ -13,7 +13,7 @@ from pykka import ActorRef
 
 from actors.audience import Audience
 from actors.job_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
-from actors.mailbox import Ending, Mailbox, conflated
+from actors.mailbox import Ending, Mailbox, conflate
 from actors.messages import (
     CaughtUp,
     Deregister,
@@ -52,7 +52,7 @@ class Subscriptions(Protocol):
     """Who follows channels: the event log's, of a single server or of a Cluster."""
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
-        """Pass on what is published of a job, and ``Subscribed`` when that begins."""
+        """Pass on what is published of a job, and ``Subscribed`` when that start."""
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         """Pass nothing more on to that subscriber."""
@@ -138,8 +138,8 @@ class JobActor(LoopActor):
 
     def _receive_other(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         match message:
-            case Register(mailbox, begins):
-                self._register(mailbox, begins)
+            case Register(mailbox, start):
+                self._register(mailbox, start)
             case Deregister(mailbox):
                 self._deregister(mailbox)
             case Resumed(mailbox, answer):
@@ -175,7 +175,7 @@ class JobActor(LoopActor):
         for payload in payloads:
             self._do(self._log.published(payload), frames.append)
         if len(frames) * len(self._audience.live) > _MOST_AT_ONCE:
-            frames = conflated(frames)
+            frames = conflate(frames)
         for frame in frames:
             self._audience.broadcast(frame)
 
@@ -228,45 +228,45 @@ class JobActor(LoopActor):
             self._complained = True
             _log.warning("job %s: dropped a publication: %s", self._job_id, why[:200])
 
-    def _register(self, mailbox: Mailbox, begins: Beginning) -> None:
+    def _register(self, mailbox: Mailbox, start: Beginning) -> None:
         if mailbox.ending is not None:
             return
         if not self._log.known:
-            self._audience.waiting[mailbox] = begins
+            self._audience.waiting[mailbox] = start
         else:
-            self._admit(mailbox, begins)
+            self._admit(mailbox, start)
 
     def _admit_waiting(self) -> None:
-        for mailbox, begins in self._audience.take_waiting():
-            self._admit(mailbox, begins)
+        for mailbox, start in self._audience.take_waiting():
+            self._admit(mailbox, start)
 
-    def _admit(self, mailbox: Mailbox, begins: Beginning) -> None:
+    def _admit(self, mailbox: Mailbox, start: Beginning) -> None:
         state = self._log.state
         if state is None:
             return
-        whole = begins is From.START
-        cursor = state.attempt_id if whole else begins
+        whole = start is From.START
+        cursor = state.attempt_id if whole else start
         if isinstance(cursor, str) and cursor != state.last:
             resumption = self._audience.resuming[mailbox] = Resumption(cursor, whole=whole)
             self._ask_for(mailbox, resumption)
         else:
-            self._show(mailbox, begins)
+            self._show(mailbox, start)
 
     def _ask_for(self, mailbox: Mailbox, resumption: Resumption) -> None:
-        resumption.ask()
-        ref, at, most = self.actor_ref, resumption.at, resumption.most
+        resumption.begin_page()
+        ref, at, most = self.actor_ref, resumption.at, resumption.page_size
         given = _teller(ref, partial(Resumed, mailbox))
         self._questions.catch_up(self._job_id, at, given, ref.is_alive, most)
 
-    def _show(self, mailbox: Mailbox, begins: Beginning) -> None:
+    def _show(self, mailbox: Mailbox, start: Beginning) -> None:
         """Show the state, with a reset or without, unless the viewer has seen it; then go live."""
         state = self._log.state
         if state is None:
             return
-        if begins is None:
+        if start is None:
             mailbox.put(encode_snapshot(state))
-        elif isinstance(begins, Reason):
-            mailbox.put(encode_reset(state, begins))
+        elif isinstance(start, Reason):
+            mailbox.put(encode_reset(state, start))
         if state.finished:
             mailbox.end(Ending.FINISHED)
         else:
@@ -280,7 +280,7 @@ class JobActor(LoopActor):
         if step is Step.GONE:
             self._lose()
         elif step is Step.MORE:
-            self._go_on(mailbox, resumption)
+            self._continue(mailbox, resumption)
         else:
             del self._audience.resuming[mailbox]
             self._end_resumption(mailbox, resumption, step)
@@ -290,17 +290,17 @@ class JobActor(LoopActor):
         match step:
             case Step.LIVE:
                 self._show(mailbox, resumption.at)
-            case Step.ANEW:
+            case Step.RESET:
                 self._show(mailbox, resumption.reason)
                 for frame in resumption.kept_without_id():
                     mailbox.put(frame)
-            case Step.AHEAD if self._log.over:
+            case Step.AHEAD if self._log.ended:
                 mailbox.end(Ending.RETRY)
             case Step.AHEAD:  # it waits, and is judged anew, until the actor knows what the log has
                 self._audience.waiting[mailbox] = resumption.beginning()
                 self._do(self._log.catch_up())
 
-    def _go_on(self, mailbox: Mailbox, resumption: Resumption) -> None:
+    def _continue(self, mailbox: Mailbox, resumption: Resumption) -> None:
         """Ask for a further page, once the viewer has taken what it was brought."""
         if mailbox.ending is not None:
             return
@@ -311,12 +311,12 @@ class JobActor(LoopActor):
 
     def _emptied(self, mailbox: Mailbox) -> None:
         resumption = self._audience.resuming.get(mailbox)
-        if resumption is not None and not resumption.asked:
-            self._go_on(mailbox, resumption)
+        if resumption is not None and not resumption.reading:
+            self._continue(mailbox, resumption)
 
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)
-        if not self._audience and not self._log.over:
+        if not self._audience and not self._log.ended:
             self._directory.remind(LINGER_S, self.actor_ref, Expire())
         self._stop_if_done()
 
@@ -334,7 +334,7 @@ class JobActor(LoopActor):
 
     def _lose(self) -> None:
         """Give up: Redis has the job no longer, or has another one under its id."""
-        self._log.pass_nothing_on()
+        self._log.stop_delivery()
         self._retire()
 
     def _retire(self) -> None:

@@ -109,7 +109,7 @@ class Mailbox:
             call()
 
     def _conflate(self) -> None:
-        kept = conflated(self._waiting)
+        kept = conflate(self._waiting)
         self.conflated += len(self._waiting) - len(kept)
         self._waiting = kept
         self._size = sum(frame.size for frame in kept)
@@ -123,7 +123,7 @@ class Mailbox:
         self.end(Ending.RETRY)
 
 
-def conflated(frames: Sequence[Frame]) -> list[Frame]:
+def conflate(frames: Sequence[Frame]) -> list[Frame]:
     """Return frames with none but the newest ``progress-update`` among them."""
     newest = next((frame for frame in reversed(frames) if frame.conflatable), None)
     return [frame for frame in frames if not frame.conflatable or frame is newest]

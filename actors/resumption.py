@@ -12,7 +12,7 @@ from schema.resume import Beginning, From, Reason
 from schema.sse import Frame, encode_entry, encode_reset
 from schema.state import JobState
 
-_MOST_FRAMES: Final = 2000
+_MAX_FRAMES: Final = 2000
 """Events that may come while the log is read for one viewer; past that it comes again."""
 
 _PAGE_BYTES: Final = 64 * 1024
@@ -31,10 +31,10 @@ class Step(Enum):
     LIVE = "live"
     """It has all that the actor knows."""
 
-    OVER = "over"
+    ENDED = "ended"
     """It has been shown the end of its attempt."""
 
-    ANEW = "anew"
+    RESET = "reset"
     """The log can't tell what it missed: it is shown a reset, with ``reason``, and the state."""
 
     AHEAD = "ahead"
@@ -52,20 +52,20 @@ class Resumption:
     that answer; what happened before is in the log.
 
     Attributes:
-        asked: whether a page is asked for.
+        reading: whether a page is asked for.
         at: id of the last entry that it has.
         whole: whether it has yet to be shown the first entry of its attempt.
-        most: how many entries its next page may have.
+        page_size: how many entries its next page may have.
         reason: why it can't go on from ``at``, as the last answer says; None if it can.
     """
 
-    __slots__ = ("_frames", "asked", "at", "most", "reason", "whole")
+    __slots__ = ("_frames", "at", "page_size", "reading", "reason", "whole")
 
     def __init__(self, at: str, *, whole: bool) -> None:
         self.at = at
         self.whole = whole
-        self.most = _FIRST_PAGE if whole else PAGE
-        self.asked = False
+        self.page_size = _FIRST_PAGE if whole else PAGE
+        self.reading = False
         self.reason: Reason | None = None
         self._frames: list[Frame] = []
 
@@ -77,17 +77,17 @@ class Resumption:
 
     def keep(self, frame: Frame) -> bool:
         """Keep an event that happens; say whether there was room for it."""
-        if self.asked or frame.id is None:
+        if self.reading or frame.id is None:
             self._frames.append(frame)
-        return len(self._frames) <= _MOST_FRAMES
+        return len(self._frames) <= _MAX_FRAMES
 
     def forget(self) -> None:
         """Drop what was kept."""
         self._frames.clear()
 
-    def ask(self) -> None:
+    def begin_page(self) -> None:
         """Note that a page is asked for."""
-        self.asked = True
+        self.reading = True
         self._frames = self.kept_without_id()
 
     def kept_without_id(self) -> list[Frame]:
@@ -102,7 +102,7 @@ class Resumption:
             answer: what was read after ``at``.
             known: the state as the actor knows it; it will bring later events itself.
         """
-        self.asked = False
+        self.reading = False
         if answer.state is None or answer.state.creation != known.creation:
             return Step.GONE
         self.reason = answer.reset_reason(self.at)
@@ -112,7 +112,7 @@ class Resumption:
             return self._deliver_missed(mailbox, answer, position(known.last))
         if self.whole and self.reason is not Reason.UNKNOWN:
             return self._begin_at_oldest(mailbox, answer, known)
-        return Step.ANEW
+        return Step.RESET
 
     def _begin_at_oldest(self, mailbox: Mailbox, answer: CatchUp, known: JobState) -> Step:
         """Show a viewer that wants the whole attempt what is left of it."""
@@ -120,7 +120,7 @@ class Resumption:
         if self.reason is Reason.ATTEMPT:  # another has begun, and nothing was shown of this one
             return Step.AHEAD
         if oldest is None or self.reason is None:
-            return Step.ANEW
+            return Step.RESET
         if oldest.creation != known.creation:
             return Step.GONE
         if position(oldest.last) > position(known.last):
@@ -132,7 +132,7 @@ class Resumption:
     def _deliver_missed(self, mailbox: Mailbox, answer: CatchUp, known: tuple[int, int]) -> Step:
         missed = answer.missed or ()
         self.whole = False
-        self.most = _page_of(missed) or self.most
+        self.page_size = _page_of(missed) or self.page_size
         for entry in missed:
             if entry.id is None or position(entry.id) > known:
                 break
@@ -144,7 +144,7 @@ class Resumption:
             self.at = entry.id
             if entry.is_terminal:
                 mailbox.end(Ending.FINISHED)
-                return Step.OVER
+                return Step.ENDED
         else:
             if answer.more:
                 return Step.MORE

@@ -88,7 +88,7 @@ class LoopInbox:
         """Add a message; from any thread."""
         self.waiting.append(envelope)
         if not self._busy:
-            self.ask_for_turn()
+            self.schedule_turn()
 
     def get(self) -> Envelope[Any]:
         """Return the oldest message.
@@ -102,7 +102,7 @@ class LoopInbox:
         """Say whether nothing waits."""
         return not self.waiting
 
-    def ask_for_turn(self) -> None:
+    def schedule_turn(self) -> None:
         """Have what waits handled soon, and what comes until then."""
         if self._loop is not None and self._actor is not None:
             self._busy = True
@@ -123,7 +123,7 @@ class LoopInbox:
         if actor.actor_stopped.yes:
             actor.end()
         elif self.waiting and not self._busy:  # another thread may have asked since
-            self.ask_for_turn()
+            self.schedule_turn()
 
 
 class Stopped:
@@ -201,7 +201,7 @@ class LoopActor(pykka.Actor):
             raise
         self._actor_loop_setup()
         if self.actor_stopped.yes:
-            self.actor_inbox.ask_for_turn()  # to discard what the starter sends
+            self.actor_inbox.schedule_turn()  # to discard what the starter sends
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Learn of a message that came too late to be handled. Runs after the actor stopped."""
@@ -212,7 +212,7 @@ class LoopActor(pykka.Actor):
         for _ in range(min(_FAIR_SHARE, len(inbox.waiting))):
             if self.actor_stopped.yes:
                 return
-            self._attend_to(inbox.get())
+            self._handle(inbox.get())
 
     def fail(self, error: BaseException) -> None:
         """End this actor, and no other, for the exception being handled.
@@ -236,7 +236,7 @@ class LoopActor(pykka.Actor):
         for message in late:
             self.on_discard(message)
 
-    def _attend_to(self, envelope: Envelope[Any]) -> None:
+    def _handle(self, envelope: Envelope[Any]) -> None:
         reply = envelope.reply_to
         try:
             response = self._handle_receive(envelope.message)

@@ -139,7 +139,7 @@ def attach(app: Quart, service: Service) -> None:
         for work in (
             service.subscriptions.run,
             service.viewers.keep_alive,
-            partial(service.directory.watch_over, service.settings.keepalive_s),
+            partial(service.directory.verify_jobs, service.settings.keepalive_s),
             service.sweeper.run,
             service.stalled_runs.run,
             service.probe.run,

@@ -49,7 +49,7 @@ class TransportOutlet(MailboxPump):
         self._now = asyncio.get_running_loop().time
 
     @property
-    def gone(self) -> bool:
+    def closed(self) -> bool:
         """Whether the connection is closing or closed."""
         return self._transport.is_closing()
 
@@ -64,7 +64,7 @@ class TransportOutlet(MailboxPump):
             self._transport.write(data)
         self._head = b""
         if len(mailbox):
-            self._begin()
+            self._start_pump()
 
     def offer(self, frame: Frame) -> bool:
         """Write a frame at once and return True, or start the pump and return False."""
@@ -75,7 +75,7 @@ class TransportOutlet(MailboxPump):
             return False
         waiting = transport.get_write_buffer_size()
         if self._pump is not None or waiting > HIGH_WATER:
-            self._begin()
+            self._start_pump()
             return False
         chunk, sent = frame.chunk, 0
         if not waiting and self._socket is not None:  # an empty buffer: the order is kept
@@ -94,13 +94,13 @@ class TransportOutlet(MailboxPump):
         self.stop()
         self._transport.abort()
 
-    async def _work_off(self) -> None:
+    async def _run_pump(self) -> None:
         try:
             await self._writer.drain()
         except OSError:
             self._pump = None
             return
-        await super()._work_off()
+        await super()._run_pump()
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(chunked(data))

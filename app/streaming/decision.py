@@ -23,7 +23,7 @@ from app.raw_request import RawRequest
 from app.settings import Settings
 from app.streaming.limits import Limits, Place
 from app.streaming.replay import replay
-from app.streaming.viewer import COMMENT, VISIBLE, Viewer
+from app.streaming.viewer import COMMENT, PING_EVENT, Viewer
 from app.streaming.viewers import Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
@@ -62,8 +62,8 @@ Decision = LiveStream | Replay | NoContent | Refusal
 
 _OK: Final = raw_frame(OK)
 
-_DECIDED_AT_ONCE: Final = 500
-"""Requests of a crowd. The time that one may take to be answered begins when it is its turn: it is
+_CONCURRENT_DECISIONS: Final = 500
+"""Requests of a crowd. The time that one may take to be answered start when it is its turn: it is
 for Redis, and would be spent in waiting for the others."""
 
 
@@ -87,54 +87,54 @@ class Streams:
         self._directory = directory
         self._viewers = viewers
         self._limits = Limits(settings)
-        self._gate = asyncio.Semaphore(_DECIDED_AT_ONCE)
+        self._gate = asyncio.Semaphore(_CONCURRENT_DECISIONS)
         self._max_age_s = _plain(settings.stream_max_age_s)
         self._keepalive_s = _plain(settings.keepalive_s)
 
-    async def decide(self, asked: RawRequest, job_id: str) -> Decision:
+    async def decide(self, request: RawRequest, job_id: str) -> Decision:
         """Decide about a request.
 
         Args:
-            asked: the request.
+            request: the request.
             job_id: the job's id as it is in its address.
         """
         try:
             async with self._gate:
-                return await self._decide(asked, job_id)
+                return await self._decide(request, job_id)
         except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
             return Refusal(error)
 
     @with_deadline
-    async def _decide(self, asked: RawRequest, job_id: str) -> Decision:
-        identity = await self._authenticator.identify(asked)
+    async def _decide(self, request: RawRequest, job_id: str) -> Decision:
+        identity = await self._authenticator.identify(request)
         job_id, state = await self._jobs.owned(identity.owner, job_id)
-        begins = beginning(asked.headers.get("Last-Event-ID"), asked.args.get("from"))
+        start = beginning(request.headers.get("Last-Event-ID"), request.args.get("from"))
         if state.finished:
-            if begins == state.last:
+            if start == state.last:
                 return NoContent()
-            missed = await replay(self._reader, job_id, state, begins)
+            missed = await replay(self._reader, job_id, state, start)
             if missed is not None:
                 return Replay(OK + self._connected(job_id).data + missed)
         if self._viewers.draining:
             raise ServiceUnavailable
-        place = self._limits.reserved(job_id, identity.owner)
-        if asked.method == "HEAD":
+        place = self._limits.reserve(job_id, identity.owner)
+        if request.method == "HEAD":
             place.free()
             return Replay(OK + self._connected(job_id).data)
-        return LiveStream(self._viewer(asked, job_id, state, begins, identity), place)
+        return LiveStream(self._viewer(request, job_id, state, start, identity), place)
 
     def _viewer(
         self,
-        asked: RawRequest,
+        request: RawRequest,
         job_id: str,
         state: JobState,
-        begins: Beginning,
+        start: Beginning,
         identity: Identity,
     ) -> Viewer:
         def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
             mailbox.put(_OK)
             mailbox.put(self._connected(job_id))
-            return self._directory.viewing(job_id, state, mailbox, begins)
+            return self._directory.viewing(job_id, state, mailbox, start)
 
         settings = self._settings
         lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
@@ -144,7 +144,7 @@ class Streams:
             lifetime_s=lifetime_s if token_s is None else min(lifetime_s, token_s),
             mailbox_bytes=settings.mailbox_bytes,
             direct=settings.direct_write,
-            keepalive=VISIBLE if asked.args.get("ping") == "1" else COMMENT,
+            keepalive=PING_EVENT if request.args.get("ping") == "1" else COMMENT,
         )
 
     def _connected(self, job_id: str) -> Frame:

@@ -16,14 +16,14 @@ class Limits:
         self._of_job: Counter[str] = Counter()
         self._reserved = 0
 
-    def reserved(self, job_id: str, owner: Owner) -> "Place":
+    def reserve(self, job_id: str, owner: Owner) -> "Place":
         """Take a place for a stream.
 
         Raises:
             TooManyStreams: the owner or the job has as many as it may.
             ProcessFull: this process has as many as it may.
         """
-        limits, names = self._settings, _names(owner)
+        limits, names = self._settings, _owner_keys(owner)
         if self._of_job[job_id] >= limits.streams_per_job:
             raise TooManyStreams("Too many open streams of this job")
         for name in names:
@@ -40,7 +40,7 @@ class Limits:
     def free(self, job_id: str, owner: Owner) -> None:
         """Give a place back."""
         self._reserved -= 1
-        for counter, names in ((self._of_job, [job_id]), (self._of_owner, _names(owner))):
+        for counter, names in ((self._of_job, [job_id]), (self._of_owner, _owner_keys(owner))):
             for name in names:
                 counter[name] -= 1
                 if not counter[name]:
@@ -68,7 +68,7 @@ class Place:
         self.free()
 
 
-def _names(owner: Owner) -> list[str]:
+def _owner_keys(owner: Owner) -> list[str]:
     names = []
     if owner.user_id is not None:
         names.append(f"user:{owner.user_id}")

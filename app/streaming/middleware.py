@@ -19,7 +19,7 @@ from app.streaming.decision import Decision, LiveStream, Refusal, Streams
 from app.streaming.head import StreamHead
 from app.streaming.viewers import Viewers
 
-PATIENCE_S: Final = 60.0
+READ_TIMEOUT_S: Final = 60.0
 """How long a viewer may take to read what there is of a finished job; it resumes after that."""
 
 _KEY: Final = "jobcast.decision"
@@ -42,7 +42,7 @@ class StreamMiddleware:
         streams: decides about them.
         viewers: counts them.
         head: makes the first message of their responses.
-        prefix: finds what is asked for below the prefix of the service, if there may be one.
+        prefix: finds what is request for below the prefix of the service, if there may be one.
     """
 
     def __init__(
@@ -68,21 +68,21 @@ class StreamMiddleware:
         if job_id is None:
             await self._application(scope, receive, send)
             return
-        asked = RawRequest(scope)
-        decision = await self._streams.decide(asked, job_id)
+        request = RawRequest(scope)
+        decision = await self._streams.decide(request, job_id)
         if not isinstance(decision, LiveStream):
             scope[_KEY] = decision
             # There is no limit to how many may read of finished jobs, so there is one to how long.
             outlet = outlet_for(send)
-            patience = asyncio.get_running_loop().call_later(PATIENCE_S, outlet.abort)
+            patience = asyncio.get_running_loop().call_later(READ_TIMEOUT_S, outlet.abort)
             try:
                 await self._application(scope, receive, send)
             finally:
                 patience.cancel()
-                _let_go(scope)
+                _release(scope)
             return
-        head = self._head.of(scope["http_version"], asked.headers.get("Origin"))
-        del asked  # for all the time that the stream is open
+        head = self._head.of(scope["http_version"], request.headers.get("Origin"))
+        del request  # for all the time that the stream is open
         self._viewers.open(decision.viewer)
         try:
             await decision.viewer.serve(scope, receive, send, head)
@@ -93,7 +93,7 @@ class StreamMiddleware:
     def _job_of(self, scope: Scope) -> str | None:
         """Return the job's id in the address of a stream; None of any other request.
 
-        The path of the scope begins with its ``root_path`` from then on, and its query is ASCII.
+        The path of the scope start with its ``root_path`` from then on, and its query is ASCII.
         """
         path = scope["path"]
         if not path.startswith("/"):
@@ -109,7 +109,7 @@ class StreamMiddleware:
         return None if match is None else match[1]
 
 
-def _let_go(scope: Scope) -> None:
+def _release(scope: Scope) -> None:
     """Part a request from what was decided: an error, and the frames that it went through."""
     decision = scope.pop(_KEY)
     if isinstance(decision, Refusal):
@@ -117,7 +117,7 @@ def _let_go(scope: Scope) -> None:
 
 
 def _path_of(target: str) -> str:
-    """Return the path of what was asked for, which may be a whole address: RFC 9112 §3.2.2.
+    """Return the path of what was request for, which may be a whole address: RFC 9112 §3.2.2.
 
     Quart, left to find it, fails with an exception where there is none.
     """

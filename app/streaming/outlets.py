@@ -23,7 +23,7 @@ class Outlet(Protocol):
     wrote_at: float
 
     @property
-    def gone(self) -> bool:
+    def closed(self) -> bool:
         """Whether the connection is known to be closed."""
 
     def attach(self, mailbox: Mailbox) -> None:
@@ -32,7 +32,7 @@ class Outlet(Protocol):
     def offer(self, frame: Frame) -> bool:
         """Take a frame at once, or begin to work off the mailbox and say False."""
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until the mailbox is empty or the viewer has disconnected."""
 
     def stop(self) -> None:
@@ -52,10 +52,10 @@ class MailboxPump(ABC):
         self._mailbox: Mailbox | None = None
         self.wrote_at = 0.0
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until the mailbox is empty or the viewer has disconnected."""
         if self._mailbox and len(self._mailbox):
-            self._begin()
+            self._start_pump()
         if self._pump is not None:
             await asyncio.wait({self._pump})
 
@@ -65,11 +65,11 @@ class MailboxPump(ABC):
         if self._pump is not None:
             self._pump.cancel()
 
-    def _begin(self) -> None:
+    def _start_pump(self) -> None:
         if self._pump is None and self._mailbox is not None:
-            self._pump = asyncio.create_task(self._work_off())
+            self._pump = asyncio.create_task(self._run_pump())
 
-    async def _work_off(self) -> None:
+    async def _run_pump(self) -> None:
         mailbox = self._mailbox
         try:
             while mailbox is not None and (frames := mailbox.take(HIGH_WATER)):
@@ -101,7 +101,7 @@ class AsgiOutlet(MailboxPump):
         self._reset = reset
 
     @property
-    def gone(self) -> bool:
+    def closed(self) -> bool:
         """Never: ``receive`` alone says so."""
         return False
 
@@ -110,11 +110,11 @@ class AsgiOutlet(MailboxPump):
         self._mailbox = mailbox
         self.wrote_at = asyncio.get_running_loop().time()
         if len(mailbox):
-            self._begin()
+            self._start_pump()
 
     def offer(self, frame: Frame) -> bool:  # noqa: ARG002 - nothing can be sent at once here
         """Begin to work off the mailbox and say False."""
-        self._begin()
+        self._start_pump()
         return False
 
     def abort(self) -> None:

@@ -9,11 +9,11 @@ from schema.resume import Beginning, From, Reason
 from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
 from schema.state import JobState
 
-MOST_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 256 * 1024
 """How much of a history is sent at once. There may be many viewers, and each may be slow."""
 
 
-async def replay(reader: Reader, job_id: str, known: JobState, begins: Beginning) -> bytes | None:
+async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning) -> bytes | None:
     """Return all events up to the end of the job from where a viewer's begin, or its last state.
 
     None if an actor has to bring them: there are more than go into one answer, or the job has not
@@ -23,20 +23,20 @@ async def replay(reader: Reader, job_id: str, known: JobState, begins: Beginning
         reader: reads the log.
         job_id: a job that has finished.
         known: its state as it was read just before.
-        begins: where the viewer's events begin.
+        start: where the viewer's events begin.
 
     Raises:
         LogUnavailable: Redis is away.
     """
-    if isinstance(begins, str):
-        answer = await reader.catch_up(job_id, begins)
-        return await _after(reader, job_id, known, begins, answer)
+    if isinstance(start, str):
+        answer = await reader.catch_up(job_id, start)
+        return await _after(reader, job_id, known, start, answer)
     state = _finished(await reader.catch_up(job_id, None), known)
     if state is None:
         return None
-    if begins is From.START:
+    if start is From.START:
         return await _whole(reader, job_id, state)
-    return encode_snapshot(state).data if begins is None else encode_reset(state, begins).data
+    return encode_snapshot(state).data if start is None else encode_reset(state, start).data
 
 
 async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
@@ -55,7 +55,7 @@ async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
     return await _after(reader, job_id, known, first, answer)
 
 
-async def _after(  # noqa: PLR0913, PLR0917 - where it begins, and what was read already
+async def _after(  # noqa: PLR0913, PLR0917 - where it start, and what was read already
     reader: Reader,
     job_id: str,
     known: JobState,
@@ -77,7 +77,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - where it begins, and what was read
                 size += len(frames[-1])
             if entry.is_terminal:
                 return b"".join(frames)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             return None
         if not answer.more:
             return b"".join(frames)

@@ -17,10 +17,10 @@ RETRY_MS: Final = (1000, 5000)
 """Least and most that a viewer waits before it comes again: at random, to spread a crowd."""
 
 COMMENT: Final = raw_frame(KEEPALIVE)
-VISIBLE: Final = raw_frame(PING)
+PING_EVENT: Final = raw_frame(PING)
 """The two ways to keep a stream alive."""
 
-_FAREWELL_S: Final = 5.0
+_FINAL_WRITE_S: Final = 5.0
 """How long a viewer may take to read what still waits when its stream ends."""
 
 Watch = Callable[[Mailbox], AbstractContextManager[None]]
@@ -80,19 +80,19 @@ class Viewer:
             head: the first message of the response.
         """
         outlet = self.outlet = await open_outlet(scope, send, head, direct=self._direct)
-        mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
+        mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._schedule_wake)
         try:
             with self._watch(mailbox):
                 outlet.attach(mailbox)
                 del self._watch  # it holds what a long stay has no use for
                 if self._sent_back:
                     mailbox.end(Ending.RETRY)
-                if not await self._over(receive):
+                if not await self._wait_for_end(receive):
                     return
             mailbox.end(Ending.RETRY)
             try:
-                async with asyncio.timeout(_FAREWELL_S):
-                    await outlet.drained()
+                async with asyncio.timeout(_FINAL_WRITE_S):
+                    await outlet.drain()
                     await _finish(send, mailbox.ending, self._retry_ms)
             except TimeoutError:
                 outlet.abort()
@@ -108,7 +108,7 @@ class Viewer:
         """
         if self.outlet is None or self.mailbox is None:
             return
-        if self.outlet.gone:
+        if self.outlet.closed:
             self.send_back()
         elif not len(self.mailbox) and self.outlet.wrote_at <= silent_since:
             self.mailbox.put(self._keepalive)
@@ -124,10 +124,10 @@ class Viewer:
         if self.mailbox is not None:
             self.mailbox.end(Ending.RETRY)
 
-    async def _over(self, receive: Receive) -> bool:
+    async def _wait_for_end(self, receive: Receive) -> bool:
         """Wait for an end; say whether the viewer is still there."""
         task = self._waiting = asyncio.current_task()
-        life = asyncio.get_running_loop().call_later(self._lifetime_s, self._ended)
+        life = asyncio.get_running_loop().call_later(self._lifetime_s, self._schedule_wake)
         try:
             if self.mailbox is not None and self.mailbox.ending is not None:
                 return True
@@ -142,7 +142,7 @@ class Viewer:
             life.cancel()
         return False
 
-    def _ended(self) -> None:
+    def _schedule_wake(self) -> None:
         """Have the one who waits be woken; it may be one of thousands that end together."""
         if self._waiting is not None:
             Comings.here().do(self._wake)

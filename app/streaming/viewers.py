@@ -34,7 +34,7 @@ class Viewers:
         self._settings = settings
         self._open: set[Viewer] = set()
         self._slots: defaultdict[int, list[Viewer]] = defaultdict(list)
-        self._all_gone: asyncio.Event | None = None
+        self._all_closed: asyncio.Event | None = None
         self.leaving = False
         self.draining = False
         self.total = 0
@@ -55,8 +55,8 @@ class Viewers:
     def close(self, viewer: Viewer) -> None:
         """Count a stream no more."""
         self._open.discard(viewer)
-        if not self._open and self._all_gone is not None:
-            self._all_gone.set()
+        if not self._open and self._all_closed is not None:
+            self._all_closed.set()
 
     async def keep_alive(self) -> None:
         """Run the clock of all keepalives until cancelled."""
@@ -64,7 +64,7 @@ class Viewers:
         done = int(loop.time())
         while True:
             now = loop.time()
-            await asyncio.sleep(int(now) + _TICK_S - now)  # a slot is over as its second begins
+            await asyncio.sleep(int(now) + _TICK_S - now)  # a slot is over as its second start
             now = loop.time()
             for slot in range(done, int(now) + 1):
                 for number, viewer in enumerate(self._slots.pop(slot, ()), 1):
@@ -97,10 +97,10 @@ class Viewers:
             if not (number + 1) % _AT_ONCE:
                 await asyncio.sleep(0)
         if self._open:
-            self._all_gone = asyncio.Event()
+            self._all_closed = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
-                    await self._all_gone.wait()
+                    await self._all_closed.wait()
 
     def _slot(self, wrote_at: float) -> int:
         return int(wrote_at + self._settings.keepalive_s) + 1

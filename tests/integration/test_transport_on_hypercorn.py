@@ -51,7 +51,7 @@ class Probe:
         self.outlet.attach(self.mailbox)
         self.begun.set()
         await self.over.wait()
-        await self.outlet.drained()
+        await self.outlet.drain()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def put(self, *numbers: int, size: int = 2) -> None:

@@ -40,7 +40,7 @@ ON_THE_WAY = [
     *("Authenticator._candidates", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
     *("Jobs.owned", "parse_job_id", "JobState.owner", "Owner.shares_with"),
     *("Headers.get", "Parameters.get", "beginning", "JobState.finished"),
-    *("Limits.reserved", "_names", "Place.__init__"),
+    *("Limits.reserve", "_owner_keys", "Place.__init__"),
     *("Streams._viewer", "Identity.lifetime_s", "Parameters.get", "Viewer.__init__"),
     *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
     *("open_outlet", "server_behind", "begin_response", "_head"),
@@ -52,7 +52,7 @@ ON_THE_WAY = [
     *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._show"),
     *("encode_snapshot", "JobState.snapshot", "encode_progress", "encode", "Mailbox.put"),
     *("JobState.finished", "TransportOutlet.attach"),
-    *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._over"),
+    *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._wait_for_end"),
 ]
 """Which stream, who asks, whose job, where to begin, a place, the head, the outlet, the greeting,
 the actor, the snapshot, the first write."""
@@ -62,7 +62,7 @@ OF_ONE_STATE = [
 ]
 """What of ``schema`` reads the state, once for all viewers of a job that ask together."""
 
-BESIDE = {"_kept_up", "Directory.watch_over", "Viewers.keep_alive", "_encode"}
+BESIDE = {"_kept_up", "Directory.verify_jobs", "Viewers.keep_alive", "_encode"}
 """Background tasks, and the head of a response, which is encoded once a second."""
 
 

@@ -33,7 +33,7 @@ ONCE_AN_EVENT = [
     *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
     *("LoopInbox.hand", "JobActor.on_receive", "FollowedLog.published"),
     *("decode_publication", "parse_event", "normalize_json", "_parse_progress"),
-    *("FollowedLog._believe", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
+    *("FollowedLog._accept", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
