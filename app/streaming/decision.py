@@ -1,7 +1,6 @@
-"""Decides about a stream: who asks, whose job it is, what was seen of it, and whether it may open.
+"""The decision about a stream: identity, ownership, where its events begin, and limits.
 
-What the answer looks like is the business of ``app.routes.stream``; who sends it, of
-``app.streaming.middleware``.
+``app.routes.stream`` answers if a stream ends at once; ``app.streaming.middleware`` serves others.
 """
 
 import asyncio
@@ -32,28 +31,28 @@ from schema.sse import OK, Frame, encode, raw_frame
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
-"""Least part of the maximum age that a stream gets, at random, so that a crowd comes apart."""
+"""Streams get at least this share of the maximum age, at random, so that a crowd disperses."""
 
 
 class LiveStream(Struct):
-    """It stays open: who watches, and the place that is held until somebody frees it."""
+    """An open stream: its viewer, and its place within the limits, to be freed at its end."""
 
     viewer: Viewer
     place: Place
 
 
 class Replay(Struct):
-    """All there is to say: the response is whole."""
+    """A complete response."""
 
     body: bytes
 
 
 class NoContent(Struct):
-    """The viewer has seen the end of the job."""
+    """The viewer has the end of the job."""
 
 
 class Refusal(Struct):
-    """It may not be; the error says why."""
+    """The stream is refused with an error."""
 
     error: Exception
 
@@ -63,12 +62,11 @@ Decision = LiveStream | Replay | NoContent | Refusal
 _OK: Final = raw_frame(OK)
 
 _CONCURRENT_DECISIONS: Final = 500
-"""Requests of a crowd. The time that one may take to be answered start when it is its turn: it is
-for Redis, and would be spent in waiting for the others."""
+"""Others wait before their deadline starts: it is meant for Redis, not for a crowd."""
 
 
 class Streams:
-    """Decides about streams."""
+    """Decides on requests for streams."""
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -92,16 +90,11 @@ class Streams:
         self._keepalive_s = _plain(settings.keepalive_s)
 
     async def decide(self, request: RawRequest, job_id: str) -> Decision:
-        """Decide about a request.
-
-        Args:
-            request: the request.
-            job_id: the job's id as it is in its address.
-        """
+        """Decide about a request for the stream of a job, by the id in its path."""
         try:
             async with self._gate:
                 return await self._decide(request, job_id)
-        except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
+        except Exception as error:  # noqa: BLE001 - ``app.errors`` translates all of them
             return Refusal(error)
 
     @with_deadline
@@ -148,11 +141,10 @@ class Streams:
         )
 
     def _connected(self, job_id: str) -> Frame:
-        """Return the first event of a stream."""
         connected = ConnectedData(secrets.token_hex(16), job_id, self._max_age_s, self._keepalive_s)
         return encode("connected", msgspec.json.encode(connected))
 
 
 def _plain(seconds: float) -> float:
-    """Show whole seconds without a fraction."""
+    """Return whole seconds as an int, for JSON without a fraction."""
     return int(seconds) if seconds == int(seconds) else seconds

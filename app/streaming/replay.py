@@ -1,4 +1,4 @@
-"""What a viewer of a finished job is sent: no actor is needed for what can't change."""
+"""The response to a viewer of a finished job, for which no actor is needed."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,23 +10,23 @@ from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
 from schema.state import JobState
 
 MAX_BYTES: Final = 256 * 1024
-"""How much of a history is sent at once. There may be many viewers, and each may be slow."""
+"""Limit of a replay: there may be many slow viewers."""
 
 
 async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning) -> bytes | None:
-    """Return all events up to the end of the job from where a viewer's begin, or its last state.
+    """Return a viewer's events up to the end of the job, or the job's last state.
 
-    None if an actor has to bring them: there are more than go into one answer, or the job has not
-    finished any more. It was retried meanwhile then, or is gone, and another one may have its id.
+    None if an actor must serve it: the events exceed ``MAX_BYTES``, or the job was retried or has
+    vanished meanwhile.
 
     Args:
         reader: reads the log.
-        job_id: a job that has finished.
-        known: its state as it was read just before.
+        job_id: a finished job.
+        known: its state, just read.
         start: where the viewer's events begin.
 
     Raises:
-        LogUnavailable: Redis is away.
+        LogUnavailable: Redis is unavailable.
     """
     if isinstance(start, str):
         answer = await reader.catch_up(job_id, start)
@@ -40,12 +40,12 @@ async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning)
 
 
 async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
-    """Return an attempt from its first entry, or from the oldest one that is left."""
+    """Return an attempt from its first entry, or from the oldest one left."""
     first = known.attempt_id
     answer = await reader.catch_up(job_id, first)
     match answer.reset_reason(first), answer.oldest_state():
         case Reason.ATTEMPT, _:
-            return None  # another one has come and gone
+            return None  # another attempt began and ended meanwhile
         case Reason.TRIMMED, JobState() as oldest:
             if oldest.creation != known.creation:
                 return None
@@ -55,7 +55,7 @@ async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
     return await _after(reader, job_id, known, first, answer)
 
 
-async def _after(  # noqa: PLR0913, PLR0917 - where it start, and what was read already
+async def _after(  # noqa: PLR0913, PLR0917 - the cursor, and what was already read
     reader: Reader,
     job_id: str,
     known: JobState,
@@ -63,7 +63,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - where it start, and what was read 
     answer: CatchUp,
     before: Sequence[Frame] = (),
 ) -> bytes | None:
-    """Return what came after a cursor; ``answer`` is what was read of it."""
+    """Return the events after a cursor, of which ``answer`` is the first read."""
     frames = [frame.data for frame in before]
     size = 0
     while (state := _finished(answer, known)) is not None:
@@ -86,7 +86,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - where it start, and what was read 
 
 
 def _finished(answer: CatchUp, known: JobState) -> JobState | None:
-    """Return the state that was read, if it is of the known job and has finished."""
+    """Return the state that was read, if it is of the known job and finished."""
     state = answer.state
-    is_it = state is not None and state.creation == known.creation and state.finished
-    return state if is_it else None
+    is_known = state is not None and state.creation == known.creation and state.finished
+    return state if is_known else None

@@ -49,7 +49,7 @@ ON_THE_WAY = [
     *("Streams._connected", "encode", "Mailbox.put"),
     *("Directory.viewing", "_Viewing.__init__", "_Viewing.__enter__", "Directory._actor_of"),
     *("JobState.creation", "hand", "LoopInbox.hand", "JobActor.on_receive"),
-    *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._show"),
+    *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._send_state"),
     *("encode_snapshot", "JobState.snapshot", "encode_progress", "encode", "Mailbox.put"),
     *("JobState.finished", "TransportOutlet.attach"),
     *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._wait_for_end"),

@@ -24,7 +24,7 @@ ON_THE_WAY = [
     *("JobActor.on_receive", "FollowedLog.published"),
     *("decode_publication", "parse_event", "normalize_json", "_parse_complete"),
     *("FollowedLog._accept", "is_after", "JobActor._do", "FollowedLog._defer"),
-    *("FollowedLog.catch_up", "FollowedLog._catch_up", "JobActor._do_other", "_teller"),
+    *("FollowedLog.catch_up", "FollowedLog._catch_up", "JobActor._do_other", "_send_as"),
     *("Questions.catch_up", "Reader.ask", "Batches.ask", "Batches._flush"),
     *("Batches._read", "Batches._answer", "Question.commands", "state_key", "log_key", "packed"),
     *("_replies", "available", "Server.ask", "Server.open", "Connection.is_quiet"),
@@ -35,7 +35,7 @@ ON_THE_WAY = [
     *("JobState.finished", "entry_from_log", "parse_event", "normalize_json", "_parse_complete"),
     *("Entry.is_terminal", "JobState.finished", "Complaints.read_otherwise", "_reply"),
     *("Reader.ask.<locals>.judged", "CatchUp.may_be_trimmed", "_answered"),
-    *("_teller.<locals>.<lambda>", "tell", "Stopped.is_set", "Stopped.is_set"),
+    *("_send_as.<locals>.<lambda>", "tell", "Stopped.is_set", "Stopped.is_set"),
     *("LoopInbox.put", "LoopInbox.schedule_turn", "Batches._flush"),
     *(
         "LoopInbox._take_turn",

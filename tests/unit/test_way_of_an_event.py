@@ -38,10 +38,10 @@ ONCE_AN_EVENT = [
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
 
-ONCE_A_CROWD = ["Audience._deliver_slowly", "Pace.here", "WeakKeyDictionary.get"]
+ONCE_A_CROWD = ["Audience._deliver_in_parts", "Pace.here", "WeakKeyDictionary.get"]
 """More than fit into one part: they get it part by part, at the pace of the loop."""
 
-ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_some"]
+ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_part"]
 PART = 32
 
 ONCE_A_VIEWER = [
@@ -185,6 +185,6 @@ async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int, 
             assert (once, parts) == (ONCE_AN_EVENT, [])
         else:
             assert once == ONCE_AN_EVENT + ONCE_A_CROWD
-            assert parts.count("Audience._deliver_some") == math.ceil(viewers / PART)
+            assert parts.count("Audience._deliver_part") == math.ceil(viewers / PART)
             assert set(parts) == set(ONCE_A_PART)
         assert {transport.arrived().count(b"id: ") for transport in path.viewers} == {1}
