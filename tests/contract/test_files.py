@@ -1,0 +1,86 @@
+"""The files of the contract: as the structs say, and valid to those who check such files."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
+
+from app.factory import create_app
+from app.settings import settings_from
+from schema.contract import BODIES, EVENTS
+from tests.contract.files import COMMAND, FOLDER, ROOT, TYPES, files
+from tests.contract.node import node_modules
+
+ASYNCAPI_PARSER = "@asyncapi/parser@3.6.6"
+TYPESCRIPT = "typescript@7.0.2"
+PAGES = {
+    *("/", "/docs", "/openapi.json", "/openapi-3.2.json", "/asyncapi.json"),
+    "/static/<path:filename>",
+}
+"""What the description leaves out: pages, and the description."""
+
+PARSE = """
+const { Parser } = require("@asyncapi/parser");
+new Parser().parse(require("node:fs").readFileSync(process.argv[1], "utf8"))
+  .then(({ document, diagnostics }) => {
+    const faults = diagnostics.filter(({ severity }) => severity < 2);
+    console.log(JSON.stringify(faults, null, 1));
+    process.exitCode = document && !faults.length ? 0 : 1;
+  });
+"""
+
+
+def document(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / name).read_text())
+    return found
+
+
+def run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_a_file_is_as_the_structs_say(path: Path) -> None:
+    assert path.read_text() == files()[path], f"{COMMAND} makes it anew"
+
+
+def test_every_address_is_described_but_for_pages() -> None:
+    app = create_app(settings_from({"JOBCAST_DEMO": "1"}))
+    routes = {rule.rule for rule in app.url_map.iter_rules()} - PAGES
+    described = set(document("openapi.json")["paths"])
+    assert {
+        rule.replace("<job_id>", "{jobId}").replace("<_job_id>", "{jobId}") for rule in routes
+    } == described
+
+
+def test_openapi_3_1_is_valid() -> None:
+    OpenAPIV31SpecValidator(document("openapi.json")).validate()
+
+
+def test_openapi_3_2_is_valid() -> None:
+    OpenAPIV32SpecValidator(document("openapi-3.2.json")).validate()
+
+
+def test_only_3_2_says_that_a_stream_is_a_sequence() -> None:
+    address = "/api/v1/jobs/{jobId}/stream"
+    for name, key in {"openapi.json": "schema", "openapi-3.2.json": "itemSchema"}.items():
+        answers = document(name)["paths"][address]["get"]["responses"]
+        assert list(answers["200"]["content"]["text/event-stream"]) == [key]
+
+
+def test_the_asyncapi_is_valid() -> None:
+    modules = node_modules(ASYNCAPI_PARSER)
+    run("node", "-e", PARSE.replace("@asyncapi", f"{modules}/@asyncapi"), FOLDER / "asyncapi.json")
+
+
+def test_the_types_are_valid_and_fit_a_page_that_uses_each_event() -> None:
+    compiler = node_modules(TYPESCRIPT) / "typescript" / "bin" / "tsc"
+    uses = ROOT / "tests" / "contract" / "uses.ts"
+    assert all(f'"{kind.__struct_config__.tag}"' in uses.read_text() for kind in EVENTS)
+    assert all(kind.__name__ in uses.read_text() for kind in BODIES)
+    options = ("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext")
+    run("node", compiler, *options, uses, TYPES)
