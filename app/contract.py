@@ -44,12 +44,13 @@ def _page(app: Quart, calls: Schema, messages: Schema) -> str:
         return found
 
     environment = app.jinja_env.overlay(enable_async=False)
-    environment.filters |= {"code": _code, "resolved": resolved, "type": type_of, "limits": _limits}
+    of_ours = {"code": _code, "resolved": resolved, "type": type_of, "limits": _limits}
+    environment.filters = {**environment.filters, **of_ours}
     return environment.get_template("docs.html").render(openapi=calls, asyncapi=messages)
 
 
 def _code(text: str) -> Markup:
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - it is escaped
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def _limits(schema: Schema) -> str:
@@ -60,7 +61,7 @@ def _limits(schema: Schema) -> str:
             "minimum": "at least {}",
             "maximum": "at most {}",
             "maxLength": "at most {} characters",
-            "pattern": "matches {}",
+            "pattern": "matches `{}`",
             "default": "{} by default",
         }.items()
         if schema.get(word) not in (None, {})
