@@ -21,12 +21,14 @@ _SEEN = header(
 )
 _FROM = query(
     "from",
-    "Without a Last-Event-ID: every event of the current attempt, and no snapshot",
+    "`start`, without a Last-Event-ID: every event of the current attempt, and no snapshot. "
+    "Any other value is ignored",
     type="string",
-    enum=["start"],
 )
 _PING = query(
-    "ping", "Keepalives are sent as an event, in place of a comment", type="string", enum=["1"]
+    "ping",
+    "`1`: keepalives are sent as an event, in place of a comment. Any other value is ignored",
+    type="string",
 )
 
 
