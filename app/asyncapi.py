@@ -42,7 +42,7 @@ def asyncapi(openapi: Schema) -> Schema:
             "stream": {
                 "address": path,
                 "title": stream["summary"],
-                "description": stream["description"],
+                "description": stream.get("description", ""),
                 "servers": [{"$ref": "#/servers/service"}],
                 "parameters": _JOB_ID,
                 "messages": {name_of(kind): _sent(kind, found) for kind in SENT},
@@ -93,7 +93,7 @@ def _sent(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
     if name_of(kind) not in CONTROL_NAMES:
         frame["id"] = ENTRY_ID
     return {
-        "summary": event["description"],
+        "summary": event.get("description", ""),
         "headers": {"type": "object", "required": ["event"], "properties": frame},
         "payload": event["properties"]["data"],
     }
@@ -102,7 +102,7 @@ def _sent(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
 def _published(kind: type[Struct], found: Mapping[str, Schema], publication: Schema) -> Schema:
     event = found[kind.__name__]
     return _publication(
-        event["description"], event["properties"]["type"], lenient(kind), publication
+        event.get("description", ""), event["properties"]["type"], lenient(kind), publication
     )
 
 

@@ -100,7 +100,7 @@ def stream_event(found: Mapping[str, Schema]) -> Schema:
             {
                 "type": "object",
                 "title": event["title"],
-                "description": event["description"],
+                "description": event.get("description", ""),
                 "required": ["event", "data"],
                 "properties": {
                     "id": ENTRY_ID,
