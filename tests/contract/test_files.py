@@ -13,10 +13,9 @@ from app.factory import create_app
 from app.settings import settings_from
 from schema.contract import BODIES, EVENTS
 from tests.contract.files import COMMAND, FOLDER, ROOT, TYPES, files
-from tests.contract.node import node_modules
+from tests.support.npm import installed, node
 
-ASYNCAPI_PARSER = "@asyncapi/parser@3.6.6"
-TYPESCRIPT = "typescript@7.0.2"
+HERE = ROOT / "tests" / "contract"
 PARSE = """
 const { Parser } = require("@asyncapi/parser");
 new Parser().parse(require("node:fs").readFileSync(process.argv[1], "utf8"))
@@ -66,14 +65,14 @@ def test_only_3_2_says_that_a_stream_is_a_sequence() -> None:
 
 
 def test_the_asyncapi_is_valid() -> None:
-    modules = node_modules(ASYNCAPI_PARSER)
-    run("node", "-e", PARSE.replace("@asyncapi", f"{modules}/@asyncapi"), FOLDER / "asyncapi.json")
+    modules = installed(HERE)
+    program = PARSE.replace("@asyncapi", f"{modules}/@asyncapi")
+    run(node(), "-e", program, FOLDER / "asyncapi.json")
 
 
 def test_the_types_are_valid_and_fit_a_page_that_uses_each_event() -> None:
-    compiler = node_modules(TYPESCRIPT) / "typescript" / "bin" / "tsc"
-    uses = ROOT / "tests" / "contract" / "uses.ts"
+    uses = HERE / "uses.ts"
     assert all(f'"{kind.__struct_config__.tag}"' in uses.read_text() for kind in EVENTS)
     assert all(kind.__name__ in uses.read_text() for kind in BODIES)
     options = ("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext")
-    run("node", compiler, *options, uses, TYPES)
+    run(installed(HERE) / ".bin" / "tsc", *options, uses, TYPES)
