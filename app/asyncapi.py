@@ -14,6 +14,10 @@ from schema.events import CONTROL_NAMES
 
 _REF: Final = "#/components/schemas/{name}"
 _JOB_ID: Final = {"jobId": {"description": "The job's id"}}
+_CREATED: Final = {
+    "description": "The job was created",
+    "properties": {"type": {"enum": [CREATED]}},
+}
 
 
 def asyncapi(openapi: Schema) -> Schema:
@@ -28,7 +32,6 @@ def asyncapi(openapi: Schema) -> Schema:
         if methods.get("get", {}).get("operationId") == "watchJob"
     )
     found = definitions(_REF)
-    (publication,) = msgspec.json.schema(Publication)["$defs"].values()
     published = [kind for kind in SENT if name_of(kind) not in CONTROL_NAMES]
     return {
         "asyncapi": "3.0.0",
@@ -57,8 +60,11 @@ def asyncapi(openapi: Schema) -> Schema:
                 "servers": [{"$ref": "#/servers/redis"}],
                 "parameters": _JOB_ID,
                 "messages": {
-                    **{name_of(kind): _published(kind, found, publication) for kind in published},
-                    CREATED: _created(publication),
+                    **{
+                        name_of(kind): _published(found[kind.__name__], lenient(kind))
+                        for kind in published
+                    },
+                    CREATED: _published(_CREATED, {"type": "object"}),
                 },
             },
         },
@@ -99,17 +105,10 @@ def _sent(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
     }
 
 
-def _published(kind: type[Struct], found: Mapping[str, Schema], publication: Schema) -> Schema:
-    event = found[kind.__name__]
-    return _publication(
-        event.get("description", ""), event["properties"]["type"], lenient(kind), publication
-    )
-
-
-def _created(publication: Schema) -> Schema:
-    return _publication("The job was created", {"enum": [CREATED]}, {"type": "object"}, publication)
-
-
-def _publication(summary: str, name: Schema, data: Schema, publication: Schema) -> Schema:
-    properties = {**publication["properties"], "event": name, "data": data}
-    return {"summary": summary, "payload": {**plain(publication), "properties": properties}}
+def _published(event: Schema, data: Schema) -> Schema:
+    (publication,) = msgspec.json.schema(Publication)["$defs"].values()
+    fields = {**publication["properties"], "event": event["properties"]["type"], "data": data}
+    return {
+        "summary": event.get("description", ""),
+        "payload": {**plain(publication), "properties": fields},
+    }

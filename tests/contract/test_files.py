@@ -15,6 +15,7 @@ from schema.contract import BODIES, EVENTS
 from tests.contract.files import COMMAND, FOLDER, ROOT, TYPES, files
 from tests.support.npm import installed, node
 
+FILES = files()
 HERE = ROOT / "tests" / "contract"
 PARSE = """
 const { Parser } = require("@asyncapi/parser");
@@ -37,9 +38,9 @@ def run(*command: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_file_is_as_the_structs_say(path: Path) -> None:
-    assert path.read_text() == files()[path], f"{COMMAND} makes it anew"
+    assert path.read_text() == FILES[path], f"{COMMAND} makes it anew"
 
 
 def test_every_address_of_the_interface_is_described() -> None:
