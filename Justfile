@@ -70,6 +70,10 @@ lint: setup
 types: setup
     {{ python }} -m mypy
 
+# Regenerate the contract's files: OpenAPI, AsyncAPI, JSON Schema, TypeScript
+contract: setup
+    {{ python }} -m tests.contract
+
 # Format the code, and apply the linter's fixes
 fmt: setup
     {{ python }} -m ruff check --fix

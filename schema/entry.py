@@ -137,7 +137,7 @@ def _parse_complete(data: bytes) -> _ParsedEvent:
     result = _decode_complete(data).result
     if not isinstance(result, UnsetType):
         return Complete(CompleteData(result)), data, {}
-    return Complete(CompleteData()), _with_null(data, "result"), {}
+    return Complete(CompleteData(Raw(b"null"))), _with_null(data, "result"), {}
 
 
 def _parse_failed(data: bytes) -> _ParsedEvent:

@@ -10,7 +10,7 @@ import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from schema.salvage import salvage
 
@@ -23,7 +23,8 @@ NO_REASON: Final = "The job failed"
 # Integers: ``in`` finds a byte value five times as fast as a one-byte string.
 _LF, _CR, _BACKSLASH = b"\n\r\\"
 
-_CUSTOM_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_CUSTOM_NAME: Final = r"[a-z][a-z0-9-]{0,63}"
+_is_custom_name = re.compile(_CUSTOM_NAME).fullmatch
 
 CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
 """Names of control frames; log entries with these names are never sent."""
@@ -31,11 +32,21 @@ CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
 BROWSER_NAMES: Final = frozenset({"message", "error", "open"})
 """Names of events that an ``EventSource`` dispatches itself."""
 
+CONTRACT_NAMES: Final = CONTROL_NAMES | {"progress-update", "step-change", "complete", "failed"}
+
 _RESERVED_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
 _RESERVED_PREFIX: Final = "child-"
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Seconds = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+CustomName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{_CUSTOM_NAME}$",
+        extra_json_schema={"not": {"enum": sorted(CONTRACT_NAMES | BROWSER_NAMES)}},
+    ),
+]
+Amount = Annotated[float, Meta(ge=0)]
 
 
 class ConnectedData(Struct, frozen=True, rename="camel"):
@@ -62,10 +73,33 @@ class ProgressData(Struct, frozen=True, rename="camel", gc=False):
     estimated_time_remaining: Seconds | None = None
 
 
+class ProgressFields(Struct, rename="camel"):
+    """Further progress fields with a common meaning. The service forwards all fields unchecked."""
+
+    current: Amount | UnsetType = UNSET
+    total: Amount | UnsetType = UNSET
+    unit: Annotated[str, Meta(description="Unit of current and total, such as file")] | UnsetType = UNSET
+    indeterminate: (
+        Annotated[bool, Meta(description="True if the total is unknown")] | UnsetType
+    ) = UNSET
+    step_key: Annotated[str, Meta(description="Key of the step in the page's translations")] | UnsetType = UNSET
+    step_params: dict[str, Any] | UnsetType = UNSET
+    step_index: int | UnsetType = UNSET
+    step_count: int | UnsetType = UNSET
+
+
+class LogData(Struct):
+    """A log line of a worker, forwarded unchecked with any further fields."""
+
+    text: str
+    level: Literal["debug", "info", "warning", "error"] | UnsetType = UNSET
+    time: Any = UNSET
+
+
 class CompleteData(Struct, frozen=True):
     """The job's result: any JSON value."""
 
-    result: Raw = Raw(b"null")
+    result: Raw
 
 
 class FailedData(Struct, frozen=True, rename="camel"):
@@ -117,19 +151,23 @@ class Failed(Struct, frozen=True, tag_field="type", tag="failed"):
     data: FailedData
 
 
+class Log(Struct, frozen=True, tag_field="type", tag="log"):
+    """A log line of a worker. To the service it is a custom event."""
+
+    data: LogData
+
+
 class Custom(Struct, frozen=True):
     """An event named by a worker: forwarded, not part of the state."""
 
-    type: str
-    data: Raw
+    type: CustomName
+    data: Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 
 
-FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed
+FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed | Log
 Event = ProgressUpdate | StepChange | Complete | Failed | Custom
 Terminal = Complete | Failed
 TERMINAL: Final = frozenset({Complete, Failed})
-
-CONTRACT_NAMES: Final = CONTROL_NAMES | {"progress-update", "step-change", "complete", "failed"}
 
 
 class InvalidEvent(ValueError):
@@ -148,7 +186,7 @@ def is_stored_custom_name(name: str) -> bool:
     Reserved names are allowed: the log may be older than their reservation.
     """
     return (
-        _CUSTOM_NAME.fullmatch(name) is not None
+        _is_custom_name(name) is not None
         and name not in CONTRACT_NAMES
         and name not in BROWSER_NAMES
     )
