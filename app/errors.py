@@ -107,8 +107,8 @@ _OF_LOG: dict[type[Exception], tuple[int, str, str, str]] = {
 }
 
 
-class Shown(NamedTuple):
-    """What callers see of an error."""
+class ErrorAnswer(NamedTuple):
+    """The fields of an error answer."""
 
     status: int
     title: str
@@ -117,11 +117,11 @@ class Shown(NamedTuple):
     retry_after_s: int | None = None
 
 
-def shown(kind: type[Exception]) -> Shown:
-    """Return what callers see of a kind of error that has one answer."""
+def answer_for(kind: type[Exception]) -> ErrorAnswer:
+    """Return the answer to an ``ApiError`` or an error of the log."""
     if issubclass(kind, ApiError):
-        return Shown(kind.status, kind.title, kind.text, kind.code, kind.retry_after_s)
-    return Shown(*_OF_LOG[kind])
+        return ErrorAnswer(kind.status, kind.title, kind.text, kind.code, kind.retry_after_s)
+    return ErrorAnswer(*_OF_LOG[kind])
 
 
 def answer(  # noqa: PLR0913 - the fields of an error

@@ -78,11 +78,11 @@ class ProgressFields(Struct, rename="camel"):
 
     current: Amount | UnsetType = UNSET
     total: Amount | UnsetType = UNSET
-    unit: Annotated[str, Meta(description="Unit of current and total, such as file")] | UnsetType = UNSET
-    indeterminate: (
-        Annotated[bool, Meta(description="True if the total is unknown")] | UnsetType
-    ) = UNSET
-    step_key: Annotated[str, Meta(description="Key of the step in the page's translations")] | UnsetType = UNSET
+    unit: Annotated[str, Meta(description="Of current and total, such as file")] | UnsetType = UNSET
+    indeterminate: Annotated[bool, Meta(description="True if the total is unknown")] | UnsetType = (
+        UNSET
+    )
+    step_key: Annotated[str, Meta(description="Translation key of the step")] | UnsetType = UNSET
     step_params: dict[str, Any] | UnsetType = UNSET
     step_index: int | UnsetType = UNSET
     step_count: int | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""``/api/v1/jobs``: create, list, look at, cancel and retry jobs."""
+"""``/api/v1/jobs``: create, list, poll, cancel and retry jobs."""
 
 from quart import Blueprint, Response, request
 
@@ -18,14 +18,14 @@ _MAX_KEY = 255
 
 _KEY = header(
     "Idempotency-Key",
-    "Makes the call repeatable for 24 hours: the same key and body get the same job",
+    "Makes the call idempotent for 24 hours: the same key and body get the same job",
     maxLength=_MAX_KEY,
     pattern="[!-~]",
 )
 _LIMIT = query(
-    "limit", "How many jobs", type="integer", minimum=1, maximum=_MAX_PAGE, default=_PAGE
+    "limit", "Maximum number of jobs", type="integer", minimum=1, maximum=_MAX_PAGE, default=_PAGE
 )
-_CURSOR = query("cursor", "Of the page before; none for the first page", type="string")
+_CURSOR = query("cursor", "Of the previous page; none for the first page", type="string")
 
 
 @blueprint.post("")
@@ -38,18 +38,18 @@ _CURSOR = query("cursor", "Of the page before; none for the first page", type="s
 )
 async def create() -> Response:
     """Create a job and queue it."""
-    await request.get_data()  # may take longer: how fast a body comes is not up to us
+    await request.get_data()  # not part of the deadline: the client decides how fast it sends
     return await _create()
 
 
 @with_deadline
 async def _create() -> Response:
     identity = await identify(with_body=True)
-    wanted = await body_as(CreateJob, nested="input")
+    job = await body_as(CreateJob, nested="input")
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
-    job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
+    job_id = await service().jobs.create(identity.owner, job, key and key.strip())
     url = public_path(request.root_path, f"/api/v1/jobs/{job_id}")
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"
@@ -73,7 +73,7 @@ async def listing() -> Response:
 @Operation("getStatus", {200: JobStatus})
 @with_deadline
 async def status(job_id: str) -> Response:
-    """Show a job as it is in Redis."""
+    """Return the state of a job, read from Redis."""
     identity = await identify()
     job_id, state = await service().jobs.owned(identity.owner, job_id)
     return as_json(JobStatus.of(job_id, state))

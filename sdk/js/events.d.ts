@@ -45,11 +45,11 @@ export interface ProgressData {
   estimatedTimeRemaining: number | null;
   current?: number;
   total?: number;
-  /** Unit of current and total, such as file */
+  /** Of current and total, such as file */
   unit?: string;
   /** True if the total is unknown */
   indeterminate?: boolean;
-  /** Key of the step in the page's translations */
+  /** Translation key of the step */
   stepKey?: string;
   stepParams?: Record<string, unknown>;
   stepIndex?: number;
@@ -181,7 +181,7 @@ export interface ErrorBody {
   code: "UNAUTHORIZED" | "JOB_NOT_FOUND" | "BAD_REQUEST" | "JOB_NOT_CANCELLABLE" | "JOB_NOT_FAILED" | "IDEMPOTENCY_CONFLICT" | "TOO_MANY_STREAMS" | "SERVICE_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "INTERNAL";
 }
 
-/** An event whose name has a meaning; all others are `Custom`. */
+/** An event with a defined meaning; all others are `Custom`. */
 export type FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed | Log;
 
 /** The data of each event, by its name. */
