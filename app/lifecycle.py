@@ -32,7 +32,8 @@ from eventlog.probe import Probe
 from eventlog.questions import Questions
 from eventlog.reader import Reader
 from eventlog.subscriptions import Subscriptions
-from eventlog.topology import Topology, topology_of
+from jobcast.redis.caller import Caller
+from jobcast.redis.cluster import Cluster
 
 _log = logging.getLogger("jobcast")
 
@@ -44,7 +45,7 @@ class Service(Struct, frozen=True):
 
     settings: Settings
     authenticator: Authenticator
-    topology: Topology
+    redis: Caller
     reader: Reader
     jobs: Jobs
     directory: Directory
@@ -65,17 +66,12 @@ def build(settings: Settings) -> Service:
         InvalidSettings: one can't be used; the message names the variable.
     """
     try:
-        client = connect(settings.redis_url)
+        redis = connect(settings.redis_url)
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
-    topology, appender, reader = topology_of(client), Appender(client), Reader(client)
-    creation, queue = Creation(client), JobQueue(settings.queue, client)
-
-    async def on_lost(server: str) -> None:
-        await topology.drop_idle(server)
-        await reader.drop_idle(server)
-
-    subscriptions = topology.subscriptions(on_lost)
+    appender, reader = Appender(redis), Reader(redis)
+    creation, queue = Creation(redis), JobQueue(settings.queue, redis)
+    subscriptions = _subscriptions(redis)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
@@ -83,11 +79,11 @@ def build(settings: Settings) -> Service:
         settings=settings,
         appender=appender,
         reader=reader,
-        index=OwnerIndex(client),
+        index=OwnerIndex(redis),
         creation=creation,
         queue=queue,
     )
-    stalled_runs = StalledRuns(Leases(client), appender, settings.stall_grace_s)
+    stalled_runs = StalledRuns(Leases(redis), appender, settings.stall_grace_s)
     authenticator = Authenticator(settings)
     streams = Streams(
         settings=settings,
@@ -100,7 +96,7 @@ def build(settings: Settings) -> Service:
     return Service(
         settings=settings,
         authenticator=authenticator,
-        topology=topology,
+        redis=redis,
         reader=reader,
         jobs=jobs,
         directory=directory,
@@ -110,7 +106,7 @@ def build(settings: Settings) -> Service:
         streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
         stalled_runs=stalled_runs,
-        probe=Probe(client),
+        probe=Probe(redis),
         metrics=Metrics(
             viewers,
             directory,
@@ -122,6 +118,13 @@ def build(settings: Settings) -> Service:
     )
 
 
+def _subscriptions(redis: Caller) -> Subscriptions | ClusterSubscriptions:
+    if isinstance(redis.servers, Cluster):
+        return ClusterSubscriptions(redis.servers)
+    (server,) = redis.servers.serving()
+    return Subscriptions(server)
+
+
 def attach(app: Quart, service: Service) -> None:
     """Have an app start and stop a service."""
     tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +132,7 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.before_serving
     async def start() -> None:
-        refusal = await service.topology.refusal()
+        refusal = await service.redis.servers.refusal()
         if refusal is not None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
@@ -158,7 +161,7 @@ def attach(app: Quart, service: Service) -> None:
         garbage.end()
         await service.questions.close()
         await service.reader.close()
-        await service.topology.close()
+        await service.redis.aclose()
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:

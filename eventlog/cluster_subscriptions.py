@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Container
 from contextlib import suppress
 from typing import Final
 
 from eventlog.channel import Subscribed, Subscriber
-from eventlog.cluster import Cluster
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
 from eventlog.subscriber_connection import SubscriberConnection
 from jobcast.protocol.names import SHARDED
+from jobcast.redis.cluster import Cluster
+from jobcast.redis.server import Server
 
 _log = logging.getLogger("jobcast.subscriptions")
 
@@ -31,16 +32,11 @@ class ClusterSubscriptions:
     While a slot is being moved, its jobs may be on the next node already, and are published there,
     although only the present node lets their channels be followed. So their subscribers receive
     ``Subscribed`` again and again, and look at the log.
-
-    Args:
-        cluster: the client that knows the nodes.
-        on_lost: called with a node, as host and port, when the connection to it is gone.
     """
 
-    def __init__(self, cluster: Cluster, on_lost: Callable[[str], Awaitable[None]]) -> None:
-        self._nodes = cluster.nodes
-        self._on_lost = on_lost
-        self._connections: dict[str, SubscriberConnection] = {}
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._connections: dict[Server, SubscriberConnection] = {}
         self._running: dict[SubscriberConnection, asyncio.Task[None]] = {}
         self._homeless: dict[bytes, Subscriber] = {}
         self._misplaced = asyncio.Event()
@@ -75,7 +71,7 @@ class ClusterSubscriptions:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._watch_moves())
                 while True:
-                    await self._nodes.refresh()
+                    await self._look()
                     self._rearrange()
                     await self._wait()
         finally:
@@ -96,22 +92,29 @@ class ClusterSubscriptions:
 
     async def _lost(self, connection: SubscriberConnection) -> bool:
         self.reconnects += 1
-        for node in [name for name, each in self._connections.items() if each is connection]:
-            await self._on_lost(node)
-        await self._nodes.refresh()
+        for node in [node for node, each in self._connections.items() if each is connection]:
+            node.give_up()  # it may be frozen
+        await self._look()
         self._rearrange()
         self._look_for_homes()
         return connection in self._connections.values()
 
+    async def _look(self) -> None:
+        try:
+            async with available():
+                await self._cluster.look()
+        except LogUnavailable as error:
+            _log.info("the Cluster does not say which node serves what: %s", error)
+
     def _rearrange(self) -> None:
         """Put each channel where the Cluster's map has it, as far as that is known."""
-        nodes = self._nodes.all()
+        nodes = self._cluster.serving()
         for node in nodes:
             if node not in self._connections:
                 self._open(node)
         for connection in self._connections.values():
             for name, subscriber in list(connection.subscribers.items()):
-                if self._connections.get(self._nodes.of(name) or "") is not connection:
+                if self._connection_of(name) is not connection:
                     connection.unfollow(name)
                     self._place(name, subscriber)
         homeless, self._homeless = self._homeless, {}
@@ -121,8 +124,12 @@ class ClusterSubscriptions:
             if not self._connections[node].subscribers:
                 self._close(node)
 
+    def _connection_of(self, name: bytes) -> SubscriberConnection | None:
+        node = self._cluster.known(name)
+        return None if node is None else self._connections.get(node)
+
     def _place(self, name: bytes, subscriber: Subscriber) -> None:
-        connection = self._connections.get(self._nodes.of(name) or "")
+        connection = self._connection_of(name)
         if connection is None:
             self._homeless[name] = subscriber
         else:
@@ -138,14 +145,13 @@ class ClusterSubscriptions:
             if name in connection.subscribers:
                 connection.unfollow(name)
 
-    def _open(self, node: str) -> None:
-        connector = self._nodes.connector(node)
+    def _open(self, node: Server) -> None:
         connection = self._connections[node] = SubscriberConnection(
-            connector, SHARDED, self._lost, self._misplaced.set
+            node.connect, SHARDED, self._lost, self._misplaced.set
         )
         self._running[connection] = self._tasks.create_task(connection.run())
 
-    def _close(self, node: str) -> None:
+    def _close(self, node: Server) -> None:
         """Let go of a node that serves nothing any more; its connection may be what asks for it."""
         task = self._running.pop(self._connections.pop(node))
         if task is not asyncio.current_task():
@@ -156,7 +162,7 @@ class ClusterSubscriptions:
             await asyncio.sleep(_WATCH_S)
             try:
                 async with available():
-                    slots = await self._nodes.moving()
+                    slots = await self._cluster.moving()
             except LogUnavailable as error:
                 _log.debug("the Cluster does not say what it moves: %s", error)
                 continue
@@ -166,5 +172,5 @@ class ClusterSubscriptions:
     def _look_at(self, slots: Container[int]) -> None:
         for connection in self._connections.values():
             for name, subscriber in list(connection.subscribers.items()):
-                if self._nodes.slot_of(name) in slots:
+                if self._cluster.slot_of(name) in slots:
                     subscriber(Subscribed())

@@ -1,24 +1,21 @@
 """The channels of all watched jobs, on one server."""
 
-from collections.abc import Awaitable, Callable
-
 from eventlog.channel import Subscriber
-from eventlog.cluster import Connector
 from eventlog.subscriber_connection import SubscriberConnection
 from jobcast.protocol.names import PLAIN
+from jobcast.redis.server import Server
 
 
 class Subscriptions:
     """Who follows which job, over one connection.
 
-    Args:
-        connector: says where and how to connect.
-        on_lost: called when the connection is gone, before another is opened.
+    When that is lost, calls to the server open new connections as well: it may be frozen, or
+    another one may have taken its place.
     """
 
-    def __init__(self, connector: Connector, on_lost: Callable[[], Awaitable[None]]) -> None:
-        self._connection = SubscriberConnection(connector, PLAIN, self._lost)
-        self._on_lost = on_lost
+    def __init__(self, server: Server) -> None:
+        self._connection = SubscriberConnection(server.connect, PLAIN, self._lost)
+        self._server = server
         self.reconnects = 0
 
     def __len__(self) -> int:
@@ -46,5 +43,5 @@ class Subscriptions:
 
     async def _lost(self, _connection: SubscriberConnection) -> bool:
         self.reconnects += 1
-        await self._on_lost()
+        self._server.give_up()
         return True

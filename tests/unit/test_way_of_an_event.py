@@ -21,13 +21,12 @@ import pytest
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.server.transport import TransportOutlet
-from eventlog.connection import connector_of
 from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Connection, packed
+from jobcast.redis.server import Server
 from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
-from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
     *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
@@ -100,8 +99,7 @@ class Path:
     def __init__(self, viewers: int) -> None:
         self.log = JobLog(_number=1732382400000)  # ids as Redis gives them
         self._to_redis = Transport()
-        connector = connector_of(client_of("redis://127.0.0.1:1"))
-        self._subscriptions = Subscriptions(connector, AsyncMock())
+        self._subscriptions = Subscriptions(Server(AsyncMock()))
         self._directory = Directory(self._subscriptions, self.log)
         self._redis = Connection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
