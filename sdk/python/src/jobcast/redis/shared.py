@@ -29,10 +29,13 @@ class Shared(Generic[T]):
     async def result(self) -> T:
         """Return its result, or raise its error."""
         task = self.begin()
-        await asyncio.wait({task})
-        if task.cancelled():
-            raise RedisConnectionError("Connection closed.")
-        return task.result()
+        try:
+            await asyncio.wait({task})
+            if task.cancelled():
+                raise RedisConnectionError("Connection closed.")
+            return task.result()
+        finally:
+            del task  # an error in it holds this frame, which would hold the error
 
     async def cancel(self) -> None:
         """End it; who waits for it gets a ``ConnectionError``."""
