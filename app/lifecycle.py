@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -157,22 +157,13 @@ def attach(app: Quart, service: Service) -> None:
     async def stop() -> None:
         service.viewers.leaving = True
         await service.viewers.drain(0)
-        await _cancelled(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         garbage.end()
         await service.questions.close()
         await service.reader.close()
         await service.redis.aclose()
-
-
-async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks until all have ended: ``asyncio.wait_for`` in redis-py may lose a cancellation.
-
-    That is so on Python 3.11, and would keep this process from its end.
-    """
-    while running := [task for task in tasks if not task.done()]:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running, timeout=_AGAIN_S)
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
