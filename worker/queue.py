@@ -128,12 +128,9 @@ class Queue:
         await self._redis.aclose()
 
     async def _check(self) -> None:
-        try:
-            await self._redis.client.ping()
-        except ABSENCES as error:
-            refusal = await self._redis.refusal_behind(error)
-            if refusal is not None:
-                raise RedisRefuses(f"Redis refuses it: {refusal}") from error
+        refusal = await self._redis.refusal()
+        if refusal is not None:
+            raise RedisRefuses(f"Redis refuses it: {refusal}")
 
     async def _until_redis_answers(self) -> None:
         said = ""
