@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from eventlog.batches import Batches, Reply
 from eventlog.catch_up import Question
@@ -25,7 +24,7 @@ class BatchReader:
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
         self._servers = redis.servers
-        self._batches = WeakKeyDictionary[Server, Batches]()
+        self._batches: dict[Server, Batches] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, question: Question, reply: Reply) -> None:
@@ -34,9 +33,7 @@ class BatchReader:
         if server is None:
             self._do(self._call(question, reply))
             return
-        batches = self._batches.get(server)
-        if batches is None:
-            batches = self._batches[server] = Batches(server)
+        batches = self._batches.get(server) or self._begin(server)
 
         def judged(answer: Any) -> None:  # noqa: ANN401 - any answer
             if isinstance(answer, Redirected):
@@ -50,9 +47,16 @@ class BatchReader:
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        for batches in list(self._batches.values()):
+        for batches in self._batches.values():
             await batches.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, server: Server) -> Batches:
+        """Begin to ask a server, and forget those that have nothing any more."""
+        serving = self._servers.serving()
+        self._batches = {each: its for each, its in self._batches.items() if each in serving}
+        batches = self._batches[server] = Batches(server)
+        return batches
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -60,7 +60,9 @@ async def test_all_who_find_a_server_unavailable_begin_to_look_for_another() -> 
         nonlocal looks
         looks += 1
 
-    servers = SimpleNamespace(known=lambda _name: server, look_soon=look_soon)
+    servers = SimpleNamespace(
+        known=lambda _name: server, serving=lambda: [server], look_soon=look_soon
+    )
     batches = BatchReader(cast("Any", SimpleNamespace(servers=servers)))
 
     def reply(answer: object) -> None:
