@@ -23,7 +23,6 @@ from app.upkeep.garbage import Garbage
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
 from eventlog.append import Appender
-from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.connection import connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
@@ -33,7 +32,6 @@ from eventlog.questions import Questions
 from eventlog.reader import Reader
 from eventlog.subscriptions import Subscriptions
 from jobcast.redis.caller import Caller
-from jobcast.redis.cluster import Cluster
 
 _log = logging.getLogger("jobcast")
 
@@ -49,7 +47,7 @@ class Service(Struct, frozen=True):
     reader: Reader
     jobs: Jobs
     directory: Directory
-    subscriptions: Subscriptions | ClusterSubscriptions
+    subscriptions: Subscriptions
     questions: Questions
     viewers: Viewers
     streams: Streams
@@ -71,7 +69,7 @@ def build(settings: Settings) -> Service:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
     appender, reader = Appender(redis), Reader(redis)
     creation, queue = Creation(redis), JobQueue(settings.queue, redis)
-    subscriptions = _subscriptions(redis)
+    subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
@@ -116,13 +114,6 @@ def build(settings: Settings) -> Service:
             key_set=authenticator.key_set,
         ),
     )
-
-
-def _subscriptions(redis: Caller) -> Subscriptions | ClusterSubscriptions:
-    if isinstance(redis.servers, Cluster):
-        return ClusterSubscriptions(redis.servers)
-    (server,) = redis.servers.serving()
-    return Subscriptions(server)
 
 
 def attach(app: Quart, service: Service) -> None:

@@ -28,7 +28,7 @@ class Probe:
         """Say whether Redis answers."""
         try:
             async with available():
-                await self._redis.servers.look()
+                await self._redis.servers.ping()
         except LogUnavailable:
             return False
         return True

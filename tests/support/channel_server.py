@@ -11,8 +11,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from eventlog.channel import Published, Subscribed
-from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.subscriber_connection import SubscriberConnection
+from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Deliver, packed
 
@@ -201,7 +201,7 @@ class Recorder:
 
 
 @asynccontextmanager
-async def running(followed: SubscriberConnection | ClusterSubscriptions) -> AsyncIterator[None]:
+async def running(followed: SubscriberConnection | Subscriptions) -> AsyncIterator[None]:
     """Have channels followed for the length of the block."""
     task = asyncio.create_task(followed.run())
     try:

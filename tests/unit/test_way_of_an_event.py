@@ -10,7 +10,7 @@ import gc
 import math
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, closing
 from types import FrameType, SimpleNamespace
 from typing import Any, cast
@@ -24,7 +24,7 @@ from app.server.transport import TransportOutlet
 from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Connection, packed
-from jobcast.redis.server import Server
+from jobcast.redis.servers import OneServer
 from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
 
@@ -99,12 +99,15 @@ class Path:
     def __init__(self, viewers: int) -> None:
         self.log = JobLog(_number=1732382400000)  # ids as Redis gives them
         self._to_redis = Transport()
-        self._subscriptions = Subscriptions(Server(AsyncMock()))
+        self._subscriptions = Subscriptions(OneServer(AsyncMock(), 1.0))
+        self._subscriptions._tasks = cast("Any", SimpleNamespace(create_task=Coroutine.close))
+        self._subscriptions._rearrange()
+        (self._subscriber,) = self._subscriptions._connections.values()
         self._directory = Directory(self._subscriptions, self.log)
         self._redis = Connection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
             1.0,
-            self._subscriptions._connection._deliver,
+            self._subscriber._deliver,
         )
         self.viewers = [Transport() for _ in range(viewers)]
         self._open = ExitStack()
@@ -119,7 +122,7 @@ class Path:
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""
         await asyncio.sleep(0)
-        self._subscriptions._connection._changed.clear()  # it was asked for
+        self._subscriber._changed.clear()  # it was asked for
         self._receive(b"subscribe", PLAIN.channel(JOB).encode(), b"1")
         async with asyncio.timeout(5):
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns

@@ -72,6 +72,10 @@ class Cluster:
         """Return the nodes that serve slots."""
         return [self._server(node) for node in dict.fromkeys(self._served_by) if node is not None]
 
+    async def ping(self) -> None:
+        """Have any node answer; a ``RedisError`` when none does."""
+        await self.look()
+
     async def look(self) -> None:
         """Ask for the map; a ``RedisError`` when no node answers."""
         await self._looking.result()

@@ -60,11 +60,20 @@ class Servers(Protocol):
     def serving(self) -> Sequence[Server]:
         """Return the servers that have keys, as far as they are known."""
 
+    async def ping(self) -> None:
+        """Have any server answer; a ``RedisError`` when none does."""
+
     async def look(self) -> None:
-        """Find out which server has what; a ``RedisError`` when no server answers."""
+        """Find out which server has what; a ``RedisError`` when that can't be found out."""
 
     def look_soon(self) -> None:
         """Begin to find that out, unless that is under way."""
+
+    def slot_of(self, name: str | bytes) -> int:
+        """Return the slot of a key or channel: names in one slot are always on one server."""
+
+    async def moving(self) -> frozenset[int]:
+        """Return the slots that are being moved to another server, as far as that is known."""
 
     def redirect(self, refusal: str, key: str, server: Server) -> Redirect | None:
         """Return where a command goes after an error reply, None if that is the answer."""
@@ -101,12 +110,23 @@ class OneServer:
         """Return the server."""
         return (self._server,)
 
-    async def look(self) -> None:
+    async def ping(self) -> None:
         """Have the server answer; a ``RedisError`` when it does not."""
         answer_of(*await self._server.ask(_PING))
 
+    async def look(self) -> None:
+        """Do nothing: the server has everything."""
+
     def look_soon(self) -> None:
         """Do nothing: the server has everything."""
+
+    def slot_of(self, _name: str | bytes) -> int:
+        """Return the only slot there is."""
+        return 0
+
+    async def moving(self) -> frozenset[int]:
+        """Return nothing: there is no other server."""
+        return frozenset()
 
     def redirect(self, refusal: str, _key: str, server: Server) -> Redirect | None:
         """Leave a server that became a replica: its name may mean another one by now."""

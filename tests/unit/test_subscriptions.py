@@ -1,4 +1,4 @@
-"""Channels on the nodes of a Cluster, in virtual time and with nodes of the test's own."""
+"""Channels on servers of the test's own, of a Cluster mostly, in virtual time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from eventlog.channel import Subscribed
-from eventlog.cluster_subscriptions import ClusterSubscriptions
-from jobcast.protocol.names import SHARDED
+from eventlog.subscriptions import Subscriptions
+from jobcast.protocol.names import PLAIN, SHARDED
 from jobcast.redis.address import parse_address
 from jobcast.redis.cluster import Cluster
 from jobcast.redis.server import Server
+from jobcast.redis.servers import OneServer
 from tests.support.channel_server import WAY_S, ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
@@ -100,7 +101,7 @@ class Played:
 
     def __init__(self) -> None:
         self.map = Map()
-        self.subscriptions = ClusterSubscriptions(self.map)
+        self.subscriptions = Subscriptions(self.map)
         self.recorders: dict[int, Recorder] = {}
 
     @property
@@ -255,5 +256,30 @@ def test_a_node_that_is_lost_costs_the_others_nothing() -> None:
             await after(1 + 0.1 + 2 * SOON_S)
             assert len(played.map.followed()) == 300
             assert [len(server.asked()) for server in others] == asked
+
+    in_virtual_time(scenario())
+
+
+def test_a_single_server_has_all_channels_on_one_connection() -> None:
+    async def scenario() -> None:
+        server = ChannelServer(PLAIN)
+        subscriptions = Subscriptions(OneServer(server.connect, 1.4))
+        recorders = [Recorder() for _ in range(300)]
+        for number, recorder in enumerate(recorders):
+            subscriptions.follow(str(number), recorder)
+        async with running(subscriptions):
+            await after(SOON_S)
+            assert len(server.channels) == len(subscriptions) == 300
+            assert len(server.asked()) == 1
+            server.lose()
+            await after(1)
+            assert len(server.channels) == 300
+            assert len(server.connects) == 2
+            assert subscriptions.reconnects == 1
+            assert all(each.messages == [Subscribed()] * 2 for each in recorders)
+            subscriptions.unfollow("7", Recorder())
+            subscriptions.unfollow("8", recorders[8])
+            await after(SOON_S)
+            assert len(server.channels) == len(subscriptions) == 299
 
     in_virtual_time(scenario())
