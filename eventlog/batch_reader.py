@@ -24,6 +24,7 @@ class BatchReader:
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
         self._servers = redis.servers
+        self._is_cluster = not redis.servers.pubsub.together
         self._batches: dict[Server, Batches] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -34,6 +35,9 @@ class BatchReader:
             self._do(self._call(question, reply))
             return
         batches = self._batches.get(server) or self._begin(server)
+        if not self._is_cluster:
+            batches.ask(question, reply)
+            return
 
         def judged(answer: Any) -> None:  # noqa: ANN401 - any answer
             if isinstance(answer, Redirected):

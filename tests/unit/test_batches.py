@@ -12,7 +12,7 @@ from eventlog.batch_reader import BatchReader
 from eventlog.batches import Batches
 from eventlog.catch_up import Question
 from eventlog.errors import LogUnavailable, UnreadableJob
-from jobcast.protocol.names import PLAIN
+from jobcast.protocol.names import PLAIN, SHARDED
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from tests.support.channel_server import ChannelServer
@@ -61,7 +61,10 @@ async def test_all_who_find_a_server_unavailable_begin_to_look_for_another() -> 
         looks += 1
 
     servers = SimpleNamespace(
-        known=lambda _name: server, serving=lambda: [server], look_soon=look_soon
+        known=lambda _name: server,
+        serving=lambda: [server],
+        look_soon=look_soon,
+        pubsub=SHARDED,
     )
     batches = BatchReader(cast("Any", SimpleNamespace(servers=servers)))
 

@@ -122,7 +122,9 @@ class Server:
             # The event loop may have been kept busy: let it see what has come, an end perhaps.
             for _ in range(3):
                 await asyncio.sleep(0)
-        return self.connection or await self._opening.result()
+        if self._connection is not None and self._connection.is_open:
+            return self._connection
+        return await self._opening.result()
 
     async def ask(self, commands: bytes, count: int = 1) -> Replies:
         """Send packed commands over a connection that takes calls, and return what they get.
