@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
@@ -163,6 +165,7 @@ async def world(
         front = await stack.enter_async_context(Proxy(*ports))
         narrow = await stack.enter_async_context(Proxy(*ports, narrow=True))
         direct: Any = QueueRedis(_patient(store.url))
+        direct.client.set_retry(Retry(NoBackoff(), 0))  # or its pauses would be measured
         stack.push_async_callback(direct.aclose)
         made = World(
             store,
