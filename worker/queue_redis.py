@@ -1,6 +1,5 @@
 """The Redis client of BullMQ."""
 
-import asyncio
 from typing import Any, Final
 
 from redis.asyncio import Redis, Sentinel
@@ -16,7 +15,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from jobcast import Address, parse_address
+from jobcast import parse_address
+from jobcast.redis.caller import Caller
 
 MAX_PAUSE_S: Final = 1.0
 UNAVAILABLE: Final = (RedisError, RedisClusterException)
@@ -44,7 +44,7 @@ class QueueRedis:
     prefix: str = "bull"
 
     def __init__(self, url: str) -> None:
-        address = parse_address(url)
+        self._address = address = parse_address(url)
         # BullMQ's own clients back off up to 20 s after an outage. Its commands are idempotent, so
         # they may be retried sooner.
         options: dict[str, Any] = {
@@ -75,20 +75,13 @@ class QueueRedis:
         self._sentinels = sentinels
         self.client = sentinels.master_for(address.name, **options)
 
-    async def refusal_behind(self, error: Exception) -> str | None:
-        """Return why Redis rejects the URL, if that is what made a call fail.
-
-        redis-py reports rejecting Sentinels as a missing primary, so this pings them.
-        """
-        if self._sentinels is None:
-            return Address.refusal_of(error)
-        pings = (sentinel.ping() for sentinel in self._sentinels.sentinels)
-        answers = await asyncio.gather(*pings, return_exceptions=True)
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        if len(errors) < len(answers):
-            return Address.refusal_of(error)
-        refusals = map(Address.refusal_of, errors)
-        return next((f"of the Sentinels: {refusal}" for refusal in refusals if refusal), None)
+    async def refusal(self) -> str | None:
+        """Return why Redis refuses the URL; None if it accepts it, or is unavailable."""
+        caller = Caller(self._address)
+        try:
+            return await caller.servers.refusal()
+        finally:
+            await caller.aclose()
 
     async def aclose(self) -> None:
         """Close all connections."""
