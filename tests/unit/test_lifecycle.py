@@ -9,7 +9,7 @@ from app.lifecycle import _keep_running
 async def test_what_a_service_cant_be_without_begins_anew_when_it_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lifecycle, "_AGAIN_S", 0)
+    monkeypatch.setattr(lifecycle, "_RESTART_S", 0)
     begun = 0
     third = asyncio.Event()
 
