@@ -106,10 +106,7 @@ class JobActor(LoopActor):
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # noqa: ANN401 - Pykka's signature
-        """Start an actor outside of Pykka's registry.
-
-        The registry is a list, which is searched when an actor stops.
-        """
+        """Start an actor outside of Pykka's registry: a list, searched when an actor stops."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
         return actor.actor_ref
