@@ -12,7 +12,10 @@ class Published(Struct, frozen=True, gc=False):
 
 
 class Subscribed(Struct, frozen=True):
-    """What is published from here on will arrive; what was before may have been missed."""
+    """What is published from here on will arrive; what was before may have been missed.
+
+    Also sent again and again while a Cluster moves the channel's slot.
+    """
 
 
 Subscriber = Callable[[Published | Subscribed], None]

@@ -33,7 +33,7 @@ class Connection:
         answer = Answer.from_reply(answer_of(reply))
         if answer.receivers < 0 and not self._warned:
             self._warned = True
-            _log.warning("this Redis user may not publish: viewers learn of events late, or never")
+            _log.warning("this Redis user may not publish: viewers get events late")
         return answer
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:

@@ -26,10 +26,11 @@ _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
 class PubSub(NamedTuple):
     """How events are published and followed: Redis' names for that.
 
-    ``channel_format`` is of the name of a job's channel, ``publish`` the command that publishes,
-    ``subscribe`` the command that follows and in lower case the push that confirms it,
-    ``unsubscribe`` the command that follows no more, ``message`` the push that brings what was
-    published, and ``together`` whether one command may name channels of several jobs.
+    ``channel_format`` is of the name of a job's channel (``append.lua`` builds the same),
+    ``publish`` the command that publishes, ``subscribe`` the command that follows and in lower case
+    the push that confirms it, ``unsubscribe`` the command that follows no more, ``message`` the
+    push that brings what was published, and ``together`` whether one command may name channels of
+    several jobs: not in a Cluster.
     """
 
     channel_format: str
