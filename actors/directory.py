@@ -70,11 +70,7 @@ class Directory:
             del self._assignments[job_id]
 
     async def verify_jobs(self, within_s: float) -> None:
-        """Send ``Verify`` to all actors, round by round, until cancelled.
-
-        Args:
-            within_s: time within which a vanished job must be detected.
-        """
+        """Send ``Verify`` to all actors, so that vanished jobs are detected within ``within_s``."""
         loop = asyncio.get_running_loop()
         round_s = within_s * _ROUND_SHARE
         tick_s = max(round_s / _TICKS, _MIN_TICK_S)

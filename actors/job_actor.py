@@ -28,7 +28,7 @@ from actors.messages import (
 )
 from actors.resumption import Resumption, Step
 from actors.runtime import LoopActor, Ref, tell
-from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.catch_up import PAGE, CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.pace import Pages
 from schema.events import Terminal
@@ -62,11 +62,16 @@ class Questions(Protocol):
     """Reads of the log that are retried until Redis answers, as in ``eventlog.questions``."""
 
     def catch_up(
-        self, job_id: str, cursor: str | None, given: Given, is_wanted: IsWanted, most: int = PAGE
+        self,
+        job_id: str,
+        cursor: str | None,
+        on_answer: OnAnswer,
+        is_wanted: IsWanted,
+        most: int = PAGE,
     ) -> None:
         """Read a job's state and its entries after a cursor."""
 
-    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+    def look(self, job_id: str, known: JobState, on_answer: OnAnswer, is_wanted: IsWanted) -> None:
         """Read a job's state, and its entries if the state has changed."""
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
@@ -101,10 +106,7 @@ class JobActor(LoopActor):
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # noqa: ANN401 - Pykka's signature
-        """Start an actor outside of Pykka's registry.
-
-        The registry is a list, which is searched when an actor stops.
-        """
+        """Start an actor outside of Pykka's registry: a list, searched when an actor stops."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
         return actor.actor_ref
@@ -191,7 +193,7 @@ class JobActor(LoopActor):
 
         Args:
             outputs: the outputs.
-            deliver: takes the frames; broadcasts them if not given.
+            deliver: takes the frames; broadcasts them if not on_answer.
         """
         deliver = deliver or self._audience.broadcast
         for output in outputs:
@@ -204,8 +206,8 @@ class JobActor(LoopActor):
         ref = self.actor_ref
         match output:
             case Read(cursor):
-                given = _send_as(ref, CaughtUp)
-                self._questions.catch_up(self._job_id, cursor, given, ref.is_alive)
+                on_answer = _send_as(ref, CaughtUp)
+                self._questions.catch_up(self._job_id, cursor, on_answer, ref.is_alive)
             case Look(known):
                 self._questions.look(self._job_id, known, _send_as(ref, CaughtUp), ref.is_alive)
             case Check(known):
@@ -256,8 +258,8 @@ class JobActor(LoopActor):
     def _read_page(self, mailbox: Mailbox, resumption: Resumption) -> None:
         resumption.begin_page()
         ref, at, most = self.actor_ref, resumption.at, resumption.page_size
-        given = _send_as(ref, partial(Resumed, mailbox))
-        self._questions.catch_up(self._job_id, at, given, ref.is_alive, most)
+        on_answer = _send_as(ref, partial(Resumed, mailbox))
+        self._questions.catch_up(self._job_id, at, on_answer, ref.is_alive, most)
 
     def _send_state(self, mailbox: Mailbox, start: Beginning) -> None:
         """Send the state, after a reset if needed, unless the viewer has it; then make it live."""
@@ -348,6 +350,6 @@ class JobActor(LoopActor):
         self._audience.send_back()
 
 
-def _send_as(ref: Ref, kind: Callable[[CatchUp], object]) -> Given:
+def _send_as(ref: Ref, kind: Callable[[CatchUp], object]) -> OnAnswer:
     """Return a callback that sends an answer to an actor as a message."""
     return lambda answer: tell(ref, kind(answer))

@@ -81,11 +81,7 @@ class Mailbox:
             self._on_end()
 
     def take(self, limit: int) -> list[Frame]:
-        """Remove and return frames, oldest first.
-
-        Args:
-            limit: maximum of bytes; a first frame may exceed it.
-        """
+        """Remove and return frames, oldest first, of ``limit`` bytes or a single larger one."""
         if self._size <= limit:
             taken, self._waiting, self._size = self._waiting, [], 0
             self._emptied()

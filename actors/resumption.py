@@ -155,14 +155,7 @@ class Resumption:
 
 
 def _is_ahead(known: JobState, cursor: str, reason: Reason | None, state: JobState) -> bool:
-    """Say whether a viewer's cursor is beyond its actor's state, or in another attempt.
-
-    Args:
-        known: the actor's state.
-        cursor: the viewer's cursor.
-        reason: why it can't resume from that; None if it can.
-        state: the state in Redis.
-    """
+    """Say whether a cursor is beyond the actor's state ``known``, or in another attempt."""
     match reason:
         case Reason.ATTEMPT:
             return position(cursor) >= position(known.attempt_id)

@@ -13,7 +13,7 @@ from app.settings import Settings
 from eventlog.append import Appender, NewJob
 from eventlog.creation import Claim, Creation
 from eventlog.errors import JobExists, NotFailed, UnreadableJob
-from eventlog.index import Listed, OwnerIndex, listed
+from eventlog.index import IndexEntry, OwnerIndex, parse_member
 from eventlog.reader import Reader
 from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import new_job_id, parse_job_id
@@ -111,7 +111,7 @@ class Jobs:
             missing = limit - len(found)
             page = await self._index.page(owner.user_id, owner.session_id, missing + 1, after)
             members = page[:missing]
-            jobs = [listed(member) for member in members]
+            jobs = [parse_member(member) for member in members]
             states = await asyncio.gather(*map(self._state_of, jobs))
             stale = []
             for member, job, state in zip(members, jobs, states, strict=True):
@@ -128,7 +128,7 @@ class Jobs:
             after = members[-1]
         return JobList(found, None if last is None else _encode(last))
 
-    async def _state_of(self, job: Listed | None) -> JobState | UnreadableJob | None:
+    async def _state_of(self, job: IndexEntry | None) -> JobState | UnreadableJob | None:
         """Return a listed job's state; an error instead if it is unreadable, for others are not."""
         if job is None:
             return None
@@ -199,7 +199,7 @@ def _digest(request: CreateJob) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _summary(job: Listed, state: JobState | UnreadableJob) -> JobSummary:
+def _summary(job: IndexEntry, state: JobState | UnreadableJob) -> JobSummary:
     if isinstance(state, JobState):
         return JobSummary.of(job.job_id, state)
     return JobSummary.of_unreadable(job.job_id, job.created, state.fields)
@@ -215,6 +215,6 @@ def _decode(cursor: str) -> bytes:
         member = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         member = b""
-    if listed(member) is None:
+    if parse_member(member) is None:
         raise BadRequest("cursor: not one that a listing gave")
     return member

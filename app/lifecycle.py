@@ -1,4 +1,4 @@
-"""The one place that builds everything, starts it, and takes it down again."""
+"""Builds, starts and stops all components."""
 
 import asyncio
 import logging
@@ -35,11 +35,11 @@ from jobcast.redis.caller import Caller
 
 _log = logging.getLogger("jobcast")
 
-_AGAIN_S: Final = 0.5
+_RESTART_S: Final = 0.5
 
 
 class Service(Struct, frozen=True):
-    """All parts of a service process."""
+    """All components of a service process."""
 
     settings: Settings
     authenticator: Authenticator
@@ -58,10 +58,10 @@ class Service(Struct, frozen=True):
 
 
 def build(settings: Settings) -> Service:
-    """Build the parts of a service; nothing connects before it is used.
+    """Build the components of a service; connections open at first use.
 
     Raises:
-        InvalidSettings: one can't be used; the message names the variable.
+        InvalidSettings: a setting is unusable; the message names the variable.
     """
     try:
         redis = connect(settings.redis_url)
@@ -117,7 +117,7 @@ def build(settings: Settings) -> Service:
 
 
 def attach(app: Quart, service: Service) -> None:
-    """Have an app start and stop a service."""
+    """Start and stop a service with an app."""
     tasks: set[asyncio.Task[None]] = set()
     garbage = GarbagePolicy()
 
@@ -127,7 +127,7 @@ def attach(app: Quart, service: Service) -> None:
         if refusal is not None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
-            _log.warning("demo mode: no key is set, a session id is all the identity there is")
+            _log.warning("demo mode: no key is set, sessions are the only identity")
         raise_limit(service.settings.streams_per_process)
         garbage.begin()
         for work in (
@@ -141,7 +141,7 @@ def attach(app: Quart, service: Service) -> None:
             Descriptors(lambda: len(service.viewers)).run,
             garbage.run,
         ):
-            tasks.add(asyncio.create_task(_kept_up(work)))
+            tasks.add(asyncio.create_task(_keep_running(work)))
         drain_on_sigterm(service.viewers, service.settings, tasks)
 
     @app.after_serving
@@ -157,13 +157,13 @@ def attach(app: Quart, service: Service) -> None:
         await service.redis.aclose()
 
 
-async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
-    """Do what a service can't be without; begin anew should it fail in a way not foreseen."""
+async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
+    """Run a background task; restart it after an unexpected error."""
     while True:
         try:
             await work()
-        except Exception:  # noqa: BLE001 - that is what this is for
-            _log.exception("%s failed and begins anew", work)
-            await asyncio.sleep(_AGAIN_S)
+        except Exception:  # noqa: BLE001 - the service needs all of its tasks
+            _log.exception("%s failed and is restarted", work)
+            await asyncio.sleep(_RESTART_S)
         else:
             return

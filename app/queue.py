@@ -1,8 +1,8 @@
-"""The queue that workers take jobs from: BullMQ, so that Node workers can serve it too.
+"""The queue of jobs: BullMQ, so that Node workers can serve it too.
 
-An entry holds ``{jobId, attempt}`` and nothing else; what there is to do is in the job's log. Its
-id is fresh for each attempt, for BullMQ ignores an id that it has seen; and it is the same for the
-same attempt, so that queueing twice queues once.
+An entry holds only ``{jobId, attempt}``; the input is in the job's state. Its id differs for each
+attempt, because BullMQ ignores an id that it has seen, and is the same for one attempt, so that
+queueing is idempotent.
 """
 
 from collections.abc import Callable
@@ -16,28 +16,28 @@ from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded
 
 _KEEP_FINISHED: Final = {"count": 1000}
-"""Finished entries that stay in Redis for a look; the oldest go."""
+"""Finished entries kept for inspection; the oldest are removed."""
 
 FIRST_ATTEMPT: Final = 1
-"""That of a job that was not retried, or of which nothing else is known any more."""
+"""Attempt of a job without retries, or whose state is missing."""
 
 _FINISHED: Final = ("completed", "failed")
 
 
 class JobQueue:
-    """Puts attempts into the BullMQ queue of a name and takes them out again."""
+    """Adds attempts to a BullMQ queue, and removes them."""
 
     def __init__(self, name: str, redis: Caller) -> None:
-        # In a Cluster all keys of a queue have to be in one slot.
+        # In a Cluster all keys of a queue must be in one slot.
         prefix = "bull" if redis.servers.pubsub.together else "{bull}"
         options: Any = {"connection": _Client(redis, f"{prefix}:{name}"), "prefix": prefix}
         self._queue = Queue(name, options)
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
-        """Queue an attempt; doing it again changes nothing.
+        """Queue an attempt; idempotent.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         options: Any = {
             "jobId": _entry_id(job_id, attempt),
@@ -48,36 +48,33 @@ class JobQueue:
             await self._queue.add(job_type, {"jobId": job_id, "attempt": attempt}, options)
 
     async def remove(self, job_id: str, attempt: int) -> None:
-        """Take an attempt out, however it waits there, unless a worker has it.
+        """Remove an attempt from any of the queue's lists, unless a worker has it.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         await self._remove(_entry_id(job_id, attempt), lambda state: state != "active")
 
     async def clear(self, job_id: str, attempt: int) -> None:
-        """Forget a finished entry of an attempt that is about to be queued.
+        """Remove a finished entry of an attempt that is about to be queued.
 
-        An earlier job under the same id had it, one that has expired or was deleted since.
+        It is of an earlier job with the same id, which has expired or was deleted.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         await self._remove(_entry_id(job_id, attempt), lambda state: state in _FINISHED)
 
-    async def _remove(self, entry_id: str, is_meant: Callable[[str], bool]) -> None:
+    async def _remove(self, entry_id: str, matches: Callable[[str], bool]) -> None:
         async with available():
-            if is_meant(await self._queue.getJobState(entry_id)):
-                # By its id: it may be in a list though its data are gone. If a worker has taken it
-                # meanwhile, BullMQ answers no and leaves it. Its children are entries of others.
+            if matches(await self._queue.getJobState(entry_id)):
+                # By its id, for it may be in a list without data. BullMQ refuses if a worker has
+                # taken it meanwhile. Its children are entries of other jobs.
                 await self._queue.remove(entry_id, {"removeChildren": False})
 
 
 class _Client(Redis):
-    """redis-py's client, as BullMQ wants it, that sends all commands by a ``Caller``.
-
-    They go to the server that has ``key``.
-    """
+    """A redis-py client for BullMQ; a ``Caller`` sends its commands to the server of ``key``."""
 
     def __init__(self, caller: Caller, key: str) -> None:
         super().__init__()
@@ -85,7 +82,7 @@ class _Client(Redis):
         self._key = key
 
     async def execute_command(self, *command: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """Send a command and return what redis-py makes of the reply."""
+        """Send a command, and decode its reply as redis-py does."""
         name, *arguments = command
         words = (each if isinstance(each, bytes) else str(each) for each in arguments)
         reply = decoded(await self._caller.call(self._key, *name.split(), *words))

@@ -1,4 +1,4 @@
-"""Appending to the log, as far as the service does it itself."""
+"""Appends by the service."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,7 +28,7 @@ _STALLED: Final = FailedData("The worker was lost", "STALLED")
 
 
 class NewJob(Struct, frozen=True):
-    """What a job is made of."""
+    """The contents of a new job."""
 
     type: str
     input: Mapping[str, Any]
@@ -38,19 +38,19 @@ class NewJob(Struct, frozen=True):
 
 
 class Appender:
-    """Appends what the service itself has to say of a job."""
+    """Appends entries of the service to jobs' logs."""
 
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
         self.unpublished = 0
 
     async def create(self, job_id: str, job: NewJob) -> Answer:
-        """Begin a job's log.
+        """Create a job's log.
 
         Raises:
-            JobExists: it has begun already.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            JobExists: there is one already.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         append = created(
             job.type,
@@ -67,8 +67,8 @@ class Appender:
         Raises:
             NotCancellable: it has finished.
             UnknownJob: there is none.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         return await self._append(job_id, _CANCEL)
 
@@ -78,8 +78,8 @@ class Appender:
         Raises:
             NotFailed: it has not failed.
             UnknownJob: there is none.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         return await self._append(job_id, _RETRY)
 
@@ -87,44 +87,42 @@ class Appender:
         """Fail an attempt that no worker has started.
 
         Raises:
-            Superseded: a worker has, or it is another attempt.
+            Superseded: a worker has started it, or the job is in another attempt.
             JobFinished: it has ended already.
             UnknownJob: there is none.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         return await self._append(job_id, _failed(failure, "abandon"), attempt=attempt)
 
     async def stall(self, job_id: str, run: str | bytes) -> Answer:
-        """Fail the run whose worker let its lease run out.
+        """Fail a run whose lease has expired.
 
         Raises:
-            Leased: the lease is not over.
+            Leased: the lease has not expired.
             JobFinished: the job has ended already.
             Superseded: another run or attempt took over.
             NotRunning: the run was not started, or has no lease.
             UnknownJob: there is none.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         return await self._append(job_id, _failed(_STALLED, "stall"), run=run)
 
     async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Answer:
-        """End a job on behalf of a worker that does not append itself.
-
-        A queued job may be ended too. The first end wins.
+        """Append the terminal event of a publish-only worker, also to a queued job.
 
         Args:
             job_id: the job.
-            event: how it ended.
-            attempt: only if it still is in this attempt.
+            event: the terminal event.
+            attempt: the attempt that it ends; any if None.
 
         Raises:
             JobFinished: it has ended already.
             Superseded: it is in another attempt.
             UnknownJob: there is none.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         if isinstance(event, Complete):
             append = completed(bytes(event.data.result).decode())

@@ -1,4 +1,4 @@
-"""Questions to whichever server has the job, in batches for each server."""
+"""Questions to the servers that have the jobs, in batches for each server."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,7 +7,7 @@ from typing import Any
 from eventlog.batches import Batches, Reply
 from eventlog.catch_up import Question
 from eventlog.connection import available
-from eventlog.errors import EventLogError, LogUnavailable, Redirected, unforeseen
+from eventlog.errors import EventLogError, LogUnavailable, Redirected, unexpected
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded
@@ -15,10 +15,10 @@ from jobcast.redis.server import Server
 
 
 class BatchReader:
-    """Asks each server in batches of its own: one that is unavailable delays no other.
+    """Asks each server in separate batches, so that an unavailable one delays no other.
 
-    A question whose job has moved to another node of a Cluster, or is being moved, is asked again
-    by a call, which follows it.
+    If a job has moved to another node of a Cluster, or is being moved, the question is repeated by
+    a ``Caller``, which follows redirections.
     """
 
     def __init__(self, redis: Caller) -> None:
@@ -29,40 +29,40 @@ class BatchReader:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, question: Question, reply: Reply) -> None:
-        """Ask soon, together with others."""
+        """Ask in the next batch; ``reply`` gets the answer."""
         server = self._servers.known(state_key(question.job_id))
         if server is None:
-            self._do(self._call(question, reply))
+            self._spawn(self._call(question, reply))
             return
         batches = self._batches.get(server) or self._begin(server)
         if not self._is_cluster:
             batches.ask(question, reply)
             return
 
-        def judged(answer: Any) -> None:  # noqa: ANN401 - any answer
+        def handle(answer: Any) -> None:  # noqa: ANN401 - any answer
             if isinstance(answer, Redirected):
-                self._do(self._call(question, reply))
+                self._spawn(self._call(question, reply))
                 return
             if isinstance(answer, LogUnavailable):
                 self._servers.look_soon()
             reply(answer)
 
-        batches.ask(question, judged)
+        batches.ask(question, handle)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for pending batches."""
         for batches in self._batches.values():
             await batches.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, server: Server) -> Batches:
-        """Begin to ask a server, and forget those that have nothing any more."""
+        """Create the batches of a server, and drop those of servers without slots."""
         serving = self._servers.serving()
         self._batches = {each: its for each, its in self._batches.items() if each in serving}
         batches = self._batches[server] = Batches(server)
         return batches
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -75,6 +75,6 @@ class BatchReader:
             answer = await question.answer(decoded(replies))
         except EventLogError as error:
             answer = error
-        except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
-            answer = unforeseen(error)
+        except Exception as error:  # noqa: BLE001 - every question must get an answer
+            answer = unexpected(error)
         reply(answer)

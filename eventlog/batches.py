@@ -1,8 +1,8 @@
-"""Questions to one Redis server, many at a time.
+"""Batched questions to one Redis server.
 
-What is asked for in one turn of the event loop, or while earlier questions are under way, goes to
-Redis at once: ten thousand viewers that return together cost some fifty round trips, and the same
-question is asked once.
+Questions of one iteration of the event loop, and those asked while earlier ones are pending, share
+a batch: ten thousand viewers that reconnect at once cost some fifty round trips. Equal questions
+are asked once.
 """
 
 import asyncio
@@ -12,95 +12,94 @@ from typing import Any, Final
 
 from eventlog.catch_up import Question
 from eventlog.connection import available
-from eventlog.errors import EventLogError, unavailable, unforeseen
+from eventlog.errors import EventLogError, unavailable, unexpected
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 
 _BATCH: Final = 200
 _UNDER_WAY: Final = 2
-_AT_ONCE: Final = 5
-"""Answers that are handed on in a turn of the event loop: a viewer is served after each."""
+_REPLIES_PER_TURN: Final = 5
+"""Answers before yielding to the event loop: each serves a viewer."""
 
 _PAUSE_S: Final = 0.002
-"""Between two batches: in a crowd each would be of one question otherwise."""
+"""Between two batches, which would be of one question each otherwise."""
 
 Reply = Callable[[Any], None]
-"""Is called with the answer to a question, or with a ``LogUnavailable`` or an ``UnreadableJob``."""
+"""Called with the answer to a question, a ``LogUnavailable`` or an ``UnreadableJob``."""
 
-_Asked = tuple[Question, list[Reply]]
+_Pending = tuple[Question, list[Reply]]
 
 
 class Batches:
-    """Asks one server, over connections of its own: what it brings may be large."""
+    """Asks one server, over separate connections, because answers may be large."""
 
     def __init__(self, server: Server) -> None:
-        self._asked: dict[Question, list[Reply]] = {}
+        self._pending: dict[Question, list[Reply]] = {}
         self._idle = [server.with_text() for _ in range(_UNDER_WAY)]
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushed = 0.0
 
     def ask(self, question: Question, reply: Reply) -> None:
-        """Ask soon, together with others."""
-        if not self._asked and self._idle:
+        """Ask in the next batch; ``reply`` gets the answer."""
+        if not self._pending and self._idle:
             loop = asyncio.get_running_loop()
             loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
-        self._asked.setdefault(question, []).append(reply)
+        self._pending.setdefault(question, []).append(reply)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for pending batches."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _flush(self) -> None:
-        while self._asked and self._idle:
+        while self._pending and self._idle:
             self._flushed = asyncio.get_running_loop().time()
-            asked = list(itertools.islice(self._asked.items(), _BATCH))
-            for question, _ in asked:
-                del self._asked[question]
-            task = asyncio.create_task(self._read(self._idle.pop(), asked))
+            batch = list(itertools.islice(self._pending.items(), _BATCH))
+            for question, _ in batch:
+                del self._pending[question]
+            task = asyncio.create_task(self._read(self._idle.pop(), batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _read(self, server: Server, asked: Sequence[_Asked]) -> None:
+    async def _read(self, server: Server, batch: Sequence[_Pending]) -> None:
         try:
-            await self._answer(server, asked)
+            await self._answer(server, batch)
         finally:
             self._idle.append(server)
             self._flush()
 
-    async def _answer(self, server: Server, asked: Sequence[_Asked]) -> None:
-        commands = [question.commands() for question, _ in asked]
+    async def _answer(self, server: Server, batch: Sequence[_Pending]) -> None:
+        commands = [question.commands() for question, _ in batch]
         packed = b"".join(itertools.chain.from_iterable(commands))
         try:
             replies = iter(await _replies(server, packed, sum(map(len, commands))))
-        except Exception as error:  # noqa: BLE001 - who asked must not wait for ever, whatever it is
+        except Exception as error:  # noqa: BLE001 - every question must get an answer
             server.give_up()
-            # Logs what was not foreseen, once for all who asked; and they are in this frame, which
-            # must not be in what they are told.
+            # Logs an unexpected error once for the batch. Its traceback would hold all questions.
             away = unavailable(error).with_traceback(None)
-            for number, (_, waiting) in enumerate(asked, 1):
+            for number, (_, waiting) in enumerate(batch, 1):
                 await _reply(waiting, away, number)
             return
         for number, ((question, waiting), its_commands) in enumerate(
-            zip(asked, commands, strict=True), 1
+            zip(batch, commands, strict=True), 1
         ):
             try:
                 answer = await question.answer([next(replies) for _ in its_commands])
             except EventLogError as error:
                 answer = error.with_traceback(None)  # as above
-            except Exception as error:  # noqa: BLE001 - nor must those who asked about other jobs
-                answer = unforeseen(error)
+            except Exception as error:  # noqa: BLE001 - one job must not affect the others
+                answer = unexpected(error)
             await _reply(waiting, answer, number)
 
 
 async def _replies(server: Server, packed: bytes, count: int) -> Replies:
-    """Return what a server answers. The frame of this is in an error's trace, and holds nobody."""
+    """Return a server's replies. A function of its own: an error's traceback holds its frame."""
     async with available():
         return await server.ask(packed, count)
 
 
 async def _reply(waiting: Sequence[Reply], answer: object, number: int) -> None:
-    """Reply to all who have asked a question; after some questions, let others have their turn."""
+    """Reply to all who asked a question; yield to the event loop after some questions."""
     for reply in waiting:
         reply(answer)
-    if not number % _AT_ONCE:
+    if not number % _REPLIES_PER_TURN:
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What someone missed of a job: how Redis is asked for it, and what its answer says."""
+"""Reading of a job's state and of the entries after a cursor: commands and answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,21 +21,21 @@ from schema.state import STATE_FIELDS, JobState, apply
 from schema.state_hash import Note
 
 PAGE: Final = 64
-"""How many entries one answer holds at the most: as many of 1 MiB are still read in time."""
+"""Maximum of entries in one answer; 64 of 1 MiB are still read within the time limit."""
 
 SLICE_BYTES: Final = 512 * 1024
-"""How much of a log is read, or brought to an actor's viewers, in a turn of the event loop."""
+"""Bytes of a log that are decoded or delivered before yielding to the event loop."""
 
 
 class CatchUp(Struct, frozen=True):
-    """A job as it is, and what someone missed who had seen it up to a cursor.
+    """A job's state, and the entries after a cursor.
 
     Attributes:
-        state: the state; None when there is no such job.
-        missed: the first entries after the cursor, log-only ones included; None when the cursor is
-            not in the log. The last one of a finished job is its end.
-        more: whether there are further ones, to be asked for from the last of these.
-        oldest: the oldest entry that the log has, if the cursor is not in it but may have been.
+        state: the state; None if there is no such job.
+        missed: the first entries after the cursor, including log-only ones; None if the cursor is
+            not in the log. The last one of a finished job is its terminal entry.
+        more: whether there are further entries after these.
+        oldest: the oldest entry of the log, if the cursor is not in it but may have been.
     """
 
     state: JobState | None
@@ -44,14 +44,14 @@ class CatchUp(Struct, frozen=True):
     oldest: Entry | None = None
 
     def reset_reason(self, cursor: str) -> Reason | None:
-        """Say why a viewer can't go on from the cursor that this was asked for; None if it can."""
+        """Return why a viewer can't resume from this question's cursor; None if it can."""
         if self.state is None:
             return None
         oldest = None if self.oldest is None else self.oldest.id
         return reset_reason(cursor, self.state, oldest, found=self.missed is not None)
 
     def split(self) -> tuple["CatchUp", "CatchUp | None"]:
-        """Return this up to ``SLICE_BYTES``, and the rest if there is one."""
+        """Return the first ``SLICE_BYTES``, and the rest if there is one."""
         size = 0
         for number, entry in enumerate(self.missed or (), 1):
             size += len(entry.data)
@@ -61,37 +61,37 @@ class CatchUp(Struct, frozen=True):
         return self, None
 
     def may_be_trimmed(self, cursor: str) -> bool:
-        """Say whether the log's oldest entry tells why a cursor is not in it."""
+        """Say whether the cursor may have been trimmed, which the oldest entry reveals."""
         if self.state is None or self.missed is not None:
             return False
         return may_have_existed(cursor, self.state)
 
     def oldest_state(self) -> JobState | None:
-        """Return the job as it was at the oldest entry; None if the log was not cut there."""
+        """Return the state at the oldest entry; None if that is no checkpoint."""
         if self.oldest is None or self.oldest.name != CHECKPOINT:
             return None
         try:
             return apply(None, self.oldest)
-        except ValueError:  # nothing that the append script writes
+        except ValueError:  # not written by the append script
             return None
 
 
-Given = Callable[[CatchUp], object]
-"""Is called with the answer to a question."""
+OnAnswer = Callable[[CatchUp], object]
+"""Called with the answer to a question."""
 
 IsWanted = Callable[[], bool]
 """Says whether an answer is still wanted."""
 
 
 class Question(Struct, frozen=True):
-    """What is asked of Redis.
+    """A question about a job.
 
     Attributes:
         job_id: the job.
-        cursor: id of the last entry seen; None asks for the state alone.
-        only_mark: whether only ``MARK_FIELDS`` are asked for.
-        only_oldest: whether only the oldest entry of the log is asked for.
-        most: how many entries the answer may hold.
+        cursor: id of the last known entry; None reads only the state.
+        only_mark: read only ``MARK_FIELDS``.
+        only_oldest: read only the oldest entry of the log.
+        most: maximum of entries in the answer.
     """
 
     job_id: str
@@ -101,7 +101,7 @@ class Question(Struct, frozen=True):
     most: int = PAGE
 
     def commands(self) -> Sequence[bytes]:
-        """Return the commands that ask it, packed."""
+        """Return its commands, packed."""
         key = state_key(self.job_id).encode()
         if self.only_mark:
             return (_MARK % (len(key), key),)
@@ -113,18 +113,18 @@ class Question(Struct, frozen=True):
             return (state,)
         return state, packed("XRANGE", log, self.cursor, "+", "COUNT", str(self.most + 1))
 
-    async def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - as asked
-        """Return what the replies say: a ``CatchUp``, what ``mark`` returns, or the oldest entry.
+    async def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - depends on the question
+        """Decode the replies to a ``CatchUp``, a ``mark`` or the oldest entry.
 
         Args:
-            replies: one for each command, an exception among them for one that was refused.
+            replies: one for each command; an exception for a refused one.
 
         Raises:
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis can't say at this moment, or another node can.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable, or another node has the job.
         """
         if isinstance(replies[0], Exception):
-            refused = _refused(replies[0])
+            refused = _error_of(replies[0])
             if isinstance(refused, UnreadableJob):
                 complaints.unreadable(self.job_id, refused)
             raise refused
@@ -136,7 +136,7 @@ class Question(Struct, frozen=True):
         return await self._caught_up(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
 
     async def _caught_up(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
-        """Make sense of two replies. The state was read first: the log may be longer already."""
+        """Decode state and log. The state was read first: the log may be longer already."""
         if fields["status"] is None:
             return CatchUp(None)
         faults: list[str] = []
@@ -145,13 +145,13 @@ class Question(Struct, frozen=True):
         except ValueError as error:
             raise complaints.unreadable(self.job_id, UnreadableJob(str(error), fields)) from None
         if isinstance(log, Exception):
-            refused = _refused(log)
+            refused = _error_of(log)
             if not isinstance(refused, UnreadableJob):
                 raise refused
             faults.append(f"its log can't be read: {refused}")
             log = ()
         answer = await _with_missed(state, log, self, faults.append)
-        complaints.read_otherwise(self.job_id, faults)
+        complaints.substituted(self.job_id, faults)
         return answer
 
 
@@ -161,10 +161,9 @@ MARK_FIELDS: Final = ("last", "status", "created", "userId", "sessionId")
 
 
 def mark(state: JobState) -> list[str | None]:
-    """Return what ``MARK_FIELDS`` are of a state.
+    """Return ``MARK_FIELDS`` of a state, by which a change is detected.
 
-    They are its last entry, its status, which may be changed by others than the append script, and
-    which creation it is of.
+    The status is included because others than the append script may change it.
     """
     return [state.last, state.status, *state.creation]
 
@@ -173,7 +172,7 @@ _HMGET: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b"
 
 
 def _hmget(names: Sequence[str]) -> bytes:
-    """Return the command for these fields, to be filled in with the length of a key and the key."""
+    """Return a template of the command for these fields, with the length of the key and the key."""
     fields = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in names)
     return _HMGET % (len(names) + 2, fields)
 
@@ -182,8 +181,8 @@ _MARK: Final = _hmget(MARK_FIELDS)
 _STATE: Final = _hmget(STATE_FIELDS)
 
 
-def _refused(reply: Exception) -> Exception:
-    """Return what an error reply of Redis means; anything else is what it is."""
+def _error_of(reply: Exception) -> Exception:
+    """Convert an error reply of Redis; other exceptions are returned unchanged."""
     if not isinstance(reply, hiredis.ReplyError):
         return reply
     text = str(reply)
@@ -199,7 +198,7 @@ def _oldest(log: Sequence[Any]) -> Entry | None:
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
         if fields.get("event") in {CHECKPOINT, CREATED}:
             return entry_from_log(entry_id, fields)
-        return Entry(entry_id, "", None, b"")  # its place is all that matters
+        return Entry(entry_id, "", None, b"")  # only its id matters
     return None
 
 
@@ -209,7 +208,7 @@ async def _with_missed(
     cursor = question.cursor
     end = position(state.last)
     if cursor is None or not log or log[0][0] != cursor or position(cursor) > end:
-        return CatchUp(state)  # what is past the last entry was not written by the append script
+        return CatchUp(state)  # entries after ``last`` are not by the append script
     missed = await _entries([each for each in log[1:] if position(each[0]) <= end], state, note)
     more = len(log) > question.most and position(log[-1][0]) < end
     has_end = missed[-1].is_terminal if missed else cursor == state.last
@@ -219,7 +218,7 @@ async def _with_missed(
 
 
 async def _entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Entry, ...]:
-    """Read entries; if they are large, a few in a turn of the event loop."""
+    """Decode entries, yielding to the event loop after each ``SLICE_BYTES``."""
     entries: list[Entry] = []
     size = 0
     for entry_id, pairs in log:
@@ -233,9 +232,9 @@ async def _entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Ent
 
 
 def _entry(entry_id: str, fields: dict[str, str], state: JobState, note: Note) -> Entry:
-    """Return an entry, as far as it can be read.
+    """Decode an entry leniently.
 
-    The state says whether the job has ended, and how, if the entry that it ended with does not.
+    The state decides whether the job has ended, and how if its terminal entry is unreadable.
     """
     is_end = state.finished and entry_id == state.last
     try:

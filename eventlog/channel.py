@@ -1,4 +1,4 @@
-"""What a subscriber of a job's channel receives."""
+"""The messages to subscribers of a job's channel."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,17 @@ from msgspec import Struct
 
 
 class Published(Struct, frozen=True, gc=False):
-    """Payloads arrived on the job's channel, in one read: mostly one."""
+    """Payloads of the channel that arrived in one read, mostly one."""
 
     payloads: list[bytes]
 
 
 class Subscribed(Struct, frozen=True):
-    """What is published from here on will arrive; what was before may have been missed.
+    """The subscription is confirmed; earlier publications may have been missed.
 
-    Also sent again and again while a Cluster moves the channel's slot.
+    Also sent repeatedly while a Cluster moves the channel's slot.
     """
 
 
 Subscriber = Callable[[Published | Subscribed], None]
-"""Is called with everything about one channel, in order; it must not raise."""
+"""Called with all messages of one channel, in order; must not raise."""

@@ -1,4 +1,4 @@
-"""What is wrong with stored data: said once of each job, however often it is read."""
+"""Logging of corrupt data, once for each job."""
 
 import logging
 from collections import OrderedDict
@@ -10,25 +10,25 @@ from eventlog.errors import UnreadableJob
 _log = logging.getLogger("jobcast.reader")
 
 _MOST: Final = 10_000
-"""How many jobs are remembered, those that were complained of last."""
+"""Complaints remembered, the latest ones."""
 _MOST_FAULTS: Final = 10
 
 
 class Complaints:
-    """Logs each complaint once, while it is among the last ``most``."""
+    """Logs each complaint once, unless ``most`` others came since."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._made: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def unreadable(self, job_id: str, error: UnreadableJob) -> UnreadableJob:
-        """Log why a job can't be read, and return that."""
+        """Log why a job is unreadable, and return the error."""
         if self._is_new("job", job_id):
             _log.error("job %s can't be read: %s", job_id, error)
         return error
 
-    def read_otherwise(self, job_id: str, faults: Sequence[str]) -> None:
-        """Log what of a job is read as something else than is stored."""
+    def substituted(self, job_id: str, faults: Sequence[str]) -> None:
+        """Log which fields of a job were substituted."""
         if faults and self._is_new("fields", job_id):
             said = "; ".join(faults[:_MOST_FAULTS])
             _log.warning("job %s is not stored as it should be: %s", job_id, said)

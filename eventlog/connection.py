@@ -1,4 +1,4 @@
-"""Calls to Redis as the service makes them: bounded in time, with one error for every outage."""
+"""Calls to Redis by the service: bounded in time, with one error for every outage."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,11 +12,11 @@ from jobcast.redis.caller import Caller
 from jobcast.redis.connection import FAILURES
 
 COMMAND_TIMEOUT_S: Final = 1.4
-"""How long one command may take: callers owe their own callers an answer within 2 s."""
+"""Timeout of a command: callers of the service are promised an answer within 2 s."""
 
 
 def connect(url: str) -> Caller:
-    """Return what calls Redis; it opens its connections when they are needed.
+    """Return a caller of Redis, which connects at first use.
 
     Args:
         url: see ``jobcast.redis.address``.
@@ -29,11 +29,11 @@ def connect(url: str) -> Caller:
 
 @asynccontextmanager
 async def available() -> AsyncIterator[None]:
-    """Bound calls to Redis in time, and raise one error for all the ways in which they fail.
+    """Bound calls to Redis in time, and translate their errors.
 
     Raises:
-        Unreadable: Redis refuses because of what a key holds.
-        LogUnavailable: Redis did not answer, or answered that it can't serve.
+        Unreadable: a key has the wrong type.
+        LogUnavailable: Redis did not answer in time, or is unavailable.
     """
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):

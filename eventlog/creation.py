@@ -1,4 +1,4 @@
-"""What makes creating a job repeatable: idempotency keys, and a note of what is not sure yet."""
+"""Idempotent creation of jobs: idempotency keys, and the set of unconfirmed jobs."""
 
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from jobcast.redis.connection import decoded
 
 _KEY_KEPT_S: Final = str(24 * 3600)
 
-# By the clock of Redis: the process that sweeps is not the one that began, and may be ahead of it.
+# By the clock of Redis: another process may sweep, and its clock may be ahead.
 _NOW: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -28,7 +28,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', before, 'BYSCORE')
   if #member <= 128 and string.match(member, '^[%w._-]+$') then
     begun[#begun + 1] = member
   else
-    redis.call('ZREM', KEYS[1], member) -- no job's id: nothing will ever confirm it
+    redis.call('ZREM', KEYS[1], member) -- not a job id, so it is never confirmed
   end
 end
 return begun
@@ -37,12 +37,12 @@ return begun
 
 
 class Claim(Struct, frozen=True):
-    """What an Idempotency-Key stands for.
+    """The job of an Idempotency-Key.
 
     Attributes:
         job_id: the job.
         request: digest of the request.
-        queued: whether the job was queued for certain: nothing is left to be done.
+        queued: whether the queueing of the job is confirmed.
     """
 
     job_id: str
@@ -51,23 +51,23 @@ class Claim(Struct, frozen=True):
 
 
 class Creation:
-    """Remembers what was begun, so that it can be finished or undone."""
+    """Records what was begun, so that it can be finished or undone."""
 
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
 
     async def claim(self, owner: str, key: str, fresh: Claim) -> Claim:
-        """Return what an Idempotency-Key stands for: this claim, or that of the first call.
+        """Return the claim of an Idempotency-Key: this one, or that of the first call.
 
         Args:
-            owner: whose key it is.
+            owner: owner of the key.
             key: the key.
-            fresh: what it shall stand for if it was not used yet.
+            fresh: the claim to store if the key is unused.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
-            Unreadable: what is stored under the key says nothing of a job.
-            LogUnavailable: Redis is away.
+            Unreadable: the stored claim is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         name = idempotency_key(owner, key)
         claim = msgspec.json.encode(fresh)
@@ -75,7 +75,7 @@ class Creation:
             if await self._redis.call(name, "SET", name, claim, "NX", "EX", _KEY_KEPT_S):
                 return fresh
             found = await self._redis.call(name, "GET", name)
-        if found is None:  # it ran out in between
+        if found is None:  # it has just expired
             return await self.claim(owner, key, fresh)
         try:
             first = msgspec.json.decode(found, type=Claim)
@@ -88,10 +88,10 @@ class Creation:
         return first
 
     async def fulfil(self, owner: str, key: str, claim: Claim) -> None:
-        """Note that the job of an Idempotency-Key was queued, so that a repeat does nothing.
+        """Mark the job of an Idempotency-Key as queued, so that a repeat does nothing.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         name = idempotency_key(owner, key)
         done = msgspec.json.encode(msgspec.structs.replace(claim, queued=True))
@@ -99,27 +99,27 @@ class Creation:
             await self._redis.call(name, "SET", name, done, "XX", "KEEPTTL")
 
     async def begin(self, job_id: str) -> None:
-        """Note that a job is about to be queued.
+        """Mark a job as unconfirmed, before it is queued.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         await self._run(_BEGIN, job_id)
 
     async def confirm(self, job_id: str) -> None:
-        """Note that a job is in the queue, or needs to be no more.
+        """Confirm that a job is in the queue, or need not be.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         async with available():
             await self._redis.call(UNCONFIRMED_KEY, "ZREM", UNCONFIRMED_KEY, job_id)
 
     async def unconfirmed(self, older_than_s: float) -> list[str]:
-        """Return the jobs that were begun so long ago and not confirmed.
+        """Return the jobs that have been unconfirmed for this long.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         job_ids: list[str] = decoded(await self._run(_BEGUN, str(older_than_s)))
         return job_ids

@@ -1,4 +1,4 @@
-"""What can go wrong with the log."""
+"""Errors of the log."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -11,11 +11,7 @@ _log = logging.getLogger("jobcast.reader")
 
 
 class EventLogError(Exception):
-    """The event log can't do what it is asked.
-
-    Attributes:
-        text: the message, unless another is given.
-    """
+    """Base of all errors of the log; ``text`` is the default message."""
 
     text = "The event log refused"
 
@@ -24,27 +20,23 @@ class EventLogError(Exception):
 
 
 class LogUnavailable(EventLogError):
-    """Redis is unavailable, or refuses for a reason that may pass."""
+    """Redis is unavailable, or refuses temporarily."""
 
     text = "Redis can't be reached or does not answer in time"
 
 
 class Redirected(LogUnavailable):
-    """Another node of the Cluster serves this."""
+    """Another node of the Cluster has the job."""
 
 
 class Unreadable(EventLogError):
-    """What is stored is invalid: a retry would fail as well."""
+    """Stored data is corrupt: a retry would fail as well."""
 
     text = "What is stored can't be read, and trying again does not help"
 
 
 class UnreadableJob(Unreadable):
-    """The state or the log of a job is invalid.
-
-    Attributes:
-        fields: what its state says, as far as that could be had.
-    """
+    """The state or the log of a job is corrupt; ``fields`` is its state hash, if it was read."""
 
     text = "What is stored of the job can't be read"
 
@@ -56,13 +48,13 @@ class UnreadableJob(Unreadable):
 
     @property
     def owner(self) -> Owner | None:
-        """Whose job it is; None if its state does not say."""
+        """The job's owner; None if its state has none."""
         owner = Owner(self.fields.get("userId"), self.fields.get("sessionId"))
         return None if owner == Owner() else owner
 
 
 class AppendRefused(EventLogError):
-    """The append breaks the state machine; nothing was written."""
+    """The append is illegal in the job's state; nothing was written."""
 
 
 class UnknownJob(AppendRefused):
@@ -78,7 +70,7 @@ class JobFinished(AppendRefused):
 
 
 class Leased(AppendRefused):
-    """The run's lease is not over."""
+    """The run's lease has not expired."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -106,22 +98,22 @@ class BadEvent(AppendRefused):
 
 
 class IdempotencyConflict(EventLogError):
-    """A request bears the Idempotency-Key of another one."""
+    """A request has the Idempotency-Key of another one."""
 
     text = "The Idempotency-Key was used for another request"
 
 
 def unavailable(error: Exception) -> LogUnavailable:
-    """Return why Redis can't be asked; what was not foreseen is logged."""
+    """Convert an error of a call to Redis; log an unexpected one."""
     if isinstance(error, LogUnavailable):
         return error
-    _log.error("Redis can't be asked, for a reason that was not foreseen", exc_info=error)
+    _log.error("a call to Redis failed unexpectedly", exc_info=error)
     return LogUnavailable(f"{LogUnavailable.text} ({type(error).__name__})")
 
 
-def unforeseen(error: Exception) -> UnreadableJob:
-    """Return that a job can't be read for a reason that is logged: it will be the same again."""
-    _log.error("a job can't be read, for a reason that was not foreseen", exc_info=error)
+def unexpected(error: Exception) -> UnreadableJob:
+    """Log an unexpected error of decoding, which would recur; return it as an unreadable job."""
+    _log.error("a job can't be read, for an unexpected reason", exc_info=error)
     return UnreadableJob(f"{UnreadableJob.text} ({type(error).__name__})")
 
 
@@ -137,4 +129,4 @@ REFUSALS: Final[dict[str, Callable[[str], AppendRefused]]] = {
     Refusal.NOT_CANCELLABLE: NotCancellable,
     Refusal.BAD_EVENT: BadEvent,
 }
-"""What each refusal of the append script raises, given its text."""
+"""Errors by refusal of the append script."""

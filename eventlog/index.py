@@ -1,7 +1,7 @@
-"""Whose jobs there are: an index for each owner, newest first.
+"""An index of jobs for each owner, newest first.
 
-All members have score 0, so that the order is lexical and a page goes on exactly where the one
-before ended.
+All members have score 0, so that their order is lexical and a page continues exactly after the
+previous one.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ _OLDEST: Final = "-"
 _NEWEST: Final = b"+"
 
 
-class Listed(Struct, frozen=True):
-    """A job that an index lists.
+class IndexEntry(Struct, frozen=True):
+    """A job in an index.
 
     Attributes:
         job_id: the job.
-        created: id of about its first entry: of the same millisecond.
+        created: an id of the same millisecond as its first entry.
     """
 
     job_id: str
     created: str
 
     def is_of(self, created: str) -> bool:
-        """Say whether a job is the one that was listed, by its first entry: ids are used again."""
+        """Say whether a first entry is that of this job: its id may be reused."""
         return position(created)[0] == position(self.created)[0]
 
 
@@ -42,16 +42,16 @@ class OwnerIndex:
         self._redis = redis
 
     async def add(self, job_id: str, created: str, owner: Owner, retention_s: int) -> None:
-        """Enter a job; doing it again changes nothing.
+        """Add a job; idempotent.
 
         Args:
             job_id: the job.
             created: id of its first entry.
-            owner: whose job it is.
+            owner: its owner.
             retention_s: how long a finished job is kept.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         member = index_member(job_id, created)
         expiry = str(LISTED_S + retention_s)
@@ -66,16 +66,16 @@ class OwnerIndex:
     async def page(
         self, user_id: str | None, session_id: str | None, limit: int, after: bytes | None
     ) -> list[bytes]:
-        """Return members of the owner's index, newest first; what stands there may be anything.
+        """Return members of an owner's index, newest first; they may be malformed.
 
         Args:
-            user_id: owner, if any.
-            session_id: owner, if any.
-            limit: how many at the most.
-            after: the member that ended the page before.
+            user_id: the owner's user, if any.
+            session_id: the owner's session, if any.
+            limit: maximum of members.
+            after: the last member of the previous page.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         newest = _NEWEST if after is None else b"(" + after
         limits = (newest, _OLDEST, "BYLEX", "REV", "LIMIT", "0", str(limit))
@@ -89,17 +89,17 @@ class OwnerIndex:
     async def remove(
         self, members: list[bytes], user_id: str | None, session_id: str | None
     ) -> None:
-        """Drop members whose jobs are gone, or that stand for none.
+        """Remove members whose jobs have vanished, or that are malformed.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         keys = owner_keys(user_id, session_id)
         async with available():
             await asyncio.gather(*(self._redis.call(key, "ZREM", key, *members) for key in keys))
 
 
-def listed(member: bytes) -> Listed | None:
-    """Return the job that a member of an index stands for; None if it is malformed."""
+def parse_member(member: bytes) -> IndexEntry | None:
+    """Parse a member of an index; None if it is malformed."""
     found = listed_job(member)
-    return None if found is None else Listed(*found)
+    return None if found is None else IndexEntry(*found)

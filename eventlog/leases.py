@@ -1,7 +1,7 @@
-"""Which runs hold a lease: an index of all of them, by when theirs is over.
+"""The index of runs with leases, by expiry.
 
-Workers enter their runs and renew them; what a job's state says of its lease is what counts. The
-clock is that of Redis throughout, so that no two machines have to agree on the time.
+Workers add their runs and renew them; the lease in the job's state is authoritative. All times are
+by the clock of Redis, so machines need not agree on the time.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from jobcast.redis.server import Server
 
 _log = logging.getLogger("jobcast.leases")
 
-_LOOK_S: Final = 0.6
-"""A server that needs longer may have kept workers from renewing short leases meanwhile."""
+_CHECK_TIMEOUT_S: Final = 0.6
+"""Timeout: a slower server may have prevented workers from renewing short leases."""
 
-# A write that changes nothing and is refused where a renewal is: by a full memory or disk, too.
-_LOOK: Final = LEASE_LUA + "redis.call('SETRANGE', KEYS[1], 0, '') return now"
+# A write without effect, refused whenever a renewal is, also by a full memory or disk.
+_CHECK: Final = LEASE_LUA + "redis.call('SETRANGE', KEYS[1], 0, '') return now"
 _CLAIM: Final = (
     LEASE_LUA
     + """
@@ -37,7 +37,7 @@ for _, member in ipairs(due) do
     enter(member, ARGV[3])
     runs[#runs + 1] = member
   else
-    redis.call('ZREM', KEYS[1], member) -- no job's
+    redis.call('ZREM', KEYS[1], member) -- malformed
   end
 end
 return runs
@@ -49,9 +49,9 @@ class LeasedRun(Struct, frozen=True):
     """A run in the index.
 
     Attributes:
-        member: of the index.
-        job_id: whose run it is.
-        run: its token, any bytes that a worker chose.
+        member: its member of the index.
+        job_id: its job.
+        run: its token, arbitrary bytes.
     """
 
     member: bytes
@@ -60,11 +60,11 @@ class LeasedRun(Struct, frozen=True):
 
 
 class Times(Struct, frozen=True):
-    """What time it is for Redis, as Unix time in ms.
+    """Unix times of Redis servers in ms.
 
     Attributes:
-        index_ms: where the index of leases is.
-        by_server: on each server that lets leases be renewed, by its name.
+        index_ms: of the server that has the index of leases.
+        by_server: of each server on which leases can be renewed, by name.
     """
 
     index_ms: int
@@ -79,19 +79,19 @@ class Leases:
         self._servers = redis.servers
         self._keys: dict[Server, str] = {}
 
-    async def look(self) -> Times:
-        """Look at each server as a renewal would.
+    async def check(self) -> Times:
+        """Check each server by a write, as a renewal is one.
 
         Raises:
-            LogUnavailable: Redis is away, or of a Cluster the node that has the index.
+            LogUnavailable: Redis, or in a Cluster the node that has the index, is unavailable.
         """
         async with available():
             await self._servers.find(LEASES_KEY)
         keys = self._key_of_each()
-        looks = await asyncio.gather(*(self._look_at(*each) for each in keys.items()))
+        times = await asyncio.gather(*(self._check_server(*each) for each in keys.items()))
         by_server = {
             server.name: now_ms
-            for server, now_ms in zip(keys, looks, strict=True)
+            for server, now_ms in zip(keys, times, strict=True)
             if now_ms is not None
         }
         if len(by_server) < len(keys):
@@ -103,48 +103,48 @@ class Leases:
         return Times(index_ms, by_server)
 
     def server_of(self, run: LeasedRun) -> str | None:
-        """Return the server that has a run's job, by its name; None if none has."""
+        """Return the name of the server that has a run's job; None if it is unknown."""
         server = self._servers.known(state_key(run.job_id))
         return None if server is None else server.name
 
     async def claim(self, until_ms: int, limit: int, for_ms: int) -> list[LeasedRun]:
-        """Return runs that were due by then, the longest overdue first.
+        """Return runs due by a time, the longest overdue first, and postpone them.
 
-        They are due again after some time, unless they are removed: meanwhile no other process is
-        given them, and one that can't be dealt with does not stand in the way of the others.
+        So no other process gets them meanwhile, and one that can't be handled does not block the
+        others.
 
         Args:
             until_ms: not later than now.
-            limit: how many at the most.
-            for_ms: when they are due again.
+            limit: maximum of runs.
+            for_ms: how long they are postponed.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         due: list[bytes] = await self._run(_CLAIM, str(until_ms), str(limit), str(for_ms))
         return [LeasedRun(member, *leased_run(member)) for member in due]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
-        """Note when a run is due that is still leased.
+        """Make a run due later, as its lease has not expired.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         await self._run(ENTER, run.member, str(by_ms))
 
     async def remove(self, run: LeasedRun) -> None:
-        """Forget a run that is over.
+        """Remove an ended run.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         async with available():
             await self._redis.call(LEASES_KEY, "ZREM", LEASES_KEY, run.member)
 
     def _key_of_each(self) -> Mapping[Server, str]:
-        """Return for each server the name of a key that it would have."""
+        """Return for each server a key of its slots."""
         known, serving = self._servers.known, self._servers.serving()
-        # Kept, for it takes long to find the one slot of a node that has just begun to serve.
+        # Cached: it takes long to find a key for a node with a single slot.
         self._keys = {server: key for server, key in self._keys.items() if known(key) is server}
         numbers = itertools.count()
         while len(self._keys) < len(serving):
@@ -153,11 +153,11 @@ class Leases:
                 self._keys.setdefault(server, key)
         return dict(self._keys)
 
-    async def _look_at(self, server: Server, key: str) -> int | None:
-        """Return the time of a server, None if it can't be written to."""
+    async def _check_server(self, server: Server, key: str) -> int | None:
+        """Return the time of a server; None if it refuses writes."""
         try:
-            async with available(), asyncio.timeout(_LOOK_S):
-                (reply,) = await server.ask(packed("EVAL", _LOOK, "1", key))
+            async with available(), asyncio.timeout(_CHECK_TIMEOUT_S):
+                (reply,) = await server.ask(packed("EVAL", _CHECK, "1", key))
                 if isinstance(reply, Exception):
                     self._servers.redirect(str(reply), key, server)
                 return int(answer_of(reply))

@@ -1,10 +1,10 @@
-"""Spreads what comes all at once over turns of the event loop.
+"""Spreading of simultaneous work over iterations of the event loop.
 
-An event loop handles whatever has happened before it looks again. If a thousand viewers go within
-a millisecond, an event that comes right after them waits for as long as all thousand take.
+An event loop handles all ready callbacks before it polls again. If a thousand viewers disconnect
+within a millisecond, an event right after that is delayed until all of them are handled.
 
-How much is done in a turn is bounded by a number, and less while turns take long: one machine is
-slower than another, or has others to serve.
+The work of an iteration (a turn) is bounded by a number, which shrinks while turns take long: on a
+slow or busy machine.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from typing import Any, ClassVar, Final, Self
 from weakref import WeakKeyDictionary
 
 _LONG_S: Final = 0.008
-"""What a turn of the event loop may take before less is done in the next one."""
+"""Duration of a turn above which the next one does less."""
 
 _SHORT_S: Final = 0.004
 _LEAST: Final = 2
 
 
 class Pace:
-    """Does so much of a kind in a turn of an event loop, and the rest in the next ones, in order.
+    """Bounds one kind of work in a turn of an event loop; defers the rest, in order.
 
     Attributes:
-        most: how much in a turn at the most.
-        left: how much may still be done in this one; 0 as long as anything waits.
+        most: maximum of actions in a turn.
+        left: actions left in this turn; 0 while any are deferred.
     """
 
     most: ClassVar[int]
@@ -37,7 +37,7 @@ class Pace:
         cls._of_loops = WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)  # a strong one would keep it, and with it this, for ever
+        self._loop = weakref.ref(loop)  # a strong reference would keep both forever
         self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._share = self.left = self.most
         self._counting = False
@@ -45,10 +45,10 @@ class Pace:
 
     @classmethod
     def here(cls) -> Self:
-        """Return that of the event loop that is running.
+        """Return the pace of the running event loop.
 
         Raises:
-            RuntimeError: none is running.
+            RuntimeError: there is none.
         """
         loop = asyncio.get_running_loop()
         pace: Self | None = cls._of_loops.get(loop)
@@ -57,7 +57,7 @@ class Pace:
         return pace
 
     def do(self, action: Callable[..., object], *arguments: Any) -> None:  # noqa: ANN401 - the action's
-        """Do something now, or after everything that waits already."""
+        """Do something now, or after all deferred actions."""
         if self.left:
             self.count()
             action(*arguments)
@@ -65,7 +65,7 @@ class Pace:
             self._waiting.append((action, arguments))
 
     def count(self) -> None:
-        """Count something that its caller does, who has seen that some is ``left``."""
+        """Count an action that the caller does itself, having checked ``left``."""
         self.left -= 1
         if not self._counting:
             self._count_turn(perf_counter())
@@ -78,7 +78,7 @@ class Pace:
             loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Begin the next turn: the event loop's part, not for callers."""
+        """Begin the next turn; called by the event loop."""
         self._counting = False
         now = perf_counter()
         if not self.left:
@@ -95,26 +95,26 @@ class Pace:
                 self._count_turn(now)
 
     def _adapt(self, took_s: float) -> None:
-        """Take what a full turn has taken as the measure of the next."""
+        """Adapt the share of the next turn to the duration of a full one."""
         if took_s > _LONG_S:
             self._share = max(min(_LEAST, self.most), self._share * 3 // 4)
         elif took_s < _SHORT_S:
             self._share = min(self.most, self._share + 2)
 
 
-class Comings(Pace):
-    """Viewers that come, ask and go. Each takes up to half a millisecond in the next few turns."""
+class Arrivals(Pace):
+    """Connects, requests and disconnects: each takes up to 0.5 ms in the next few turns."""
 
     most = 8
 
 
 class Deliveries(Pace):
-    """What of an event's viewers gets it in one go, and what an actor is told of its channel."""
+    """Deliveries of events to parts of the viewers, and of messages to actors."""
 
     most = 24
 
 
 class Pages(Pace):
-    """Pages of logs that go to viewers: up to 64 frames each, half a millisecond or more."""
+    """Pages of logs for viewers: up to 64 frames each, 0.5 ms or more."""
 
     most = 6

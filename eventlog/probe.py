@@ -1,4 +1,4 @@
-"""Finds out whether Redis answers, and whether it lets us publish."""
+"""Checks whether Redis answers, and whether its user may publish."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ from jobcast.redis.connection import packed
 _log = logging.getLogger("jobcast.probe")
 
 _PAUSE_S: Final = 1.0
-_NOBODYS: Final = "."
+_UNUSED: Final = "."
 
 
 class Probe:
-    """Asks Redis how it is."""
+    """Probes Redis."""
 
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
@@ -34,9 +34,9 @@ class Probe:
         return True
 
     async def run(self) -> None:
-        """Publish nothing to nobody once, and complain if that is refused (an ACL)."""
+        """Publish an empty message on an unused channel once; log an error if an ACL refuses it."""
         pubsub = self._redis.servers.pubsub
-        channel = pubsub.channel(_NOBODYS)
+        channel = pubsub.channel(_UNUSED)
         while self.may_publish is None:
             try:
                 async with available():

@@ -14,9 +14,8 @@ from schema.salvage import salvage
 class Publication(Struct, gc=False):
     """The payload on a job's channel.
 
-    ``id`` is the log entry and ``prev`` the entry before it; a publish-only worker sends neither.
-    That a job was created is published too, without ``prev``, for those who follow a job that had
-    its id before.
+    ``id`` is the log entry and ``prev`` the entry before it; publish-only workers send neither.
+    The creation of a job is published without ``prev``, for actors of an earlier job with its id.
     """
 
     event: str
@@ -31,17 +30,14 @@ _logged = re.compile(rb'"id"[ \t\r\n]*:[ \t\r\n]*"[0-9]').search
 
 
 def decode_publication(payload: bytes) -> Entry:
-    """Read what arrived on a channel; a lone surrogate in it as U+FFFD.
-
-    Args:
-        payload: anything.
+    """Decode a payload; lone surrogates become U+FFFD.
 
     Raises:
-        InvalidEvent: not JSON, not an object, or not what the contract says.
+        InvalidEvent: it is not a JSON object, or breaks the contract.
     """
     try:
         if not payload.isascii():
-            payload.decode()  # msgspec does not look into the text that it leaves raw
+            payload.decode()  # msgspec does not validate raw text
         publication = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if _surrogate(payload) is None:
@@ -52,12 +48,12 @@ def decode_publication(payload: bytes) -> Entry:
         raise InvalidEvent(f"{entry_id[:80]!r} is no id of an entry")
     if publication.event == CREATED and entry_id is not None:
         return Entry(entry_id, CREATED, None, b"")
-    event, line, extra = parse_event(publication.event, publication.data)
-    return Entry(entry_id, publication.event, event, line, extra, {}, publication.prev)
+    event, data, extra = parse_event(publication.event, publication.data)
+    return Entry(entry_id, publication.event, event, data, extra, {}, publication.prev)
 
 
 def may_be_logged(payload: bytes) -> bool:
-    """Say whether what arrived on a channel, and is no event, seems to name an entry of the log."""
+    """Say whether an invalid payload seems to name a log entry."""
     return _logged(payload) is not None
 
 

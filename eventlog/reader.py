@@ -13,86 +13,86 @@ from schema.entry import Entry
 from schema.owner import Owner
 from schema.state import JobState
 
-NotRead = LogUnavailable | UnreadableJob
-"""Why a job was not read: it may be read later, or it can't be."""
-Answered = Callable[[CatchUp | NotRead], None]
+ReadFailure = LogUnavailable | UnreadableJob
+"""A temporary or a permanent error."""
+OnRead = Callable[[CatchUp | ReadFailure], None]
 
 
 class Reader:
-    """Reads jobs, many at a time."""
+    """Reads jobs, in batches."""
 
     def __init__(self, redis: Caller) -> None:
         self._batches = BatchReader(redis)
 
     async def load(self, job_id: str) -> JobState | None:
-        """Return the state of a job; None when there is none.
+        """Return the state of a job; None if there is none.
 
         Raises:
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         return (await self.catch_up(job_id, None)).state
 
     async def catch_up(self, job_id: str, cursor: str | None, most: int = PAGE) -> CatchUp:
-        """Return the state of a job and what was appended after a cursor.
+        """Return the state of a job and its entries after a cursor.
 
         Args:
             job_id: the job.
-            cursor: id of the last entry seen; None asks for the state alone.
-            most: how many entries may be returned at once.
+            cursor: id of the last known entry; None reads only the state.
+            most: maximum of entries in the answer.
 
         Raises:
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         future: asyncio.Future[CatchUp] = asyncio.get_running_loop().create_future()
         self.ask(job_id, cursor, partial(_resolve, future), most)
         try:
             return await future
         finally:
-            del future  # an error in it holds this frame, which would hold the error
+            del future  # breaks a cycle: its error's traceback holds this frame
 
-    def ask(self, job_id: str, cursor: str | None, answered: Answered, most: int = PAGE) -> None:
-        """Ask what ``catch_up`` returns, and be called with it, or with why it can't be had."""
+    def ask(self, job_id: str, cursor: str | None, on_read: OnRead, most: int = PAGE) -> None:
+        """Do what ``catch_up`` does, and pass the answer or the error to a callback."""
 
-        def judged(answer: CatchUp | NotRead) -> None:
+        def handle(answer: CatchUp | ReadFailure) -> None:
             if isinstance(answer, CatchUp) and cursor and answer.may_be_trimmed(cursor):
-                self._ask_for_oldest(job_id, answer, answered)
+                self._ask_for_oldest(job_id, answer, on_read)
             else:
-                answered(answer)
+                on_read(answer)
 
         question = Question(job_id, cursor, most=most)
-        self._batches.ask(question, answered if cursor is None else judged)
+        self._batches.ask(question, on_read if cursor is None else handle)
 
-    def _ask_for_oldest(self, job_id: str, answer: CatchUp, answered: Answered) -> None:
-        def completed(oldest: Entry | NotRead | None) -> None:
+    def _ask_for_oldest(self, job_id: str, answer: CatchUp, on_read: OnRead) -> None:
+        def completed(oldest: Entry | ReadFailure | None) -> None:
             if isinstance(oldest, LogUnavailable):
-                answered(oldest)
-            elif isinstance(oldest, UnreadableJob):  # its log alone, for its state was just read
-                answered(answer)
+                on_read(oldest)
+            elif isinstance(oldest, UnreadableJob):  # only its log is corrupt
+                on_read(answer)
             else:
-                answered(CatchUp(answer.state, oldest=oldest))
+                on_read(CatchUp(answer.state, oldest=oldest))
 
         self._batches.ask(Question(job_id, None, only_oldest=True), completed)
 
-    def look(self, job_id: str, known: JobState, answered: Answered) -> None:
-        """Ask what became of a job since a state of it: mostly nothing, which is cheap to learn."""
+    def look(self, job_id: str, known: JobState, on_read: OnRead) -> None:
+        """Read a job's state, and its entries if the state has changed, which is rare."""
 
-        def compared(found: Sequence[str | None] | NotRead) -> None:
-            if isinstance(found, NotRead):
-                answered(found)
+        def compared(found: Sequence[str | None] | ReadFailure) -> None:
+            if isinstance(found, ReadFailure):
+                on_read(found)
             elif found == mark(known):
-                answered(CatchUp(known, ()))
+                on_read(CatchUp(known, ()))
             else:
-                self.ask(job_id, known.last, answered)
+                self.ask(job_id, known.last, on_read)
 
         self._batches.ask(Question(job_id, known.last, only_mark=True), compared)
 
     async def owner_in_log(self, job_id: str) -> Owner:
-        """Return whose job it is as its log says, which its state may say no more.
+        """Return a job's owner by its log, for a job with a corrupt state.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         future: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
         self._batches.ask(Question(job_id, None, only_oldest=True), partial(_resolve, future))
@@ -106,14 +106,14 @@ class Reader:
         return Owner(fields.get("userId"), fields.get("sessionId"))
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for pending batches."""
         await self._batches.close()
 
 
 def _resolve(future: asyncio.Future[Any], answer: object) -> None:
     if future.done():
         return
-    if isinstance(answer, NotRead):
+    if isinstance(answer, ReadFailure):
         future.set_exception(answer)
     else:
         future.set_result(answer)

@@ -1,9 +1,8 @@
-"""One connection that is subscribed to channels.
+"""A connection that is subscribed to channels.
 
-Subscribing and unsubscribing go out in batches. When the connection is lost or mute, a new one
-subscribes to everything, and each subscriber receives ``Subscribed`` when Redis has confirmed its
-channel. What a node of a Cluster refuses, because it does not serve that slot any more or yet, is
-asked for again.
+Subscribing and unsubscribing are batched. When the connection breaks or stops answering, a new one
+resubscribes to everything, and each subscriber receives ``Subscribed`` when Redis confirms its
+channel. A channel that a node of a Cluster refuses is retried.
 """
 
 import asyncio
@@ -25,19 +24,19 @@ _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
 _PAUSE_S: Final = 0.002
-"""Between two batches: in a crowd each would be of one channel otherwise."""
+"""Between two batches, which would be of one channel each otherwise."""
 
 _FEW: Final = 16
-"""Pushes in one read, up to which they are handed on at once: half a millisecond of work."""
+"""Pushes of one read that are delivered without pacing: 0.5 ms of work."""
 
 _TOGETHER: Final = 200
-"""Publications that a subscriber receives at once, of those that one read has brought."""
+"""Publications of one read that a subscriber receives at once."""
 
 _PING: Final = packed("PING")
 _PING_S: Final = 1.5
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
-"""Before it connects again, or asks again for what was refused: doubled each time, with jitter."""
+"""Back-off of reconnects and of refused subscriptions: doubled each time, with jitter."""
 
 _ELSEWHERE: Final = ("MOVED ", "CLUSTERDOWN ")
 
@@ -46,15 +45,14 @@ class SubscriberConnection:
     """Subscribes to channels of one server.
 
     Args:
-        connect: opens connections to it.
-        pubsub: how Redis calls what is done here.
-        on_lost: called when its connection is gone; says whether it shall open another.
-        on_misplaced: called when the server does not serve a channel, or no longer; None where
-            one serves all.
+        connect: opens connections to the server.
+        pubsub: names of the commands and messages.
+        on_lost: called when the connection is lost; returns whether to reconnect.
+        on_misplaced: called when the server does not serve a channel; None outside of a Cluster.
 
     Attributes:
-        subscribers: by the channel's name.
-        unconfirmed: channels that the server has yet to confirm, or let go.
+        subscribers: by name of the channel.
+        unconfirmed: channels without confirmation by the server.
     """
 
     def __init__(
@@ -72,11 +70,11 @@ class SubscriberConnection:
         self._on_misplaced = on_misplaced
         self._connection: Connection | None = None
         self._changed: dict[bytes, None] = {}
-        self._to_come: dict[bytes, int] = {}  # confirmations, by the channel's name
+        self._expected: dict[bytes, int] = {}  # pending confirmations, by name of the channel
         self._sending = False
         self._sent = 0.0
-        self._asking: asyncio.TimerHandle | None = None
-        self._asked_at = 0.0
+        self._retry: asyncio.TimerHandle | None = None
+        self._retried_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._pace: Deliveries | None = None
         self.subscribers: dict[bytes, Subscriber] = {}
@@ -84,7 +82,7 @@ class SubscriberConnection:
 
     @property
     def connected(self) -> bool:
-        """Whether its connection is up."""
+        """Whether the connection is up."""
         return self._connection is not None
 
     def follow(self, name: bytes, subscriber: Subscriber) -> None:
@@ -94,13 +92,13 @@ class SubscriberConnection:
         self._change(name)
 
     def unfollow(self, name: bytes) -> None:
-        """Follow a channel no more."""
+        """Stop following a channel."""
         del self.subscribers[name]
         self.unconfirmed.pop(name, None)
         self._change(name)
 
     async def run(self) -> None:
-        """Keep a connection until cancelled, or until there shall be none."""
+        """Keep a connection until cancelled, or until ``on_lost`` returns False."""
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -108,23 +106,23 @@ class SubscriberConnection:
                     connection = await self._connect(self._deliver)
                 opened = connection.heard_at
                 why = await self._serve(connection)
-                if connection.heard_at - opened >= _PING_S:  # neither refused at once nor mute
+                if connection.heard_at - opened >= _PING_S:  # it has worked for a while
                     pause_s = _FIRST_PAUSE_S
             except LogUnavailable as error:
                 why = str(error)
-            _log.warning("lost the connection that follows jobs: %s", why)
+            _log.warning("lost a subscriber connection: %s", why)
             if not await self._on_lost(self):
                 return
             await asyncio.sleep(jittered(pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _serve(self, connection: Connection) -> str:
-        """Follow all channels on a connection until it is lost or mute; say which."""
+        """Follow all channels on a connection until it fails; return why."""
         loop = asyncio.get_running_loop()
         self._connection, self._pace = connection, Deliveries.here()
         self._changed, self.unconfirmed = {}, dict.fromkeys(self.subscribers)
-        self._to_come.clear()
-        self._ask()
+        self._expected.clear()
+        self._subscribe_unconfirmed()
         try:
             while True:
                 pinged = loop.time()
@@ -133,16 +131,16 @@ class SubscriberConnection:
                 if connection.lost.done():
                     return connection.lost.result()
                 if connection.heard_at < pinged and not connection.is_paused:
-                    return "mute"
+                    return "no answer to a ping"
         finally:
             self._connection = None
-            if self._asking is not None:
-                self._asking.cancel()
-                self._asking = None
+            if self._retry is not None:
+                self._retry.cancel()
+                self._retry = None
             await connection.close()
 
     def _deliver(self, pushes: Replies) -> None:
-        """Hand on what one read has brought. Nothing more is read before all of it is delivered."""
+        """Deliver the messages of one read. No more is read before all of them are delivered."""
         subscribers, message = self.subscribers, self._message
         published: dict[Subscriber, list[bytes]] = {}
         for push in pushes:
@@ -159,7 +157,7 @@ class SubscriberConnection:
             else:
                 published[subscriber] = [push[2]]
         if len(pushes) > _FEW or (self._pace is not None and not self._pace.left):
-            _pass_on_slowly(published)  # after the ``Subscribed`` that some may wait for
+            _deliver_paced(published)  # after any deferred ``Subscribed``
         else:
             for subscriber, payloads in published.items():
                 subscriber(Published(payloads))
@@ -168,15 +166,15 @@ class SubscriberConnection:
             self._pace.do(self._connection.resume)
 
     def _confirmed(self, kind: bytes, name: bytes, subscriber: Subscriber | None) -> None:
-        """Learn that a channel is followed; or is not any more, because its slot has moved.
+        """Handle a confirmation, or an unsubscription because the slot has moved.
 
-        What was asked for one subscriber and is asked again for its successor is confirmed twice.
-        What comes between the two may be of the job that the first one followed.
+        A channel resubscribed for another subscriber is confirmed twice. Publications in between
+        may be of the job that the first one followed.
         """
         if kind == self._subscribed:
-            to_come = self._to_come.pop(name, 1) - 1
+            to_come = self._expected.pop(name, 1) - 1
             if to_come > 0:
-                self._to_come[name] = to_come
+                self._expected[name] = to_come
             elif subscriber is not None and name not in self._changed:
                 self.unconfirmed.pop(name, None)
                 Deliveries.here().do(subscriber, Subscribed())
@@ -185,33 +183,33 @@ class SubscriberConnection:
         elif self._on_misplaced is not None and name not in self.unconfirmed:
             self.unconfirmed[name] = None
             self._on_misplaced()
-            self._ask_later()
+            self._retry_later()
 
     def _refused(self, push: object) -> None:
-        """Give the connection up if Redis refuses a command; ``PONG`` is no refusal."""
+        """Handle an error reply: retry elsewhere, or give the connection up."""
         if not isinstance(push, Exception):
             return
         if self._on_misplaced is not None and str(push).startswith(_ELSEWHERE):
             self._on_misplaced()
-            self._ask_later()
+            self._retry_later()
         elif self._connection is not None:
             self._connection.give_up(str(push))
 
-    def _ask_later(self) -> None:
-        """Ask again for what is not confirmed; later each time, as long as that is refused."""
-        if self._asking is not None:
+    def _retry_later(self) -> None:
+        """Resubscribe to unconfirmed channels, with back-off while they are refused."""
+        if self._retry is not None:
             return
         loop = asyncio.get_running_loop()
-        if loop.time() - self._asked_at > _LONGEST_PAUSE_S:  # it was not that which was refused
+        if loop.time() - self._retried_at > _LONGEST_PAUSE_S:  # not refused since
             self._pause_s = _FIRST_PAUSE_S
-        self._asking = loop.call_later(jittered(self._pause_s), self._ask)
+        self._retry = loop.call_later(jittered(self._pause_s), self._subscribe_unconfirmed)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
-    def _ask(self) -> None:
-        """Subscribe to what is not confirmed."""
-        self._asking = None
-        self._asked_at = asyncio.get_running_loop().time()
-        self._to_come.clear()  # what was refused is not confirmed
+    def _subscribe_unconfirmed(self) -> None:
+        """Subscribe to all unconfirmed channels."""
+        self._retry = None
+        self._retried_at = asyncio.get_running_loop().time()
+        self._expected.clear()  # refused ones are never confirmed
         for name in self.unconfirmed:
             self._change(name)
 
@@ -223,7 +221,7 @@ class SubscriberConnection:
             loop.call_at(max(loop.time(), self._sent + _PAUSE_S), self._send)
 
     def _send(self) -> None:
-        """Subscribe to what was followed meanwhile, and unsubscribe from what was let go."""
+        """Send a batch of subscriptions and unsubscriptions."""
         self._sending = False
         self._sent = asyncio.get_running_loop().time()
         if self._connection is None:
@@ -234,7 +232,7 @@ class SubscriberConnection:
         wanted = [name for name in names if name in self.subscribers]
         unwanted = [name for name in names if name not in self.subscribers]
         for name in wanted:
-            self._to_come[name] = self._to_come.get(name, 0) + 1
+            self._expected[name] = self._expected.get(name, 0) + 1
         for command, each in (
             (self._pubsub.subscribe, wanted),
             (self._pubsub.unsubscribe, unwanted),
@@ -248,7 +246,7 @@ class SubscriberConnection:
             asyncio.get_running_loop().call_soon(self._send)
 
 
-def _pass_on_slowly(published: Mapping[Subscriber, list[bytes]]) -> None:
+def _deliver_paced(published: Mapping[Subscriber, list[bytes]]) -> None:
     pace = Deliveries.here()
     for subscriber, payloads in published.items():
         for first in range(0, len(payloads), _TOGETHER):

@@ -1,4 +1,4 @@
-"""The channels of all watched jobs, on one server or on the nodes of a Cluster."""
+"""Subscriptions to the channels of all watched jobs, on one server or a Cluster."""
 
 import asyncio
 import logging
@@ -16,22 +16,21 @@ from jobcast.redis.servers import Servers
 _log = logging.getLogger("jobcast.subscriptions")
 
 _WATCH_S: Final = 1.0
-"""How often the nodes are asked which slots they are moving."""
+"""Interval of checks for slots that are being moved."""
 
 _AGAIN_S: Final = 0.5
-"""How soon the map is asked for again when it has no place for a channel."""
+"""Before the map is read again if it has no server for a channel."""
 
 
 class Subscriptions:
-    """Who follows which job, over one connection to each server that has channels.
+    """The subscribers of all channels, over one connection to each server.
 
-    In a Cluster a channel is where its slot is. When a node is lost, or says that it does not serve
-    a channel, the Cluster is asked for its map, and each channel goes to the connection where it
-    belongs.
+    In a Cluster a channel is on the node of its slot. When a node is lost or refuses a channel,
+    the Cluster's map is read, and each channel moves to the connection of its node.
 
-    While a slot is being moved, its jobs may be on the next node already, and are published there,
-    although only the present node lets their channels be followed. So their subscribers receive
-    ``Subscribed`` again and again, and look at the log.
+    While a slot is being moved, its jobs may already be on the next node and are published there,
+    although only the present node accepts subscriptions. So their subscribers receive
+    ``Subscribed`` repeatedly, and read the log.
     """
 
     def __init__(self, servers: Servers) -> None:
@@ -39,29 +38,29 @@ class Subscriptions:
         self._pubsub = servers.pubsub
         self._connections: dict[Server, SubscriberConnection] = {}
         self._running: dict[SubscriberConnection, asyncio.Task[None]] = {}
-        self._homeless: dict[bytes, Subscriber] = {}
+        self._unplaced: dict[bytes, Subscriber] = {}
         self._misplaced = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self.reconnects = 0
 
     def __len__(self) -> int:
-        """Count the channels that are followed."""
+        """Count the followed channels."""
         return sum(len(subscribers) for subscribers in self._places())
 
     @property
     def connected(self) -> bool:
-        """Whether any server is connected to: one that is unavailable concerns its jobs alone."""
+        """Whether any connection is up: an unavailable node affects only its own jobs."""
         return any(each.connected for each in self._connections.values())
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
-        """Pass on what is published of a job, and ``Subscribed`` when that begins."""
+        """Pass a job's publications to a subscriber, after ``Subscribed``."""
         name = self._pubsub.channel(job_id).encode()
         self._release(name)
         self._place(name, subscriber)
-        self._look_for_homes()
+        self._request_placement()
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
-        """Pass nothing more on to a subscriber, unless another has taken its place already."""
+        """Stop passing publications to a subscriber, unless another has replaced it."""
         name = self._pubsub.channel(job_id).encode()
         if subscriber in (each.get(name) for each in self._places()):
             self._release(name)
@@ -78,15 +77,15 @@ class Subscriptions:
                     await self._wait()
         finally:
             for subscribers in self._places():
-                self._homeless |= subscribers
+                self._unplaced |= subscribers
             self._connections, self._running = {}, {}
 
     def _places(self) -> list[dict[bytes, Subscriber]]:
-        return [self._homeless, *(each.subscribers for each in self._connections.values())]
+        return [self._unplaced, *(each.subscribers for each in self._connections.values())]
 
     async def _wait(self) -> None:
-        """Wait until a channel is found to be misplaced, or a while if some are homeless."""
-        unsettled = bool(self._homeless) or not self._connections
+        """Wait until a channel is misplaced, or a while if some have no server."""
+        unsettled = bool(self._unplaced) or not self._connections
         with suppress(TimeoutError):
             async with asyncio.timeout(_AGAIN_S if unsettled else None):
                 await self._misplaced.wait()
@@ -95,10 +94,10 @@ class Subscriptions:
     async def _lost(self, connection: SubscriberConnection) -> bool:
         self.reconnects += 1
         for node in [node for node, each in self._connections.items() if each is connection]:
-            node.give_up()  # it may be frozen, or replaced
+            node.give_up()  # it may be frozen or replaced
         await self._look()
         self._rearrange()
-        self._look_for_homes()
+        self._request_placement()
         return connection in self._connections.values()
 
     async def _look(self) -> None:
@@ -106,10 +105,10 @@ class Subscriptions:
             async with available():
                 await self._servers.look()
         except LogUnavailable as error:
-            _log.info("the Cluster does not say which node serves what: %s", error)
+            _log.info("can't read the Cluster's map: %s", error)
 
     def _rearrange(self) -> None:
-        """Put each channel where the Cluster's map has it, as far as that is known."""
+        """Move each channel to the node that the Cluster's map names."""
         nodes = self._servers.serving()
         for node in nodes:
             if node not in self._connections:
@@ -119,7 +118,7 @@ class Subscriptions:
                 if self._connection_of(name) is not connection:
                     connection.unfollow(name)
                     self._place(name, subscriber)
-        homeless, self._homeless = self._homeless, {}
+        homeless, self._unplaced = self._unplaced, {}
         for name, subscriber in homeless.items():
             self._place(name, subscriber)
         for node in self._connections.keys() - set(nodes):
@@ -133,16 +132,16 @@ class Subscriptions:
     def _place(self, name: bytes, subscriber: Subscriber) -> None:
         connection = self._connection_of(name)
         if connection is None:
-            self._homeless[name] = subscriber
+            self._unplaced[name] = subscriber
         else:
             connection.follow(name, subscriber)
 
-    def _look_for_homes(self) -> None:
-        if self._homeless:
+    def _request_placement(self) -> None:
+        if self._unplaced:
             self._misplaced.set()
 
     def _release(self, name: bytes) -> None:
-        self._homeless.pop(name, None)
+        self._unplaced.pop(name, None)
         for connection in self._connections.values():
             if name in connection.subscribers:
                 connection.unfollow(name)
@@ -155,7 +154,7 @@ class Subscriptions:
         self._running[connection] = self._tasks.create_task(connection.run())
 
     def _close(self, node: Server) -> None:
-        """Let go of a node that serves nothing any more; its connection may be what asks for it."""
+        """Close the connection to a node without slots; that may be the calling one."""
         task = self._running.pop(self._connections.pop(node))
         if task is not asyncio.current_task():
             task.cancel()
@@ -167,7 +166,7 @@ class Subscriptions:
                 async with available():
                     slots = await self._servers.moving()
             except LogUnavailable as error:
-                _log.debug("the Cluster does not say what it moves: %s", error)
+                _log.debug("can't read which slots are moving: %s", error)
                 continue
             if slots:
                 self._look_at(slots)

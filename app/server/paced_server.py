@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from hypercorn.asyncio import run
 
-from eventlog.pace import Comings, Pace
+from eventlog.pace import Arrivals, Pace
 
 _log = logging.getLogger("jobcast.server")
 
@@ -84,7 +84,7 @@ class PacedServer:
         self._listener = listener
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self._pace = Comings.here()
+        self._pace = Arrivals.here()
         self._tasks: set[asyncio.Task[Any]] = set()
         listener.setblocking(False)  # noqa: FBT003 - its signature
         listener.listen(backlog)

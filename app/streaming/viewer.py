@@ -10,7 +10,7 @@ from actors.mailbox import Ending, Mailbox
 from app.asgi import Message, Receive, Scope, Send
 from app.server.transport import open_outlet
 from app.streaming.outlets import Outlet
-from eventlog.pace import Comings
+from eventlog.pace import Arrivals
 from schema.sse import KEEPALIVE, PING, Frame, raw_frame, retry
 
 RETRY_MS: Final = (1000, 5000)
@@ -145,7 +145,7 @@ class Viewer:
     def _schedule_wake(self) -> None:
         """Wake the waiting task, at the pace of the loop: thousands may end together."""
         if self._waiting is not None:
-            Comings.here().do(self._wake)
+            Arrivals.here().do(self._wake)
 
     def _wake(self) -> None:
         """Cancel the waiting task, as ``asyncio.timeout`` does with more memory."""

@@ -68,7 +68,7 @@ class StalledRuns:
         loop = asyncio.get_running_loop()
         # Bounded, or slow jobs could make the gap before the next check too long.
         end = loop.time() + self._pause_s / 2
-        times = await self._leases.look()
+        times = await self._leases.check()
         self._series = {
             server: self._extend(self._series.get(server), now_ms)
             for server, now_ms in times.by_server.items()

@@ -16,7 +16,7 @@ from benchmarks.crowd import Crowd
 from benchmarks.jobs import job_ids, prepare
 from benchmarks.meter import Meter
 from benchmarks.servers import JOBCAST, jobcast, stream_request, valkey
-from eventlog.catch_up import CatchUp, Given, IsWanted
+from eventlog.catch_up import CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.sse import Frame
@@ -49,7 +49,7 @@ class _Redis:
         self,
         job_id: str,  # noqa: ARG002 - the actor's
         cursor: str | None,  # noqa: ARG002 - the actor's
-        given: Given,
+        given: OnAnswer,
         is_wanted: IsWanted,  # noqa: ARG002 - the actor's
     ) -> None:
         given(CatchUp(_STATE))
@@ -58,7 +58,7 @@ class _Redis:
         self,
         job_id: str,  # noqa: ARG002 - the actor's
         known: JobState,
-        given: Given,
+        given: OnAnswer,
         is_wanted: IsWanted,  # noqa: ARG002 - the actor's
     ) -> None:
         given(CatchUp(known, ()))

@@ -159,13 +159,13 @@ async def test_a_run_that_is_due_is_given_to_one_process_until_some_time_has_pas
     redis_client: Redis, caller: Caller
 ) -> None:
     async def all_were_due_again() -> bool:
-        due = await leases.claim((await leases.look()).index_ms, 100, 60_000)
+        due = await leases.claim((await leases.check()).index_ms, 100, 60_000)
         again.extend(run.job_id for run in due)
         return len(again) == 50
 
     leases, again = Leases(caller), list[str]()
     await redis_client.zadd(INDEX, {f"j{n}:r": n for n in range(50)})
-    now_ms = (await leases.look()).index_ms
+    now_ms = (await leases.check()).index_ms
     claims = await asyncio.gather(*(leases.claim(now_ms, 20, 300) for _ in range(4)))
     assert sorted(len(claim) for claim in claims) == [0, 10, 20, 20]
     assert {run.job_id for claim in claims for run in claim} == {f"j{n}" for n in range(50)}
@@ -269,10 +269,10 @@ async def test_a_redis_without_memory_is_away_for_renewals_too() -> None:
     with Valkey() as own:
         caller = connect(own.url)
         leases = Leases(caller)
-        await leases.look()
+        await leases.check()
         own.ask("CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(LogUnavailable):
-            await leases.look()
+            await leases.check()
         await caller.aclose()
 
 
@@ -280,7 +280,7 @@ async def test_a_redis_without_memory_is_away_for_renewals_too() -> None:
 async def test_a_look_leaves_nothing_behind(form: str, request: pytest.FixtureRequest) -> None:
     redis = deployment(form, request)
     caller = connect(redis.url)
-    times = await Leases(caller).look()
+    times = await Leases(caller).check()
     seconds, _ = redis.server_of("").ask("TIME")
     assert abs(times.index_ms / 1000 - seconds) < 10
     assert redis.server_of("").ask("DBSIZE") == 0

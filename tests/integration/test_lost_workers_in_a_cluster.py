@@ -146,11 +146,11 @@ async def test_a_node_that_took_over_is_looked_at_for_all_that_it_serves(
 ) -> None:
     async def are_all() -> bool:
         with suppress(LogUnavailable):  # it may be the node of the index
-            return set((await leases.look()).by_server) == {f"{HOST}:{port}" for port in ports}
+            return set((await leases.check()).by_server) == {f"{HOST}:{port}" for port in ports}
         return False
 
     leases = Leases(cluster_caller)
-    assert len((await leases.look()).by_server) == 3
+    assert len((await leases.check()).by_server) == 3
     first = await asyncio.to_thread(cluster.failover, state_key("j1"))
     ports = set(first.primary_ports().values())
     await eventually(are_all)
@@ -162,11 +162,11 @@ async def test_a_node_is_looked_at_after_the_slot_of_the_look_has_moved(
 ) -> None:
     async def are_all() -> bool:
         with suppress(LogUnavailable):  # the node of the index is looked at by such a key too
-            return len((await leases.look()).by_server) == 3
+            return len((await leases.check()).by_server) == 3
         return False
 
     leases = Leases(cluster_caller)
-    await leases.look()
+    await leases.check()
     for key in tuple(leases._keys.values()):
         await asyncio.to_thread(cluster.move_slot, key)
     await eventually(are_all)
@@ -176,7 +176,7 @@ async def test_a_cluster_without_the_node_of_the_index_is_redis_being_away(
     cluster: ValkeyCluster, cluster_caller: Caller
 ) -> None:
     leases = Leases(cluster_caller)
-    await leases.look()
+    await leases.check()
     full(cluster, cluster.owner_of(LEASES_KEY)).__enter__()
     with pytest.raises(LogUnavailable):
-        await leases.look()
+        await leases.check()

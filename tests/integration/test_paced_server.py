@@ -12,7 +12,7 @@ import pytest
 from app.server.descriptors import _is_accept_error
 from app.server.paced_server import OnConnection, PacedServer, start_server
 from app.server.repairs import install
-from eventlog.pace import Comings
+from eventlog.pace import Arrivals
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
 from tests.support.rounds import Rounds
@@ -68,8 +68,8 @@ async def test_a_crowd_that_comes_at_once_is_taken_in_a_few_at_a_time() -> None:
         clients = crowd(port, b"hello")
         await until(lambda: echo.read.total == CROWD)
         assert echo.came.total == CROWD
-        assert echo.came.most <= Comings.most
-        assert echo.read.most <= 2 * Comings.most
+        assert echo.came.most <= Arrivals.most
+        assert echo.read.most <= 2 * Arrivals.most
         for client in clients:
             client.close()
         await until(lambda: echo.went.total == CROWD)
@@ -86,7 +86,7 @@ async def test_a_crowd_that_goes_at_once_is_let_go_a_few_at_a_time(leave: str) -
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
         await until(lambda: echo.went.total == CROWD)
-        assert echo.went.most <= 2 * Comings.most
+        assert echo.went.most <= 2 * Arrivals.most
 
 
 async def test_what_somebody_says_comes_whole_and_before_its_end() -> None:
@@ -113,8 +113,8 @@ async def test_a_client_whose_words_wait_is_not_read_on() -> None:
     async with serving(echo) as (_, port):
         client = socket.create_connection((HOST, port), WAIT_SECONDS)
         await until(lambda: echo.came.total == 1)
-        pace = Comings.here()
-        for _ in range(2 * Comings.most):  # more than this turn's share
+        pace = Arrivals.here()
+        for _ in range(2 * Arrivals.most):  # more than this turn's share
             pace.do(lambda: None)
         kept = len(pace._waiting)
         client.setblocking(False)  # noqa: FBT003 - its signature

@@ -15,7 +15,7 @@ from eventlog.connection import connect
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
-from eventlog.reader import NotRead, Reader
+from eventlog.reader import Reader, ReadFailure
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
@@ -228,7 +228,7 @@ async def test_what_is_asked_while_two_are_under_way_gathers(
     assert batches.count <= 2 * 600 / 200 + 2
     assert batches.most == 2
     (batches_of_server,) = reader._batches._batches.values()
-    assert not batches_of_server._asked
+    assert not batches_of_server._pending
     assert not batches_of_server._tasks
 
 
@@ -274,7 +274,7 @@ async def test_a_look_says_that_redis_is_away() -> None:
 
 async def looked(reader: Reader, known: JobState) -> CatchUp:
     """Return what a look at ``j1`` says."""
-    answered: asyncio.Future[CatchUp | NotRead] = asyncio.Future()
+    answered: asyncio.Future[CatchUp | ReadFailure] = asyncio.Future()
     reader.look("j1", known, answered.set_result)
     answer = await answered
     if not isinstance(answer, CatchUp):

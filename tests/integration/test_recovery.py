@@ -97,7 +97,7 @@ async def test_all_jobs_recover_in_batches_over_the_connections_there_are(
 
         await eventually(is_recovered)
         (asked,) = service.reader._batches._batches.values()
-        await until(lambda: not vars(asked)["_asked"])
+        await until(lambda: not vars(asked)["_pending"])
         assert await calls(redis_client, "subscribe") - subscribed <= math.ceil(JOBS / 500)
         assert batches <= 2 * math.ceil(JOBS / 200) + len(ids[::100])
         assert (await redis_client.info("clients"))["connected_clients"] <= connections

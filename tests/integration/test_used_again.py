@@ -11,7 +11,7 @@ import jobcast
 from app.lifecycle import Service
 from eventlog.catch_up import CatchUp
 from eventlog.errors import AppendRefused, LogUnavailable
-from eventlog.reader import NotRead
+from eventlog.reader import ReadFailure
 from schema.events import Complete, CompleteData
 from schema.http import CreateJob
 from schema.owner import Owner
@@ -43,7 +43,7 @@ async def known(service: Service, jobs: jobcast.Jobs) -> JobState:
 
 
 async def looked(service: Service, known: JobState) -> CatchUp:
-    answers: list[CatchUp | NotRead] = []
+    answers: list[CatchUp | ReadFailure] = []
     service.reader.look("nightly", known, answers.append)
     await until(lambda: bool(answers))
     [answer] = answers

@@ -62,7 +62,7 @@ OF_ONE_STATE = [
 ]
 """What of ``schema`` reads the state, once for all viewers of a job that ask together."""
 
-BESIDE = {"_kept_up", "Directory.verify_jobs", "Viewers.keep_alive", "_encode"}
+BESIDE = {"_keep_running", "Directory.verify_jobs", "Viewers.keep_alive", "_encode"}
 """Background tasks, and the head of a response, which is encoded once a second."""
 
 

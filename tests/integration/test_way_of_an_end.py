@@ -34,8 +34,8 @@ ON_THE_WAY = [
     *("Question.answer", "Question._caught_up", "JobState.from_hash", "_decode_strictly"),
     *("_with_missed", "position", "position", "position", "_entries", "_entry"),
     *("JobState.finished", "entry_from_log", "parse_event", "normalize_json", "_parse_complete"),
-    *("Entry.is_terminal", "JobState.finished", "Complaints.read_otherwise", "_reply"),
-    *("Reader.ask.<locals>.judged", "CatchUp.may_be_trimmed", "_answered"),
+    *("Entry.is_terminal", "JobState.finished", "Complaints.substituted", "_reply"),
+    *("Reader.ask.<locals>.handle", "CatchUp.may_be_trimmed", "_answered"),
     *("_send_as.<locals>.<lambda>", "tell", "Stopped.is_set", "Stopped.is_set"),
     *("LoopInbox.put", "LoopInbox.schedule_turn", "Batches._flush"),
     *(

@@ -15,7 +15,7 @@ from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Register
 from actors.runtime import Ref
-from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.catch_up import PAGE, CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Published, Subscribed, Subscriber
 from schema.entry import Entry, entry_from_log
 from schema.events import Terminal
@@ -67,7 +67,7 @@ class Question:
     """What an actor asked; the answer is read at one time and arrives at another."""
 
     cursor: str | None
-    given: Given
+    given: OnAnswer
     is_wanted: IsWanted
     most: int = PAGE
     answer: CatchUp | None = None
@@ -179,14 +179,14 @@ class JobLog:
         self,
         job_id: str,
         cursor: str | None,
-        given: Given,
+        given: OnAnswer,
         is_wanted: IsWanted,
         most: int = PAGE,
     ) -> None:
         assert job_id == JOB
         self.questions.append(Question(cursor, given, is_wanted, most))
 
-    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+    def look(self, job_id: str, known: JobState, given: OnAnswer, is_wanted: IsWanted) -> None:
         self.catch_up(job_id, known.last, given, is_wanted)
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:

@@ -12,8 +12,8 @@ def test_each_complaint_is_made_once_a_job(caplog: pytest.LogCaptureFixture) -> 
     for _ in range(3):
         for job_id in ("j1", "j2"):
             complaints.unreadable(job_id, UnreadableJob("status is None"))
-            complaints.read_otherwise(job_id, ["result is read as null: no JSON"])
-            complaints.read_otherwise(job_id, [])
+            complaints.substituted(job_id, ["result is read as null: no JSON"])
+            complaints.substituted(job_id, [])
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.ERROR, "job j1 can't be read: status is None"),
         (
@@ -39,7 +39,7 @@ def test_no_more_jobs_are_remembered_than_that_and_the_latest_of_them(
 
 
 def test_of_many_faults_the_first_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    Complaints().read_otherwise("j1", [f"fault {number}" for number in range(1000)])
+    Complaints().substituted("j1", [f"fault {number}" for number in range(1000)])
     assert "fault 9" in caplog.text
     assert "fault 10" not in caplog.text
 

@@ -11,7 +11,7 @@ from actors.job_actor import LINGER_S
 from actors.mailbox import Ending
 from actors.messages import Expire
 from actors.runtime import Ref
-from eventlog.catch_up import PAGE, CatchUp, Given, IsWanted
+from eventlog.catch_up import PAGE, CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
 from schema.state import JobState
@@ -193,13 +193,13 @@ class Redis:
         self,
         job_id: str,
         cursor: str | None,
-        given: Given,
+        given: OnAnswer,
         is_wanted: IsWanted,
         most: int = PAGE,
     ) -> None:
         raise AssertionError(f"it is known: {job_id, cursor, given, is_wanted, most}")
 
-    def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
+    def look(self, job_id: str, known: JobState, given: OnAnswer, is_wanted: IsWanted) -> None:
         assert is_wanted()
         now = asyncio.get_running_loop().time()
         self.asked.setdefault(job_id, []).append(now)

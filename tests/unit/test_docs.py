@@ -86,8 +86,18 @@ CLASSES = {
 """Words of the glossary that name a class."""
 
 FORMER_NAMES = {
-    *("Asked", "Inquiry", "Line", "LoopFuture", "Offered", "RawConnection", "Seen"),
-    *("Told", "handoff", "inquiry", "json_line", "lookout", "one_line"),
+    *(
+        "Again",
+        "Asked",
+        "Comings",
+        "Inquiry",
+        "Line",
+        "LoopFuture",
+        "Offered",
+        "RawConnection",
+        "Seen",
+    ),
+    *("Told", "Watched", "asked", "handoff", "inquiry", "json_line", "lookout", "one_line"),
     *("_offered", "progress_line"),
 }
 

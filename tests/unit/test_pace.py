@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlog.pace import Comings, Deliveries, Pace
+from eventlog.pace import Arrivals, Deliveries, Pace
 from tests.support.clock import in_virtual_time
 from tests.support.rounds import Rounds
 from tests.support.waiting import until
@@ -88,7 +88,7 @@ async def test_an_idle_pace_leaves_the_loop_alone() -> None:
 async def test_what_is_of_another_kind_does_not_wait() -> None:
     done: list[int] = []
     for number in range(100):
-        Comings.here().do(done.append, number)
+        Arrivals.here().do(done.append, number)
     Deliveries.here().do(done.append, -1)
     assert done[-1] == -1
     await until(lambda: len(done) == 101)

@@ -10,7 +10,7 @@ from eventlog.catch_up import PAGE, CatchUp
 from eventlog.channel import Subscribed
 from eventlog.pace import Pages
 from eventlog.questions import Questions
-from eventlog.reader import Answered
+from eventlog.reader import OnRead
 from schema.resume import From
 from schema.sse import Frame
 from schema.state import JobState
@@ -26,15 +26,15 @@ class AtOnce:
 
     def __init__(self, log: JobLog) -> None:
         self._log = log
-        self._asked: list[tuple[str | None, Answered, int]] = []
+        self._asked: list[tuple[str | None, OnRead, int]] = []
 
-    def ask(self, job_id: str, cursor: str | None, answered: Answered, most: int = PAGE) -> None:
+    def ask(self, job_id: str, cursor: str | None, answered: OnRead, most: int = PAGE) -> None:
         assert job_id == JOB
         if not self._asked:
             asyncio.get_running_loop().call_later(0.002, self._answer)
         self._asked.append((cursor, answered, most))
 
-    def look(self, _job_id: str, known: JobState, answered: Answered) -> None:
+    def look(self, _job_id: str, known: JobState, answered: OnRead) -> None:
         answered(CatchUp(known, ()))
 
     def _answer(self) -> None:

@@ -31,7 +31,7 @@ class Index:
         self.ahead_s = {HERE: 0.0}
         self.postponed: dict[str, int] = {}
 
-    async def look(self) -> Times:
+    async def check(self) -> Times:
         return self.times()
 
     def times(self) -> Times:
@@ -186,10 +186,10 @@ def test_jobs_that_cannot_be_reached_make_no_gap_in_the_looks() -> None:
             return await super().stall(job_id, run)
 
     class Clocked(Index):
-        async def look(self) -> Times:
+        async def check(self) -> Times:
             self.now_s = asyncio.get_running_loop().time()
             looks_s.append(self.now_s)
-            return await super().look()
+            return await super().check()
 
     async def watch() -> None:
         index, jobs = Clocked(*(f"j{n}" for n in range(1000))), Mute()

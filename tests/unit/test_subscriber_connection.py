@@ -108,7 +108,7 @@ def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.WARNING):
         in_virtual_time(scenario())
     assert [record.args for record in caplog.records] == [
-        ("mute",),
+        ("no answer to a ping",),
         ("Connection closed by server.",),
     ]
 

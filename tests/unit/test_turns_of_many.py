@@ -17,7 +17,7 @@ from app.streaming.viewers import Viewers
 from eventlog.batches import Batches
 from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
 from eventlog.channel import Published, Subscribed
-from eventlog.pace import Comings, Deliveries
+from eventlog.pace import Arrivals, Deliveries
 from eventlog.subscriber_connection import SubscriberConnection
 from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Replies
@@ -342,7 +342,7 @@ def test_viewers_whose_time_is_over_at_once_are_ended_a_few_at_a_time() -> None:
         for visit in visits:
             assert await visit.ended() < 1031
             assert visit.retries
-        assert rounds.most <= 2 * Comings.most
+        assert rounds.most <= 2 * Arrivals.most
 
     in_virtual_time(scenario())
 
@@ -369,7 +369,7 @@ def test_so_are_those_whose_job_has_ended() -> None:
         await asyncio.wait(tasks)
         assert ended == len(visits)
         assert all(visit.viewer.mailbox is None and not visit.retries for visit in visits)
-        assert rounds.most <= 2 * Comings.most
+        assert rounds.most <= 2 * Arrivals.most
 
     in_virtual_time(scenario())
 
@@ -379,8 +379,8 @@ def test_a_viewer_that_ends_before_its_turn_to_be_woken_is_not_woken() -> None:
         visit = Visit()
         visit.begin()
         await until(lambda: visit.watching)
-        for _ in range(2 * Comings.most):
-            Comings.here().do(lambda: None)
+        for _ in range(2 * Arrivals.most):
+            Arrivals.here().do(lambda: None)
         visit.mailbox.end(Ending.RETRY)
         visit.leave()
         await visit.ended()

@@ -124,9 +124,9 @@ class Caller:
                 else:
                     server = redirect.asking
                     # Written together: nothing else may come between them.
-                    asked, reply = await server.ask(_ASKING + command, 2)
-                    if isinstance(asked, ReplyError):
-                        return asked
+                    asking, reply = await server.ask(_ASKING + command, 2)
+                    if isinstance(asking, ReplyError):
+                        return asking
         return reply
 
 

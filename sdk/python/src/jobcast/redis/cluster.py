@@ -90,9 +90,9 @@ class Cluster:
 
     async def moving(self) -> frozenset[int]:
         """Return the slots that are being moved to another node, by those nodes that answer."""
-        asked = (self._ask(server, _NODES) for server in self.serving())
+        answers = (self._ask(server, _NODES) for server in self.serving())
         slots: set[int] = set()
-        for replies in await asyncio.gather(*asked, return_exceptions=True):
+        for replies in await asyncio.gather(*answers, return_exceptions=True):
             if isinstance(replies, BaseException) or not isinstance(replies[0], bytes):
                 _log.debug("a node does not say what it moves: %s", replies)
             else:
