@@ -1,0 +1,2 @@
+export * from "./types/jobcast.js";
+export type { Handle, Job, JobEvent, JobState, Options, Outcome, Problem, WatchOptions } from "./types/types.js";

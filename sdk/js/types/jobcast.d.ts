@@ -1,0 +1,5 @@
+import type { WatchOptions } from "./types.js";
+/** Options of every job that has none of its own. @type {WatchOptions} */
+export declare const defaults: WatchOptions;
+/** @type {WatchJob} */
+export declare function watchJob(options: import("./types.js").Options): import("./types.js").Job;
