@@ -2,6 +2,8 @@
 import { call, connect } from "./link.js";
 import { initial, reduce } from "./state.js";
 
+export { initial };
+
 /** Options of every job that has none of its own. @type {WatchOptions} */
 export const defaults = { base: "/" };
 
@@ -16,14 +18,14 @@ const failure = (problem) => Object.assign(new Error(problem.message), problem);
 /** @type {WatchJob} */
 export function watchJob(options) {
   const o = { ...defaults, ...options };
-  if (!o.jobId && !o.url) throw new TypeError("watchJob needs jobId or url");
+  if (!o.jobId && !o.url) throw new TypeError("watchJob: no jobId");
   const { onState, onEvent, events, ...rest } = o;
   const named = Object.entries(rest).filter(([key, value]) => /^on[A-Z]/.test(key) && value);
   const callbacks = new Map(named.map(([key, value]) => [eventOf(key), value]));
   const readers = new Set([onEvent]);
   const subscribers = new Set([onState]);
   let state = initial;
-  /** Not what is between a reset and its snapshot. */
+  /** Not what is between a reset or a status and what follows at once. */
   let shown = state;
   let isEnded = false;
   /** @type {any} */
@@ -39,20 +41,20 @@ export function watchJob(options) {
     const { name, data } = event;
     state = reduce(state, event);
     const before = shown;
-    if (name !== "reset" || o.from) shown = state;
+    if (name !== "$status" && (name !== "reset" || o.from)) shown = state;
     if (name[0] !== "$") {
       for (const reader of readers) run(reader, event);
       run(callbacks.get(name), data, event);
     }
     if (shown !== before) for (const subscriber of subscribers) run(subscriber, shown);
-    const { outcome, problem, connection } = state;
+    const { problem, connection } = state;
     if (isEnded !== /closed|denied/.test(connection)) {
       isEnded = !isEnded;
       if (!isEnded) renew();
       else if (problem) end.reject(failure(problem));
-      else end.resolve(outcome);
+      else end.resolve(state.outcome);
     }
-    return outcome;
+    return state;
   }
 
   async function post(name = "") {

@@ -2,7 +2,7 @@
 
 const S = 1000;
 const PATIENCE = 6 * S;
-const MUTE_KEEPALIVES = 2.5;
+const MUTE = 2.5;
 const SLEPT = 2 * S;
 const FIRST_PAUSE = 2 * S;
 const LONGEST_PAUSE = 15 * S;
@@ -86,9 +86,11 @@ export function connect(o, names, emit) {
 
   /** @type {Hear} */
   function tell(name, data, id) {
-    const outcome = emit({ name, data, id });
+    const { outcome, progress } = emit({ name, data, id });
+    if (!outcome) return;
+    end();
     if (outcome === "succeeded") page.abort();
-    if (outcome) end();
+    else if (progress === null) ask();
   }
 
   function after(ms = 0, act = goOn) {
@@ -101,7 +103,7 @@ export function connect(o, names, emit) {
     openAt = Date.now() + Math.max(least, (most * (1 + Math.random())) / 2);
   }
 
-  function expect(ms = MUTE_KEEPALIVES * keepalive) {
+  function expect(ms = MUTE * keepalive) {
     clearTimeout(watchdog);
     const due = Date.now() + ms;
     watchdog = setTimeout(() => {
@@ -194,7 +196,8 @@ export function connect(o, names, emit) {
       hasBegun = true;
       refusals = 0;
       tell("$status", body);
-      if (own !== asked || phase === "live") return;
+      if (own !== asked) return;
+      if (phase === "live") return say(phase);
       pause = body.updatedAt === seen ? Math.min(LONGEST_PAUSE, pause * 1.5) : FIRST_PAUSE;
       seen = body.updatedAt;
       say();
@@ -227,11 +230,13 @@ export function connect(o, names, emit) {
     ask();
   }
 
-  const on = (name = "", act = stop, /** @type {any} */ target = globalThis) =>
+  const on = (name = "", act = wake, /** @type {any} */ target = globalThis) =>
     target?.addEventListener?.(name, act, page);
-  on("pagehide");
-  on("pageshow", wake);
-  on("online", wake);
+  on("pagehide", () => {
+    stop();
+    on("pageshow");
+  });
+  on("online");
   on("resume", wake, globalThis.document);
   on("visibilitychange", () => document.hidden || wake(), globalThis.document);
   open();

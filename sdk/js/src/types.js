@@ -115,7 +115,7 @@ export {};
  * gives up without saying why, and a proxy that holds the events back it never notices. Then the status tells, and a
  * new stream is opened.
  *
- * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => Outcome | null) => { wake(): void, close(): void }} Connect
+ * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */
 
 /**

@@ -255,7 +255,7 @@ test("a new stream, which can't resume, voids what was gathered", async () => {
   assert.ok(job.told.states.every(({ progress }, index) => index === 0 || progress !== null || job.told.states[index - 1].progress === null));
 });
 
-for (const name of ["online", "pageshow", "resume", "visibilitychange"]) {
+for (const name of ["online", "resume", "visibilitychange"]) {
   test(`${name} ends a wait`, async () => {
     const job = await world.watch();
     world.answers = [unavailable];
@@ -264,12 +264,19 @@ for (const name of ["online", "pageshow", "resume", "visibilitychange"]) {
     assert.equal(job.state.connection, "unavailable");
     world.answers = [{ status: 200, body: running() }];
     const before = world.sources.length;
-    const target = ["online", "pageshow"].includes(name) ? world.window : world.document;
+    const target = name === "online" ? world.window : world.document;
     target.dispatchEvent(new Event(name));
     await world.clock.run(1);
     assert.equal(world.sources.length, before + 1);
   });
 }
+
+test("a page that is shown for the first time is not woken", async () => {
+  await world.watch();
+  world.window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: false }));
+  await world.clock.run(1);
+  assert.equal(world.requests.length, 0);
+});
 
 test("a hidden page is not woken by being hidden", async () => {
   await world.live();
@@ -386,4 +393,25 @@ test("nothing that is left of an earlier stream is heard", async () => {
   first.lose();
   assert.equal(job.told.events.length, count);
   assert.equal(job.state.outcome, null);
+});
+
+test("who comes after a failure is told how far the job got", async () => {
+  const job = await world.watch();
+  world.source.connect();
+  world.answers = [{ status: 200, body: running({ status: "failed", progress: 70, currentStep: "Page 7", error: "No paper", updatedAt: world.later(1) }) }];
+  world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+  await settled();
+  assert.deepEqual([job.state.progress, job.state.step, job.state.outcome], [70, "Page 7", "failed"]);
+  await world.seconds(600);
+  assert.deepEqual([world.requests.length, job.state.connection, world.clock.count], [1, "closed", 0]);
+});
+
+test("no state is shown that contradicts itself", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+  world.answers = [{ status: 200, body: running({ attempt: 2, progress: 0, updatedAt: world.later(2000) }) }];
+  job.wake();
+  await world.seconds(1);
+  assert.equal(job.state.attempt, 2);
+  assert.ok(job.told.states.every(({ connection, outcome }) => connection !== "closed" || outcome !== null));
 });

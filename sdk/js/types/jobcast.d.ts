@@ -1,4 +1,6 @@
 import type { WatchOptions } from "./types.js";
+import { initial } from "./state.js";
+export { initial };
 /** Options of every job that has none of its own. @type {WatchOptions} */
 export declare const defaults: WatchOptions;
 /** @type {WatchJob} */

@@ -133,7 +133,7 @@ export type Source = {
     close(): void;
 };
 export type Open = (o: Options, names: string[], hear: Hear, lose: Lose, lastId: string) => Promise<Source>;
-export type Connect = (o: Options, names: string[], emit: (event: JobEvent) => Outcome | null) => {
+export type Connect = (o: Options, names: string[], emit: (event: JobEvent) => JobState) => {
     wake(): void;
     close(): void;
 };
@@ -243,7 +243,7 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * gives up without saying why, and a proxy that holds the events back it never notices. Then the status tells, and a
  * new stream is opened.
  *
- * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => Outcome | null) => { wake(): void, close(): void }} Connect
+ * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */
 /**
  * The address of a job's `stream`, `status`, `cancel` or `retry`, with who asks: in the query, because an EventSource
