@@ -46,6 +46,12 @@ async def jobcast() -> Response:
     return await _script(_leading_to("index.js"), _SHORT)
 
 
+@blueprint.get("/jobcast-element.js")
+async def element() -> Response:
+    """Lead to the client and the element that shows a job."""
+    return await _script(_leading_to("element.js"), _SHORT)
+
+
 @blueprint.get("/jobcast@<version>/<name>")
 async def module(version: str, name: str) -> Response:
     """Show a module of the client.

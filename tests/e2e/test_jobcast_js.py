@@ -10,7 +10,7 @@ from tests.support.npm import SDK
 from tests.support.service import Service
 from tests.support.valkey import Valkey
 
-ENTRIES = ["/jobcast.js"]
+ENTRIES = ["/jobcast.js", "/jobcast-element.js"]
 ORIGIN = "https://app.example"
 
 
