@@ -9,7 +9,6 @@ export const defaults = { base: "/" };
 
 const eventOf = (callback = "") => callback.slice(2).replace(/\B[A-Z]/g, "-$&").toLowerCase();
 
-/** What a page's own function throws reaches the page alone. */
 const run = async (/** @type {any} */ act, /** @type {any[]} */ ...given) => act?.(...given);
 
 /** @param {Problem} problem */
@@ -18,14 +17,13 @@ const failure = (problem) => Object.assign(new Error(problem.message), problem);
 /** @type {WatchJob} */
 export function watchJob(options) {
   const o = { ...defaults, ...options };
-  if (!o.jobId && !o.url) throw new TypeError("watchJob: no jobId");
+  if (!o.jobId && !o.url) throw new TypeError("no jobId");
   const { onState, onEvent, events, ...rest } = o;
   const named = Object.entries(rest).filter(([key, value]) => /^on[A-Z]/.test(key) && value);
   const callbacks = new Map(named.map(([key, value]) => [eventOf(key), value]));
   const readers = new Set([onEvent]);
   const subscribers = new Set([onState]);
   let state = initial;
-  /** Not what is between a reset or a status and what follows at once. */
   let shown = state;
   let isEnded = false;
   /** @type {any} */

@@ -26,7 +26,6 @@ export async function call(o, name, method) {
   try {
     const answer = await fetch(await address(o, name), {
       method,
-      cache: "no-store",
       credentials: o.withCredentials ? "include" : "same-origin",
       signal: AbortSignal.timeout(10 * S),
     });
@@ -55,7 +54,7 @@ const none = { close() {} };
 export function connect(o, names, emit) {
   let source = none;
   let phase = "waiting";
-  let [turn, asked, failures, refusals, watchdog, next] = [0, 0, 0, 0, 0, 0];
+  let [turn, asked, failures, refusals, watchdog, next, endedAt] = [0, 0, 0, 0, 0, 0, 0];
   let [isPolling, isSuspect, isAnswered, hasBegun] = [false, false, false, false];
   let [heardAt, connectedAt, openAt, keepalive, pause] = [0, 0, 0, 15 * S, FIRST_PAUSE];
   let [seen, lastId] = ["", ""];
@@ -86,8 +85,9 @@ export function connect(o, names, emit) {
 
   /** @type {Hear} */
   function tell(name, data, id) {
-    const { outcome, progress } = emit({ name, data, id });
+    const { outcome, progress, updatedAt } = emit({ name, data, id });
     if (!outcome) return;
+    endedAt = updatedAt ?? 0;
     end();
     if (outcome === "succeeded") page.abort();
     else if (progress === null) ask();
@@ -195,8 +195,11 @@ export function connect(o, names, emit) {
     if (isAnswered) {
       hasBegun = true;
       refusals = 0;
-      tell("$status", body);
-      if (own !== asked) return;
+      if (!/succ|fail/.test(body.status) || source === none || isSuspect) {
+        const { outcome, updatedAt } = emit({ name: "$status", data: body });
+        if (outcome && updatedAt !== endedAt) return tell(outcome === "succeeded" ? "complete" : "failed", body);
+        if (outcome) return end();
+      }
       if (phase === "live") return say(phase);
       pause = body.updatedAt === seen ? Math.min(LONGEST_PAUSE, pause * 1.5) : FIRST_PAUSE;
       seen = body.updatedAt;

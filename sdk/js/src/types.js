@@ -86,7 +86,12 @@ export {};
  * @typedef {Handle & AsyncIterable<JobEvent>} Job
  */
 
-/** @typedef {(options: Options) => Job} WatchJob */
+/**
+ * What a page's own function throws reaches the page, and nobody else. The state that is shown is never the one between
+ * a reset or a status and what follows it at once: `shown`.
+ *
+ * @typedef {(options: Options) => Job} WatchJob
+ */
 
 // What the modules of the core are to each other.
 
@@ -113,7 +118,16 @@ export {};
  *
  * A source mends a dropped connection by itself, and resumes, so it is left alone while it tries. At a refusal it
  * gives up without saying why, and a proxy that holds the events back it never notices. Then the status tells, and a
- * new stream is opened.
+ * new stream is opened, later each time.
+ *
+ * - A stream is `waiting` until it says `connected`; after `PATIENCE` the status is asked for as well. Silence of `MUTE`
+ *   keepalives means that it is mute. The one after a mute one is on `trial` until an event comes later than the first:
+ *   a proxy that lets the first events through may hold back what follows. Then it is `live`.
+ * - A timer that is later than `SLEPT` was asleep, or the clock leapt: silence proves nothing then.
+ * - An end that the status tells counts only if no stream is about to tell it: that has the events before it, too.
+ * - A new EventSource can't say what the last one has seen, so there is a `reset`.
+ * - At an outage every page is here at once, so pauses are random. An open stream would keep a page out of the
+ *   back/forward cache, so there is none while it is left.
  *
  * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */

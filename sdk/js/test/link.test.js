@@ -415,3 +415,53 @@ test("no state is shown that contradicts itself", async () => {
   assert.equal(job.state.attempt, 2);
   assert.ok(job.told.states.every(({ connection, outcome }) => connection !== "closed" || outcome !== null));
 });
+
+test("an end that only the status tells is told as an event, once", async () => {
+  const results = [];
+  const job = await world.live({ onComplete: ({ result }) => results.push(result) });
+  world.answers = [{ status: 200, body: running({ status: "succeeded", progress: 100, result: 7, updatedAt: world.later(9) }) }];
+  await world.seconds(38);
+  assert.equal(await job.closed, "succeeded");
+  assert.deepEqual(results, [7]);
+  assert.deepEqual(names(job).slice(-1), ["complete"]);
+});
+
+test("a failure that is looked at again is not told again, but the next one is", async () => {
+  const errors = [];
+  const job = await world.live({ onFailed: ({ error }) => errors.push(error) });
+  const failed = (error, ms, attempt) => ({
+    status: 200,
+    body: running({ status: "failed", progress: 50, error, attempt, updatedAt: world.later(ms) }),
+  });
+  world.source.send("failed", { error: "one", errorCode: null }, `${world.clock.now + 1}-0`);
+  world.answers = [failed("one", 1, 1)];
+  job.wake();
+  await settled();
+  assert.deepEqual(errors, ["one"]);
+  world.answers = [failed("two", 5000, 2)];
+  job.wake();
+  await settled();
+  assert.deepEqual(errors, ["one", "two"]);
+  assert.deepEqual([job.state.connection, job.state.attempt], ["closed", 2]);
+});
+
+test("while the browser tries, an end is left to the stream, which has what came before it", async () => {
+  const job = await world.live();
+  world.source.lose();
+  world.answers = [{ status: 200, body: running({ status: "succeeded", progress: 100, updatedAt: world.later(9) }) }];
+  await world.seconds(8);
+  assert.equal(job.state.outcome, null);
+  world.source.connect();
+  world.source.send("log", { text: "the last line" });
+  world.source.send("complete", { result: 1 });
+  assert.equal(await job.closed, "succeeded");
+  assert.deepEqual(names(job).slice(-2), ["log", "complete"]);
+});
+
+test("but not for ever", async () => {
+  const job = await world.live();
+  world.source.lose();
+  world.answers = [{ status: 200, body: running({ status: "succeeded", progress: 100, updatedAt: world.later(9) }) }];
+  await world.seconds(60);
+  assert.equal(await job.closed, "succeeded");
+});
