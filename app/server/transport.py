@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
@@ -21,6 +21,7 @@ from hypercorn.protocol.http_stream import HTTPStream
 
 from actors.mailbox import Mailbox
 from app.asgi import Message, Scope, Send
+from app.server.heads import begin
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, MailboxPump, Outlet
 from schema.sse import Frame, chunked
 
@@ -157,13 +158,10 @@ async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> Ou
     if server is None:
         await send(head)
         return outlet_for(send)
-    writer = server.writer
-    server.writer = aside = _Aside(writer)
-    try:
+    data = begin(cast("Any", send).__self__, head)
+    if data is None:
         await send(head)
-    finally:
-        server.writer = writer
-    return TransportOutlet(writer, aside.data)
+    return TransportOutlet(server.writer, data or b"")
 
 
 def outlet_for(send: Send) -> AsgiOutlet:
@@ -189,20 +187,3 @@ def server_behind(send: Send) -> Any:  # noqa: ANN401 - Hypercorn's own
     if not (isinstance(protocol, H11Protocol) and isinstance(server, TCPServer)):
         return None
     return server if isinstance(getattr(server, "writer", None), asyncio.StreamWriter) else None
-
-
-class _Aside:
-    """A connection's writer that puts what it is given aside."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self.data = b""
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-
-    async def drain(self) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever Hypercorn asks for
-        return getattr(self._writer, name)

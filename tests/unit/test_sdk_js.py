@@ -49,6 +49,10 @@ def test_its_types_hold_and_are_those_that_are_committed(tmp_path: Path) -> None
     assert differ + odd == [], "run `npm run types` in sdk/js"
 
 
+def test_a_page_in_typescript_sees_them() -> None:
+    run(installed() / ".bin" / "tsc", "-p", "test")
+
+
 def test_the_core_is_small_as_it_is_shipped() -> None:
     modules = imported(SOURCE / "jobcast.js")
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in modules}

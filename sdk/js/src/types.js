@@ -58,11 +58,16 @@ export {};
  * @property {typeof EventSource} [EventSource] instead of the browser's
  * @property {(state: JobState) => void} [onState]
  * @property {(event: JobEvent) => void} [onEvent]
+ * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onProgressUpdate]
+ * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onStepChange]
+ * @property {(data: { result: any }, event: JobEvent) => void} [onComplete]
+ * @property {(data: { error: string, errorCode: string | null }, event: JobEvent) => void} [onFailed]
+ * @property {(data: { reason: string, attempt?: number }, event: JobEvent) => void} [onReset]
+ * @property {(data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void} [onLog]
  */
 
 /**
- * Besides, each event may have a callback: `onProgressUpdate`, `onStepChange`, `onComplete`, `onFailed`, `onReset`,
- * `onLog`, and `onFileHashed` for the worker's own `file-hashed`.
+ * Besides, each of the worker's own events may have a callback: `onFileHashed` for `file-hashed`.
  *
  * @typedef {WatchOptions & { [callback: `on${string}`]: ((data: any, event: JobEvent) => void) | undefined }} Options
  */

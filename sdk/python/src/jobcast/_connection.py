@@ -7,15 +7,9 @@ from typing import Any
 from hiredis import ReplyError
 
 from jobcast._errors import refused
-from jobcast.protocol.append import Answer, Append, with_script
-from jobcast.protocol.names import (
-    LISTED_S,
-    index_member,
-    is_entry_id,
-    log_key,
-    owner_keys,
-    state_key,
-)
+from jobcast.protocol.append import Answer, Append
+from jobcast.protocol.names import LISTED_S, index_member, is_entry_id, owner_keys, state_key
+from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
 
@@ -26,32 +20,21 @@ class Connection:
     """Runs the append script. Opened at first use, shared by any number of runs."""
 
     def __init__(self, url: str) -> None:
-        self._caller = Caller(url)
+        self._caller = Caller(parse_address(url))
         self._warned = False
 
     async def append(
         self, job_id: str, event: Append, *, attempt: int | None = None, run: str = ""
     ) -> Answer:
         """Append an event to a job's log; a `JobcastError` when the script refuses it."""
-        keys = log_key(job_id), state_key(job_id)
-        asked = event.command(self._caller.publish, keys, attempt, run)
-        reply = await self._caller.call(keys[0], packed(*asked))
-        if isinstance(reply, ReplyError):
-            reply = await self._after(reply, keys[0], asked)
-        answer = Answer.from_reply(reply)
+        reply = await self._caller.append(job_id, event, attempt, run)
+        if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
+            raise refusal
+        answer = Answer.from_reply(answer_of(reply))
         if answer.receivers < 0 and not self._warned:
             self._warned = True
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
         return answer
-
-    async def _after(self, error: ReplyError, key: str, asked: list[str | bytes]) -> Reply:
-        """Return the answer to an append that was answered by an error; raises what it means."""
-        reply: Reply = error
-        if str(error).startswith("NOSCRIPT"):
-            reply = await self._caller.call(key, packed(*with_script(asked)))
-        if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
-            raise refusal
-        return answer_of(reply)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
         """Return the first log entry of a job; None unless it is of exactly these owners."""
@@ -83,7 +66,7 @@ class Connection:
 
     async def call(self, key: str, *command: str) -> Reply:
         """Have Redis carry out a command on a key, one that may be repeated."""
-        return answer_of(await self._caller.call(key, packed(*command)))
+        return await self._caller.call(key, *command)
 
     def send(self, key: str, *command: str) -> None:
         """Send a command on a key that may be lost; it is, when there is no connection."""
