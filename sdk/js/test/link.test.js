@@ -352,7 +352,7 @@ test("an answer that comes after the page was left opens nothing", async () => {
   await world.seconds(1);
   world.window.dispatchEvent(new Event("pagehide"));
   answer({ status: 200, body: running() });
-  await world.seconds(60);
+  await settled();
   assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
 });
 
@@ -391,8 +391,11 @@ test("nothing that is left of an earlier stream is heard", async () => {
   first.readyState = 1;
   first.send("complete", { result: "of the past" });
   first.lose();
+  first.refuse();
+  await settled();
   assert.equal(job.told.events.length, count);
   assert.equal(job.state.outcome, null);
+  assert.equal(world.source.readyState, 0); // nor is the new one given up for it
 });
 
 test("who comes after a failure is told how far the job got", async () => {
@@ -464,4 +467,27 @@ test("but not for ever", async () => {
   world.answers = [{ status: 200, body: running({ status: "succeeded", progress: 100, updatedAt: world.later(9) }) }];
   await world.seconds(60);
   assert.equal(await job.closed, "succeeded");
+});
+
+test("a stream that was live has its failures forgiven", async () => {
+  const job = await world.watch();
+  for (let round = 0; round < 4; round += 1) {
+    const before = world.sources.length;
+    world.source.refuse();
+    while (world.sources.length === before) await world.clock.run(100);
+  }
+  world.source.connect();
+  assert.equal(job.state.connection, "live");
+  const count = world.sources.length;
+  world.source.refuse();
+  await world.seconds(2);
+  assert.equal(world.sources.length, count + 1);
+});
+
+test("a page whose timers were held back is looked after as soon as it is looked at", async () => {
+  await world.live();
+  world.clock.now += 20_000;
+  world.document.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  assert.deepEqual([world.requests.length, world.open.length], [1, 1]);
 });
