@@ -24,8 +24,8 @@ export * from "./jobcast.js";
 """
 """A module that tells the others where the service is: wherever they come from."""
 
-_CORE: Final = ("state.js", "link.js", "jobcast.js", "index.js")
-"""What a page needs in any case. Named together, so that browsers load it at once."""
+_CORE: Final = ("state.js", "link.js", "jobcast.js")
+"""What the others import. Named here, so that browsers load all of it at once."""
 
 _FOLDER: Final = Path(__file__).parent.parent / "browser"
 _MODULES: Final = {
@@ -35,9 +35,12 @@ _MODULES: Final = {
 _VERSION: Final = sha256(repr(_MODULES).encode()).hexdigest()[:12]
 
 
-def _leading_to(name: str) -> str:
-    imports = "".join(f'import "./jobcast@{_VERSION}/{each}";\n' for each in _CORE)
-    return f'{imports}export * from "./jobcast@{_VERSION}/{name}";\n'
+def _leading_to(*names: str) -> str:
+    lines = [
+        *(f'import "./jobcast@{_VERSION}/{name}";\n' for name in _CORE),
+        *(f'export * from "./jobcast@{_VERSION}/{name}";\n' for name in names),
+    ]
+    return "".join(lines)
 
 
 @blueprint.get("/jobcast.js")
@@ -49,7 +52,7 @@ async def jobcast() -> Response:
 @blueprint.get("/jobcast-element.js")
 async def element() -> Response:
     """Lead to the client and the element that shows a job."""
-    return await _script(_leading_to("element.js"), _SHORT)
+    return await _script(_leading_to("index.js", "element.js"), _SHORT)
 
 
 @blueprint.get("/jobcast@<version>/<name>")

@@ -87,6 +87,14 @@ async def test_a_tag_shows_a_job_from_its_beginning_to_its_result(
     assert problems == []
 
 
+async def test_its_address_has_the_client_too(service: Service, page: Page) -> None:
+    await page.goto(f"{service.url}/static/css/tokens.css")
+    names: list[str] = await page.evaluate(
+        "import('/jobcast-element.js').then((module) => Object.keys(module))"
+    )
+    assert {"JobProgress", "watchJob", "defaults"} <= set(names)
+
+
 async def test_its_button_cancels_the_job_and_the_focus_stays_in_it(
     service: Service, jobs: jobcast.Jobs, page: Page
 ) -> None:
