@@ -1,7 +1,7 @@
-"""``/jobcast.js`` and ``/jobcast-element.js``: the browser client, for pages that have no npm.
+"""``/jobcast.js`` and ``/jobcast-element.js``: the browser client, for pages without npm.
 
-Both are cached for a short time and lead to the modules themselves, whose addresses have a version
-in them and may be cached for ever: so all modules of a page are of one version.
+Both are cached for minutes and import the modules themselves, whose URLs contain a version and are
+immutable. So all modules of a page have the same version.
 """
 
 from hashlib import sha256
@@ -22,10 +22,10 @@ import { defaults } from "./jobcast.js";
 defaults.base = new URL("..", import.meta.url).href;
 export * from "./jobcast.js";
 """
-"""A module that tells the others where the service is: wherever they come from."""
+"""Sets the URL of the service, which is where this module was loaded from."""
 
 _CORE: Final = ("state.js", "link.js", "jobcast.js")
-"""What the others import. Named here, so that browsers load all of it at once."""
+"""Imported by the others too; listed in the entry, so that browsers load them in parallel."""
 
 _FOLDER: Final = Path(__file__).parent.parent / "browser"
 _MODULES: Final = {
@@ -35,7 +35,7 @@ _MODULES: Final = {
 _VERSION: Final = sha256(repr(_MODULES).encode()).hexdigest()[:12]
 
 
-def _leading_to(*names: str) -> str:
+def _entry(*names: str) -> str:
     lines = [
         *(f'import "./jobcast@{_VERSION}/{name}";\n' for name in _CORE),
         *(f'export * from "./jobcast@{_VERSION}/{name}";\n' for name in names),
@@ -45,22 +45,22 @@ def _leading_to(*names: str) -> str:
 
 @blueprint.get("/jobcast.js")
 async def jobcast() -> Response:
-    """Lead to the client."""
-    return await _script(_leading_to("index.js"), _SHORT)
+    """Export the client."""
+    return await _script(_entry("index.js"), _SHORT)
 
 
 @blueprint.get("/jobcast-element.js")
 async def element() -> Response:
-    """Lead to the client and the element that shows a job."""
-    return await _script(_leading_to("index.js", "element.js"), _SHORT)
+    """Export the client and the element that shows a job."""
+    return await _script(_entry("index.js", "element.js"), _SHORT)
 
 
 @blueprint.get("/jobcast@<version>/<name>")
 async def module(version: str, name: str) -> Response:
-    """Show a module of the client.
+    """Return a module of the client.
 
-    While a new version is rolled out, a page that came from a process of one version may ask a
-    process of another: what that has is better than nothing, and not to be kept.
+    During a rolling update a page may request a version that this process does not have. It gets
+    this process's version, uncached, because a 404 would break the page.
     """
     text = _MODULES.get(name)
     if text is None:

@@ -4,7 +4,7 @@ import { initial, watchJob } from "./jobcast.js";
 const SETTLE_MS = 1000;
 const BETWEEN_STEPS_MS = 10_000;
 
-/** What the element says. Functions get what is to be said, already in the reader's own numbers. */
+/** Texts of the element. Functions get values that are formatted for `lang`. */
 const english = {
   /** Of numbers and times. */
   lang: "en",
@@ -21,7 +21,7 @@ const english = {
   stalled: "The worker was lost",
   cancel: "Cancel",
   cancelling: "Cancelling…",
-  /** The step as it is shown: of a translated one, `fields` has `stepKey` and `stepParams`. */
+  /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
   step: (/** @type {JobState} */ { step }) => step,
   eta: (/** @type {string} */ time) => `${time} left`,
 };
@@ -72,7 +72,7 @@ const MARKUP = `
 /** @type {CSSStyleSheet | undefined} */
 let sheet;
 
-/** A style element would need a policy that allows inline styles. */
+/** Not a style element: a content security policy may forbid inline styles. */
 function styles() {
   if (!sheet) {
     sheet = new CSSStyleSheet();
@@ -169,7 +169,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     return this.shadowRoot?.querySelector(`[part~=${name}]`);
   }
 
-  /** Looks once at all that changes at once; an element that is moved goes on. */
+  /** Coalesces changes, so that moving the element does not reopen the stream. */
   #plan() {
     if (this.#isDue) return;
     this.#isDue = true;
@@ -244,7 +244,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     if (!canCancel && this.shadowRoot?.activeElement === cancel) track.focus();
     cancel.textContent = texts.cancel;
     cancel.hidden = !canCancel;
-    set(cancel, "aria-disabled", this.#isCancelling || null); // a disabled button would lose the focus
+    set(cancel, "aria-disabled", this.#isCancelling || null); // `disabled` would drop the focus
     const shown = this.#part("step").textContent;
     if (outcome || note || connection === "denied") {
       this.#announce([note || shown, outcome === "failed" && error], true);
@@ -257,7 +257,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     return this.#state.connection === "unavailable" ? "unavailable" : "reconnecting";
   }
 
-  /** Speaks seldom: how it stands soon, a step now and then, never each percent. */
+  /** Announces states after a moment, and steps at most every 10 s, for screen readers. */
   #announce(/** @type {unknown[]} */ parts, /** @type {boolean} */ isState) {
     const text = parts.filter(Boolean).join(", ");
     if (!this.#job || text === this.#spoken) return;
@@ -278,7 +278,7 @@ function set(/** @type {Element} */ element, /** @type {string} */ name, /** @ty
   else element.setAttribute(name, String(value));
 }
 
-/** A time as a reader says it, no finer than an estimate is. */
+/** Formats an estimate in one unit. */
 function duration(/** @type {number} */ seconds, /** @type {string} */ lang) {
   const units = /** @type {const} */ ([["hour", 7200, 3600], ["minute", 100, 60], ["second", 0, 1]]);
   const [unit, , length] = units.find(([, least]) => seconds >= least) ?? units[2];

@@ -4,7 +4,7 @@ import { address } from "./link.js";
 const RETRY_MS = 3000;
 
 /**
- * Reads a stream by fetch, which hears events of any name and can go on after those of an earlier stream.
+ * Reads a stream with fetch, which receives events of any name and can send a Last-Event-ID.
  *
  * @type {Open}
  */
@@ -43,7 +43,7 @@ export async function openFetched(o, _names, hear, lose, lastId) {
     }
   }
 
-  /** As an EventSource does: again and again, unless it is refused. */
+  /** Reconnects as an EventSource does, unless it is refused. */
   async function readOn() {
     while (!signal.aborted) {
       const wasAnswered = await read().catch(() => true);

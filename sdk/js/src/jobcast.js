@@ -4,7 +4,7 @@ import { initial, reduce } from "./state.js";
 
 export { initial };
 
-/** Options of every job that has none of its own. @type {WatchOptions} */
+/** Default options of all jobs. @type {WatchOptions} */
 export const defaults = { base: "/" };
 
 const eventOf = (callback = "") => callback.slice(2).replace(/\B[A-Z]/g, "-$&").toLowerCase();

@@ -4,9 +4,9 @@ import { address, openStream } from "./link.js";
 const STATE = new Set(["progress-update", "step-change", "complete", "failed"]);
 
 /**
- * Shares a stream with the other tabs of this origin: the one that holds the lock has it, and tells the others.
+ * Shares a stream with the other tabs of this origin: the tab that holds the lock opens it and broadcasts its events.
  *
- * The browser passes the lock on as soon as its holder closes, goes to another page or crashes.
+ * The browser passes the lock on as soon as that tab closes, navigates or crashes.
  *
  * @type {Open}
  */
@@ -20,7 +20,7 @@ export async function openShared(o, names, hear, lose, lastId) {
   /** @type {Source | undefined} */
   let source;
   let seen = lastId;
-  /** What a tab that comes later has to hear first. @type {Map<string, Parameters<Hear>>} */
+  /** Events that a tab which joins later needs first. @type {Map<string, Parameters<Hear>>} */
   const recent = new Map();
   let isLeader = false;
   let hasJoined = false;
@@ -45,7 +45,7 @@ export async function openShared(o, names, hear, lose, lastId) {
 
   async function lead() {
     isLeader = true;
-    // What the leader before has sent last and what comes first now may be apart.
+    // Events may be missing between the previous leader's last and this stream's first.
     let isGap = hasJoined && !(seen && o.events === "all");
     /** @type {Hear} */
     const take = (name, data, id) => {
@@ -69,7 +69,7 @@ export async function openShared(o, names, hear, lose, lastId) {
     if (isLeader || to !== me) return;
     if (lost && hasJoined) lose(false);
     if (!event) return;
-    // Whoever comes in between hears nothing until what is going on has been told.
+    // A tab that joins ignores events until the leader has sent it the current ones.
     hasJoined ||= event[0] === "connected";
     if (!hasJoined) return;
     seen = event[2] || seen;

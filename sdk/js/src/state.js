@@ -24,7 +24,7 @@ export function reduce(state, { name, data, id }) {
   switch (name) {
     case "progress-update":
     case "step-change": {
-      // The snapshot of a queued job is like that of one that has just begun.
+      // The snapshot of a queued job equals that of a just started one.
       const runs = state.status === "running" || name === "step-change" || progress > 0 || step;
       return { ...before, status: runs ? "running" : "queued", progress, step, eta, fields, updatedAt };
     }
@@ -42,7 +42,7 @@ export function reduce(state, { name, data, id }) {
     case "$status": {
       const { status, attempt } = data;
       const lag = (state.updatedAt ?? 0) - Date.parse(data.updatedAt);
-      // The answer may be older than the events that came meanwhile.
+      // The response may be older than events received meanwhile.
       if (attempt < (state.attempt ?? 0) || lag > 0) return state;
       if (lag === 0 && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
       const kept = attempt === (state.attempt ?? attempt) ? state.fields : {};

@@ -27,7 +27,7 @@ export declare class JobProgress extends JobProgress_base {
         stalled: string;
         cancel: string;
         cancelling: string;
-        /** The step as it is shown: of a translated one, `fields` has `stepKey` and `stepParams`. */
+        /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
         step: (/** @type {JobState} */ { step }: JobState) => string | null;
         eta: (/** @type {string} */ time: string) => string;
     };
@@ -54,7 +54,7 @@ export declare class JobProgress extends JobProgress_base {
         stalled: string;
         cancel: string;
         cancelling: string;
-        /** The step as it is shown: of a translated one, `fields` has `stepKey` and `stepParams`. */
+        /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
         step: (/** @type {JobState} */ { step }: JobState) => string | null;
         eta: (/** @type {string} */ time: string) => string;
     }>;
@@ -74,7 +74,7 @@ export declare class JobProgress extends JobProgress_base {
         stalled: string;
         cancel: string;
         cancelling: string;
-        /** The step as it is shown: of a translated one, `fields` has `stepKey` and `stepParams`. */
+        /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
         step: (/** @type {JobState} */ { step }: JobState) => string | null;
         eta: (/** @type {string} */ time: string) => string;
     }>);

@@ -1,5 +1,5 @@
 /**
- * Reads a stream by fetch, which hears events of any name and can go on after those of an earlier stream.
+ * Reads a stream with fetch, which receives events of any name and can send a Last-Event-ID.
  *
  * @type {Open}
  */

@@ -1,7 +1,7 @@
 import type { WatchOptions } from "./types.js";
 import { initial } from "./state.js";
 export { initial };
-/** Options of every job that has none of its own. @type {WatchOptions} */
+/** Default options of all jobs. @type {WatchOptions} */
 export declare const defaults: WatchOptions;
 /** @type {WatchJob} */
 export declare function watchJob(options: import("./types.js").Options): import("./types.js").Job;

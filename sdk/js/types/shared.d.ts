@@ -1,8 +1,8 @@
 import type { Hear, Source } from "./types.js";
 /**
- * Shares a stream with the other tabs of this origin: the one that holds the lock has it, and tells the others.
+ * Shares a stream with the other tabs of this origin: the tab that holds the lock opens it and broadcasts its events.
  *
- * The browser passes the lock on as soon as its holder closes, goes to another page or crashes.
+ * The browser passes the lock on as soon as that tab closes, navigates or crashes.
  *
  * @type {Open}
  */

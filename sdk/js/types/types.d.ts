@@ -245,8 +245,8 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * @typedef {Handle & AsyncIterable<JobEvent>} Job
  */
 /**
- * What a page's own function throws reaches the page, and nobody else. The state that is shown is never the one between
- * a reset or a status and what follows it at once: `shown`.
+ * A callback that throws affects no other: its error becomes an unhandled rejection. Subscribers never see the state
+ * between a reset or a status and the event that follows it immediately (`shown`).
  *
  * @typedef {(options: Options) => Job} WatchJob
  */
@@ -266,20 +266,20 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * @typedef {(o: Options, names: string[], hear: Hear, lose: Lose, lastId: string) => Promise<Source>} Open
  */
 /**
- * Keeps a job's events coming: by a stream, and by its status while there is none.
+ * Receives a job's events from a stream, and polls the status while no stream is live.
  *
- * A source mends a dropped connection by itself, and resumes, so it is left alone while it tries. At a refusal it
- * gives up without saying why, and a proxy that holds the events back it never notices. Then the status tells, and a
- * new stream is opened, later each time.
+ * A source reconnects and resumes by itself after a dropped connection, so it is not replaced while it tries. A refusal
+ * closes it without a reason, and it does not detect a proxy that buffers. Then the status is requested, and a new
+ * stream is opened with back-off.
  *
- * - A stream is `waiting` until it says `connected`; after `PATIENCE` the status is asked for as well. Silence of `MUTE`
- *   keepalives means that it is mute. The one after a mute one is on `trial` until an event comes later than the first:
- *   a proxy that lets the first events through may hold back what follows. Then it is `live`.
- * - A timer that is later than `SLEPT` was asleep, or the clock leapt: silence proves nothing then.
- * - An end that the status tells counts only if no stream is about to tell it: that has the events before it, too.
- * - A new EventSource can't say what the last one has seen, so there is a `reset`.
- * - At an outage every page is here at once, so pauses are random. An open stream would keep a page out of the
- *   back/forward cache, so there is none while it is left.
+ * - A stream is `waiting` until `connected`; after `PATIENCE` polling begins beside it. A silence of `MUTE` keepalives
+ *   means that it is mute. Its successor is on `trial` until an event arrives after the first second, because a proxy
+ *   may let the first events through and buffer the next. Then it is `live`.
+ * - A timer that fires later than `SLEPT` was suspended, or the clock jumped: silence proves nothing then.
+ * - A final status is ignored while a stream reconnects, because the stream also has the events before the end.
+ * - A new EventSource can't send Last-Event-ID, so it is announced by a `reset`.
+ * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
+ *   back/forward cache, so `pagehide` closes it.
  *
  * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */

@@ -4,7 +4,7 @@ import { initial, watchJob } from "../jobcast.js";
 
 const nothing = () => () => {};
 
-/** Has a function of the newest render called, whenever a job was opened. */
+/** Calls the function of the latest render. */
 const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type {string} */ name) =>
   (/** @type {unknown[]} */ ...given) => Object(options.current)[name]?.(...given);
 
