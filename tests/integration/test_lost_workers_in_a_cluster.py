@@ -113,7 +113,7 @@ async def until_failed(cluster: ValkeyCluster, job_id: str) -> None:
 async def are_due(client: Cluster, runs: Mapping[str, Run]) -> bool:
     """Have the leases of runs be looked at next, once the node of the index knows of the others."""
     with suppress(RedisError):
-        members = {f"{job_id}:{run._token}": 1 for job_id, run in runs.items()}
+        members = {f"{job_id}:{run._sender.token}": 1 for job_id, run in runs.items()}
         await client.zadd(LEASES_KEY, members)
         return True
     return False

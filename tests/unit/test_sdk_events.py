@@ -216,7 +216,7 @@ def test_an_error_says_its_docstring_unless_told_otherwise() -> None:
 async def test_a_wrong_argument_is_refused_before_anything_is_sent() -> None:
     async with jobcast.connect(NOWHERE) as jobs:
         run = jobs.run("j1")
-        run._token = "started"
+        run._sender.token = "started"
         with pytest.raises(InvalidEvent):
             await run.progress(101)
         with pytest.raises(InvalidEvent):
@@ -259,5 +259,5 @@ def test_the_public_names_are_these() -> None:
     assert set(jobcast.__all__) == {
         *("connect", "Jobs", "Run", "Address", "parse_address"),
         *("JobcastError", "UnknownJob", "JobExists", "JobFinished", "JobSuperseded"),
-        *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent"),
+        *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent", "BufferFull"),
     }

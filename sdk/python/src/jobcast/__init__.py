@@ -6,12 +6,12 @@
             run.result = {"pages": 12}
 
 Every event is one atomic step in Redis: checked, logged, folded into the job's state and published.
-A refusal raises a `JobcastError` and leaves no trace. What Redis itself raises (`redis.RedisError`:
-no connection, no answer in time) is passed on as it is and nothing is sent twice: after it, whether
-the event was written is not known.
+A refusal raises a `JobcastError` and leaves no trace. While Redis is unavailable, calls wait and
+events are repeated until they are acknowledged; each is written exactly once, in order.
 """
 
 from jobcast._errors import (
+    BufferFull,
     InvalidEvent,
     JobCancelled,
     JobcastError,
@@ -28,6 +28,7 @@ from jobcast.redis.address import Address, parse_address
 
 __all__ = [
     "Address",
+    "BufferFull",
     "InvalidEvent",
     "JobCancelled",
     "JobExists",

@@ -23,18 +23,32 @@ _log = logging.getLogger("jobcast")
 
 
 class Connection:
-    """Runs the append script. Opened at first use, shared by any number of runs."""
+    """Runs the append script. Opened at first use, shared by any number of runs.
 
-    def __init__(self, url: str) -> None:
-        self._caller = Caller(url)
+    Here nothing is repeated. ``try_s`` is the longest time that a call may wait for its answer, if
+    that is less than the address says. ``closings`` counts how often it was closed.
+    """
+
+    def __init__(self, url: str, *, try_s: float | None = None) -> None:
+        self._caller = Caller(url, try_s)
         self._warned = False
+        self.closings = 0
 
     async def append(
-        self, job_id: str, event: Append, *, attempt: int | None = None, run: str = ""
+        self,
+        job_id: str,
+        event: Append,
+        attempt: int | None = None,
+        run: str = "",
+        seq: str = "",
     ) -> Answer:
-        """Append an event to a job's log; a `JobcastError` when the script refuses it."""
+        """Append an event to a job's log; a `JobcastError` when the script refuses it.
+
+        With ``seq``, the number of the append within its run or the token of a creation, the call
+        may be repeated: the event is written once.
+        """
         keys = log_key(job_id), state_key(job_id)
-        asked = event.command(self._caller.publish, keys, attempt, run)
+        asked = event.command(self._caller.publish, keys, attempt, run, seq)
         reply = await self._caller.call(keys[0], packed(*asked))
         if isinstance(reply, ReplyError):
             reply = await self._after(reply, keys[0], asked)
@@ -91,4 +105,5 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close it; calls without an answer raise ``redis.ConnectionError``."""
+        self.closings += 1
         await self._caller.aclose()

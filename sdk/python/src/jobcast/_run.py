@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
+from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
 from jobcast._json import from_json
 from jobcast._lease import Lease, Leases
+from jobcast._sender import Sender, Senders
 from jobcast.protocol.append import Answer, Append
 
 
@@ -33,10 +34,18 @@ class Run:
 
     Each method returns the id of the log entry that it wrote. Each raises `JobSuperseded` once
     another run or attempt has taken over, `JobFinished` after the job's end (`JobStalled`, one of
-    its kind, if that came because the lease ran out), `UnknownJob` once it has expired,
-    `InvalidEvent` for arguments that the contract refuses (before anything is sent), and a
-    ``redis.RedisError`` when Redis can't be reached. Calls of one run are in the order in which
-    they are awaited; don't overlap them.
+    its kind, if that came because the lease ran out), `UnknownJob` once it has expired, and
+    `InvalidEvent` for arguments that the contract refuses (before anything is sent). Events of one
+    run are in the order of the calls, also of calls that overlap.
+
+    While Redis is unavailable, an event is repeated until it is acknowledged, and is written once.
+    A call waits for that no longer than ``block_s`` of `connect`. Then it returns an empty id, and
+    its event waits in the run's buffer; the calls that follow return at once until all that waits
+    was written, but for the end of the run, which waits for as long again. When the buffer is full,
+    only the newest progress in it is kept; if that makes no room within ``block_s``, the call
+    raises `BufferFull` and its event is not written. The end of the run always has room. What is
+    refused after its call has returned is logged, and the next call is refused too. A call that is
+    cancelled while its event is on its way may have written it or not.
     """
 
     job_id: str
@@ -50,21 +59,30 @@ class Run:
     result: object = None
     """What the job is completed with at the end of the block."""
     finished: bool = False
-    """Whether this run has completed or failed the job."""
+    """Whether this run has completed or failed the job, and Redis has acknowledged it."""
     cancel_requested: bool = False
     """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
     to a renewal of its lease."""
 
     def __init__(
-        self, connection: Connection, leases: Leases, job_id: str, attempt: int | None
+        self,
+        connection: Connection,
+        leases: Leases,
+        senders: Senders,
+        job_id: str,
+        attempt: int | None,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.input = {}
-        self._connection = connection
+        self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
         self._lease: Lease | None = None
-        self._token: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this run has completed or failed the job, acknowledged or not."""
+        return self.finished or self._sender.has_end
 
     async def start(self) -> str:
         """Start the job, or take it over from an earlier run of the same attempt.
@@ -74,28 +92,31 @@ class Run:
         is no JSON object that Python reads.
         """
         self._end_lease()
-        self._token = secrets.token_hex(8)
-        lease = self._leases.of_run(self.job_id, self._token)
+        token = secrets.token_hex(8)
+        lease = self._leases.of_run(self.job_id, token)
+        announce = None if lease is None else lease.announce
+        event = _event.started(self._leases.length_ms)
         try:
-            if lease is not None:
-                await lease.announce()
-            answer = await self._append(_event.started(self._leases.length_ms))
+            answer = await self._sender.start(token, event, announce)
         except JobcastError:
-            self._token = None
+            self._sender.token = None
             if lease is not None:
                 lease.end()
             raise
         if lease is not None:
             lease.keep(weakref.WeakMethod(self._renew))
             self._lease = lease
-        self.attempt = answer.attempt
+        self.attempt = self._sender.attempt = answer.attempt
+        self.cancel_requested = answer.cancel_requested
         self.type = answer.type
         try:
             self.input = _input_of(answer)
         except ValueError:
             await self.fail("The job's input can't be read", "BAD_INPUT")
             raise InvalidEvent("the job's input can't be read; the job was failed") from None
-        return _unless_cancelled(answer)
+        if answer.cancel_requested:
+            raise JobCancelled
+        return answer.entry_id
 
     async def progress(
         self,
@@ -151,12 +172,9 @@ class Run:
             return await self._finish(_event.failed(error, code))
         message, its_code = describe(error)
         code = its_code if code is None else code
-        event = _event.failed(message, code)
-        try:
-            return await self._finish(event)
-        except InvalidEvent:
-            # The job allows no event of this length, and its end must not hang on a text.
-            return await self._finish(_event.failed(*brief(message, code)))
+        # The job may allow no event of this length, and its end must not hang on a text.
+        otherwise = _event.failed(*brief(message, code))
+        return await self._finish(_event.failed(message, code), otherwise)
 
     async def __aenter__(self) -> Self:
         try:
@@ -175,14 +193,12 @@ class Run:
         try:
             return await self._leave(error)
         finally:
-            if self._lease is not None:
+            if self._lease is not None and not self._sender.has_end:
                 self._lease.stop()
 
     async def _leave(self, error: BaseException | None) -> bool:
-        if error is None and not self.finished:
-            await self._complete()
-        elif error is not None and not self.finished:
-            await self._fail_with(error)
+        if not self.has_ended:
+            await (self._complete() if error is None else self._fail_with(error))
         return is_a(error, JobCancelled)
 
     async def _complete(self) -> None:
@@ -212,30 +228,34 @@ class Run:
                 raise
 
     async def _report(self, event: Append) -> str:
-        return _unless_cancelled(await self._append(event))
+        answer = await self._sender.send(event, self._answered)
+        if answer is not None:
+            self.cancel_requested = answer.cancel_requested
+        if self.cancel_requested:
+            raise JobCancelled
+        return "" if answer is None else answer.entry_id
 
-    async def _finish(self, event: Append) -> str:
-        answer = await self._append(event)
-        self.finished = True
-        self._end_lease()
+    async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        answer = await self._sender.send(event, self._answered, otherwise)
+        if answer is None:
+            return ""
+        if not self.finished:
+            self._answered(event, answer)
         return answer.entry_id
 
+    def _answered(self, event: Append, answer: Answer) -> None:
+        self.cancel_requested = answer.cancel_requested
+        if event.is_end:
+            self.finished = True
+            self._end_lease()
+
     async def _renew(self, lease_ms: int) -> None:
-        await self._append(_event.renewed(lease_ms))
+        self.cancel_requested |= await self._sender.renew(_event.renewed(lease_ms))
 
     def _end_lease(self) -> None:
         if self._lease is not None:
             self._lease.end()
             self._lease = None
-
-    async def _append(self, event: Append) -> Answer:
-        if self._token is None:
-            raise JobNotRunning
-        answer = await self._connection.append(
-            self.job_id, event, attempt=self.attempt, run=self._token
-        )
-        self.cancel_requested = answer.cancel_requested
-        return answer
 
 
 def _input_of(answer: Answer) -> dict[str, Any]:
@@ -245,9 +265,3 @@ def _input_of(answer: Answer) -> dict[str, Any]:
     if not isinstance(job_input, dict):
         raise ValueError("not an object")  # noqa: TRY004 - the input is wrong, not a type
     return job_input
-
-
-def _unless_cancelled(answer: Answer) -> str:
-    if answer.cancel_requested:
-        raise JobCancelled
-    return answer.entry_id

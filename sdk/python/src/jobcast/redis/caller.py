@@ -11,7 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from jobcast.redis.address import parse_address
 from jobcast.redis.cluster import Cluster
 from jobcast.redis.connection import Connection, Reply, answered_within, packed
-from jobcast.redis.server import Connector, Server
+from jobcast.redis.server import TIMEOUT_S, Connector, Server
 from jobcast.redis.servers import OneServer, Servers, Watched
 
 _PAUSE_S: Final = 0.05
@@ -23,12 +23,16 @@ class Caller:
 
     Nothing is sent twice unless Redis has answered that it did nothing: a command that was written
     but not answered must not be written again. Where another server takes over from one that is
-    away, a command that was not sent yet waits for that, as long as a call may take.
+    away, a command that was not sent yet waits for that, as long as a call may take: what the URL
+    says, or ``try_s`` if that is less.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, try_s: float | None = None) -> None:
         address = parse_address(url)
         address.check()
+        if try_s is not None:
+            timeout_s = address.options.get("socket_timeout") or TIMEOUT_S
+            address.options["socket_timeout"] = min(timeout_s, try_s)
         connector = Connector(address.options)
         self._timeout_s = connector.timeout_s
         self._servers: Servers
