@@ -8,6 +8,8 @@
 Every event is one atomic step in Redis: checked, logged, folded into the job's state and published.
 A refusal raises a `JobcastError` and leaves no trace. While Redis is unavailable, calls wait and
 events are repeated until they are acknowledged; each is written exactly once, in order.
+
+`jobcast.sync` has the same names without ``await``.
 """
 
 from jobcast._errors import (

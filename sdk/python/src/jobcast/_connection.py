@@ -10,8 +10,8 @@ from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append, with_script
 from jobcast.protocol.names import (
     LISTED_S,
+    created_by,
     index_member,
-    is_entry_id,
     log_key,
     owner_keys,
     state_key,
@@ -71,10 +71,7 @@ class Connection:
         """Return the first log entry of a job; None unless it is of exactly these owners."""
         state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
-        texts = [None if value is None else value.decode(errors="replace") for value in reply]
-        created_id, *owners = texts
-        is_theirs = owners == [user_id, session_id]
-        return created_id if is_theirs and created_id and is_entry_id(created_id) else None
+        return created_by(reply, user_id, session_id)
 
     async def index(
         self,

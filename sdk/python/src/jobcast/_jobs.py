@@ -7,23 +7,23 @@ from typing import Self
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent, JobExists
+from jobcast._errors import JobExists
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
-from jobcast._outbox import Limits
 from jobcast._run import Run
 from jobcast._sender import Senders, repeated
+from jobcast._settings import (
+    BLOCK_S,
+    BUFFER_BYTES,
+    BUFFER_EVENTS,
+    DAY_SECONDS,
+    LEASE_S,
+    canonical,
+    checked,
+    checked_attempt,
+)
 from jobcast.protocol.append import Append, Bounds
-from jobcast.protocol.names import new_job_id, parse_job_id
-
-DAY_SECONDS = 24 * 3600
-MIN_ENTRIES = 2
-MIN_EVENT_BYTES = 1024
-LEASE_S = 60.0
-MIN_S = 0.1
-BLOCK_S = 30.0
-BUFFER_EVENTS = 1000
-BUFFER_BYTES = 4 * MAX_EVENT_BYTES
+from jobcast.protocol.names import new_job_id
 
 
 def connect(  # noqa: PLR0913 - settings, each by name
@@ -60,21 +60,17 @@ def connect(  # noqa: PLR0913 - settings, each by name
     Any other event stays in a buffer of its run, at most ``buffer_events`` events and about
     ``buffer_bytes`` bytes, and is written, in order and once, when Redis is back: see `Run`.
     """
-    _check_number("retention_s", retention_s, at_least=1)
-    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
-    _check_number("max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES)
-    if max_event_bytes > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"max_event_bytes must be at most {MAX_EVENT_BYTES}")
-    if lease_s is not None:
-        _check_seconds("lease_s", lease_s)
-    if block_s is not None:
-        _check_seconds("block_s", block_s)
-    _check_number("buffer_events", buffer_events, at_least=1)
-    _check_number("buffer_bytes", buffer_bytes, at_least=1)
+    bounds, limits = checked(
+        retention_s=retention_s,
+        max_entries=max_entries,
+        max_event_bytes=max_event_bytes,
+        lease_s=lease_s,
+        block_s=block_s,
+        buffer_events=buffer_events,
+        buffer_bytes=buffer_bytes,
+    )
     connection = Connection(url, try_s=block_s)
-    bounds = Bounds(retention_s, max_entries, max_event_bytes)
-    senders = Senders(Limits(block_s, buffer_events, buffer_bytes))
-    return Jobs(connection, Leases(connection, lease_s), senders, bounds)
+    return Jobs(connection, Leases(connection, lease_s), Senders(limits), bounds)
 
 
 class Jobs:
@@ -107,7 +103,7 @@ class Jobs:
         If it fails in the end, another call with the same ``job_id`` finishes what was begun, and
         raises `JobExists` if that was the job's log.
         """
-        job_id = new_job_id() if job_id is None else _canonical(job_id)
+        job_id = new_job_id() if job_id is None else canonical(job_id)
         event = _event.created(
             job_type=type,
             user_id=user_id,
@@ -153,9 +149,13 @@ class Jobs:
         With ``attempt``, the number that came with the queue entry, a run that comes late for an
         earlier attempt is refused at its start. Raises `InvalidEvent` for a malformed id.
         """
-        if attempt is not None:
-            _check_number("attempt", attempt, at_least=1)
-        return Run(self._connection, self._leases, self._senders, _canonical(job_id), attempt)
+        return Run(
+            self._connection,
+            self._leases,
+            self._senders,
+            canonical(job_id),
+            checked_attempt(attempt),
+        )
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.
@@ -178,26 +178,3 @@ class Jobs:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _canonical(job_id: object) -> str:
-    canonical = parse_job_id(job_id)
-    if canonical is None:
-        raise InvalidEvent("job_id must be 1 to 128 letters, digits, dots, underscores and hyphens")
-    return canonical
-
-
-def _check_seconds(name: str, seconds: object) -> None:
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, int | float)
-        or not MIN_S <= seconds <= DAY_SECONDS
-    ):
-        raise InvalidEvent(
-            f"{name} must be a number of seconds from {MIN_S} to {DAY_SECONDS}, or None"
-        )
-
-
-def _check_number(name: str, value: object, *, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise InvalidEvent(f"{name} must be a whole number, {at_least} or more")

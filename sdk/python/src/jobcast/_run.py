@@ -6,19 +6,19 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
-from jobcast._json import from_json
 from jobcast._lease import Lease, Leases
+from jobcast._run_state import RunState
 from jobcast._sender import Sender, Senders
 from jobcast.protocol.append import Answer, Append
 
 
-class Run:
+class Run(RunState):
     """One run of one job, from its start to its end. Made by `Jobs.run`.
 
     As a context manager it starts the job; when the block ends, it completes it with `result`,
@@ -48,22 +48,6 @@ class Run:
     cancelled while its event is on its way may have written it or not.
     """
 
-    job_id: str
-    """The job's id."""
-    attempt: int | None
-    """The job's attempt, from 1; None before the start, unless it was asked for."""
-    type: str = ""
-    """The job's type; known after the start."""
-    input: dict[str, Any]
-    """The job's input; known after the start, and empty when the job has none."""
-    result: object = None
-    """What the job is completed with at the end of the block."""
-    finished: bool = False
-    """Whether this run has completed or failed the job, and Redis has acknowledged it."""
-    cancel_requested: bool = False
-    """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
-    to a renewal of its lease."""
-
     def __init__(
         self,
         connection: Connection,
@@ -72,9 +56,7 @@ class Run:
         job_id: str,
         attempt: int | None,
     ) -> None:
-        self.job_id = job_id
-        self.attempt = attempt
-        self.input = {}
+        super().__init__(job_id, attempt)
         self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
         self._lease: Lease | None = None
@@ -106,11 +88,9 @@ class Run:
         if lease is not None:
             lease.keep(weakref.WeakMethod(self._renew))
             self._lease = lease
-        self.attempt = self._sender.attempt = answer.attempt
-        self.cancel_requested = answer.cancel_requested
-        self.type = answer.type
+        self._sender.attempt = answer.attempt
         try:
-            self.input = _input_of(answer)
+            self._began(answer)
         except ValueError:
             await self.fail("The job's input can't be read", "BAD_INPUT")
             raise InvalidEvent("the job's input can't be read; the job was failed") from None
@@ -256,12 +236,3 @@ class Run:
         if self._lease is not None:
             self._lease.end()
             self._lease = None
-
-
-def _input_of(answer: Answer) -> dict[str, Any]:
-    job_input = from_json(answer.input) if answer.input else None
-    if job_input is None:
-        return {}
-    if not isinstance(job_input, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - the input is wrong, not a type
-    return job_input

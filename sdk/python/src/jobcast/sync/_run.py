@@ -1,0 +1,191 @@
+"""One run of one job, for code that blocks."""
+
+import secrets
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from jobcast import _event
+from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
+from jobcast._failure import brief, describe, is_a, text_of
+from jobcast._run_state import RunState
+from jobcast.protocol.append import Answer, Append
+from jobcast.sync._connection import Connection
+from jobcast.sync._lease import Lease, Leases
+from jobcast.sync._sender import Sender, Senders
+
+
+class Run(RunState):
+    """One run of one job, from its start to its end. Made by `Jobs.run`.
+
+    All is as in `jobcast.Run`, but nothing is awaited: a call blocks its thread. Any number of
+    threads may use a run. Its lease is renewed by a thread of its own, however long the caller
+    computes.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        leases: Leases,
+        senders: Senders,
+        job_id: str,
+        attempt: int | None,
+    ) -> None:
+        super().__init__(job_id, attempt)
+        self._sender = Sender(connection, job_id, attempt, senders)
+        self._leases = leases
+        self._lease: Lease | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this run has completed or failed the job, acknowledged or not."""
+        return self.finished or self._sender.has_end
+
+    def start(self) -> str:
+        """Start the job, or take it over from an earlier run: see `jobcast.Run.start`."""
+        self._end_lease()
+        token = secrets.token_hex(8)
+        lease = self._leases.of_run(self.job_id, token)
+        announce = None if lease is None else lease.announce
+        try:
+            answer = self._sender.start(token, _event.started(self._leases.length_ms), announce)
+        except JobcastError:
+            self._sender.token = None
+            if lease is not None:
+                lease.end()
+            raise
+        if lease is not None:
+            lease.keep(weakref.WeakMethod(self._renew))
+            self._lease = lease
+        self._sender.attempt = answer.attempt
+        try:
+            self._began(answer)
+        except ValueError:
+            self.fail("The job's input can't be read", "BAD_INPUT")
+            raise InvalidEvent("the job's input can't be read; the job was failed") from None
+        if answer.cancel_requested:
+            raise JobCancelled
+        return answer.entry_id
+
+    def progress(
+        self,
+        progress: int,
+        /,
+        step: str | None = None,
+        *,
+        eta: float | None = None,
+        **more: object,
+    ) -> str:
+        """Report progress: see `jobcast.Run.progress`."""
+        return self._report(_event.progressed(progress, step, eta, more))
+
+    def step(
+        self,
+        step: str,
+        /,
+        progress: int | None = None,
+        eta: float | None = None,
+        **more: object,
+    ) -> str:
+        """Report that a step begins: see `jobcast.Run.step`."""
+        return self._report(_event.stepped(step, progress, eta, more))
+
+    def emit(self, name: str, data: Mapping[str, object]) -> str:
+        """Send an event of your own: see `jobcast.Run.emit`."""
+        return self._report(_event.emitted(name, data))
+
+    def complete(self, result: object = None) -> str:
+        """End the job well, with a result of at most 1 MiB of JSON."""
+        return self._finish(_event.completed(result))
+
+    def fail(self, error: str | BaseException, code: str | None = None) -> str:
+        """End the job badly: see `jobcast.Run.fail`."""
+        if not isinstance(error, BaseException):
+            return self._finish(_event.failed(error, code))
+        message, its_code = describe(error)
+        code = its_code if code is None else code
+        otherwise = _event.failed(*brief(message, code))
+        return self._finish(_event.failed(message, code), otherwise)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except JobCancelled as error:
+            self._fail_with(error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: object,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        try:
+            if not self.has_ended:
+                if error is None:
+                    self._complete()
+                else:
+                    self._fail_with(error)
+            return is_a(error, JobCancelled)
+        finally:
+            if self._lease is not None and not self._sender.has_end:
+                self._lease.stop()
+
+    def _complete(self) -> None:
+        try:
+            event = _event.completed(self.result)
+        except BaseException as unusable:
+            # Of any kind: to write out what the block left may call its own code.
+            self._fail_with(unusable)
+            raise
+        try:
+            self._finish(event)
+        except InvalidEvent as too_long:
+            self._fail_with(too_long)
+            raise
+
+    def _fail_with(self, error: BaseException) -> None:
+        try:
+            self.fail(error)
+        except JobcastError:
+            # The job ended or was taken over meanwhile: nothing is left for this run to end.
+            return
+        except Exception as obstacle:  # of any kind: the exception that is on its way goes first
+            # It may be one that takes no note.
+            with suppress(BaseException):
+                error.add_note(f"The job could not be failed: {text_of(obstacle)}")
+            if is_a(error, JobCancelled):
+                raise
+
+    def _report(self, event: Append) -> str:
+        answer = self._sender.send(event, self._answered)
+        if answer is not None:
+            self.cancel_requested = answer.cancel_requested
+        if self.cancel_requested:
+            raise JobCancelled
+        return "" if answer is None else answer.entry_id
+
+    def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        answer = self._sender.send(event, self._answered, otherwise)
+        if answer is None:
+            return ""
+        if not self.finished:
+            self._answered(event, answer)
+        return answer.entry_id
+
+    def _answered(self, event: Append, answer: Answer) -> None:
+        self.cancel_requested = answer.cancel_requested
+        if event.is_end:
+            self.finished = True
+            self._end_lease()
+
+    def _renew(self, lease_ms: int) -> None:
+        self.cancel_requested |= self._sender.renew(_event.renewed(lease_ms))
+
+    def _end_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
