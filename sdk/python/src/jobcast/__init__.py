@@ -25,7 +25,7 @@ from jobcast._errors import (
     UnknownJob,
 )
 from jobcast._jobs import Jobs, connect
-from jobcast._run import Run
+from jobcast._run import Run, current_run
 from jobcast.redis.address import Address, parse_address
 
 __all__ = [
@@ -43,5 +43,6 @@ __all__ = [
     "Run",
     "UnknownJob",
     "connect",
+    "current_run",
     "parse_address",
 ]

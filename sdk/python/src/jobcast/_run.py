@@ -1,21 +1,34 @@
 """One run of one job."""
 
 import asyncio
+import logging
 import secrets
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
+
+from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
 from jobcast._lease import Lease, Leases
-from jobcast._run_state import RunState
+from jobcast._log_lines import LineHandler
+from jobcast._run_state import RunState, running
 from jobcast._sender import Sender, Senders
 from jobcast.protocol.append import Answer, Append
+
+T = TypeVar("T")
+
+
+def current_run() -> "Run | None":
+    """Return the run that was started last in this task, None if there is none that goes on."""
+    held = running.get()
+    run = None if held is None else held()
+    return run if isinstance(run, Run) and not run.has_ended else None
 
 
 class Run(RunState):
@@ -60,6 +73,9 @@ class Run(RunState):
         self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
         self._lease: Lease | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -88,6 +104,7 @@ class Run(RunState):
         if lease is not None:
             lease.keep(weakref.WeakMethod(self._renew))
             self._lease = lease
+        self._loop = asyncio.get_running_loop()
         self._sender.attempt = answer.attempt
         try:
             self._began(answer)
@@ -98,12 +115,15 @@ class Run(RunState):
             raise JobCancelled
         return answer.entry_id
 
-    async def progress(
+    async def progress(  # noqa: PLR0913 - each by name
         self,
-        progress: int,
+        progress: int | None = None,
         /,
         step: str | None = None,
         *,
+        current: float | None = None,
+        total: float | None = None,
+        unit: str | None = None,
         eta: float | None = None,
         **more: object,
     ) -> str:
@@ -111,7 +131,24 @@ class Run(RunState):
 
         What is left out is null for the viewers. A lower ``progress`` than the job's is raised to
         it. Raises `JobCancelled`, after the event was written, when the job was asked to stop.
+
+        Or report a count, ``progress(current=3, total=12, unit="page")``: then the percentage
+        follows from it, and the seconds left from how fast it went lately, once that is worth
+        showing (after 3 s and 2 %). ``total`` and ``unit`` stay as they are until the next step.
+        Without a total, viewers see that the end is unknown (``indeterminate``). Counts are sent 20
+        times a second at the most: one that follows another sooner returns an empty id, and the
+        last one is sent 50 ms after that other, or before the next event of another kind.
         """
+        if current is not None or total is not None or unit is not None:
+            if progress is None:
+                self._counting().set(
+                    current=current, total=total, unit=unit, step=step, eta=eta, more=more
+                )
+                return await self._count_on()
+            counted = {"current": current, "total": total, "unit": unit}
+            more |= {name: value for name, value in counted.items() if value is not None}
+        elif progress is None:
+            raise InvalidEvent("progress needs a percentage, or current")
         return await self._report(_event.progressed(progress, step, eta, more))
 
     async def step(
@@ -126,7 +163,64 @@ class Run(RunState):
 
         Without ``progress`` the job's own stays.
         """
+        if self._has_news:
+            await self._flush()
+        if self._count is not None or "total" in more:
+            progress = self._counting().step(step, progress, more)
         return await self._report(_event.stepped(step, progress, eta, more))
+
+    async def advance(self, count: float = 1) -> str:
+        """Report that so much more of the current step is done.
+
+        Its total is what `step` or `progress` were given as ``total``. See `progress`.
+        """
+        self._counting().advance(count)
+        return await self._count_on()
+
+    async def track(
+        self,
+        items: Iterable[T] | AsyncIterable[T],
+        step: str | None = None,
+        *,
+        unit: str | None = None,
+        total: float | None = None,
+    ) -> AsyncIterator[T]:
+        """Go through items, and report each as done when the next one is asked for.
+
+        ``async for file in run.track(files, "Hashing", unit="file")``. ``step`` begins a step.
+        Without ``total``, that is the length of the items; if they have none, viewers see how many
+        are done and that the end is unknown (``indeterminate``).
+        """
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        if step is None:
+            self._counting().anew()
+        else:
+            await self.step(step)
+        await self.progress(None, step, current=0, total=total, unit=unit)
+        if isinstance(items, AsyncIterable):
+            async for item in items:
+                yield item
+                await self.advance()
+        else:
+            for item in items:
+                yield item
+                await self.advance()
+        await self._flush()
+        if self.cancel_requested:
+            raise JobCancelled
+
+    async def log(self, text: str, level: str = "info", **more: object) -> str:
+        """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
+        return await self._report(_event.logged(text, level, more))
+
+    def log_handler(self, level: int = logging.NOTSET) -> logging.Handler:
+        """Return a handler that sends what Python's logging gets to the job as lines.
+
+        ``logging.getLogger("my.work").addHandler(run.log_handler())``. It blocks nobody and may be
+        used by any thread; when more than 1,000 lines wait, the oldest are dropped.
+        """
+        return LineHandler(self._add_line, level)
 
     async def emit(self, name: str, data: Mapping[str, object]) -> str:
         """Send an event of your own, which reaches viewers in order and is never dropped.
@@ -208,19 +302,68 @@ class Run(RunState):
                 raise
 
     async def _report(self, event: Append) -> str:
-        answer = await self._sender.send(event, self._answered)
-        if answer is not None:
-            self.cancel_requested = answer.cancel_requested
+        if self._has_news:
+            await self._flush()
+        entry_id = self._id_of(await self._sender.send(event, self._answered))
         if self.cancel_requested:
             raise JobCancelled
-        return "" if answer is None else answer.entry_id
+        return entry_id
 
     async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        if self._has_news:
+            with suppress(JobcastError):  # they must not keep the job from its end
+                await self._flush()
         answer = await self._sender.send(event, self._answered, otherwise)
         if answer is None:
             return ""
         if not self.finished:
             self._answered(event, answer)
+        return answer.entry_id
+
+    async def _count_on(self) -> str:
+        """Send the count, or have it be sent as soon as the last event is old enough."""
+        self._has_news = True
+        delay_s, entry_id = self._counting().due_in_s, ""
+        if delay_s <= 0:
+            entry_id = await self._flush()
+        else:
+            self._flush_in(delay_s)
+        if self.cancel_requested:
+            raise JobCancelled
+        return entry_id
+
+    def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
+        self._lines.append(_event.logged(text, level, more))
+        self._has_news = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._flush_in, 0)
+
+    def _flush_in(self, delay_s: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin_flush)
+
+    def _begin_flush(self) -> None:
+        self._timer = None
+        if self._has_news:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_quietly())
+
+    async def _flush_quietly(self) -> None:
+        with suppress(JobcastError, RedisError):  # the next call meets the same
+            await self._flush()
+
+    async def _flush(self) -> str:
+        """Send the lines and the count that wait; return the entry of the count."""
+        self._has_news, entry_id = False, ""
+        while self._lines:
+            self._id_of(await self._sender.send(self._lines.popleft(), self._answered))
+        if self._count is not None and self._count.is_held:
+            entry_id = self._id_of(await self._sender.send(self._count.event(), self._answered))
+        return entry_id
+
+    def _id_of(self, answer: Answer | None) -> str:
+        if answer is None:
+            return ""
+        self.cancel_requested = answer.cancel_requested
         return answer.entry_id
 
     def _answered(self, event: Append, answer: Answer) -> None:

@@ -1,9 +1,20 @@
 """What a run knows of its job, in both forms of the library."""
 
-from typing import Any
+from collections import deque
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import ref
 
+from jobcast._count import Count
 from jobcast._json import from_json
-from jobcast.protocol.append import Answer
+from jobcast.protocol.append import Answer, Append
+
+MAX_LINES: Final = 1000
+"""How many lines of a logging handler wait; of more, the oldest are dropped."""
+
+running: Final[ContextVar["ref[RunState] | None"]] = ContextVar("jobcast_run", default=None)
+"""The run that was started last in this context. It is not held: one that nobody holds is lost."""
 
 
 class RunState:
@@ -29,12 +40,29 @@ class RunState:
         self.job_id = job_id
         self.attempt = attempt
         self.input = {}
+        self._count: Count | None = None
+        self._lines: deque[Append] = deque(maxlen=MAX_LINES)
+        self._has_news = False
+
+    def plan(self, weights: Mapping[str, float]) -> None:
+        """Say which steps there will be and what share of the work each is, in any unit.
+
+        ``{"download": 1, "analyse": 4}``: while ``step("analyse")`` counts from 0 to its total, the
+        job goes from 20 to 100 percent. The steps carry ``stepIndex`` and ``stepCount``.
+        """
+        self._counting().plan(weights)
+
+    def _counting(self) -> Count:
+        if self._count is None:
+            self._count = Count()
+        return self._count
 
     def _began(self, answer: Answer) -> None:
         """Learn what the start said; ValueError if the input can't be read, all else is known."""
         self.attempt = answer.attempt
         self.cancel_requested = answer.cancel_requested
         self.type = answer.type
+        running.set(ref(self))
         self.input = _input_of(answer)
 
 

@@ -9,6 +9,6 @@ The names and what they do are those of `jobcast`, without ``await``; so are the
 """
 
 from jobcast.sync._jobs import Jobs, connect
-from jobcast.sync._run import Run
+from jobcast.sync._run import Run, current_run
 
-__all__ = ["Jobs", "Run", "connect"]
+__all__ = ["Jobs", "Run", "connect", "current_run"]

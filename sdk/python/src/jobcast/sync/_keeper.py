@@ -8,6 +8,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+LINGER_S: Final = 5.0
+"""How long the thread waits for another task before it ends."""
+
 _log: Final = logging.getLogger("jobcast")
 
 Task = Callable[[], float | None]
@@ -66,8 +69,10 @@ class Keeper:
         """Wait for the next task that is due; None when the thread shall end."""
         with self._changed:
             while True:
+                if not self._due and not self._is_closed:
+                    self._changed.wait_for(lambda: self._due or self._is_closed, LINGER_S)
                 if self._is_closed or not self._due:
-                    # Nothing is due ever: a later task starts a thread of its own.
+                    # A later task starts a thread of its own.
                     self._thread = None
                     return None
                 left_s = self._due[0][0] - monotonic()

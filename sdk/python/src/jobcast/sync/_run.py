@@ -1,20 +1,34 @@
 """One run of one job, for code that blocks."""
 
+import logging
 import secrets
+import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
+
+from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
-from jobcast._run_state import RunState
+from jobcast._log_lines import LineHandler
+from jobcast._run_state import RunState, running
 from jobcast.protocol.append import Answer, Append
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Lease, Leases
 from jobcast.sync._sender import Sender, Senders
+
+T = TypeVar("T")
+
+
+def current_run() -> "Run | None":
+    """Return the run that was started last in this context, None if there is none that goes on."""
+    held = running.get()
+    run = None if held is None else held()
+    return run if isinstance(run, Run) and not run.has_ended else None
 
 
 class Run(RunState):
@@ -37,6 +51,9 @@ class Run(RunState):
         self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
         self._lease: Lease | None = None
+        self._senders = senders
+        self._news = threading.RLock()
+        self._is_due = False
 
     @property
     def has_ended(self) -> bool:
@@ -69,16 +86,29 @@ class Run(RunState):
             raise JobCancelled
         return answer.entry_id
 
-    def progress(
+    def progress(  # noqa: PLR0913 - each by name
         self,
-        progress: int,
+        progress: int | None = None,
         /,
         step: str | None = None,
         *,
+        current: float | None = None,
+        total: float | None = None,
+        unit: str | None = None,
         eta: float | None = None,
         **more: object,
     ) -> str:
         """Report progress: see `jobcast.Run.progress`."""
+        if current is not None or total is not None or unit is not None:
+            if progress is None:
+                self._counting().set(
+                    current=current, total=total, unit=unit, step=step, eta=eta, more=more
+                )
+                return self._count_on()
+            counted = {"current": current, "total": total, "unit": unit}
+            more |= {name: value for name, value in counted.items() if value is not None}
+        elif progress is None:
+            raise InvalidEvent("progress needs a percentage, or current")
         return self._report(_event.progressed(progress, step, eta, more))
 
     def step(
@@ -90,7 +120,51 @@ class Run(RunState):
         **more: object,
     ) -> str:
         """Report that a step begins: see `jobcast.Run.step`."""
+        if self._has_news:
+            self._flush()
+        if self._count is not None or "total" in more:
+            progress = self._counting().step(step, progress, more)
         return self._report(_event.stepped(step, progress, eta, more))
+
+    def advance(self, count: float = 1) -> str:
+        """Report that so much more is done: see `jobcast.Run.advance`."""
+        self._counting().advance(count)
+        return self._count_on()
+
+    def track(
+        self,
+        items: Iterable[T],
+        step: str | None = None,
+        *,
+        unit: str | None = None,
+        total: float | None = None,
+    ) -> Iterator[T]:
+        """Go through items and report each: see `jobcast.Run.track`."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        if step is None:
+            self._counting().anew()
+        else:
+            self.step(step)
+        self.progress(None, step, current=0, total=total, unit=unit)
+        for item in items:
+            yield item
+            self.advance()
+        self._flush()
+        if self.cancel_requested:
+            raise JobCancelled
+
+    def log(self, text: str, level: str = "info", **more: object) -> str:
+        """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
+        return self._report(_event.logged(text, level, more))
+
+    def log_handler(self, level: int = logging.NOTSET) -> logging.Handler:
+        """Return a handler that sends what Python's logging gets to the job as lines.
+
+        ``logging.getLogger("my.work").addHandler(run.log_handler())``. Lines are sent by a
+        background thread; when more than 1,000 wait, the oldest are dropped.
+        """
+        return LineHandler(self._add_line, level)
 
     def emit(self, name: str, data: Mapping[str, object]) -> str:
         """Send an event of your own: see `jobcast.Run.emit`."""
@@ -161,19 +235,65 @@ class Run(RunState):
                 raise
 
     def _report(self, event: Append) -> str:
-        answer = self._sender.send(event, self._answered)
-        if answer is not None:
-            self.cancel_requested = answer.cancel_requested
+        if self._has_news:
+            self._flush()
+        entry_id = self._id_of(self._sender.send(event, self._answered))
         if self.cancel_requested:
             raise JobCancelled
-        return "" if answer is None else answer.entry_id
+        return entry_id
 
     def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        if self._has_news:
+            with suppress(JobcastError):  # they must not keep the job from its end
+                self._flush()
         answer = self._sender.send(event, self._answered, otherwise)
         if answer is None:
             return ""
         if not self.finished:
             self._answered(event, answer)
+        return answer.entry_id
+
+    def _count_on(self) -> str:
+        """Send the count, or have it be sent as soon as the last event is old enough."""
+        self._has_news = True
+        delay_s, entry_id = self._counting().due_in_s, ""
+        if delay_s <= 0:
+            entry_id = self._flush()
+        else:
+            self._flush_in(delay_s)
+        if self.cancel_requested:
+            raise JobCancelled
+        return entry_id
+
+    def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
+        self._lines.append(_event.logged(text, level, more))
+        self._has_news = True
+        self._flush_in(0)
+
+    def _flush_in(self, delay_s: float) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._senders.pacer.after(delay_s, self._flush_quietly)
+
+    def _flush_quietly(self) -> None:
+        self._is_due = False
+        with suppress(JobcastError, RedisError):  # the next call meets the same
+            self._flush()
+
+    def _flush(self) -> str:
+        """Send the lines and the count that wait; return the entry of the count."""
+        with self._news:
+            self._has_news, entry_id = False, ""
+            while self._lines:
+                self._id_of(self._sender.send(self._lines.popleft(), self._answered))
+            if self._count is not None and self._count.is_held:
+                entry_id = self._id_of(self._sender.send(self._count.event(), self._answered))
+            return entry_id
+
+    def _id_of(self, answer: Answer | None) -> str:
+        if answer is None:
+            return ""
+        self.cancel_requested = answer.cancel_requested
         return answer.entry_id
 
     def _answered(self, event: Append, answer: Answer) -> None:

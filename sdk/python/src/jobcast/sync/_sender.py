@@ -238,6 +238,7 @@ class Senders:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.keeper = Keeper("jobcast-events")
+        self.pacer = Keeper("jobcast-progress")
         self._busy: set[Sender] = set()
         self._all: WeakSet[Sender] = WeakSet()
 
@@ -265,6 +266,7 @@ class Senders:
     def forget(self) -> None:
         """Leave what waits to the process that this one was forked from."""
         self.keeper.forget()
+        self.pacer.forget()
         for sender in tuple(self._all):
             sender.forget()
         self._busy = set()
