@@ -70,6 +70,10 @@ lint: setup
 types: setup
     {{ python }} -m mypy
 
+# Make the contract's files anew: OpenAPI, AsyncAPI, JSON Schema, TypeScript
+contract: setup
+    {{ python }} -m tests.contract
+
 # Format the code, and mend what the linter can
 fmt: setup
     {{ python }} -m ruff check --fix

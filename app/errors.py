@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from quart import Quart, Response
@@ -105,6 +105,23 @@ _OF_LOG: dict[type[Exception], tuple[int, str, str, str]] = {
         "IDEMPOTENCY_CONFLICT",
     ),
 }
+
+
+class Shown(NamedTuple):
+    """What callers see of an error."""
+
+    status: int
+    title: str
+    message: str
+    code: str
+    retry_after_s: int | None = None
+
+
+def shown(kind: type[Exception]) -> Shown:
+    """Return what callers see of a kind of error that has one answer."""
+    if issubclass(kind, ApiError):
+        return Shown(kind.status, kind.title, kind.text, kind.code, kind.retry_after_s)
+    return Shown(*_OF_LOG[kind])
 
 
 def answer(  # noqa: PLR0913 - the parts of an error answer

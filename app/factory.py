@@ -10,10 +10,11 @@ from quart_cors import cors
 from werkzeug.exceptions import HTTPException, NotFound
 
 from app import errors
+from app.contract import contract_of
 from app.lifecycle import attach, build
 from app.prefix import Prefix
 from app.route_matcher import RouteMatcher
-from app.routes import health, jobs, page, stream
+from app.routes import contract, health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
 from app.streaming.head import EXPOSED, StreamHead
 from app.streaming.middleware import StreamMiddleware
@@ -60,8 +61,9 @@ def _app(settings: Settings) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map._matcher = RouteMatcher()  # noqa: SLF001 - Werkzeug has no other way
     app.extensions["jobcast"] = service
-    for module in (jobs, stream, health, page):
+    for module in (jobs, stream, health, contract, page):
         app.register_blueprint(module.blueprint)
+    app.extensions["jobcast.contract"] = contract_of(app)
     errors.register(app)
     if settings.cors_origins:
         cors(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -23,7 +23,6 @@ from app.upkeep.garbage import Garbage
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
 from eventlog.append import Appender
-from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.connection import connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
@@ -32,7 +31,7 @@ from eventlog.probe import Probe
 from eventlog.questions import Questions
 from eventlog.reader import Reader
 from eventlog.subscriptions import Subscriptions
-from eventlog.topology import Topology, topology_of
+from jobcast.redis.caller import Caller
 
 _log = logging.getLogger("jobcast")
 
@@ -44,11 +43,11 @@ class Service(Struct, frozen=True):
 
     settings: Settings
     authenticator: Authenticator
-    topology: Topology
+    redis: Caller
     reader: Reader
     jobs: Jobs
     directory: Directory
-    subscriptions: Subscriptions | ClusterSubscriptions
+    subscriptions: Subscriptions
     questions: Questions
     viewers: Viewers
     streams: Streams
@@ -65,17 +64,12 @@ def build(settings: Settings) -> Service:
         InvalidSettings: one can't be used; the message names the variable.
     """
     try:
-        client = connect(settings.redis_url)
+        redis = connect(settings.redis_url)
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
-    topology, appender, reader = topology_of(client), Appender(client), Reader(client)
-    creation, queue = Creation(client), JobQueue(settings.queue, client)
-
-    async def on_lost(server: str) -> None:
-        await topology.drop_idle(server)
-        await reader.drop_idle(server)
-
-    subscriptions = topology.subscriptions(on_lost)
+    appender, reader = Appender(redis), Reader(redis)
+    creation, queue = Creation(redis), JobQueue(settings.queue, redis)
+    subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
@@ -83,11 +77,11 @@ def build(settings: Settings) -> Service:
         settings=settings,
         appender=appender,
         reader=reader,
-        index=OwnerIndex(client),
+        index=OwnerIndex(redis),
         creation=creation,
         queue=queue,
     )
-    stalled_runs = StalledRuns(Leases(client), appender, settings.stall_grace_s)
+    stalled_runs = StalledRuns(Leases(redis), appender, settings.stall_grace_s)
     authenticator = Authenticator(settings)
     streams = Streams(
         settings=settings,
@@ -100,7 +94,7 @@ def build(settings: Settings) -> Service:
     return Service(
         settings=settings,
         authenticator=authenticator,
-        topology=topology,
+        redis=redis,
         reader=reader,
         jobs=jobs,
         directory=directory,
@@ -110,7 +104,7 @@ def build(settings: Settings) -> Service:
         streams=streams,
         sweeper=Sweeper(creation, reader, appender, queue),
         stalled_runs=stalled_runs,
-        probe=Probe(client),
+        probe=Probe(redis),
         metrics=Metrics(
             viewers,
             directory,
@@ -129,7 +123,7 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.before_serving
     async def start() -> None:
-        refusal = await service.topology.refusal()
+        refusal = await service.redis.servers.refusal()
         if refusal is not None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")
         if service.settings.demo and not service.settings.jwt_secret:
@@ -154,22 +148,13 @@ def attach(app: Quart, service: Service) -> None:
     async def stop() -> None:
         service.viewers.leaving = True
         await service.viewers.drain(0)
-        await _cancelled(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         garbage.end()
         await service.questions.close()
         await service.reader.close()
-        await service.topology.close()
-
-
-async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks until all have ended: ``asyncio.wait_for`` in redis-py may lose a cancellation.
-
-    That is so on Python 3.11, and would keep this process from its end.
-    """
-    while running := [task for task in tasks if not task.done()]:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running, timeout=_AGAIN_S)
+        await service.redis.aclose()
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:

@@ -11,7 +11,6 @@ from app.auth.key_set import KeySet
 from app.streaming.viewers import Viewers
 from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
-from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.subscriptions import Subscriptions
 
 
@@ -22,7 +21,7 @@ class Metrics(Collector):
         self,
         viewers: Viewers,
         directory: Directory,
-        subscriptions: Subscriptions | ClusterSubscriptions,
+        subscriptions: Subscriptions,
         appender: Appender,
         stalled_runs: StalledRuns,
         *,

@@ -1,216 +1,176 @@
-"""The OpenAPI description of the HTTP interface, made from the structs that enforce it."""
+"""The OpenAPI description of the HTTP interface, made from the routes and the structs.
 
-from typing import Any, Final
+A handler is decorated with what its address, its docstring and the structs do not say.
+"""
 
-import msgspec
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, TypeVar
 
-from schema.events import ConnectedData, FailedData, ProgressData, ResetData
-from schema.http import (
-    CreateJob,
-    ErrorBody,
-    JobCancelled,
-    JobCreated,
-    JobList,
-    JobRetried,
-    JobStatus,
-)
+from msgspec import Struct
+from quart import Quart
 
-_BODIES: Final = (
-    *(CreateJob, JobCreated, JobStatus, JobList, JobCancelled, JobRetried, ErrorBody),
-    *(ConnectedData, ResetData, ProgressData, FailedData),
-)
+from app.errors import ApiError, JobNotFound, ServiceUnavailable, Unauthorized, shown
+from schema.contract import Schema, definitions, plain, stream_event
+from schema.http import ErrorBody
+
+Version = Literal["3.1.1", "3.2.0"]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+EVENT_STREAM: Final = "text/event-stream"
+
 _REF: Final = "#/components/schemas/{name}"
-
-_ERRORS: Final = {
-    400: "A field of the request is wrong; the message names it",
-    401: "No user and no session",
-    404: "No such job, or somebody else's",
-    409: "The Idempotency-Key was used for another request",
-    429: "Too many open streams",
-    500: "What is stored can't be read, or a mistake of the service; the same will happen again",
-    503: "Redis or the key set can't be reached; try again after Retry-After seconds",
-}
-
-_EVENT: Final = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "id": {
-            "type": "string",
-            "pattern": "^[0-9]+-[0-9]+$",
-            "description": "Of the entry of the job's log; control frames have none",
-        },
-        "event": {
-            "type": "string",
-            "pattern": "^[a-z][a-z0-9-]{0,63}$",
-            "description": (
-                "Control frames: connected (ConnectedData), reset (ResetData) and, with ping=1, "
-                "ping ({}). The job's own: progress-update and step-change (ProgressData and what "
-                "the worker adds), complete ({result}), failed (FailedData). Others: the worker's"
-            ),
-        },
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"type": "object"},
-        },
-    },
-}
-_SEEN: Final = (
-    "The id of the last event seen: the stream goes on after it, or with reset and a snapshot"
-)
-_FROM: Final = "Without a Last-Event-ID: every event of the current attempt, and no snapshot"
-_PING: Final = "Keepalives are sent as an event, ping, in place of a comment"
-_TRIED_AGAIN: Final = (429, 503)
-
 _JOB_ID: Final = {
     "name": "jobId",
     "in": "path",
     "required": True,
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
 }
+_WHO: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "token": {"type": "apiKey", "in": "query", "name": "token"},
+    "session": {"type": "apiKey", "in": "header", "name": "x-session-id"},
+    "sessionInQuery": {"type": "apiKey", "in": "query", "name": "sessionId"},
+}
+_HEADERS: Final = {
+    "Location": ("The status of what was created", {"type": "string"}),
+    "Retry-After": ("Seconds to wait", {"type": "integer", "minimum": 1}),
+}
 
 
-def description(server: str = "/") -> dict[str, Any]:
-    """Return the description, OpenAPI 3.1.
+class Operation(Struct, frozen=True):
+    """What an address does for its callers; decorates its handler.
+
+    Attributes:
+        name: its ``operationId``.
+        answers: what it answers by status: a struct, a media type, or None for no content.
+        body: what it takes.
+        parameters: of the query and the head.
+        errors: what it answers besides the errors of every operation.
+        is_public: whether anybody may call it.
+    """
+
+    name: str
+    answers: dict[int, type[Struct] | str | None]
+    body: type[Struct] | None = None
+    parameters: Sequence[Schema] = ()
+    errors: Sequence[type[Exception]] = ()
+    is_public: bool = False
+
+    def __call__(self, handler: Handler) -> Handler:
+        """Describe what a handler does, beyond its docstring."""
+        _OPERATIONS[handler] = self
+        return handler
+
+
+_OPERATIONS: Final[dict[Callable[..., Any], Operation]] = {}
+
+
+def query(name: str, description: str, **schema: object) -> Schema:
+    """Return a parameter of the query."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def header(name: str, description: str, **schema: object) -> Schema:
+    """Return a parameter of the head, a text."""
+    return {**query(name, description, type="string", **schema), "in": "header"}
+
+
+def openapi(app: Quart, version: Version) -> Schema:
+    """Return the description.
 
     Args:
-        server: the prefix below which the service is mounted.
+        app: whose routes are described.
+        version: of OpenAPI; since 3.2 it can say that a stream is a sequence of events.
     """
-    _, schemas = msgspec.json.schema_components(_BODIES, ref_template=_REF)
-    job = "/api/v1/jobs/{jobId}"
+    schemas = definitions(_REF)
+    paths: defaultdict[str, Schema] = defaultdict(dict)
+    for rule in app.url_map.iter_rules():
+        handler = app.view_functions[rule.endpoint]
+        described = _OPERATIONS.get(handler)
+        if described is None:
+            continue
+        path = re.sub(r"<\w+>", "{jobId}", rule.rule)
+        of_job = path != rule.rule
+        if of_job:
+            paths[path]["parameters"] = [_JOB_ID]
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        paths[path][method.lower()] = _described(described, handler.__doc__ or "", version, of_job)
     return {
-        "openapi": "3.1.0",
+        "openapi": version,
         "info": {
             "title": "Jobcast",
             "version": "1",
             "description": "Pushes the progress of background jobs to browsers.",
         },
-        "servers": [{"url": server}],
-        "paths": {
-            "/api/v1/jobs": {
-                "post": _operation(
-                    "createJob",
-                    "Create a job and queue it",
-                    {201: JobCreated},
-                    (400, 401, 409, 500, 503),
-                    body=CreateJob,
-                    parameters=[_header("Idempotency-Key", maxLength=255, pattern="[!-~]")],
-                ),
-                "get": _operation(
-                    "listJobs",
-                    "List the caller's jobs, newest first",
-                    {200: JobList},
-                    (400, 401, 500, 503),
-                    parameters=[
-                        _query("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
-                        _query("cursor", {"type": "string"}),
-                    ],
-                ),
-            },
-            f"{job}/status": {
-                "parameters": [_JOB_ID],
-                "get": _operation(
-                    "getStatus", "Show a job", {200: JobStatus}, (401, 404, 500, 503)
-                ),
-            },
-            f"{job}/stream": {
-                "parameters": [_JOB_ID],
-                "get": _operation(
-                    "watchJob",
-                    "Watch a job as Server-Sent Events",
-                    {200: "text/event-stream", 204: None},
-                    (401, 404, 429, 500, 503),
-                    parameters=[
-                        _header("Last-Event-ID", description=_SEEN),
-                        _query("from", {"type": "string", "enum": ["start"]}, _FROM),
-                        _query("ping", {"type": "string", "enum": ["1"]}, _PING),
-                    ],
-                ),
-            },
-            f"{job}/cancel": {
-                "parameters": [_JOB_ID],
-                "post": _operation(
-                    "cancelJob", "Cancel a job", {200: JobCancelled}, (400, 401, 404, 500, 503)
-                ),
-            },
-            f"{job}/retry": {
-                "parameters": [_JOB_ID],
-                "post": _operation(
-                    "retryJob",
-                    "Run a failed job again",
-                    {200: JobRetried},
-                    (400, 401, 404, 500, 503),
-                ),
-            },
-        },
-        "security": [{"bearer": []}, {"token": []}, {"session": []}, {"sessionInQuery": []}],
+        "servers": [{"url": "/"}],
+        "paths": dict(paths),
+        "security": [{name: []} for name in _WHO],
         "components": {
-            "schemas": schemas,
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "token": {"type": "apiKey", "in": "query", "name": "token"},
-                "session": {"type": "apiKey", "in": "header", "name": "x-session-id"},
-                "sessionInQuery": {"type": "apiKey", "in": "query", "name": "sessionId"},
-            },
+            "schemas": {**schemas, "StreamEvent": stream_event(schemas)},
+            "securitySchemes": _WHO,
         },
     }
 
 
-def _operation(  # noqa: PLR0913 - the parts of an operation
-    name: str,
-    summary: str,
-    answers: dict[int, type | str | None],
-    errors: tuple[int, ...],
-    *,
-    body: type | None = None,
-    parameters: list[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    responses = {str(status): _response(content) for status, content in answers.items()}
-    for status in errors:
-        responses[str(status)] = {
-            "description": _ERRORS[status],
-            "content": _json(ErrorBody),
-        }
-        if status in _TRIED_AGAIN:
-            responses[str(status)]["headers"] = {
-                "Retry-After": {
-                    "description": "Seconds to wait",
-                    "required": True,
-                    "schema": {"type": "integer", "minimum": 1},
-                }
-            }
-    operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
-    if body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(body)}
-    if parameters:
-        operation["parameters"] = parameters
-    return operation
+def _described(operation: Operation, doc: str, version: Version, of_job: bool) -> Schema:  # noqa: FBT001
+    summary, _, description = plain(doc).partition("\n\n")
+    responses = {
+        str(status): _response(status, content, version)
+        for status, content in operation.answers.items()
+    }
+    if not operation.is_public:
+        always = (Unauthorized, ApiError, ServiceUnavailable)
+        responses |= _errors((*always, *operation.errors, *((JobNotFound,) if of_job else ())))
+    found: Schema = {"operationId": operation.name, "summary": summary.rstrip(".")}
+    if description:
+        found["description"] = " ".join(description.split())
+    if operation.is_public:
+        found["security"] = []
+    if operation.parameters:
+        found["parameters"] = list(operation.parameters)
+    if operation.body is not None:
+        found["requestBody"] = {"required": True, "content": _json(_ref(operation.body))}
+    return {**found, "responses": responses}
 
 
-def _response(content: type | str | None) -> dict[str, Any]:
+def _response(status: int, content: type[Struct] | str | None, version: Version) -> Schema:
     if content is None:
-        return {"description": "The job has ended and the viewer has seen its end"}
+        return {"description": "There is nothing left to send"}
+    if content == EVENT_STREAM:
+        key = "schema" if version < "3.2" else "itemSchema"
+        event = {key: {"$ref": _REF.format(name="StreamEvent")}}
+        return {"description": "Events, until the stream ends", "content": {EVENT_STREAM: event}}
     if isinstance(content, str):
-        return {"description": "Events, each as follows", "content": {content: {"schema": _EVENT}}}
-    if content is JobCreated:
-        url = {"description": "Its status", "required": True, "schema": {"type": "string"}}
-        return {
-            "description": "Created",
-            "headers": {"Location": url},
-            "content": _json(content),
+        return {"description": "As text", "content": {content: {"schema": {"type": "string"}}}}
+    response = {"description": plain(content.__doc__ or ""), "content": _json(_ref(content))}
+    return {**response, "headers": _headers("Location")} if status == 201 else response  # noqa: PLR2004
+
+
+def _errors(kinds: Iterable[type[Exception]]) -> Iterator[tuple[str, Schema]]:
+    by_status = defaultdict(list)
+    for kind in kinds:
+        by_status[shown(kind).status].append(shown(kind))
+    for status, errors in sorted(by_status.items()):
+        codes = {"properties": {"code": {"enum": [error.code for error in errors]}}}
+        response = {
+            "description": "; ".join(dict.fromkeys(error.message for error in errors)),
+            "content": _json({"allOf": [_ref(ErrorBody), codes]}),
         }
-    return {"description": "Done", "content": _json(content)}
+        if any(error.retry_after_s for error in errors):
+            response["headers"] = _headers("Retry-After")
+        yield str(status), response
 
 
-def _json(body: type) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REF.format(name=body.__name__)}}}
+def _headers(name: str) -> Schema:
+    description, schema = _HEADERS[name]
+    return {name: {"description": description, "required": True, "schema": schema}}
 
 
-def _query(name: str, schema: dict[str, Any], description: str | None = None) -> dict[str, Any]:
-    parameter: dict[str, Any] = {"name": name, "in": "query", "schema": schema}
-    return parameter if description is None else {**parameter, "description": description}
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
 
 
-def _header(name: str, **schema: object) -> dict[str, Any]:
-    return {"name": name, "in": "header", "schema": {"type": "string", **schema}}
+def _ref(body: type[Struct]) -> Schema:
+    return {"$ref": _REF.format(name=body.__name__)}

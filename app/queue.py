@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bullmq import Queue
+from redis.asyncio import Redis
 
-from eventlog.connection import Client, available
-from eventlog.topology import topology_of
+from eventlog.connection import available
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import decoded
 
 _KEPT: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
@@ -23,15 +25,12 @@ _FINISHED: Final = ("completed", "failed")
 
 
 class JobQueue:
-    """Puts attempts into the queue and takes them out again.
+    """Puts attempts into the BullMQ queue of a name and takes them out again."""
 
-    Args:
-        name: of the BullMQ queue.
-        redis: a client whose answers are str.
-    """
-
-    def __init__(self, name: str, redis: Client) -> None:
-        options: Any = {"connection": redis, "prefix": topology_of(redis).queue_prefix}
+    def __init__(self, name: str, redis: Caller) -> None:
+        # In a Cluster all keys of a queue have to be in one slot.
+        prefix = "bull" if redis.servers.pubsub.together else "{bull}"
+        options: Any = {"connection": _Client(redis, f"{prefix}:{name}"), "prefix": prefix}
         self._queue = Queue(name, options)
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
@@ -72,6 +71,26 @@ class JobQueue:
                 # By its id: it may be in a list though its data are gone. If a worker has taken it
                 # meanwhile, BullMQ answers no and leaves it. Its children are entries of others.
                 await self._queue.remove(entry_id, {"removeChildren": False})
+
+
+class _Client(Redis):
+    """redis-py's client, as BullMQ wants it, that sends all commands by a ``Caller``.
+
+    They go to the server that has ``key``.
+    """
+
+    def __init__(self, caller: Caller, key: str) -> None:
+        super().__init__()
+        self._caller = caller
+        self._key = key
+
+    async def execute_command(self, *command: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """Send a command and return what redis-py makes of the reply."""
+        name, *arguments = command
+        words = (each if isinstance(each, bytes) else str(each) for each in arguments)
+        reply = decoded(await self._caller.call(self._key, *name.split(), *words))
+        read = self.response_callbacks.get(name)
+        return reply if read is None else read(reply, **options)
 
 
 def _entry_id(job_id: str, attempt: int) -> str:

@@ -4,25 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from hiredis import ReplyError
 from msgspec import Struct
-from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError, ResponseError
 
 from eventlog.complaints import complaints
-from eventlog.connection import Client, available
+from eventlog.connection import available
 from eventlog.errors import REFUSALS, UnreadableJob
-from eventlog.topology import topology_of
-from jobcast.protocol.append import (
-    Answer,
-    Append,
-    Bounds,
-    completed,
-    created,
-    failed,
-    with_script,
-)
-from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.append import Answer, Append, Bounds, completed, created, failed
 from jobcast.protocol.refusals import is_of_the_data
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import answer_of
 from schema.events import Complete, FailedData, Terminal
 
 _CANCEL: Final = Append("cancel")
@@ -49,9 +40,8 @@ class NewJob(Struct, frozen=True):
 class Appender:
     """Appends what the service itself has to say of a job."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._pubsub = topology_of(client).pubsub
+    def __init__(self, redis: Caller) -> None:
+        self._redis = redis
         self.unpublished = 0
 
     async def create(self, job_id: str, job: NewJob) -> Answer:
@@ -145,29 +135,18 @@ class Appender:
     async def _append(
         self, job_id: str, append: Append, *, attempt: int | None = None, run: str | bytes = ""
     ) -> Answer:
-        keys = log_key(job_id), state_key(job_id)
-        command = append.command(self._pubsub.publish, keys, attempt, run)
         async with available():
-            try:
-                reply = await self._run(command)
-            except ResponseError as error:
-                code, _, text = str(error).partition(" ")
+            reply = await self._redis.append(job_id, append, attempt, run)
+            if isinstance(reply, ReplyError):
+                code, _, text = str(reply).partition(" ")
                 refusal = REFUSALS.get(code)
                 if refusal is not None:
-                    raise refusal(text) from None
-                if is_of_the_data(str(error)):
-                    raise complaints.unreadable(job_id, UnreadableJob(str(error))) from error
-                raise
-        answer = Answer.from_reply(reply)
+                    raise refusal(text)
+                if is_of_the_data(str(reply)):
+                    raise complaints.unreadable(job_id, UnreadableJob(str(reply)))
+            answer = Answer.from_reply(answer_of(reply))
         self.unpublished += answer.receivers < 0
         return answer
-
-    async def _run(self, command: list[str | bytes]) -> Any:  # noqa: ANN401 - the script's answer
-        options: dict[str, Any] = {NEVER_DECODE: True}
-        try:
-            return await self._client.execute_command(*command, **options)
-        except NoScriptError:
-            return await self._client.execute_command(*with_script(command), **options)
 
 
 def _failed(failure: FailedData, operation: str = "fail") -> Append:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from eventlog.catch_up import Question
-from eventlog.cluster import Connector
-from eventlog.connection import COMMAND_TIMEOUT_S, available
+from eventlog.connection import available
 from eventlog.errors import EventLogError, unavailable, unforeseen
-from jobcast.redis.connection import Connection, Replies
+from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 
 _BATCH: Final = 200
@@ -32,19 +31,11 @@ _Asked = tuple[Question, list[Reply]]
 
 
 class Batches:
-    """Asks one server.
+    """Asks one server, over connections of its own: what it brings may be large."""
 
-    Args:
-        connector: says where and how.
-    """
-
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, server: Server) -> None:
         self._asked: dict[Question, list[Reply]] = {}
-
-        async def connect() -> Connection:
-            return await Connection.open(connector(), COMMAND_TIMEOUT_S, decode=True)
-
-        self._idle = [Server(connect) for _ in range(_UNDER_WAY)]
+        self._idle = [server.with_text() for _ in range(_UNDER_WAY)]
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushed = 0.0
 
@@ -55,16 +46,9 @@ class Batches:
             loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)
         self._asked.setdefault(question, []).append(reply)
 
-    async def drop_idle(self, _server: str = "") -> None:
-        """Close the connections over which nothing is asked at this moment."""
-        for server in self._idle:
-            server.give_up()
-
     async def close(self) -> None:
-        """Wait for what is under way, and close the connections."""
+        """Wait for what is under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._idle:
-            await server.aclose()
 
     def _flush(self) -> None:
         while self._asked and self._idle:

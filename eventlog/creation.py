@@ -1,15 +1,17 @@
 """What makes creating a job repeatable: idempotency keys, and a note of what is not sure yet."""
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from eventlog.connection import Client, available
+from eventlog.connection import available
 from eventlog.errors import IdempotencyConflict, Unreadable
 from jobcast.protocol.names import UNCONFIRMED_KEY, idempotency_key, parse_job_id
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import decoded
 
-_KEY_KEPT_S: Final = 24 * 3600
+_KEY_KEPT_S: Final = str(24 * 3600)
 
 # By the clock of Redis: the process that sweeps is not the one that began, and may be ahead of it.
 _NOW: Final = """
@@ -51,8 +53,8 @@ class Claim(Struct, frozen=True):
 class Creation:
     """Remembers what was begun, so that it can be finished or undone."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, redis: Caller) -> None:
+        self._redis = redis
 
     async def claim(self, owner: str, key: str, fresh: Claim) -> Claim:
         """Return what an Idempotency-Key stands for: this claim, or that of the first call.
@@ -68,10 +70,11 @@ class Creation:
             LogUnavailable: Redis is away.
         """
         name = idempotency_key(owner, key)
+        claim = msgspec.json.encode(fresh)
         async with available():
-            if await self._client.set(name, msgspec.json.encode(fresh), nx=True, ex=_KEY_KEPT_S):
+            if await self._redis.call(name, "SET", name, claim, "NX", "EX", _KEY_KEPT_S):
                 return fresh
-            found = await self._client.get(name)
+            found = await self._redis.call(name, "GET", name)
         if found is None:  # it ran out in between
             return await self.claim(owner, key, fresh)
         try:
@@ -90,9 +93,10 @@ class Creation:
         Raises:
             LogUnavailable: Redis is away.
         """
+        name = idempotency_key(owner, key)
         done = msgspec.json.encode(msgspec.structs.replace(claim, queued=True))
         async with available():
-            await self._client.set(idempotency_key(owner, key), done, xx=True, keepttl=True)
+            await self._redis.call(name, "SET", name, done, "XX", "KEEPTTL")
 
     async def begin(self, job_id: str) -> None:
         """Note that a job is about to be queued.
@@ -109,7 +113,7 @@ class Creation:
             LogUnavailable: Redis is away.
         """
         async with available():
-            await self._client.zrem(UNCONFIRMED_KEY, job_id)
+            await self._redis.call(UNCONFIRMED_KEY, "ZREM", UNCONFIRMED_KEY, job_id)
 
     async def unconfirmed(self, older_than_s: float) -> list[str]:
         """Return the jobs that were begun so long ago and not confirmed.
@@ -117,8 +121,10 @@ class Creation:
         Raises:
             LogUnavailable: Redis is away.
         """
-        return cast("list[str]", await self._run(_BEGUN, older_than_s))
+        job_ids: list[str] = decoded(await self._run(_BEGUN, str(older_than_s)))
+        return job_ids
 
-    async def _run(self, script: str, argument: str | float) -> Any:  # noqa: ANN401 - its answer
+    async def _run(self, script: str, argument: str) -> Any:  # noqa: ANN401 - its answer
+        key = UNCONFIRMED_KEY
         async with available():
-            return await self._client.execute_command("EVAL", script, 1, UNCONFIRMED_KEY, argument)
+            return await self._redis.call(key, "EVAL", script, "1", key, argument)

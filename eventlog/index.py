@@ -4,13 +4,14 @@ All members have score 0, so that the order is lexical and a page goes on exactl
 before ended.
 """
 
+import asyncio
 from typing import Final
 
 from msgspec import Struct
-from redis.client import NEVER_DECODE
 
-from eventlog.connection import Client, available
+from eventlog.connection import available
 from jobcast.protocol.names import LISTED_S, index_member, listed_job, owner_keys
+from jobcast.redis.caller import Caller
 from schema.entry_id import position
 from schema.owner import Owner
 
@@ -37,8 +38,8 @@ class Listed(Struct, frozen=True):
 class OwnerIndex:
     """The jobs of each user and of each session."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, redis: Caller) -> None:
+        self._redis = redis
 
     async def add(self, job_id: str, created: str, owner: Owner, retention_s: int) -> None:
         """Enter a job; doing it again changes nothing.
@@ -53,11 +54,14 @@ class OwnerIndex:
             LogUnavailable: Redis is away.
         """
         member = index_member(job_id, created)
-        async with available(), self._client.pipeline(transaction=False) as pipe:
-            for key in owner_keys(owner.user_id, owner.session_id):
-                pipe.zadd(key, {member: 0})
-                pipe.expire(key, LISTED_S + retention_s)
-            await pipe.execute()
+        expiry = str(LISTED_S + retention_s)
+
+        async def enter(key: str) -> None:
+            await self._redis.call(key, "ZADD", key, "0", member)
+            await self._redis.call(key, "EXPIRE", key, expiry)
+
+        async with available():
+            await asyncio.gather(*map(enter, owner_keys(owner.user_id, owner.session_id)))
 
     async def page(
         self, user_id: str | None, session_id: str | None, limit: int, after: bytes | None
@@ -74,14 +78,12 @@ class OwnerIndex:
             LogUnavailable: Redis is away.
         """
         newest = _NEWEST if after is None else b"(" + after
-        # Not decoded: of a member that is no text the page after it would not be found.
-        options = {NEVER_DECODE: True}
-        async with available(), self._client.pipeline(transaction=False) as pipe:
-            for key in owner_keys(user_id, session_id):
-                pipe.execute_command(
-                    *("ZRANGE", key, newest, _OLDEST, "BYLEX", "REV", "LIMIT", 0, limit), **options
-                )
-            pages = await pipe.execute()
+        limits = (newest, _OLDEST, "BYLEX", "REV", "LIMIT", "0", str(limit))
+        keys = owner_keys(user_id, session_id)
+        async with available():
+            pages: list[list[bytes]] = await asyncio.gather(
+                *(self._redis.call(key, "ZRANGE", key, *limits) for key in keys)
+            )
         return sorted({member for page in pages for member in page}, reverse=True)[:limit]
 
     async def remove(
@@ -92,10 +94,9 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is away.
         """
-        async with available(), self._client.pipeline(transaction=False) as pipe:
-            for key in owner_keys(user_id, session_id):
-                pipe.zrem(key, *members)
-            await pipe.execute()
+        keys = owner_keys(user_id, session_id)
+        async with available():
+            await asyncio.gather(*(self._redis.call(key, "ZREM", key, *members) for key in keys))
 
 
 def listed(member: bytes) -> Listed | None:

@@ -5,20 +5,25 @@ clock is that of Redis throughout, so that no two machines have to agree on the 
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
-from redis.client import NEVER_DECODE
 
-from eventlog.connection import Client, available
+from eventlog.connection import available
 from eventlog.errors import LogUnavailable
-from eventlog.topology import topology_of
 from jobcast.protocol.leases import ENTER, LEASE_LUA, LEASES_KEY, leased_run, look_key
 from jobcast.protocol.names import state_key
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import answer_of, packed
+from jobcast.redis.server import Server
 
 _log = logging.getLogger("jobcast.leases")
+
+_LOOK_S: Final = 0.6
+"""A server that needs longer may have kept workers from renewing short leases meanwhile."""
 
 # A write that changes nothing and is refused where a renewal is: by a full memory or disk, too.
 _LOOK: Final = LEASE_LUA + "redis.call('SETRANGE', KEYS[1], 0, '') return now"
@@ -69,9 +74,10 @@ class Times(Struct, frozen=True):
 class Leases:
     """The index of leases."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._topology = topology_of(client)
+    def __init__(self, redis: Caller) -> None:
+        self._redis = redis
+        self._servers = redis.servers
+        self._keys: dict[Server, str] = {}
 
     async def look(self) -> Times:
         """Look at each server as a renewal would.
@@ -79,24 +85,27 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away, or of a Cluster the node that has the index.
         """
-        topology = self._topology
-        keys = await topology.keys(look_key)
-        looks = await asyncio.gather(*(self._try(server, key) for server, key in keys.items()))
+        async with available():
+            await self._servers.find(LEASES_KEY)
+        keys = self._key_of_each()
+        looks = await asyncio.gather(*(self._look_at(*each) for each in keys.items()))
         by_server = {
-            server: now_ms
-            for (server, key), now_ms in zip(keys.items(), looks, strict=True)
-            if now_ms is not None and topology.server_of(key) == server  # else another answered
+            server.name: now_ms
+            for server, now_ms in zip(keys, looks, strict=True)
+            if now_ms is not None
         }
         if len(by_server) < len(keys):
-            await topology.refresh()
-        index_ms = by_server.get(topology.server_of(LEASES_KEY) or "")
+            self._servers.look_soon()
+        index = self._servers.known(LEASES_KEY)
+        index_ms = None if index is None else by_server.get(index.name)
         if index_ms is None:
             raise LogUnavailable("The server that has the index of leases is unavailable")
         return Times(index_ms, by_server)
 
     def server_of(self, run: LeasedRun) -> str | None:
         """Return the server that has a run's job, by its name; None if none has."""
-        return self._topology.server_of(state_key(run.job_id))
+        server = self._servers.known(state_key(run.job_id))
+        return None if server is None else server.name
 
     async def claim(self, until_ms: int, limit: int, for_ms: int) -> list[LeasedRun]:
         """Return runs that were due by then, the longest overdue first.
@@ -112,9 +121,7 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away.
         """
-        due: list[bytes] = await self._run(
-            _CLAIM, LEASES_KEY, until_ms, limit, for_ms, as_bytes=True
-        )
+        due: list[bytes] = await self._run(_CLAIM, str(until_ms), str(limit), str(for_ms))
         return [LeasedRun(member, *leased_run(member)) for member in due]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
@@ -123,7 +130,7 @@ class Leases:
         Raises:
             LogUnavailable: Redis is away.
         """
-        await self._run(ENTER, LEASES_KEY, run.member, by_ms)
+        await self._run(ENTER, run.member, str(by_ms))
 
     async def remove(self, run: LeasedRun) -> None:
         """Forget a run that is over.
@@ -132,21 +139,32 @@ class Leases:
             LogUnavailable: Redis is away.
         """
         async with available():
-            await self._client.zrem(LEASES_KEY, run.member)
+            await self._redis.call(LEASES_KEY, "ZREM", LEASES_KEY, run.member)
 
-    async def _try(self, server: str, key: str) -> int | None:
+    def _key_of_each(self) -> Mapping[Server, str]:
+        """Return for each server the name of a key that it would have."""
+        known, serving = self._servers.known, self._servers.serving()
+        # Kept, for it takes long to find the one slot of a node that has just begun to serve.
+        self._keys = {server: key for server, key in self._keys.items() if known(key) is server}
+        numbers = itertools.count()
+        while len(self._keys) < len(serving):
+            key = look_key(next(numbers))
+            if (server := known(key)) is not None:
+                self._keys.setdefault(server, key)
+        return dict(self._keys)
+
+    async def _look_at(self, server: Server, key: str) -> int | None:
+        """Return the time of a server, None if it can't be written to."""
         try:
-            return await self._look_at(key)
+            async with available(), asyncio.timeout(_LOOK_S):
+                (reply,) = await server.ask(packed("EVAL", _LOOK, "1", key))
+                if isinstance(reply, Exception):
+                    self._servers.redirect(str(reply), key, server)
+                return int(answer_of(reply))
         except LogUnavailable as error:
             _log.info("%s lets no lease be renewed: %s", server, error)
             return None
 
-    async def _look_at(self, key: str) -> int:
-        return int(await self._run(_LOOK, key))
-
-    async def _run(  # what a script answers
-        self, script: str, key: str, *arguments: str | bytes | int, as_bytes: bool = False
-    ) -> Any:  # noqa: ANN401
-        options: dict[str, Any] = {NEVER_DECODE: True} if as_bytes else {}
+    async def _run(self, script: str, *arguments: str | bytes) -> Any:  # noqa: ANN401 - its answer
         async with available():
-            return await self._client.execute_command("EVAL", script, 1, key, *arguments, **options)
+            return await self._redis.call(LEASES_KEY, "EVAL", script, "1", LEASES_KEY, *arguments)

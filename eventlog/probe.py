@@ -4,11 +4,12 @@ import asyncio
 import logging
 from typing import Final
 
-from redis.exceptions import ResponseError
+from hiredis import ReplyError
 
-from eventlog.connection import COMMAND_TIMEOUT_S, Client, available
+from eventlog.connection import available
 from eventlog.errors import LogUnavailable
-from eventlog.topology import topology_of
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import packed
 
 _log = logging.getLogger("jobcast.probe")
 
@@ -19,35 +20,35 @@ _NOBODYS: Final = "."
 class Probe:
     """Asks Redis how it is."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._pubsub = topology_of(client).pubsub
+    def __init__(self, redis: Caller) -> None:
+        self._redis = redis
         self.may_publish: bool | None = None
 
     async def answers(self) -> bool:
         """Say whether Redis answers."""
         try:
             async with available():
-                await self._client.ping()
+                await self._redis.servers.ping()
         except LogUnavailable:
             return False
         return True
 
     async def run(self) -> None:
         """Publish nothing to nobody once, and complain if that is refused (an ACL)."""
+        pubsub = self._redis.servers.pubsub
+        channel = pubsub.channel(_NOBODYS)
         while self.may_publish is None:
             try:
-                async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                    channel = self._pubsub.channel(_NOBODYS)
-                    await self._client.execute_command(self._pubsub.publish, channel, b"")
-            except ResponseError as error:
-                if "NOPERM" not in repr(error) and "permission" not in str(error):
-                    await asyncio.sleep(_PAUSE_S)
-                    continue
-                self.may_publish = False
-                _log.error("this Redis user may not publish on jobs:*:events: %s", error)
-            except Exception as error:  # noqa: BLE001 - whatever keeps Redis away, ask again
+                async with available():
+                    reply = await self._redis.reply(channel, packed(pubsub.publish, channel, ""))
+            except LogUnavailable as error:
                 _log.info("redis can't be probed: %s", error)
                 await asyncio.sleep(_PAUSE_S)
-            else:
+                continue
+            if not isinstance(reply, ReplyError):
                 self.may_publish = True
+            elif str(reply).startswith("NOPERM"):
+                self.may_publish = False
+                _log.error("this Redis user may not publish on jobs:*:events: %s", reply)
+            else:
+                await asyncio.sleep(_PAUSE_S)

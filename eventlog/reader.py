@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from eventlog.batch_reader import BatchReader
 from eventlog.catch_up import PAGE, CatchUp, Question, mark
-from eventlog.connection import Client
 from eventlog.errors import LogUnavailable, UnreadableJob
-from eventlog.topology import topology_of
+from jobcast.redis.caller import Caller
 from schema.entry import Entry
 from schema.owner import Owner
 from schema.state import JobState
@@ -19,14 +19,10 @@ Answered = Callable[[CatchUp | NotRead], None]
 
 
 class Reader:
-    """Reads jobs, many at a time.
+    """Reads jobs, many at a time."""
 
-    Args:
-        client: what says where Redis is, and how to connect.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self._batches = topology_of(client).batches()
+    def __init__(self, redis: Caller) -> None:
+        self._batches = BatchReader(redis)
 
     async def load(self, job_id: str) -> JobState | None:
         """Return the state of a job; None when there is none.
@@ -109,12 +105,8 @@ class Reader:
         fields = {} if oldest is None else oldest.fields
         return Owner(fields.get("userId"), fields.get("sessionId"))
 
-    async def drop_idle(self, server: str) -> None:
-        """Close the connections to a server that are not in use: see ``SingleServer.drop_idle``."""
-        await self._batches.drop_idle(server)
-
     async def close(self) -> None:
-        """Wait for what is under way, and close the connections."""
+        """Wait for what is under way."""
         await self._batches.close()
 
 

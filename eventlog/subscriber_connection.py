@@ -14,12 +14,12 @@ from typing import Final
 
 from eventlog.backoff import jittered
 from eventlog.channel import Published, Subscribed, Subscriber
-from eventlog.cluster import Connector
-from eventlog.connection import COMMAND_TIMEOUT_S, available
+from eventlog.connection import available
 from eventlog.errors import LogUnavailable
 from eventlog.pace import Deliveries
 from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Replies, packed
+from jobcast.redis.server import Connect
 
 _log = logging.getLogger("jobcast.subscriptions")
 
@@ -46,7 +46,7 @@ class SubscriberConnection:
     """Subscribes to channels of one server.
 
     Args:
-        connector: makes connections to it.
+        connect: opens connections to it.
         pubsub: how Redis calls what is done here.
         on_lost: called when its connection is gone; says whether it shall open another.
         on_misplaced: called when the server does not serve a channel, or no longer; None where
@@ -59,12 +59,12 @@ class SubscriberConnection:
 
     def __init__(
         self,
-        connector: Connector,
+        connect: Connect,
         pubsub: PubSub,
         on_lost: Callable[["SubscriberConnection"], Awaitable[bool]],
         on_misplaced: Callable[[], None] | None = None,
     ) -> None:
-        self._connector = connector
+        self._connect = connect
         self._pubsub = pubsub
         self._message = pubsub.message.encode()
         self._subscribed = pubsub.subscribe.lower().encode()
@@ -105,9 +105,7 @@ class SubscriberConnection:
         while True:
             try:
                 async with available():
-                    connection = await Connection.open(
-                        self._connector(), COMMAND_TIMEOUT_S, self._deliver
-                    )
+                    connection = await self._connect(self._deliver)
                 opened = connection.heard_at
                 why = await self._serve(connection)
                 if connection.heard_at - opened >= _PING_S:  # neither refused at once nor mute

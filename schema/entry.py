@@ -137,7 +137,7 @@ def _complete(line: bytes) -> _Parsed:
     data = _decode_complete(line)
     if not isinstance(data.result, UnsetType):
         return Complete(CompleteData(data.result)), line, {}
-    return Complete(CompleteData()), _with_null(line, "result"), {}
+    return Complete(CompleteData(Raw(b"null"))), _with_null(line, "result"), {}
 
 
 def _failed(line: bytes) -> _Parsed:

@@ -10,7 +10,7 @@ import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from schema.salvage import salvaged
 
@@ -23,7 +23,8 @@ NO_REASON: Final = "The job failed"
 # As numbers: a text is searched for a byte five times as fast as for a text of one byte.
 _LF, _CR, _BACKSLASH = b"\n\r\\"
 
-_CUSTOM_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_CUSTOM_NAME: Final = r"[a-z][a-z0-9-]{0,63}"
+_is_custom_name = re.compile(_CUSTOM_NAME).fullmatch
 
 CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
 """What the stream itself says. No entry of a log is ever shown under such a name."""
@@ -31,11 +32,21 @@ CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
 BROWSER_NAMES: Final = frozenset({"message", "error", "open"})
 """Names of events that an ``EventSource`` dispatches of its own."""
 
+CONTRACT_NAMES: Final = CONTROL_NAMES | {"progress-update", "step-change", "complete", "failed"}
+
 _KEPT_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
 _KEPT_PREFIX: Final = "child-"
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Seconds = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+CustomName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{_CUSTOM_NAME}$",
+        extra_json_schema={"not": {"enum": sorted(CONTRACT_NAMES | BROWSER_NAMES)}},
+    ),
+]
+Amount = Annotated[float, Meta(ge=0)]
 
 
 class ConnectedData(Struct, frozen=True, rename="camel"):
@@ -62,10 +73,33 @@ class ProgressData(Struct, frozen=True, rename="camel", gc=False):
     estimated_time_remaining: Seconds | None = None
 
 
+class ProgressFields(Struct, rename="camel"):
+    """What further fields of progress mean to every page; the service passes on any, unchecked."""
+
+    current: Amount | UnsetType = UNSET
+    total: Amount | UnsetType = UNSET
+    unit: Annotated[str, Meta(description="What is counted: file")] | UnsetType = UNSET
+    indeterminate: (
+        Annotated[bool, Meta(description="True: how much there is is unknown")] | UnsetType
+    ) = UNSET
+    step_key: Annotated[str, Meta(description="Of the step's translations")] | UnsetType = UNSET
+    step_params: dict[str, Any] | UnsetType = UNSET
+    step_index: int | UnsetType = UNSET
+    step_count: int | UnsetType = UNSET
+
+
+class LogData(Struct):
+    """A line of a worker, which the service passes on unchecked, with any further fields."""
+
+    text: str
+    level: Literal["debug", "info", "warning", "error"] | UnsetType = UNSET
+    time: Any = UNSET
+
+
 class CompleteData(Struct, frozen=True):
     """The result of a job: any JSON value."""
 
-    result: Raw = Raw(b"null")
+    result: Raw
 
 
 class FailedData(Struct, frozen=True, rename="camel"):
@@ -117,19 +151,23 @@ class Failed(Struct, frozen=True, tag_field="type", tag="failed"):
     data: FailedData
 
 
+class Log(Struct, frozen=True, tag_field="type", tag="log"):
+    """A worker says something. To the service it is a custom event."""
+
+    data: LogData
+
+
 class Custom(Struct, frozen=True):
     """An event that a worker named; Jobcast passes it on and keeps no state of it."""
 
-    type: str
-    data: Raw
+    type: CustomName
+    data: Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 
 
-FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed
+FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed | Log
 Event = ProgressUpdate | StepChange | Complete | Failed | Custom
 Terminal = Complete | Failed
 TERMINAL: Final = frozenset({Complete, Failed})
-
-CONTRACT_NAMES: Final = CONTROL_NAMES | {"progress-update", "step-change", "complete", "failed"}
 
 
 class InvalidEvent(ValueError):
@@ -147,7 +185,7 @@ def was_custom_name(name: str) -> bool:
     A log may be older than the names that are kept for later: what it holds is shown as it was.
     """
     return (
-        _CUSTOM_NAME.fullmatch(name) is not None
+        _is_custom_name(name) is not None
         and name not in CONTRACT_NAMES
         and name not in BROWSER_NAMES
     )

@@ -158,6 +158,12 @@ class JobRetried(Struct, frozen=True, rename="camel"):
     job_id: str
 
 
+class Health(Struct, frozen=True):
+    """Answer to ``GET /healthz`` and ``GET /readyz``."""
+
+    status: Literal["alive", "ready", "not ready"]
+
+
 class ErrorBody(Struct, frozen=True):
     """Every error answer: a title, a text for people and a stable code."""
 

@@ -114,7 +114,7 @@ class Queue:
             await self._bull.pause(do_not_wait_active=True)
 
     async def close(self) -> None:
-        """Take no further entry, wait for those that run, close the connections."""
+        """Take no further entry, and wait for those that run."""
         self._closing.set()
         if self._bull is not None:
             closing = asyncio.create_task(self._bull.close())
@@ -125,15 +125,15 @@ class Queue:
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
         if self._given_up:
             await asyncio.wait(self._given_up, timeout=CLOSE_TIMEOUT_S)
+
+    async def disconnect(self) -> None:
+        """Close the connections, once `serve` has returned: until then BullMQ may open one."""
         await self._redis.aclose()
 
     async def _check(self) -> None:
-        try:
-            await self._redis.client.ping()
-        except ABSENCES as error:
-            refusal = await self._redis.refusal_behind(error)
-            if refusal is not None:
-                raise RedisRefuses(f"Redis refuses it: {refusal}") from error
+        refusal = await self._redis.refusal()
+        if refusal is not None:
+            raise RedisRefuses(f"Redis refuses it: {refusal}")
 
     async def _until_redis_answers(self) -> None:
         said = ""

@@ -1,6 +1,5 @@
 """The Redis that the queue is in, as BullMQ is given it."""
 
-import asyncio
 from typing import Any, Final
 
 from redis.asyncio import Redis, Sentinel
@@ -16,7 +15,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from jobcast import Address, parse_address
+from jobcast import parse_address
+from jobcast.redis.caller import Caller
 
 MAX_PAUSE_S: Final = 1.0
 ABSENCES: Final = (RedisError, RedisClusterException)
@@ -44,7 +44,7 @@ class QueueRedis:
     prefix: str = "bull"
 
     def __init__(self, url: str) -> None:
-        address = parse_address(url)
+        self._address = address = parse_address(url)
         # BullMQ's own clients wait up to 20 s for a Redis that has returned long since, and its
         # commands are safe to repeat.
         options: dict[str, Any] = {
@@ -75,20 +75,13 @@ class QueueRedis:
         self._sentinels = sentinels
         self.client = sentinels.master_for(address.name, **options)
 
-    async def refusal_behind(self, error: Exception) -> str | None:
-        """Return why Redis refuses what the URL says, if that is what a call failed of.
-
-        Sentinels that refuse are in the error as one that names no primary, so they are asked.
-        """
-        if self._sentinels is None:
-            return Address.refusal_of(error)
-        asked = (sentinel.ping() for sentinel in self._sentinels.sentinels)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        if len(errors) < len(answers):
-            return Address.refusal_of(error)
-        refusals = map(Address.refusal_of, errors)
-        return next((f"of the Sentinels: {refusal}" for refusal in refusals if refusal), None)
+    async def refusal(self) -> str | None:
+        """Return why Redis refuses what the URL says; None if it accepts it, or is unavailable."""
+        caller = Caller(self._address)
+        try:
+            return await caller.servers.refusal()
+        finally:
+            await caller.aclose()
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -50,6 +50,7 @@ class Worker:
             serving.cancel()
             stopping.cancel()
             results = await asyncio.gather(serving, stopping, return_exceptions=True)
+            await self._queue.disconnect()
             await self._jobs.aclose()
         for result in results:
             if isinstance(result, Exception):

@@ -1,21 +1,26 @@
-"""``/healthz``, ``/readyz``, ``/metrics`` and ``/openapi.json``: for those who run and call it."""
+"""``/healthz``, ``/readyz`` and ``/metrics``: for those who run the service."""
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
-from app.openapi import description
-from app.prefix import public
+from app.openapi import Operation
 from app.requests import as_json, service
+from schema.http import Health
 
 blueprint = Blueprint("health", __name__)
 
 
+_PLAIN = "text/plain"
+
+
 @blueprint.get("/healthz")
+@Operation("isAlive", {200: Health}, is_public=True)
 async def healthz() -> Response:
     """Say that the process lives."""
-    return as_json({"status": "alive"})
+    return as_json(Health("alive"))
 
 
 @blueprint.get("/readyz")
+@Operation("isReady", {200: Health, 503: Health}, is_public=True)
 async def readyz() -> Response:
     """Say whether requests should come here.
 
@@ -28,16 +33,11 @@ async def readyz() -> Response:
         and parts.subscriptions.connected
         and await parts.probe.answers()
     )
-    return as_json({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
-
-
-@blueprint.get("/openapi.json")
-async def openapi() -> Response:
-    """Describe the HTTP interface."""
-    return as_json(description(public(request.root_path, "") or "/"))
+    return as_json(Health("ready" if ready else "not ready"), 200 if ready else 503)
 
 
 @blueprint.get("/metrics")
+@Operation("getMetrics", {200: _PLAIN}, is_public=True)
 async def metrics() -> Response:
     """Show what the process counts."""
-    return Response(service().metrics.text(), content_type="text/plain; version=0.0.4")
+    return Response(service().metrics.text(), content_type=f"{_PLAIN}; version=0.0.4")

@@ -4,9 +4,11 @@ from quart import Blueprint, Response, request
 
 from app.deadline import in_time
 from app.errors import BadRequest
+from app.openapi import Operation, header, query
 from app.prefix import public
 from app.requests import as_json, body_as, identify, service
-from schema.http import CreateJob, JobCancelled, JobCreated, JobRetried, JobStatus
+from eventlog.errors import IdempotencyConflict, NotCancellable, NotFailed
+from schema.http import CreateJob, JobCancelled, JobCreated, JobList, JobRetried, JobStatus
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 
@@ -14,8 +16,26 @@ _MAX_PAGE = 100
 _PAGE = 20
 _MAX_KEY = 255
 
+_KEY = header(
+    "Idempotency-Key",
+    "Makes the call repeatable for 24 hours: the same key and body get the same job",
+    maxLength=_MAX_KEY,
+    pattern="[!-~]",
+)
+_LIMIT = query(
+    "limit", "How many jobs", type="integer", minimum=1, maximum=_MAX_PAGE, default=_PAGE
+)
+_CURSOR = query("cursor", "Of the page before; none for the first page", type="string")
+
 
 @blueprint.post("")
+@Operation(
+    "createJob",
+    {201: JobCreated},
+    body=CreateJob,
+    parameters=[_KEY],
+    errors=[BadRequest, IdempotencyConflict],
+)
 async def create() -> Response:
     """Create a job and queue it."""
     await request.get_data()  # may take longer: how fast a body comes is not up to us
@@ -37,6 +57,7 @@ async def _create() -> Response:
 
 
 @blueprint.get("")
+@Operation("listJobs", {200: JobList}, parameters=[_LIMIT, _CURSOR], errors=[BadRequest])
 @in_time
 async def listing() -> Response:
     """List the caller's jobs, newest first."""
@@ -49,6 +70,7 @@ async def listing() -> Response:
 
 
 @blueprint.get("/<job_id>/status")
+@Operation("getStatus", {200: JobStatus})
 @in_time
 async def status(job_id: str) -> Response:
     """Show a job as it is in Redis."""
@@ -58,6 +80,7 @@ async def status(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
+@Operation("cancelJob", {200: JobCancelled}, errors=[NotCancellable])
 @in_time
 async def cancel(job_id: str) -> Response:
     """Fail a queued job, or ask a running one's worker to stop."""
@@ -68,6 +91,7 @@ async def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
+@Operation("retryJob", {200: JobRetried}, errors=[NotFailed])
 @in_time
 async def retry(job_id: str) -> Response:
     """Queue a failed job again."""

@@ -10,7 +10,7 @@ from app.prefix import public
 blueprint = Blueprint("page", __name__, static_folder="../static", static_url_path="/static")
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
-_CSP = "default-src 'self'; base-uri {base_uri}; form-action 'self'; frame-ancestors 'none'"
+CSP = "default-src 'self'; base-uri {base_uri}; form-action 'self'; frame-ancestors 'none'"
 
 
 @blueprint.get("/")
@@ -24,7 +24,7 @@ async def page() -> Response:
         text = (await response.get_data(as_text=True)).replace("<head>", f"<head>\n{base}", 1)
         response = Response(text, content_type="text/html; charset=utf-8")
         base_uri = "'self'"
-    response.headers["Content-Security-Policy"] = _CSP.format(base_uri=base_uri)
+    response.headers["Content-Security-Policy"] = CSP.format(base_uri=base_uri)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 

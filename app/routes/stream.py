@@ -3,7 +3,8 @@
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from app.errors import ServiceUnavailable, TooManyStreams
+from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
+from app.openapi import EVENT_STREAM, Operation, header, query
 from app.streaming.decision import NoContent, Refusal, Replay
 from app.streaming.middleware import decision_of
 from app.streaming.viewer import retry_block
@@ -14,10 +15,37 @@ blueprint = Blueprint("stream", __name__, url_prefix="/api/v1/jobs")
 _UNAVAILABLE = b": unavailable\n"
 _NO_CONTENT = 204
 
+_SEEN = header(
+    "Last-Event-ID",
+    "The id of the last event seen: the stream goes on after it, or with reset and a snapshot",
+)
+_FROM = query(
+    "from",
+    "`start`, without a Last-Event-ID: every event of the current attempt, and no snapshot. "
+    "Any other value is ignored",
+    type="string",
+)
+_PING = query(
+    "ping",
+    "`1`: keepalives are sent as an event, in place of a comment. Any other value is ignored",
+    type="string",
+)
+
 
 @blueprint.get("/<_job_id>/stream", strict_slashes=False)
+@Operation(
+    "watchJob",
+    {200: EVENT_STREAM, 204: None},
+    parameters=[_SEEN, _FROM, _PING],
+    errors=[TooManyStreams, ProcessFull],
+)
 async def stream(_job_id: str) -> Response:
-    """Answer with the head of a stream and, if it does not stay open, all of its body."""
+    """Watch a job as Server-Sent Events.
+
+    The first event is connected. Then comes the state as one event, or what was missed after
+    Last-Event-ID, then every event as it happens. The end of the job ends the stream.
+    """
+    # The middleware serves those that stay open; what is left to answer has an end.
     match decision_of(request.scope):
         case Replay(body):
             return _event_stream(body)
@@ -41,7 +69,7 @@ def _no_content() -> Response:
 
 
 def _event_stream(body: bytes) -> Response:
-    response = Response(body, content_type="text/event-stream")
+    response = Response(body, content_type=EVENT_STREAM)
     response.timeout = None
     del response.headers["Content-Length"]
     response.headers["Cache-Control"] = "no-cache, no-transform"

@@ -101,6 +101,18 @@ async def test_the_description_names_the_prefix(site: str) -> None:
             assert (await client.get(f"{PREFIX}/{name}")).status_code == 200
 
 
+async def test_all_that_the_page_of_the_interface_names_is_there(site: str) -> None:
+    async with client_of(site) as client:
+        page = await client.get(f"{PREFIX}/docs")
+        names = re.findall(r'href="([^"#]+)"', page.text)
+        assert {"openapi.json", "asyncapi.json", "static/css/docs.css"} <= set(names)
+        for name in names:
+            answer = await client.get(urljoin(str(page.url), name))
+            assert answer.status_code == 200, name
+        messages = await client.get(f"{PREFIX}/asyncapi.json")
+        assert messages.json()["servers"]["service"]["pathname"] == PREFIX
+
+
 @pytest.mark.parametrize("opened", [PREFIX, f"{PREFIX}/"])
 async def test_all_that_the_page_names_is_there(site: str, opened: str) -> None:
     async with client_of(site) as client:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -20,17 +20,23 @@ async def answering(*answers: str) -> AsyncIterator[tuple[str, list[str]]]:
     """Serve one answer after the other; yields the address and the heads of the requests."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(answers[len(asked) - 1].encode())
+        writers.append(writer)
+        with suppress(asyncio.IncompleteReadError):  # it disconnects before it has asked
+            asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.write(answers[len(asked) - 1].encode())
         writer.close()
 
     asked: list[str] = []
+    writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(answer, HOST, 0)
     port = server.sockets[0].getsockname()[1]
     try:
         yield f"http://{HOST}:{port}/stream", asked
     finally:
         server.close()
+        for writer in writers:
+            writer.close()
+            await writer.wait_closed()
 
 
 async def followed(*answers: str) -> tuple[EventSource, list[str]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from eventlog.connection import connect
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
@@ -21,6 +22,7 @@ from tests.support.sentinels import SentinelSet
 from tests.support.service import Service
 from tests.support.valkey import HOST, Valkey
 from tests.support.valkey_cluster import ValkeyCluster
+from worker.queue_redis import QueueRedis
 
 Form = Literal["plain", "sentinel", "cluster"]
 """How Redis is run."""
@@ -162,12 +164,13 @@ async def world(
             ports = [stack.enter_context(DeployedNginx(services)).port]
         front = await stack.enter_async_context(Proxy(*ports))
         narrow = await stack.enter_async_context(Proxy(*ports, narrow=True))
-        direct: Any = connect(_patient(store.url))
+        direct: Any = QueueRedis(_patient(store.url))
+        direct.client.set_retry(Retry(NoBackoff(), 0))  # or its pauses would be measured
         stack.push_async_callback(direct.aclose)
         made = World(
             store,
             services,
-            direct,
+            direct.client,
             to_redis,
             workers_to_redis,
             front,

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
 import pytest
 import schemathesis
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import jobcast
-from app.openapi import description
+from tests.contract.files import FOLDER
 from tests.fuzz.answers import check_error
 from tests.fuzz.bounds import bounded
 from tests.support.service import SESSION, Service
@@ -30,7 +29,7 @@ LENIENT: Final = [*MEANT, negative_data_rejection, positive_data_acceptance]
 """What the query holds beyond the description is ignored, and a job may refuse what it gets."""
 JOBS: Final = (FINISHED, "queued", "running", "cancelled", "foreign")
 
-schema = schemathesis.openapi.from_dict(description())
+schema = schemathesis.openapi.from_dict(json.loads((FOLDER / "openapi-3.2.json").read_text()))
 schema.config.generation.update(modes=list(GenerationMode))
 
 
@@ -78,8 +77,10 @@ def test_an_operation_does_what_its_description_says(case: Case[Any], own_servic
         check_error(answer.json())
 
 
-async def test_the_description_is_the_one_that_the_service_gives(own_service: Service) -> None:
-    async with own_service.client() as client:
-        assert (await client.get("/openapi.json")).json() == json.loads(
-            msgspec.json.encode(description())
-        )
+@pytest.mark.parametrize("name", ["openapi.json", "openapi-3.2.json", "asyncapi.json"])
+async def test_the_service_gives_the_contract_that_is_committed(
+    name: str, own_service: Service
+) -> None:
+    async with own_service.client(None) as client:
+        answer = await client.get(f"/{name}")
+    assert answer.json() == json.loads((FOLDER / name).read_text())

@@ -5,12 +5,10 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from redis.asyncio import Redis
 
 import jobcast
-from eventlog.cluster import Cluster
 from eventlog.connection import connect
-from tests.support.parts import client_of
+from jobcast.redis.caller import Caller
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster
 from worker.registry import Registry
@@ -24,21 +22,19 @@ def valkey() -> Iterator[Valkey]:
 
 
 @pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[Redis]:
-    """Return a client as the service has it."""
-    connected = client_of(redis_url)
+async def caller(redis_url: str) -> AsyncIterator[Caller]:
+    """Return what the service calls Redis by."""
+    connected = connect(redis_url)
     yield connected
     await connected.aclose()
 
 
 @pytest.fixture
-async def cluster_client(cluster: ValkeyCluster) -> AsyncIterator[Cluster]:
-    """Return a client of a Cluster as the service has it."""
+async def cluster_caller(cluster: ValkeyCluster) -> AsyncIterator[Caller]:
+    """Return what the service calls a Cluster by."""
     connected = connect(cluster.url)
-    assert isinstance(connected, Cluster)
     yield connected
-    await connected.nodes.close()
-    await connected.close_all()
+    await connected.aclose()
 
 
 @pytest.fixture

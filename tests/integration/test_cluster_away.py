@@ -3,82 +3,61 @@
 import asyncio
 import socket
 from contextlib import ExitStack
-from unittest.mock import AsyncMock
 
 import pytest
-from redis.asyncio.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
-from eventlog.cluster import Cluster
-from eventlog.cluster_subscriptions import ClusterSubscriptions
-from eventlog.connection import Client, available, connect
+from eventlog.connection import available, connect
 from eventlog.errors import LogUnavailable
 from eventlog.subscriber_connection import SubscriberConnection
-from eventlog.topology import topology_of
+from eventlog.subscriptions import Subscriptions
+from jobcast.redis.caller import Caller
+from jobcast.redis.cluster import Cluster
 from tests.support.channel_server import Recorder
 from tests.support.service import Service
+from tests.support.valkey import HOST
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster
-from tests.support.waiting import after, eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
-def client(cluster_client: Cluster) -> Cluster:
-    """Return the client of a service."""
-    return cluster_client
+def caller(cluster_caller: Caller) -> Caller:
+    """Return what the service calls the Cluster by."""
+    return cluster_caller
 
 
-async def has(client: Client, key: str, value: str) -> bool:
+@pytest.fixture
+def nodes(caller: Caller) -> Cluster:
+    """Return the Cluster's nodes, as the service knows them."""
+    assert isinstance(caller.servers, Cluster)
+    return caller.servers
+
+
+async def has(caller: Caller, key: str, value: str) -> bool:
     try:
         async with available():
-            await client.set(key, value)
-            return bool(await client.get(key) == value)
+            await caller.call(key, "SET", key, value)
+            return bool(await caller.call(key, "GET", key) == value.encode())
     except LogUnavailable:
         return False
 
 
-async def test_who_asks_for_the_map_gets_it_while_others_find_the_cluster_down(
-    client: Cluster,
-) -> None:
-    asking = asyncio.create_task(client.nodes.refresh())
-    await asyncio.sleep(0)
-    await client.aclose()  # what redis-py does when a node says CLUSTERDOWN
-    await asking
-    assert len(client.nodes.all()) == 3
-
-
-async def test_who_waits_for_an_answer_gets_it_while_others_find_the_cluster_down(
-    client: Cluster,
-) -> None:
-    await client.set("known", "who serves what")
-    waits = [asyncio.ensure_future(client.blpop(f"{{{n}}}", 0.3)) for n in range(9)]
-    await after(0.1)
-    await client.aclose()  # what redis-py does when a node says CLUSTERDOWN
-    assert await asyncio.gather(*waits) == [None] * 9
-
-
 @pytest.mark.parametrize("how", ["kill", "pause"])
-async def test_other_nodes_serve_while_any_one_is_away(
-    cluster: ValkeyCluster, client: Cluster, how: str
-) -> None:
-    """Also one that is asked about itself: where commands have their keys is known to all."""
-    await client.nodes.refresh()
-    away = next(n for n in cluster.nodes if n.port == client.get_default_node().port)
-    key = next(f"{{{n}}}" for n in range(100) if cluster.owner_of(f"{{{n}}}") is not away)
+async def test_other_nodes_serve_while_any_one_is_away(cluster: ValkeyCluster, how: str) -> None:
+    key = "{a}"
+    away = cluster.other_than(cluster.owner_of(key))
     getattr(away, how)()
     again = connect(cluster.url)
-
-    async def serve() -> bool:
-        return await has(again, key, how) and await has(again, key, how)
-
     try:
-        await eventually(serve)
+        await eventually(lambda: has(again, key, how))
+        assert await has(again, key, how)
     finally:
-        await topology_of(again).close()
+        await again.aclose()
 
 
 async def test_a_slot_that_nobody_serves_is_redis_being_away(
-    cluster: ValkeyCluster, client: Cluster
+    cluster: ValkeyCluster, caller: Caller, nodes: Cluster
 ) -> None:
     owner, slot = cluster.owner_of("{a}"), key_slot(b"{a}")
 
@@ -87,38 +66,66 @@ async def test_a_slot_that_nobody_serves_is_redis_being_away(
         for node in [owner, *cluster.nodes]:
             if node.port_of("{a}") is not None:
                 node.ask("CLUSTER", "DELSLOTS", slot)
-        await client.nodes.refresh()
-        return client.nodes.of("{a}") is None
+        await nodes.look()
+        return nodes.known("{a}") is None
 
     try:
         await eventually(is_served_by_nobody)
         with pytest.raises(LogUnavailable):
             async with available():
-                await client.get("{a}")
+                await caller.call("{a}", "GET", "{a}")
     finally:
         owner.ask("CLUSTER", "ADDSLOTS", slot)
         cluster.until_ok()
-    await client.nodes.refresh()
-    await eventually(lambda: has(client, "{a}", "served"))
+    await eventually(lambda: has(caller, "{a}", "served"))
 
 
-async def test_nodes_that_all_moved_are_found_by_the_names_of_the_address(client: Cluster) -> None:
+async def test_nodes_that_all_moved_are_found_by_the_names_of_the_address(
+    caller: Caller, nodes: Cluster
+) -> None:
+    await nodes.look()
+    await caller.servers.aclose()
     with ExitStack() as mute:
-        gone = [mute.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
-        nodes = [ClusterNode(*s.getsockname(), **client.connection_kwargs) for s in gone]
-        client.nodes_manager.startup_nodes = {node.name: node for node in nodes}
+        gone = [mute.enter_context(socket.create_server((HOST, 0))) for _ in range(6)]
+        nodes._nodes.clear()
+        for each in gone:
+            nodes._server((HOST, each.getsockname()[1]))
+        nodes._served_by = [(HOST, gone[0].getsockname()[1])] * len(nodes._served_by)
 
         async def are_found() -> bool:
-            await client.nodes.refresh()
-            return len(client.nodes.all()) == 3
+            nodes.look_soon()
+            return len(nodes.serving()) == 3
 
         await eventually(are_found)
 
 
-async def test_channels_are_followed_after_something_unforeseen(
-    cluster: ValkeyCluster, client: Cluster, monkeypatch: pytest.MonkeyPatch
+async def test_many_who_wait_for_a_cluster_that_is_away_ask_for_its_map_together(
+    cluster: ValkeyCluster, caller: Caller, nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subscriptions = ClusterSubscriptions(client, AsyncMock())
+    looks = 0
+    ordinary = nodes._ask_for_map
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+        await ordinary()
+
+    monkeypatch.setattr(nodes, "_ask_for_map", counted)
+    for node in cluster.nodes:
+        node.kill()
+    now = asyncio.get_running_loop().time
+    began = now()
+    served = await asyncio.gather(*(has(caller, f"{{{n}}}", "x") for n in range(500)))
+    assert not any(served)
+    assert 1 < looks <= (now() - began) / 0.1 + 1
+    await asyncio.to_thread(cluster.restart)
+    await eventually(lambda: has(caller, "{a}", "served"))
+
+
+async def test_channels_are_followed_after_something_unforeseen(
+    cluster: ValkeyCluster, nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscriptions = Subscriptions(nodes)
     subscriptions.follow("a", Recorder())
     with monkeypatch.context() as once:
         once.setattr(SubscriberConnection, "run", fail)
@@ -147,17 +154,21 @@ def test_a_service_ends_that_has_just_begun_to_ask_the_cluster(
 
 
 async def test_slots_that_move_are_known_while_another_node_is_away(
-    cluster: ValkeyCluster, client: Cluster
+    cluster: ValkeyCluster, nodes: Cluster
 ) -> None:
-    await client.nodes.refresh()
+    await nodes.look()
     with SlotMove(cluster, "{a}") as move:
         ends = (move.source, move.target)
         away = next(n for n in cluster.nodes if n.is_primary and n not in ends)
         away.pause()
         try:
-            assert await client.nodes.moving() == {key_slot(b"{a}")}
+            await eventually(lambda: moves(nodes, "{a}"))
         finally:
             away.resume()
+
+
+async def moves(nodes: Cluster, key: str) -> bool:
+    return await nodes.moving() == {nodes.slot_of(key)}
 
 
 async def test_an_answer_is_not_taken_for_that_of_an_asking_that_was_refused(
@@ -165,14 +176,14 @@ async def test_an_answer_is_not_taken_for_that_of_an_asking_that_was_refused(
 ) -> None:
     for node in cluster.nodes:
         node.add_user("nobody", "p", "~*", "+@all", "-asking")
-    client = connect(cluster.url.replace("://", "://nobody:p@"))
+    caller = connect(cluster.url.replace("://", "://nobody:p@"))
     try:
         with SlotMove(cluster, "{a}") as move:
             owned = (f"{{{n}}}" for n in range(100))
             key = next(key for key in owned if cluster.owner_of(key) is move.target)
-            await client.set(key, "its own")
+            await caller.call(key, "SET", key, "its own")
             with pytest.raises(NoPermissionError):
-                await client.get("{a}")
-            assert await client.get(key) == "its own"
+                await caller.call("{a}", "GET", "{a}")
+            assert await caller.call(key, "GET", key) == b"its own"
     finally:
-        await topology_of(client).close()
+        await caller.aclose()

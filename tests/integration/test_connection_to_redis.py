@@ -13,14 +13,15 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from eventlog.connection import available, connector_of
+from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import LogUnavailable
-from jobcast.redis.connection import Connection, Replies, packed
-from jobcast.redis.server import Server
+from jobcast.redis.address import parse_address
+from jobcast.redis.connection import Connection, Deliver, Replies, packed
+from jobcast.redis.server import Connector, Server
 from tests.support.certificate import Certificate
 from tests.support.channel_server import receive
-from tests.support.parts import client_of
 from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import until
 
@@ -28,28 +29,30 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 RUNS = [asyncio.run, uvloop.run]
 
 
-async def connect(
-    client: Redis, deliver: Callable[[Replies], None], *, decode: bool = False
-) -> Connection:
+def connector(url: str) -> Connector:
+    """Return what opens connections as the service does."""
+    return Connector(parse_address(url).options, COMMAND_TIMEOUT_S)
+
+
+async def connect(url: str, deliver: Deliver, *, decode: bool = False) -> Connection:
     async with available():
-        return await Connection.open(connector_of(client)(), 1.4, deliver, decode=decode)
+        return await connector(url).open(deliver, decode=decode)
 
 
-def server_of(client: Redis) -> Server:
+def server_of(url: str) -> Server:
     """Return a server that is asked, and answers by text."""
-    return Server(lambda: Connection.open(connector_of(client)(), 1.4, decode=True))
+    return Server(connector(url).open).with_text()
 
 
 @asynccontextmanager
-async def opened(client: Redis, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
+async def opened(url: str, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
     """Yield an open connection, and all that arrives on it."""
     arrived: Replies = []
-    connection = await connect(client, arrived.extend, decode=decode)
+    connection = await connect(url, arrived.extend, decode=decode)
     try:
         yield connection, arrived
     finally:
         await connection.close()
-        await client.aclose()
 
 
 @contextmanager
@@ -84,10 +87,10 @@ def behind_tls(valkey: Valkey, certificate: Certificate) -> Iterator[str]:
 @pytest.mark.parametrize("run", RUNS)
 def test_what_is_published_arrives_in_order(valkey: Valkey, run: Run) -> None:
     async def check() -> None:
-        async with opened(client_of(valkey.url)) as (connection, arrived):
+        async with opened(valkey.url) as (connection, arrived):
             connection.send(packed("SUBSCRIBE", "news"))
             await until(lambda: len(arrived) == 1)
-            async with client_of(valkey.url) as other:
+            async with Redis.from_url(valkey.url) as other:
                 for number in range(100):
                     await other.publish("news", str(number))
             await until(lambda: len(arrived) == 101)
@@ -99,7 +102,7 @@ def test_what_is_published_arrives_in_order(valkey: Valkey, run: Run) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_tls_is_that_of_the_url(valkey: Valkey, tmp_path: Path, run: Run) -> None:
     async def check() -> None:
-        async with opened(client_of(url), decode=True) as (connection, arrived):
+        async with opened(url, decode=True) as (connection, arrived):
             connection.send(packed("PING") + packed("ECHO", "caf\u00e9"))
             await until(lambda: len(arrived) == 2)
             assert arrived == ["PONG", "caf\u00e9"]
@@ -109,7 +112,7 @@ def test_tls_is_that_of_the_url(valkey: Valkey, tmp_path: Path, run: Run) -> Non
 
 
 async def test_a_reply_that_comes_in_pieces_arrives_whole(valkey: Valkey) -> None:
-    async with opened(client_of(valkey.url)) as (connection, arrived):
+    async with opened(valkey.url) as (connection, arrived):
         size = 1 << 20
         connection.send(packed("ECHO", "x" * size) + packed("PING"))
         await until(lambda: len(arrived) == 2)
@@ -118,7 +121,7 @@ async def test_a_reply_that_comes_in_pieces_arrives_whole(valkey: Valkey) -> Non
 
 async def test_the_end_of_redis_is_noticed() -> None:
     with Valkey() as valkey:
-        async with opened(client_of(valkey.url)) as (connection, _):
+        async with opened(valkey.url) as (connection, _):
             assert not connection.lost.done()
             valkey.kill()
             async with asyncio.timeout(5):
@@ -129,17 +132,15 @@ async def test_the_end_of_redis_is_noticed() -> None:
 async def test_nonsense_ends_the_connection_and_what_came_before_it_counts(
     valkey: Valkey,
 ) -> None:
-    async with opened(client_of(valkey.url)) as (connection, arrived):
+    async with opened(valkey.url) as (connection, arrived):
         receive(connection, b"+fine\r\n?nonsense\r\n")
         assert arrived == [b"fine"]
         assert "Protocol error" in await connection.lost
 
 
 async def test_nobody_there_is_said_as_such() -> None:
-    client = client_of(f"redis://{HOST}:1")
     with pytest.raises(LogUnavailable):
-        await connect(client, [].extend)
-    await client.aclose()
+        await connect(f"redis://{HOST}:1", [].extend)
 
 
 @contextmanager
@@ -174,13 +175,11 @@ def test_a_connection_that_is_reset_as_it_is_made_is_said_as_such(run: Run) -> N
         # is busy learns of the end meanwhile.
         loop = asyncio.get_running_loop()
         busy = [loop.create_task(keep_busy()) for _ in range(3)]
-        client = client_of(f"redis://{HOST}:{port}?socket_timeout=1")
         for _ in range(100):
             with pytest.raises(LogUnavailable):
-                await connect(client, [].extend)
+                await connect(f"redis://{HOST}:{port}?socket_timeout=1", [].extend)
         for task in busy:
             task.cancel()
-        await client.aclose()
 
     with resetting() as port:
         run(check())
@@ -189,9 +188,8 @@ def test_a_connection_that_is_reset_as_it_is_made_is_said_as_such(run: Run) -> N
 @pytest.mark.parametrize("run", RUNS)
 def test_who_is_cancelled_while_connecting_learns_of_it(valkey: Valkey, run: Run) -> None:
     async def check() -> None:
-        client = client_of(f"{valkey.url}?socket_timeout=1")
         for turns in range(40):
-            opening = asyncio.create_task(connect(client, [].extend))
+            opening = asyncio.create_task(connect(f"{valkey.url}?socket_timeout=1", [].extend))
             for _ in range(turns):
                 await asyncio.sleep(0)
             is_open = opening.done()
@@ -200,16 +198,15 @@ def test_who_is_cancelled_while_connecting_learns_of_it(valkey: Valkey, run: Run
             assert opening.cancelled() or is_open
             if not opening.cancelled():
                 await opening.result().close()
-        await client.aclose()
 
     run(check())
 
 
 async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
-    client: Redis,
+    redis_client: Redis, redis_url: str
 ) -> None:
-    await client.set("text", "value")
-    server = server_of(client)
+    await redis_client.set("text", "value")
+    server = server_of(redis_url)
     commands = [packed("GET", "text"), packed("HGET", "text", "field"), packed("GET", "absent")]
     text, refusal, absent = await server.ask(b"".join(commands), 3)
     assert (text, absent) == ("value", None)
@@ -221,8 +218,7 @@ async def test_a_batch_of_questions_is_answered_in_order_refusals_among_them(
 
 async def test_a_server_is_connected_to_anew_when_it_was_away() -> None:
     with Valkey() as valkey:
-        client = client_of(valkey.url)
-        server = server_of(client)
+        server = server_of(valkey.url)
         assert await server.ask(packed("PING"), 1) == ["PONG"]
         valkey.kill()
         with pytest.raises(RedisError):
@@ -230,13 +226,11 @@ async def test_a_server_is_connected_to_anew_when_it_was_away() -> None:
         valkey.start()
         assert await server.ask(packed("PING"), 1) == ["PONG"]
         await server.aclose()
-        await client.aclose()
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses() -> None:
     with Valkey() as valkey:
-        client = client_of(valkey.url)
-        server = server_of(client)
+        server = server_of(valkey.url)
         await server.ask(packed("SET", "key", "first"), 1)
         valkey.pause()
         with pytest.raises(RedisError):
@@ -244,11 +238,10 @@ async def test_an_answer_that_came_too_late_is_nobody_elses() -> None:
         valkey.resume()
         assert await server.ask(packed("ECHO", "second"), 1) == ["second"]
         await server.aclose()
-        await client.aclose()
 
 
-async def test_one_who_asks_no_more_leaves_no_answer_behind(client: Redis) -> None:
-    server = server_of(client)
+async def test_one_who_asks_no_more_leaves_no_answer_behind(redis_url: str) -> None:
+    server = server_of(redis_url)
     await server.ask(packed("PING"), 1)
     asked = asyncio.ensure_future(server.ask(packed("ECHO", "first"), 1))
     asyncio.get_running_loop().call_soon(asked.cancel)
@@ -256,3 +249,21 @@ async def test_one_who_asks_no_more_leaves_no_answer_behind(client: Redis) -> No
     assert asked.cancelled()
     assert await server.ask(packed("ECHO", "second"), 1) == ["second"]
     await server.aclose()
+
+
+async def test_all_who_wait_for_a_connection_share_it_and_its_failure() -> None:
+    with Valkey() as valkey:
+        server = server_of(valkey.url)
+        valkey.pause()
+        asked = [asyncio.ensure_future(server.ask(packed("PING"))) for _ in range(100)]
+        impatient = asked.pop()
+        asyncio.get_running_loop().call_soon(impatient.cancel)
+        errors = await asyncio.gather(*asked, return_exceptions=True)
+        assert impatient.cancelled()
+        assert {type(error) for error in errors} == {RedisTimeoutError}
+        assert len({id(error) for error in errors}) == 1
+        valkey.resume()
+        replies = await asyncio.gather(*(server.ask(packed("PING")) for _ in range(100)))
+        assert replies == [["PONG"]] * 100
+        await server.aclose()
+        assert valkey.ask("INFO", "stats")["total_connections_received"] < 10

@@ -2,16 +2,18 @@ import asyncio
 import time
 
 import pytest
+from redis.asyncio import Redis
 
-from eventlog.connection import Client
 from eventlog.creation import Claim, Creation
 from eventlog.errors import IdempotencyConflict, Unreadable
 from jobcast.protocol.names import UNCONFIRMED_KEY, idempotency_key
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import Reply
 
 
 @pytest.fixture
-def creation(client: Client) -> Creation:
-    return Creation(client)
+def creation(caller: Caller) -> Creation:
+    return Creation(caller)
 
 
 async def test_a_fresh_key_stands_for_the_job_that_is_to_be_made(creation: Creation) -> None:
@@ -41,24 +43,28 @@ async def test_another_request_under_the_same_key_is_a_conflict(creation: Creati
     ids=lambda stored: stored[:20],
 )
 async def test_a_key_under_which_something_else_is_stored_is_no_outage(
-    creation: Creation, client: Client, stored: str
+    creation: Creation, redis_client: Redis, stored: str
 ) -> None:
-    await client.set(idempotency_key("user:u1", "k1"), stored)
+    await redis_client.set(idempotency_key("user:u1", "k1"), stored)
     with pytest.raises(Unreadable):
         await creation.claim("user:u1", "k1", Claim("j1", "digest"))
 
 
-async def test_a_key_that_is_no_string_is_no_outage(creation: Creation, client: Client) -> None:
-    await client.execute_command("LPUSH", idempotency_key("user:u1", "k1"), "x")
+async def test_a_key_that_is_no_string_is_no_outage(
+    creation: Creation, redis_client: Redis
+) -> None:
+    await redis_client.hset(idempotency_key("user:u1", "k1"), "x", "y")
     with pytest.raises(Unreadable):
         await creation.claim("user:u1", "k1", Claim("j1", "digest"))
 
 
-async def test_what_is_no_jobs_id_is_never_unconfirmed(creation: Creation, client: Client) -> None:
+async def test_what_is_no_jobs_id_is_never_unconfirmed(
+    creation: Creation, redis_client: Redis
+) -> None:
     nobodys = [b"\xff\xfe", b"", b"a/b", b"\r\n", b"x" * 129, "é".encode()]
-    await client.zadd(UNCONFIRMED_KEY, dict.fromkeys([*nobodys, b"Job-1_a.b"], 1))
+    await redis_client.zadd(UNCONFIRMED_KEY, dict.fromkeys([*nobodys, b"Job-1_a.b"], 1))
     assert await creation.unconfirmed(0) == ["Job-1_a.b"]
-    assert await client.zcard(UNCONFIRMED_KEY) == 1
+    assert await redis_client.zcard(UNCONFIRMED_KEY) == 1
 
 
 async def test_each_owner_has_keys_of_its_own(creation: Creation) -> None:
@@ -85,39 +91,42 @@ async def test_of_many_different_calls_at_once_one_wins(creation: Creation) -> N
     assert sum(isinstance(answer, IdempotencyConflict) for answer in answers) == 40
 
 
-async def test_a_key_is_kept_for_a_day(creation: Creation, client: Client) -> None:
+async def test_a_key_is_kept_for_a_day(creation: Creation, redis_client: Redis) -> None:
     await creation.claim("user:u1", "k1", Claim("j1", "digest"))
-    assert 23 * 3600 < await client.ttl(idempotency_key("user:u1", "k1")) <= 24 * 3600
+    assert 23 * 3600 < await redis_client.ttl(idempotency_key("user:u1", "k1")) <= 24 * 3600
 
 
 async def test_a_key_that_ran_out_between_two_looks_is_fresh(
-    creation: Creation, client: Client, monkeypatch: pytest.MonkeyPatch
+    creation: Creation, redis_client: Redis, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await creation.claim("user:u1", "k1", Claim("j1", "digest"))
-    get = client.get
+    call = caller.call
 
-    async def run_out(name: str) -> object:
-        await client.delete(name)
-        monkeypatch.setattr(client, "get", get)
-        return await get(name)
+    async def run_out(key: str, *command: str | bytes) -> Reply:
+        if command[0] == "GET":
+            await redis_client.delete(key)
+            monkeypatch.setattr(caller, "call", call)
+        return await call(key, *command)
 
-    monkeypatch.setattr(client, "get", run_out)
+    monkeypatch.setattr(caller, "call", run_out)
     assert await creation.claim("user:u1", "k1", Claim("j2", "digest")) == Claim("j2", "digest")
 
 
-async def test_a_repeat_learns_that_the_job_was_queued(creation: Creation, client: Client) -> None:
+async def test_a_repeat_learns_that_the_job_was_queued(
+    creation: Creation, redis_client: Redis
+) -> None:
     name = idempotency_key("user:u1", "k1")
     claim = await creation.claim("user:u1", "k1", Claim("j1", "digest"))
-    await client.expire(name, 100)
+    await redis_client.expire(name, 100)
     await creation.fulfil("user:u1", "k1", claim)
     again = await creation.claim("user:u1", "k1", Claim("j2", "digest"))
     assert again == Claim("j1", "digest", queued=True)
-    assert await client.ttl(name) <= 100
+    assert await redis_client.ttl(name) <= 100
 
 
-async def test_what_ran_out_is_not_brought_back(creation: Creation, client: Client) -> None:
+async def test_what_ran_out_is_not_brought_back(creation: Creation, redis_client: Redis) -> None:
     await creation.fulfil("user:u1", "k1", Claim("j1", "digest"))
-    assert await client.exists(idempotency_key("user:u1", "k1")) == 0
+    assert await redis_client.exists(idempotency_key("user:u1", "k1")) == 0
 
 
 async def test_a_job_is_unconfirmed_until_it_is_confirmed(creation: Creation) -> None:
@@ -128,15 +137,17 @@ async def test_a_job_is_unconfirmed_until_it_is_confirmed(creation: Creation) ->
 
 
 async def test_only_what_has_waited_for_long_is_returned(
-    creation: Creation, client: Client
+    creation: Creation, redis_client: Redis
 ) -> None:
     await creation.begin("new")
-    await client.zadd(UNCONFIRMED_KEY, {"old": time.time() - 60, "older": time.time() - 90})
+    await redis_client.zadd(UNCONFIRMED_KEY, {"old": time.time() - 60, "older": time.time() - 90})
     assert await creation.unconfirmed(30) == ["older", "old"]
 
 
-async def test_beginning_again_begins_the_wait_anew(creation: Creation, client: Client) -> None:
-    await client.zadd(UNCONFIRMED_KEY, {"j1": time.time() - 60})
+async def test_beginning_again_begins_the_wait_anew(
+    creation: Creation, redis_client: Redis
+) -> None:
+    await redis_client.zadd(UNCONFIRMED_KEY, {"j1": time.time() - 60})
     await creation.begin("j1")
     assert await creation.unconfirmed(30) == []
 

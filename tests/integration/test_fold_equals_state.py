@@ -21,6 +21,7 @@ from eventlog.publication import decode_publication
 from jobcast import JobCancelled, JobcastError, Run
 from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import new_job_id
+from jobcast.redis.caller import Caller
 from schema.entry import Entry, entry_from_log
 from schema.events import Complete, CompleteData, Failed, FailedData
 from schema.state import JobState, fold
@@ -49,12 +50,14 @@ names = st.sampled_from(["note", "blog-result", "x"])
 class History:
     """One job from its creation on: what was done to it, and what it came to."""
 
-    def __init__(self, jobs: jobcast.Jobs, client: Redis, channel: Channel, job_id: str) -> None:
+    def __init__(
+        self, jobs: jobcast.Jobs, caller: Caller, client: Redis, channel: Channel, job_id: str
+    ) -> None:
         self.jobs = jobs
         self.client = client
         self.channel = channel
         self.job_id = job_id
-        self.appender = Appender(client)
+        self.appender = Appender(caller)
         self.runs = [jobs.run(job_id)]
 
     async def do(self, name: str, draw: Any) -> None:  # noqa: ANN401 - hypothesis' own
@@ -173,19 +176,24 @@ def check_publication(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.data(), st.integers(2, 12), st.integers(1, 40))
-async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(
-    redis_url: str, client: Redis, data: st.DataObject, max_entries: int, steps: int
+async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(  # noqa: PLR0913, PLR0917 - what is drawn
+    redis_url: str,
+    redis_client: Redis,
+    caller: Caller,
+    data: st.DataObject,
+    max_entries: int,
+    steps: int,
 ) -> None:
     job_id = new_job_id()
     async with (
         jobcast.connect(redis_url, max_entries=max_entries) as jobs,
-        Channel(client, f"jobs:{job_id}:events") as channel,
+        Channel(redis_client, f"jobs:{job_id}:events") as channel,
     ):
-        history = History(jobs, client, channel, job_id)
+        history = History(jobs, caller, redis_client, channel, job_id)
         await jobs.create("report", user_id="u1", input=data.draw(json_objects), job_id=job_id)
         assert [message["event"] for message in await channel.rest()] == ["_created"]
         for _ in range(steps):
-            status = (await state_of(client, job_id))["status"]
+            status = (await state_of(redis_client, job_id))["status"]
             usual = data.draw(st.sampled_from([True, True, True, True, False]))
             await history.do(data.draw(st.sampled_from(USUAL[status] if usual else ALL)), data.draw)
-            assert await client.xlen(f"jobs:{{{job_id}}}:log") <= max_entries + 2
+            assert await redis_client.xlen(f"jobs:{{{job_id}}}:log") <= max_entries + 2

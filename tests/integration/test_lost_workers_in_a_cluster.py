@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 import jobcast
 from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
-from eventlog.cluster import Cluster
 from eventlog.errors import LogUnavailable
 from eventlog.leases import LeasedRun, Leases
 from jobcast import Run
 from jobcast.protocol.leases import LEASES_KEY, look_key
 from jobcast.protocol.names import state_key
+from jobcast.redis.caller import Caller
 from tests.support.starting import until_it_says
 from tests.support.valkey import HOST
 from tests.support.valkey_cluster import ClusterNode, ValkeyCluster
@@ -27,15 +27,9 @@ LEASE_S: Final = 1.0
 
 
 @pytest.fixture
-def client(cluster_client: Cluster) -> Cluster:
-    """Return the client of a service."""
-    return cluster_client
-
-
-@pytest.fixture
-async def stalled_runs(client: Cluster) -> AsyncIterator[StalledRuns]:
+async def stalled_runs(cluster_caller: Caller) -> AsyncIterator[StalledRuns]:
     """Look for lost workers during the test."""
-    looking = StalledRuns(Leases(client), Appender(client), GRACE_S)
+    looking = StalledRuns(Leases(cluster_caller), Appender(cluster_caller), GRACE_S)
     running = asyncio.create_task(looking.run())
     yield looking
     running.cancel()
@@ -110,11 +104,12 @@ async def until_failed(cluster: ValkeyCluster, job_id: str) -> None:
     await eventually(lambda: asyncio.to_thread(has_failed))
 
 
-async def are_due(client: Cluster, runs: Mapping[str, Run]) -> bool:
+async def are_due(cluster_caller: Caller, runs: Mapping[str, Run]) -> bool:
     """Have the leases of runs be looked at next, once the node of the index knows of the others."""
     with suppress(RedisError):
-        members = {f"{job_id}:{run._sender.token}": 1 for job_id, run in runs.items()}
-        await client.zadd(LEASES_KEY, members)
+        for job_id, run in runs.items():
+            member = f"{job_id}:{run._sender.token}"
+            await cluster_caller.call(LEASES_KEY, "ZADD", LEASES_KEY, "1", member)
         return True
     return False
 
@@ -122,7 +117,7 @@ async def are_due(client: Cluster, runs: Mapping[str, Run]) -> bool:
 @pytest.mark.parametrize("away", [killed, frozen, full])
 async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
     cluster: ValkeyCluster,
-    client: Cluster,
+    cluster_caller: Caller,
     stalled_runs: StalledRuns,
     away: Callable[[ValkeyCluster, ClusterNode], AbstractContextManager[None]],
 ) -> None:
@@ -138,7 +133,7 @@ async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
         await asyncio.to_thread(outage.__enter__)
         await after(1.5 * LEASE_S)
         await asyncio.to_thread(outage.__exit__, None, None, None)
-        await eventually(lambda: are_due(client, runs))  # as if not looked at meanwhile
+        await eventually(lambda: are_due(cluster_caller, runs))  # as if not looked at meanwhile
         await after(GRACE_S / 2)  # what the worker needs to come back
         await runs[lives]._renew(60_000)
         await until_failed(cluster, lost)
@@ -147,19 +142,15 @@ async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
 
 
 async def test_a_node_that_took_over_is_looked_at_for_all_that_it_serves(
-    cluster: ValkeyCluster, client: Cluster
+    cluster: ValkeyCluster, cluster_caller: Caller
 ) -> None:
-    """Also one that was no replica yet when the map was made: then an answer tells of one slot."""
-
     async def are_all() -> bool:
         with suppress(LogUnavailable):  # it may be the node of the index
             return set((await leases.look()).by_server) == {f"{HOST}:{port}" for port in ports}
         return False
 
-    leases = Leases(client)
+    leases = Leases(cluster_caller)
     assert len((await leases.look()).by_server) == 3
-    for served_by in client.nodes_manager.slots_cache.values():
-        del served_by[1:]
     first = await asyncio.to_thread(cluster.failover, state_key("j1"))
     ports = set(first.primary_ports().values())
     await eventually(are_all)
@@ -167,24 +158,24 @@ async def test_a_node_that_took_over_is_looked_at_for_all_that_it_serves(
 
 
 async def test_a_node_is_looked_at_after_the_slot_of_the_look_has_moved(
-    cluster: ValkeyCluster, client: Cluster
+    cluster: ValkeyCluster, cluster_caller: Caller
 ) -> None:
     async def are_all() -> bool:
         with suppress(LogUnavailable):  # the node of the index is looked at by such a key too
             return len((await leases.look()).by_server) == 3
         return False
 
-    leases = Leases(client)
+    leases = Leases(cluster_caller)
     await leases.look()
-    for key in client.nodes.keys(look_key).values():
+    for key in tuple(leases._keys.values()):
         await asyncio.to_thread(cluster.move_slot, key)
     await eventually(are_all)
 
 
 async def test_a_cluster_without_the_node_of_the_index_is_redis_being_away(
-    cluster: ValkeyCluster, client: Cluster
+    cluster: ValkeyCluster, cluster_caller: Caller
 ) -> None:
-    leases = Leases(client)
+    leases = Leases(cluster_caller)
     await leases.look()
     full(cluster, cluster.owner_of(LEASES_KEY)).__enter__()
     with pytest.raises(LogUnavailable):

@@ -3,6 +3,7 @@ import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from redis.asyncio import Redis
 
 import jobcast
 from eventlog.catch_up import PAGE, CatchUp, Question
-from eventlog.cluster import Cluster
 from eventlog.connection import connect
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.reader import NotRead, Reader
+from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from schema.owner import Owner
@@ -48,8 +49,8 @@ class Batches:
 
 
 @pytest.fixture
-async def reader(client: Redis) -> AsyncIterator[Reader]:
-    reading = Reader(client)
+async def reader(caller: Caller) -> AsyncIterator[Reader]:
+    reading = Reader(caller)
     yield reading
     await reading.close()
 
@@ -112,10 +113,10 @@ async def test_a_cursor_that_is_not_in_the_log_gets_the_state_alone(
 
 
 async def test_an_entry_past_the_last_one_is_not_in_the_log(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     last = await run.progress(10)
-    past = str(await client.xadd(LOG, {"event": "note", "data": "{}"}))
+    past = str(await redis_client.xadd(LOG, {"event": "note", "data": "{}"}))
     answer = await reader.catch_up("j1", past)
     assert answer.missed is None
     assert answer.reset_reason(past) is Reason.UNKNOWN
@@ -123,25 +124,25 @@ async def test_an_entry_past_the_last_one_is_not_in_the_log(
 
 
 async def test_log_only_entries_are_part_of_what_was_missed(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     first = await run.progress(10)
-    await cancel(client, "j1")
+    await cancel(redis_client, "j1")
     answer = await reader.catch_up("j1", first)
     assert answer.missed is not None
     assert [entry.name for entry in answer.missed] == ["_cancel-requested"]
 
 
 async def test_a_viewer_of_an_earlier_attempt_begins_anew_and_an_actor_goes_on(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     first = await run.progress(10)
     failed = await run.fail("Boom")
-    await retry(client, "j1")
+    await retry(redis_client, "j1")
     answer = await reader.catch_up("j1", first)
     assert ids(answer)[0] == failed
     assert answer.reset_reason(first) is Reason.ATTEMPT
-    retried = (await log_of(client, "j1"))[-1][0]
+    retried = (await log_of(redis_client, "j1"))[-1][0]
     answer = await reader.catch_up("j1", retried)
     assert (answer.missed, answer.reset_reason(retried)) == ((), None)
 
@@ -164,12 +165,12 @@ async def test_a_long_way_is_read_page_by_page(
 
 
 async def test_an_entry_that_came_after_the_state_was_read_is_left_for_later(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     first = await run.progress(10)
     second = await run.progress(20)
     await run.progress(30)
-    await client.hset(STATE, "last", second)
+    await redis_client.hset(STATE, "last", second)
     assert ids(await reader.catch_up("j1", first)) == [second]
 
 
@@ -184,14 +185,14 @@ async def test_questions_of_one_turn_go_out_together(
 
 
 async def test_the_same_question_is_asked_once(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     cursor = await run.progress(10)
     await run.progress(20)
-    await client.config_resetstat()
+    await redis_client.config_resetstat()
     answers = await asyncio.gather(*(reader.catch_up("j1", cursor) for _ in range(100)))
     assert all(answer is answers[0] for answer in answers)
-    counts = await client.info("commandstats")
+    counts = await redis_client.info("commandstats")
     assert counts["cmdstat_hmget"]["calls"] == counts["cmdstat_xrange"]["calls"] == 1
 
 
@@ -226,26 +227,27 @@ async def test_what_is_asked_while_two_are_under_way_gathers(
     await asyncio.gather(*(ask_later(number) for number in range(600)))
     assert batches.count <= 2 * 600 / 200 + 2
     assert batches.most == 2
-    assert not vars(reader._batches)["_asked"]
-    assert not reader._batches._tasks
+    (batches_of_server,) = reader._batches._batches.values()
+    assert not batches_of_server._asked
+    assert not batches_of_server._tasks
 
 
 async def test_a_look_at_a_job_that_is_as_it_was_costs_four_fields(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     await run.progress(10)
     known = await reader.load("j1")
     assert known is not None
-    await client.config_resetstat()
+    await redis_client.config_resetstat()
     answer = await looked(reader, known)
     assert (answer.state, answer.missed) == (known, ())
-    counts = await client.info("commandstats")
+    counts = await redis_client.info("commandstats")
     assert counts["cmdstat_hmget"]["calls"] == 1
     assert "cmdstat_xrange" not in counts
 
 
 async def test_a_look_at_a_job_that_went_on_says_how(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     await run.progress(10)
     known = await reader.load("j1")
@@ -253,21 +255,21 @@ async def test_a_look_at_a_job_that_went_on_says_how(
     later = await run.progress(20)
     answer = await looked(reader, known)
     assert ids(answer) == [later]
-    await client.flushdb()
+    await redis_client.flushdb()
     assert await looked(reader, known) == CatchUp(None)
 
 
 async def test_a_look_says_that_redis_is_away() -> None:
     with Valkey() as valkey:
-        client = connect(valkey.url)
-        reader = Reader(client)
+        caller = connect(valkey.url)
+        reader = Reader(caller)
         assert await reader.load("j1") is None
         valkey.stop()
         known = JobState("queued", 1, "1-0", "1-0", "1-0", "report")
         with pytest.raises(LogUnavailable):
             await looked(reader, known)
         await reader.close()
-        await client.aclose()
+        await caller.aclose()
 
 
 async def looked(reader: Reader, known: JobState) -> CatchUp:
@@ -310,21 +312,19 @@ def _broken(*_: object) -> CatchUp:
 
 async def test_closing_waits_for_what_is_under_way(reader: Reader, run: jobcast.Run) -> None:
     asked = asyncio.ensure_future(reader.load("j1"))
-    while not reader._batches._tasks:
-        await reader.load("other")
-        break
+    await asyncio.sleep(0)
     await reader.close()
     assert await asked is not None
 
 
 async def test_a_job_that_is_stored_wrongly_spoils_nobody_elses_answer(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     last = await run.progress(10)
-    await client.set("jobs:{j2}:state", "no hash")
-    await client.hset("jobs:{j3}:state", mapping={"status": "sleeping"})
-    await client.copy(STATE, "jobs:{j4}:state")
-    await client.set("jobs:{j4}:log", "no stream")
+    await redis_client.set("jobs:{j2}:state", "no hash")
+    await redis_client.hset("jobs:{j3}:state", mapping={"status": "sleeping"})
+    await redis_client.copy(STATE, "jobs:{j4}:state")
+    await redis_client.set("jobs:{j4}:log", "no stream")
     answers = await asyncio.gather(
         *(reader.catch_up(job, last) for job in ("j1", "j2", "j3", "j4")), return_exceptions=True
     )
@@ -335,11 +335,11 @@ async def test_a_job_that_is_stored_wrongly_spoils_nobody_elses_answer(
 
 
 async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
-    reader: Reader, run: jobcast.Run, client: Redis
+    reader: Reader, run: jobcast.Run, redis_client: Redis
 ) -> None:
     first = await run.progress(10)
-    await client.hset("jobs:{j2}:state", mapping={"status": b"\xff\xfe", "last": b"\xff"})
-    await client.hset(STATE, "currentStep", b"caf\xe9")
+    await redis_client.hset("jobs:{j2}:state", mapping={"status": b"\xff\xfe", "last": b"\xff"})
+    await redis_client.hset(STATE, "currentStep", b"caf\xe9")
     answers = await asyncio.gather(
         reader.catch_up("j1", first), reader.load("j2"), return_exceptions=True
     )
@@ -360,10 +360,10 @@ async def test_bytes_that_are_no_text_spoil_nobody_elses_answer(
     ],
 )
 async def test_an_entry_that_is_no_event_hides_no_other(
-    reader: Reader, run: jobcast.Run, client: Redis, entry: dict[Any, Any]
+    reader: Reader, run: jobcast.Run, redis_client: Redis, entry: dict[Any, Any]
 ) -> None:
     first = await run.progress(10)
-    odd = await client.xadd(LOG, entry)
+    odd = await redis_client.xadd(LOG, entry)
     last = await run.progress(20)
     answer = await reader.catch_up("j1", first)
     assert answer.missed is not None
@@ -372,8 +372,8 @@ async def test_an_entry_that_is_no_event_hides_no_other(
 
 async def test_everybody_is_told_that_redis_is_away_and_served_when_it_is_back() -> None:
     with Valkey() as valkey:
-        client = connect(valkey.url)
-        reader = Reader(client)
+        caller = connect(valkey.url)
+        reader = Reader(caller)
         assert await reader.load("j1") is None
         valkey.stop()
         answers = await asyncio.gather(
@@ -383,7 +383,7 @@ async def test_everybody_is_told_that_redis_is_away_and_served_when_it_is_back()
         valkey.start()
         assert await reader.load("j1") is None
         await reader.close()
-        await client.aclose()
+        await caller.aclose()
 
 
 @pytest.mark.parametrize("form", ["redis", "redis+sentinel", "redis+cluster"])
@@ -391,8 +391,8 @@ def test_a_redis_that_says_nothing_is_away_in_less_than_two_seconds(form: str) -
     """It has taken the connection, and no machine is slow in virtual time."""
 
     async def scenario(url: str) -> None:
-        client = connect(url)
-        reader = Reader(client)
+        caller = connect(url)
+        reader = Reader(caller)
         now = asyncio.get_running_loop().time
         for _ in range(2):
             began = now()
@@ -400,7 +400,7 @@ def test_a_redis_that_says_nothing_is_away_in_less_than_two_seconds(form: str) -
                 await reader.load("j1")
             assert now() - began <= 1.41
         await reader.close()
-        await client.aclose()
+        await caller.aclose()
 
     with ExitStack() as mute:
         servers = [mute.enter_context(socket.create_server((HOST, 0))) for _ in range(3)]
@@ -413,8 +413,8 @@ def test_a_redis_that_says_nothing_is_away_in_less_than_two_seconds(form: str) -
 
 async def test_a_redis_that_freezes_is_away_and_served_when_it_goes_on() -> None:
     with Valkey() as valkey:
-        client = connect(valkey.url)
-        reader = Reader(client)
+        caller = connect(valkey.url)
+        reader = Reader(caller)
         assert await reader.load("j1") is None
         valkey.pause()
         with pytest.raises(LogUnavailable):
@@ -422,7 +422,7 @@ async def test_a_redis_that_freezes_is_away_and_served_when_it_goes_on() -> None
         valkey.resume()
         assert await reader.load("j1") is None
         await reader.close()
-        await client.aclose()
+        await caller.aclose()
 
 
 async def test_nobody_waits_for_an_answer_that_failed_in_a_way_not_foreseen(
@@ -440,29 +440,23 @@ async def test_nobody_waits_for_an_answer_that_failed_in_a_way_not_foreseen(
     assert state.status == "running"
 
 
-def _nobody(_name: str | bytes) -> None:
-    return None
-
-
 async def test_in_a_cluster_a_job_that_is_stored_wrongly_is_unreadable_too(
-    cluster_client: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster_caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await cluster_client.initialize()
-    await cluster_client.set("jobs:{j2}:state", "no hash")
-    await cluster_client.set("jobs:{j3}:log", "no stream")
+    await set_up(cluster_caller, "SET", "jobs:{j2}:state", "no hash")
+    await set_up(cluster_caller, "SET", "jobs:{j3}:log", "no stream")
     fields = {"status": "failed", "attempt": "1", "created": "1-0", "last": "2-0", "progress": "x"}
-    for name, value in fields.items():
-        await cluster_client.hset("jobs:{j3}:state", name, value)
-    reading = Reader(cluster_client)
+    for pair in fields.items():
+        await set_up(cluster_caller, "HSET", "jobs:{j3}:state", *pair)
+    reading = Reader(cluster_caller)
     answers = []
     for _ in range(2):
         with pytest.raises(UnreadableJob):
             await reading.load("j2")
         assert await reading.owner_in_log("j2") == Owner()
         answers.append(await reading.catch_up("j3", "1-0"))
-        monkeypatch.setattr(
-            cluster_client.nodes, "of", lambda _name: None
-        )  # redis-py's client then
+        nobody = SimpleNamespace(known=lambda _name: None)
+        monkeypatch.setattr(reading._batches, "_servers", nobody)  # by a call of its own then
     assert answers[0] == answers[1]
     assert answers[0].state is not None
     assert (answers[0].state.status, answers[0].missed) == ("failed", None)
@@ -470,16 +464,21 @@ async def test_in_a_cluster_a_job_that_is_stored_wrongly_is_unreadable_too(
 
 
 async def test_in_a_cluster_members_of_an_index_may_be_any_bytes_too(
-    cluster_client: Cluster,
+    cluster_caller: Caller,
 ) -> None:
-    await cluster_client.initialize()
     members = {b"1732382400000:j1", b"1732382400000:\xff", b"\x80"}
-    await cluster_client.zadd("jobs:by-session:s1", dict.fromkeys(members, 0))
-    index = OwnerIndex(cluster_client)
+    for member in members:
+        await set_up(cluster_caller, "ZADD", "jobs:by-session:s1", "0", member)
+    index = OwnerIndex(cluster_caller)
     assert set(await index.page(None, "s1", 10, None)) == members
     await index.remove([b"1732382400000:\xff", b"\x80"], None, "s1")
     assert await index.page(None, "s1", 10, None) == [b"1732382400000:j1"]
-    await cluster_client.zadd("jobs:leases", {b"j1:\xff": 1, b"nobody's": 1})
-    (run,) = await Leases(cluster_client).claim(10**15, 10, 1000)
+    await set_up(cluster_caller, "ZADD", "jobs:leases", "1", b"j1:\xff", "1", b"nobody's")
+    (run,) = await Leases(cluster_caller).claim(10**15, 10, 1000)
     assert (run.job_id, run.run) == ("j1", b"\xff")
-    assert await cluster_client.zcard("jobs:leases") == 1
+    assert await cluster_caller.call("jobs:leases", "ZCARD", "jobs:leases") == 1
+
+
+async def set_up(caller: Caller, command: str, key: str, *arguments: str | bytes) -> None:
+    """Have a key be as no job has it."""
+    await caller.call(key, command, key, *arguments)

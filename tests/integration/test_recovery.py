@@ -96,7 +96,8 @@ async def test_all_jobs_recover_in_batches_over_the_connections_there_are(
             return len(names) == JOBS and all(len(shown[job_id]) == 2 for job_id in ids[::100])
 
         await eventually(is_recovered)
-        await until(lambda: not vars(service.reader._batches)["_asked"])
+        (asked,) = service.reader._batches._batches.values()
+        await until(lambda: not vars(asked)["_asked"])
         assert await calls(redis_client, "subscribe") - subscribed <= math.ceil(JOBS / 500)
         assert batches <= 2 * math.ceil(JOBS / 200) + len(ids[::100])
         assert (await redis_client.info("clients"))["connected_clients"] <= connections

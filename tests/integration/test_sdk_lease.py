@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 
 import jobcast
 from eventlog.append import Appender
-from eventlog.connection import Client
 from eventlog.errors import Leased
 from jobcast import InvalidEvent, JobFinished, JobStalled, JobSuperseded, Run
 from jobcast.protocol.append import Answer
+from jobcast.redis.caller import Caller
 from tests.support.channel import Channel
 from tests.support.stored import cancel, log_of, retry, state_of
 from tests.support.valkey import Valkey
@@ -73,14 +73,14 @@ async def until_over(redis: Redis) -> None:
     await eventually(is_over)
 
 
-async def stall(redis: Redis, client: Client) -> None:
+async def stall(redis: Redis, caller: Caller) -> None:
     """Fail the run of ``j1`` as the service does when its lease is over."""
     run = (await state_of(redis, "j1"))["run"]
 
     async def is_over() -> bool:
         await redis.hset("jobs:{j1}:state", "lease", "1")
         try:
-            await Appender(client).stall("j1", run)
+            await Appender(caller).stall("j1", run)
         except Leased:
             return False  # the run renewed it in between
         return True
@@ -294,11 +294,11 @@ async def test_a_run_whose_job_redis_has_lost_gives_up(
 
 @pytest.mark.parametrize("has_retried", [False, True])
 async def test_a_run_that_overslept_its_lease_is_refused_and_told_why(
-    leasing: jobcast.Jobs, redis_client: Redis, client: Client, *, has_retried: bool
+    leasing: jobcast.Jobs, redis_client: Redis, caller: Caller, *, has_retried: bool
 ) -> None:
     run = await started(leasing)
     log = await log_of(redis_client, "j1")
-    await stall(redis_client, client)
+    await stall(redis_client, caller)
     if has_retried:
         await retry(redis_client, "j1")
         await leasing.run("j1").start()
@@ -311,14 +311,14 @@ async def test_a_run_that_overslept_its_lease_is_refused_and_told_why(
 
 
 async def test_a_renewal_that_comes_after_the_stall_is_said_in_the_log(
-    leasing: jobcast.Jobs, redis_client: Redis, client: Client, caplog: pytest.LogCaptureFixture
+    leasing: jobcast.Jobs, redis_client: Redis, caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def has_given_up() -> bool:
         return "j1: its lease is renewed no longer: The lease of this run ran out" in caplog.text
 
     run = await started(leasing)
     with caplog.at_level(logging.WARNING, "jobcast"):
-        await stall(redis_client, client)
+        await stall(redis_client, caller)
         await eventually(has_given_up)
     assert not await indexed(redis_client)
     with pytest.raises(JobStalled):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from msgspec import Raw
 from redis.asyncio import Redis
 
 import jobcast
@@ -101,12 +102,12 @@ async def test_an_end_that_comes_late_does_not_end_another_job(
 ) -> None:
     await redis_client.flushall()
     await jobs.create("report", user_id="bob", job_id="nightly")
-    service.questions.settle("nightly", Complete(CompleteData()), known, attempt=1)
+    service.questions.settle("nightly", Complete(CompleteData(Raw(b"null"))), known, attempt=1)
     await until(lambda: not service.questions._tasks)
     assert (await state_of(redis_client, "nightly"))["status"] == "queued"
     state = await service.reader.load("nightly")
     assert state is not None
-    service.questions.settle("nightly", Complete(CompleteData()), state, attempt=1)
+    service.questions.settle("nightly", Complete(CompleteData(Raw(b"null"))), state, attempt=1)
     await until(lambda: not service.questions._tasks)
     assert (await state_of(redis_client, "nightly"))["status"] == "succeeded"
 

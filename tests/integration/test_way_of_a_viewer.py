@@ -7,15 +7,14 @@ list and the one in ``docs/architecture.md``.
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
 import jobcast
 from app import Settings, create_app
+from tests.support.function_calls import calls
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS
 from tests.support.valkey import HOST, Valkey
@@ -63,6 +62,9 @@ OF_ONE_STATE = [
 ]
 """What of ``schema`` reads the state, once for all viewers of a job that ask together."""
 
+BESIDE = {"_kept_up", "Directory.watch_over", "Viewers.keep_alive", "_make"}
+"""What happens every now and then: clocks strike, and a second's head is made."""
+
 
 @asynccontextmanager
 async def watching(url: str, job_id: str) -> AsyncIterator[None]:
@@ -78,31 +80,19 @@ async def watching(url: str, job_id: str) -> AsyncIterator[None]:
         writer.close()
 
 
+def counts(path: str, name: str) -> bool:
+    is_ours = path.startswith(OURS) and not path.startswith(SHARED + REPAIRS)
+    return is_ours and name not in OF_ONE_STATE and name not in BESIDE
+
+
 async def test_an_arriving_viewer_passes_these_functions(valkey: Valkey) -> None:
-    calls: list[str] = []
-    seen: set[FrameType] = set()
-
-    def note(frame: FrameType, event: str, _: object) -> None:
-        code = frame.f_code
-        path = code.co_filename
-        is_ours = path.startswith(OURS) and not path.startswith(SHARED + REPAIRS)
-        # A coroutine that goes on is not called again; Python 3.12 inlines comprehensions.
-        if event == "call" and is_ours and frame not in seen and "comp>" not in code.co_name:
-            seen.add(frame)
-            if code.co_qualname not in OF_ONE_STATE and code.co_name != "_kept_up":
-                calls.append(code.co_qualname)
-
     app = create_app(Settings(redis_url=valkey.url, jwt_secret="s" * 32, log_entries=1000))
     async with jobcast.connect(valkey.url) as jobs, app.test_app(), serving(app) as url:
         job_id = await jobs.create("report", session_id="s1")
         directory = app.extensions["jobcast"].directory
         async with watching(url, job_id):
             await until(lambda: len(directory) == 1)
-            before = sys.getprofile()
-            sys.setprofile(note)
-            try:
+            with calls(counts) as passed:
                 async with watching(url, job_id):
-                    sys.setprofile(before)
-            finally:
-                sys.setprofile(before)
-    assert calls == ON_THE_WAY
+                    on_the_way = list(passed)
+    assert on_the_way == ON_THE_WAY

@@ -59,14 +59,14 @@ class Jobs:
 @asynccontextmanager
 async def jobs_on(url: str) -> AsyncIterator[Jobs]:
     """Serve the queue, and yield what puts jobs into it."""
-    client = connect(url)
+    caller = connect(url)
     try:
         async with jobcast.connect(url) as connected:
-            jobs = Jobs(connected, JobQueue(QUEUE, client))
+            jobs = Jobs(connected, JobQueue(QUEUE, caller))
             async with working(url, jobs.registry, grace_s=5):
                 yield jobs
     finally:
-        await client.aclose()
+        await caller.aclose()
 
 
 async def test_a_queued_job_is_done(redis: Deployment) -> None:

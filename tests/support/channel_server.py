@@ -1,4 +1,4 @@
-"""A server of channels within the test's process, as a connection of redis-py would lead to it."""
+"""A server of channels within the test's process, and connections to it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,13 +11,14 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from eventlog.channel import Published, Subscribed
-from eventlog.cluster_subscriptions import ClusterSubscriptions
 from eventlog.subscriber_connection import SubscriberConnection
+from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PubSub
-from jobcast.redis.connection import packed
+from jobcast.redis.connection import Connection, Deliver, packed
 
 WAY_S: Final = 0.001
 """How long anything is on its way."""
+TIMEOUT_S: Final = 1.4
 
 
 class ChannelServer:
@@ -43,9 +44,10 @@ class ChannelServer:
         self.channels: set[bytes] = set()
         self._way: _Way | None = None
 
-    def connector(self) -> AbstractConnection:
-        """Return a connection that is not open yet."""
-        return cast("AbstractConnection", _Connection(self))
+    async def connect(self, deliver: Deliver | None = None, *, decode: bool = False) -> Connection:
+        """Open a connection to it."""
+        opening = cast("AbstractConnection", _Opening(self))
+        return await Connection.open(opening, TIMEOUT_S, deliver, decode=decode)
 
     def times(self, command: str) -> list[float]:
         """Return when a command came."""
@@ -171,7 +173,7 @@ class _Way:
             receive(self._protocol, self._unread.pop(0))
 
 
-class _Connection:
+class _Opening:
     """As much of redis-py's connection as is used."""
 
     socket_timeout: float | None = None
@@ -199,7 +201,7 @@ class Recorder:
 
 
 @asynccontextmanager
-async def running(followed: SubscriberConnection | ClusterSubscriptions) -> AsyncIterator[None]:
+async def running(followed: SubscriberConnection | Subscriptions) -> AsyncIterator[None]:
     """Have channels followed for the length of the block."""
     task = asyncio.create_task(followed.run())
     try:

@@ -3,11 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from redis.asyncio import Redis
-
 from app.lifecycle import Service, build
 from app.settings import Settings
-from eventlog.connection import connect
 from tests.support.service import SECRET
 
 
@@ -19,12 +16,4 @@ async def parts(url: str) -> AsyncIterator[Service]:
         yield built
     finally:
         await built.reader.close()
-        await built.topology.close()
-
-
-def client_of(url: str) -> Redis:
-    """Return a client of a single server, as the service has it."""
-    client = connect(url)
-    if not isinstance(client, Redis):
-        raise TypeError(f"{url} is no address of a single server")
-    return client
+        await built.redis.aclose()

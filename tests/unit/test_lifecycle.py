@@ -1,10 +1,9 @@
 import asyncio
-import contextlib
 
 import pytest
 
 from app import lifecycle
-from app.lifecycle import _cancelled, _kept_up
+from app.lifecycle import _kept_up
 
 
 async def test_what_a_service_cant_be_without_begins_anew_when_it_fails(
@@ -28,22 +27,3 @@ async def test_what_a_service_cant_be_without_begins_anew_when_it_fails(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert caplog.text.count("begins anew") == 2
-
-
-async def test_a_task_that_loses_a_cancellation_does_not_keep_a_service_from_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lifecycle, "_AGAIN_S", 0.01)
-    begun = asyncio.Event()
-
-    async def work() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            begun.set()
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(work())
-    await begun.wait()
-    async with asyncio.timeout(5):
-        await _cancelled([task])
-    assert task.cancelled()

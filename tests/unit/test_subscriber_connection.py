@@ -31,8 +31,8 @@ class Played:
         self.lost = self.misplaced = 0
         self.on_lost_s = 0.0
         on_misplaced = None if pubsub.together else self._on_misplaced
-        connector = self.server.connector
-        self.connection = SubscriberConnection(connector, pubsub, self._on_lost, on_misplaced)
+        connect = self.server.connect
+        self.connection = SubscriberConnection(connect, pubsub, self._on_lost, on_misplaced)
 
     async def _on_lost(self, connection: SubscriberConnection) -> bool:
         assert connection is self.connection

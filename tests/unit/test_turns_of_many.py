@@ -126,7 +126,7 @@ def test_what_one_read_brings_for_many_jobs_is_handed_on_a_few_at_a_time() -> No
     async def scenario() -> None:
         rounds = Rounds()
         server = ChannelServer(PLAIN)
-        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        connection = SubscriberConnection(server.connect, PLAIN, cast("Any", None))
         recorders = [Noting(rounds) for _ in range(MANY)]
         for number, recorder in enumerate(recorders):
             connection.follow(b"c%d" % number, recorder)
@@ -166,7 +166,7 @@ class Busy(Recorder):
 def test_nothing_is_read_before_what_was_read_is_delivered() -> None:
     async def scenario() -> None:
         server, recorder = ChannelServer(PLAIN), Busy()
-        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        connection = SubscriberConnection(server.connect, PLAIN, cast("Any", None))
         connection.follow(b"c", recorder)
         async with running(connection):
             await until(lambda: bool(recorder.messages))
@@ -182,7 +182,7 @@ def test_nothing_is_read_before_what_was_read_is_delivered() -> None:
 def test_a_publication_never_overtakes_that_its_channel_is_followed() -> None:
     async def scenario() -> None:
         server, recorder = ChannelServer(PLAIN), Recorder()
-        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        connection = SubscriberConnection(server.connect, PLAIN, cast("Any", None))
         async with running(connection):
             await after(1)
             connection.follow(b"c", recorder)
@@ -199,7 +199,7 @@ def test_a_publication_never_overtakes_that_its_channel_is_followed() -> None:
 def test_a_connection_that_has_much_to_deliver_is_not_mute() -> None:
     async def scenario() -> None:
         server, recorder = ChannelServer(PLAIN), Recorder()
-        connection = SubscriberConnection(server.connector, PLAIN, cast("Any", None))
+        connection = SubscriberConnection(server.connect, PLAIN, cast("Any", None))
         connection.follow(b"c", recorder)
         async with running(connection):
             await after(1)
@@ -225,7 +225,7 @@ async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
         return ["1-0"] * count
 
     monkeypatch.setattr(Server, "ask", ask)
-    batches, rounds = Batches(ChannelServer(PLAIN).connector), Rounds()
+    batches, rounds = Batches(Server(ChannelServer(PLAIN).connect)), Rounds()
     for number in range(1000):
         batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
     await until(lambda: rounds.total == 1000)

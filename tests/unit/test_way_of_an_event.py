@@ -10,7 +10,7 @@ import gc
 import math
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, closing
 from types import FrameType, SimpleNamespace
 from typing import Any, cast
@@ -21,13 +21,12 @@ import pytest
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.server.transport import TransportOutlet
-from eventlog.connection import connector_of
 from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Connection, packed
+from jobcast.redis.servers import OneServer
 from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
-from tests.support.parts import client_of
 
 ONCE_AN_EVENT = [
     *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
@@ -100,13 +99,15 @@ class Path:
     def __init__(self, viewers: int) -> None:
         self.log = JobLog(_number=1732382400000)  # ids as Redis gives them
         self._to_redis = Transport()
-        connector = connector_of(client_of("redis://127.0.0.1:1"))
-        self._subscriptions = Subscriptions(connector, AsyncMock())
+        self._subscriptions = Subscriptions(OneServer(AsyncMock(), 1.0))
+        self._subscriptions._tasks = cast("Any", SimpleNamespace(create_task=Coroutine.close))
+        self._subscriptions._rearrange()
+        (self._subscriber,) = self._subscriptions._connections.values()
         self._directory = Directory(self._subscriptions, self.log)
         self._redis = Connection(
             cast("Any", SimpleNamespace(_writer=SimpleNamespace(transport=self._to_redis))),
             1.0,
-            self._subscriptions._connection._deliver,
+            self._subscriber._deliver,
         )
         self.viewers = [Transport() for _ in range(viewers)]
         self._open = ExitStack()
@@ -121,7 +122,7 @@ class Path:
     async def settle(self) -> None:
         """Have the actor begin, and learn that nothing was missed."""
         await asyncio.sleep(0)
-        self._subscriptions._connection._changed.clear()  # it was asked for
+        self._subscriber._changed.clear()  # it was asked for
         self._receive(b"subscribe", PLAIN.channel(JOB).encode(), b"1")
         async with asyncio.timeout(5):
             while not self.log.questions:  # noqa: ASYNC110 - who watches is registered in turns

@@ -2,20 +2,15 @@
 
 import asyncio
 import logging
+import math
 from typing import Any
 
 from hiredis import ReplyError
 
 from jobcast._errors import refused
-from jobcast.protocol.append import Answer, Append, with_script
-from jobcast.protocol.names import (
-    LISTED_S,
-    created_by,
-    index_member,
-    log_key,
-    owner_keys,
-    state_key,
-)
+from jobcast.protocol.append import Answer, Append
+from jobcast.protocol.names import LISTED_S, created_by, index_member, owner_keys, state_key
+from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
 
@@ -30,7 +25,7 @@ class Connection:
     """
 
     def __init__(self, url: str, *, try_s: float | None = None) -> None:
-        self._caller = Caller(url, try_s)
+        self._caller = Caller(parse_address(url), math.inf if try_s is None else try_s)
         self._warned = False
         self.closings = 0
 
@@ -47,25 +42,14 @@ class Connection:
         With ``seq``, the number of the append within its run or the token of a creation, the call
         may be repeated: the event is written once.
         """
-        keys = log_key(job_id), state_key(job_id)
-        asked = event.command(self._caller.publish, keys, attempt, run, seq)
-        reply = await self._caller.call(keys[0], packed(*asked))
-        if isinstance(reply, ReplyError):
-            reply = await self._after(reply, keys[0], asked)
-        answer = Answer.from_reply(reply)
+        reply = await self._caller.append(job_id, event, attempt, run, seq)
+        if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
+            raise refusal
+        answer = Answer.from_reply(answer_of(reply))
         if answer.receivers < 0 and not self._warned:
             self._warned = True
             _log.warning("this Redis user may not publish: viewers learn of events late, or never")
         return answer
-
-    async def _after(self, error: ReplyError, key: str, asked: list[str | bytes]) -> Reply:
-        """Return the answer to an append that was answered by an error; raises what it means."""
-        reply: Reply = error
-        if str(error).startswith("NOSCRIPT"):
-            reply = await self._caller.call(key, packed(*with_script(asked)))
-        if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
-            raise refusal
-        return answer_of(reply)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
         """Return the first log entry of a job; None unless it is of exactly these owners."""
@@ -94,7 +78,7 @@ class Connection:
 
     async def call(self, key: str, *command: str) -> Reply:
         """Have Redis carry out a command on a key, one that may be repeated."""
-        return answer_of(await self._caller.call(key, packed(*command)))
+        return await self._caller.call(key, *command)
 
     def send(self, key: str, *command: str) -> None:
         """Send a command on a key that may be lost; it is, when there is no connection."""

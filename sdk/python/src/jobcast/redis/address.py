@@ -26,7 +26,6 @@ from redis.exceptions import (
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
     NoPermissionError,
-    RedisClusterException,
     RedisError,
     ResponseError,
 )
@@ -151,13 +150,8 @@ class Address:
         is what redis-py raised when it opened a connection or sent a first command, or was raised
         from that.
         """
-        while not isinstance(error, _REFUSALS):
-            cause = error.__cause__
-            if cause is None and isinstance(error, RedisClusterException):
-                cause = error.__context__  # the answer of a server that is no node of a Cluster
-            if cause is None:
-                break
-            error = cause
+        while not isinstance(error, _REFUSALS) and error.__cause__ is not None:
+            error = error.__cause__
         if type(error) is ResponseError and _REFUSED.search(str(error)):
             return str(error)
         return str(error) if isinstance(error, _REFUSALS) else None

@@ -1,6 +1,7 @@
 """Calls to whichever server has the key, over failovers and slots that move."""
 
 import asyncio
+import math
 from typing import Final
 
 from hiredis import ReplyError
@@ -8,11 +9,13 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobcast.redis.address import parse_address
+from jobcast.protocol.append import Append, with_script
+from jobcast.protocol.names import log_key, state_key
+from jobcast.redis.address import Address
 from jobcast.redis.cluster import Cluster
-from jobcast.redis.connection import Connection, Reply, answered_within, packed
-from jobcast.redis.server import TIMEOUT_S, Connector, Server
-from jobcast.redis.servers import OneServer, Servers, Watched
+from jobcast.redis.connection import Connection, Reply, answer_of, answered_within, packed
+from jobcast.redis.server import Connector, Server
+from jobcast.redis.servers import OneServer, SentinelPrimary, Servers
 
 _PAUSE_S: Final = 0.05
 _ASKING: Final = packed("ASKING")
@@ -22,65 +25,90 @@ class Caller:
     """Sends commands and returns what Redis answers.
 
     Nothing is sent twice unless Redis has answered that it did nothing: a command that was written
-    but not answered must not be written again. Where another server takes over from one that is
-    away, a command that was not sent yet waits for that, as long as a call may take: what the URL
-    says, or ``try_s`` if that is less.
+    but not answered must not be written again. Where another server takes over from an unavailable
+    one, a command that was not sent yet waits for that, as long as a call may take: what the
+    address says, and ``at_most_s`` in any case. ``servers`` are those that it calls.
+
+    Raises a ValueError if no connection can be made as the address says.
     """
 
-    def __init__(self, url: str, try_s: float | None = None) -> None:
-        address = parse_address(url)
+    def __init__(self, address: Address, at_most_s: float = math.inf) -> None:
         address.check()
-        if try_s is not None:
-            timeout_s = address.options.get("socket_timeout") or TIMEOUT_S
-            address.options["socket_timeout"] = min(timeout_s, try_s)
-        connector = Connector(address.options)
-        self._timeout_s = connector.timeout_s
-        self._servers: Servers
+        self.servers: Servers
         if address.kind == "cluster":
-            self._servers = Cluster(address)
+            self.servers = Cluster(address, at_most_s)
         elif address.kind == "sentinel":
-            self._servers = Watched(address)
+            self.servers = SentinelPrimary(address, at_most_s)
         else:
-            self._servers = OneServer(Server(connector.open))
-        self.publish = self._servers.publish
+            connector = Connector(address.options, at_most_s)
+            self.servers = OneServer(connector.open, connector.timeout_s)
+        self._timeout_s = self.servers.timeout_s
 
-    async def call(self, key: str, command: bytes) -> Reply:
+    async def call(self, key: str, *command: str | bytes) -> Reply:
+        """Have the server of a key carry out a command.
+
+        Raises an error reply as redis-py does, and what ``reply`` raises.
+        """
+        return answer_of(await self.reply(key, packed(*command)))
+
+    async def append(
+        self,
+        job_id: str,
+        event: Append,
+        attempt: int | None,
+        run: str | bytes,
+        seq: str = "",
+    ) -> Reply:
+        """Run the append script for a job and return its reply; see ``reply``."""
+        keys = log_key(job_id), state_key(job_id)
+        command = event.command(self.servers.pubsub.publish, keys, attempt, run, seq)
+        reply = await self.reply(keys[0], packed(*command))
+        if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
+            return await self.reply(keys[0], packed(*with_script(command)))
+        return reply
+
+    async def reply(self, key: str, command: bytes) -> Reply:
         """Send a packed command to the server that has a key.
 
         An error reply is returned, not raised. Raises ``ConnectionError`` and ``TimeoutError`` of
         redis-py, and what it raises when a connection can't be opened.
         """
-        server = self._servers.known(key)
+        server = self.servers.known(key)
         connection = None if server is None else server.ready
-        if server is not None and connection is not None:
-            (reply,) = await connection.ask(command)
-        else:
-            async with answered_within(self._timeout_s) as limit:
-                server, connection = await self._reach(key, limit)
+        try:
+            if server is not None and connection is not None:
                 (reply,) = await connection.ask(command)
+            else:
+                async with answered_within(self._timeout_s) as limit:
+                    server, connection = await self._reach(key, limit)
+                    (reply,) = await connection.ask(command)
+        except (asyncio.CancelledError, RedisTimeoutError):
+            if connection is not None:
+                connection.retire()  # or the next call may wait for the same missing answer
+            raise
         if isinstance(reply, ReplyError):
             return await self._follow(reply, key, command, server)
         return reply
 
     def send(self, key: str, command: bytes) -> None:
         """Send a packed command to the server of a key, if there is a connection to it."""
-        server = self._servers.known(key)
+        server = self.servers.known(key)
         if server is not None and server.connection is not None:
             server.connection.ask(command).add_done_callback(asyncio.Future.exception)
 
     async def aclose(self) -> None:
         """Close all connections; calls without an answer raise ``redis.ConnectionError``."""
-        await self._servers.aclose()
+        await self.servers.aclose()
 
     async def _reach(self, key: str, limit: asyncio.Timeout) -> tuple[Server, Connection]:
         while True:
             try:
-                server = await self._servers.find(key)
+                server = await self.servers.find(key)
                 return server, await server.open()
             except AuthenticationError:
                 raise
             except (RedisConnectionError, RedisTimeoutError):
-                if not self._servers.fails_over or _is_over(limit):
+                if not self.servers.fails_over or _is_over(limit):
                     raise
             await asyncio.sleep(_PAUSE_S)
 
@@ -89,19 +117,21 @@ class Caller:
         is_first = True
         async with answered_within(self._timeout_s) as limit:
             while isinstance(reply, ReplyError):
-                again = self._servers.after(str(reply), key, server)
-                if again is None or _is_over(limit):
+                redirect = self.servers.redirect(str(reply), key, server)
+                if redirect is None or _is_over(limit):
                     break
-                if again.is_later or not is_first:
+                if redirect.pauses or not is_first:
                     await asyncio.sleep(_PAUSE_S)
                 is_first = False
-                if again.asked is None:
+                if redirect.asking is None:
                     server, connection = await self._reach(key, limit)
                     (reply,) = await connection.ask(command)
                 else:
-                    server = again.asked
+                    server = redirect.asking
                     # Written together: nothing else may come between them.
-                    _, reply = await server.ask(_ASKING + command, 2)
+                    asked, reply = await server.ask(_ASKING + command, 2)
+                    if isinstance(asked, ReplyError):
+                        return asked
         return reply
 
 

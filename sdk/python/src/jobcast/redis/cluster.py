@@ -1,7 +1,11 @@
 """A Redis Cluster: which node serves which key."""
 
 import asyncio
+import logging
+import math
 import random
+import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -9,104 +13,157 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from jobcast.protocol.names import SHARDED
 from jobcast.redis.address import Address, HostAndPort
-from jobcast.redis.connection import answer_of, answered_within, packed
+from jobcast.redis.connection import Replies, answer_of, answered_within, packed
 from jobcast.redis.server import Connector, Server
-from jobcast.redis.servers import Again
+from jobcast.redis.servers import PATIENCE, Redirect, refusal_of_all
+from jobcast.redis.shared import Shared
+
+_log = logging.getLogger("jobcast.cluster")
+
+_PAUSE_S: Final = 0.1
+"""Between two requests for the map."""
 
 _SLOTS: Final = packed("CLUSTER", "SLOTS")
+_NODES: Final = packed("CLUSTER", "NODES")
+_MIGRATING: Final = re.compile(rb"\[(\d+)->-")
 _NOT_READY: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
 
 class Cluster:
     """The nodes of a Cluster, found by those of its address.
 
-    Who serves what is asked at first, and whenever a connection was lost or can't be opened; what
-    moved is learned from the answer of the node that had it.
+    The map, which says which node serves which slot, is asked for at first, and whenever a
+    connection was lost, can't be opened, or a node is not ready: once for all who wait for it, and
+    after a pause. What moved is learned from the answer of the node that had it.
     """
 
-    publish = "SPUBLISH"
+    pubsub = SHARDED
     fails_over = True
 
-    def __init__(self, address: Address) -> None:
-        self._connector = Connector(address.options)
-        # Of the time of a call, so that there is some left for the next one to ask.
-        self._patience_s = self._connector.timeout_s / 4
+    def __init__(self, address: Address, at_most_s: float = math.inf) -> None:
+        self._connector = Connector(address.options, at_most_s)
+        self.timeout_s = self._connector.timeout_s
+        self._patience_s = self.timeout_s * PATIENCE
         self._named = address.nodes
         self._nodes: dict[HostAndPort, Server] = {}
         self._served_by: list[HostAndPort | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        self._looks = 0
-        self._looking = asyncio.Lock()
+        self._is_stale = True
+        self._looking = Shared(self._look)
+        self._looked_at = -math.inf
 
-    def known(self, key: str) -> Server | None:
-        """Return the node that serves a key, None if that is not known."""
-        node = self._served_by[key_slot(key.encode())]
+    def known(self, name: str | bytes) -> Server | None:
+        """Return the node that serves a key or channel, None if that is not known."""
+        node = self._served_by[self.slot_of(name)]
         return None if node is None else self._server(node)
 
-    async def find(self, key: str) -> Server:
+    async def find(self, name: str) -> Server:
         """Return the node that serves a key; ``redis.ConnectionError`` if none is known to."""
-        server = self.known(key)
-        if server is None or server.is_away:
-            await self._look()
-            server = self.known(key)
+        server = self.known(name)
+        if server is None or server.is_away or self._is_stale:
+            await self.look()
+            server = self.known(name)
         if server is None:
             raise RedisConnectionError("no node of the Cluster serves this job")
         return server
 
-    def after(self, refusal: str, key: str, server: Server) -> Again | None:
+    def serving(self) -> Sequence[Server]:
+        """Return the nodes that serve slots."""
+        return [self._server(node) for node in dict.fromkeys(self._served_by) if node is not None]
+
+    async def ping(self) -> None:
+        """Have any node answer; a ``RedisError`` when none does."""
+        await self.look()
+
+    async def look(self) -> None:
+        """Ask for the map; a ``RedisError`` when no node answers."""
+        await self._looking.result()
+
+    def look_soon(self) -> None:
+        """Begin to ask for the map, unless that is under way."""
+        self._looking.begin()
+
+    def slot_of(self, name: str | bytes) -> int:
+        """Return the slot of a key or channel."""
+        return key_slot(name.encode() if isinstance(name, str) else name)
+
+    async def moving(self) -> frozenset[int]:
+        """Return the slots that are being moved to another node, by those nodes that answer."""
+        asked = (self._ask(server, _NODES) for server in self.serving())
+        slots: set[int] = set()
+        for replies in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(replies, BaseException) or not isinstance(replies[0], bytes):
+                _log.debug("a node does not say what it moves: %s", replies)
+            else:
+                slots.update(map(int, _MIGRATING.findall(replies[0])))
+        return frozenset(slots)
+
+    def redirect(self, refusal: str, _key: str, server: Server) -> Redirect | None:
         """Follow ``MOVED`` and ``ASK``, and wait for what is not ready."""
         code, _, where = refusal.partition(" ")
         if code == "TRYAGAIN":
-            return Again()
+            return Redirect()
         if code in _NOT_READY:
-            # Another node may be, by now.
-            self._served_by[key_slot(key.encode())] = None
-            return Again()
+            self._is_stale = True  # another node may be, by now
+            return Redirect()
         if code not in {"MOVED", "ASK"}:
             return None
         slot, _, address = where.partition(" ")
         host, _, port = address.rpartition(":")
         # A node that does not know its own name leaves it out: it is the one that was asked.
-        node = (host or server.host, int(port))
+        node = (host or server.name.rpartition(":")[0], int(port))
         if code == "ASK":
-            return Again(self._server(node), is_later=False)
+            return Redirect(self._server(node), pauses=False)
         self._served_by[int(slot)] = node
-        return Again(is_later=False)
+        return Redirect(pauses=False)
+
+    async def refusal(self) -> str | None:
+        """Return why the nodes of the address refuse what it says."""
+        connects = [partial(self._connector.open, node=node) for node in self._named]
+        return await refusal_of_all(connects, _SLOTS)
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self._looking.cancel()
         for server in tuple(self._nodes.values()):
             await server.aclose()
 
     def _server(self, node: HostAndPort) -> Server:
         server = self._nodes.get(node)
         if server is None:
-            server = self._nodes[node] = Server(partial(self._connector.open, node), node[0])
+            connect = partial(self._connector.open, node=node)
+            server = self._nodes[node] = Server(connect, f"{node[0]}:{node[1]}")
         return server
 
+    async def _ask(self, server: Server, command: bytes) -> Replies:
+        async with answered_within(self._patience_s):
+            return await server.ask(command)
+
     async def _look(self) -> None:
-        """Ask who serves what, once for all who want to know at the same time."""
-        seen = self._looks
-        async with self._looking:
-            if self._looks != seen:
+        now = asyncio.get_running_loop().time
+        await asyncio.sleep(self._looked_at + _PAUSE_S - now())
+        try:
+            await self._ask_for_map()
+        finally:
+            self._looked_at = now()
+
+    async def _ask_for_map(self) -> None:
+        problem: RedisError | None = None
+        candidates = list(dict.fromkeys((*self._nodes, *self._named)))
+        # Not always the same one: it may be cut off from the others, and know nothing of it.
+        random.shuffle(candidates)
+        for node in sorted(candidates, key=lambda each: self._server(each).is_away):
+            server = self._server(node)
+            try:
+                rows = answer_of(*await self._ask(server, _SLOTS))
+            except RedisError as error:
+                server.give_up()
+                problem = error
+            else:
+                self._learn(rows, node[0])
                 return
-            problem: RedisError | None = None
-            candidates = list(dict.fromkeys((*self._nodes, *self._named)))
-            # Not always the same one: it may be cut off from the others, and know nothing of it.
-            random.shuffle(candidates)
-            for node in sorted(candidates, key=lambda each: self._server(each).is_away):
-                server = self._server(node)
-                try:
-                    async with answered_within(self._patience_s):
-                        rows = answer_of(*await server.ask(_SLOTS))
-                except RedisError as error:
-                    server.give_up()
-                    problem = error
-                else:
-                    self._learn(rows, node[0])
-                    self._looks += 1
-                    return
-            raise RedisConnectionError("no node of the Cluster answers") from problem
+        raise RedisConnectionError("no node of the Cluster answers") from problem
 
     def _learn(self, rows: list[Any], host_asked: str) -> None:
         served_by: list[HostAndPort | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -116,5 +173,6 @@ class Cluster:
             served_by[first : last + 1] = [primary] * (last + 1 - first)
             present.update(its)
         self._served_by = served_by
+        self._is_stale = False
         for node in self._nodes.keys() - present:
             self._nodes.pop(node).give_up()

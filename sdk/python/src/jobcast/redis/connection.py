@@ -14,17 +14,26 @@ from typing import Any, Final, Self, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Reply = Any
 """What hiredis makes of an answer: lists, numbers and texts, or its ``ReplyError``."""
 Replies = list[Reply]
+Deliver = Callable[[Replies], None]
+"""Is called with what comes while no call waits; it must not raise."""
+
+FAILURES: Final = (RedisError, OSError, TimeoutError)
+"""What a call raises when Redis is unavailable or answers with an error."""
 
 QUIET_S: Final = 0.01
 """Pause after which the event loop is asked for what it has not seen; less than a restart takes."""
 
 _BUFFER_BYTES: Final = 256 * 1024
 """As much as asyncio reads at once."""
+
+_RESET: Final = "the handler is closed"
+"""What uvloop says, as a RuntimeError, to who writes to a connection that was just reset."""
 
 
 _pack: Final = cast("Callable[[tuple[str | bytes, ...]], bytes]", hiredis.pack_command)
@@ -52,7 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         self,
         connection: AbstractConnection,
         timeout_s: float,
-        deliver: Callable[[Replies], None] | None = None,
+        deliver: Deliver | None = None,
         *,
         decode: bool = False,
     ) -> None:
@@ -88,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         cls,
         connection: AbstractConnection,
         timeout_s: float,
-        deliver: Callable[[Replies], None] | None = None,
+        deliver: Deliver | None = None,
         *,
         decode: bool = False,
     ) -> Self:
@@ -103,14 +112,16 @@ class Connection(asyncio.BufferedProtocol):
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
             return cls(connection, timeout_s, deliver, decode=decode)
-        except BaseException:
+        except BaseException as error:
             await connection.disconnect(nowait=True)
+            if isinstance(error, RuntimeError) and _RESET in str(error):
+                raise RedisConnectionError("Connection reset.") from error
             raise
 
     @property
     def is_open(self) -> bool:
         """Whether it takes calls, on the event loop that it was opened on."""
-        return not self._is_over and self._loop.is_running()
+        return not self._is_over and not self._transport.is_closing() and self._loop.is_running()
 
     @property
     def is_closed(self) -> bool:
@@ -240,6 +251,13 @@ def answer_of(reply: Reply) -> Reply:
     if isinstance(reply, hiredis.ReplyError):
         raise cast("Any", DefaultParser).parse_error(str(reply))
     return reply
+
+
+def decoded(reply: Reply) -> Reply:
+    """Return a reply whose texts are str; what is no UTF-8 becomes U+FFFD."""
+    if isinstance(reply, list):
+        return [decoded(part) for part in reply]
+    return reply.decode(errors="replace") if isinstance(reply, bytes) else reply
 
 
 @asynccontextmanager

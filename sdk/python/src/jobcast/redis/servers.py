@@ -1,45 +1,88 @@
 """Where a call goes: to one server, to the one that Sentinels name, or to a node of a Cluster."""
 
-from typing import Any, NamedTuple, Protocol
+import asyncio
+import math
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from jobcast.protocol.names import PLAIN, PubSub
 from jobcast.redis.address import Address, HostAndPort
-from jobcast.redis.connection import Connection, answer_of, answered_within, packed
-from jobcast.redis.server import Connector, Server
+from jobcast.redis.connection import (
+    FAILURES,
+    Connection,
+    Deliver,
+    answer_of,
+    answered_within,
+    packed,
+)
+from jobcast.redis.server import OPENING, Connect, Connector, Server
+
+PATIENCE: Final = 1 / 4
+"""What share of a call's time one Sentinel or node may take, so that the next one can be asked."""
+
+_PING: Final = packed("PING")
 
 
-class Again(NamedTuple):
-    """What follows a refusal that says: not here, or not now. Nothing was done.
+class Redirect(NamedTuple):
+    """Where a refused command goes next; Redis has answered that it did nothing.
 
-    ``asked`` is the one server that takes the call, for once and after ``ASKING``; if it is None
-    the server is found anew. ``is_later`` is whether that needs a pause.
+    ``asking`` is the one server that takes it, this time only and after ``ASKING``; if it is None,
+    the server has to be found again. ``pauses`` is whether to wait before that.
     """
 
-    asked: Server | None = None
-    is_later: bool = True
+    asking: Server | None = None
+    pauses: bool = True
 
 
 class Servers(Protocol):
-    """Who serves which key.
+    """Which server has which key.
 
-    ``publish`` is the command by which events are published here. ``fails_over`` is whether another
-    server takes over from one that is away, so that it is worth waiting for.
+    ``pubsub`` is how events are published and followed here. ``fails_over`` is whether another
+    server takes over from an unavailable one, so that it is worth waiting for. ``timeout_s`` is how
+    long a call may take.
     """
 
-    publish: str
+    pubsub: PubSub
     fails_over: bool
+    timeout_s: float
 
-    def known(self, key: str) -> Server | None:
-        """Return the server of a key, None as long as it has to be found."""
+    def known(self, name: str | bytes) -> Server | None:
+        """Return the server of a key or channel, None as long as it has to be found."""
 
-    async def find(self, key: str) -> Server:
-        """Find the server of a key; a ``RedisError`` when it can't be found."""
+    async def find(self, name: str) -> Server:
+        """Find the server of a key or channel; a ``RedisError`` when it can't be found."""
 
-    def after(self, refusal: str, key: str, server: Server) -> Again | None:
-        """Return what follows an error reply of a server, None when that is the answer."""
+    def serving(self) -> Sequence[Server]:
+        """Return the servers that have keys, as far as they are known."""
+
+    async def ping(self) -> None:
+        """Have any server answer; a ``RedisError`` when none does."""
+
+    async def look(self) -> None:
+        """Find out which server has what; a ``RedisError`` when that can't be found out."""
+
+    def look_soon(self) -> None:
+        """Begin to find that out, unless that is under way."""
+
+    def slot_of(self, name: str | bytes) -> int:
+        """Return the slot of a key or channel: names in one slot are always on one server."""
+
+    async def moving(self) -> frozenset[int]:
+        """Return the slots that are being moved to another server, as far as that is known."""
+
+    def redirect(self, refusal: str, key: str, server: Server) -> Redirect | None:
+        """Return where a command goes after an error reply, None if that is the answer."""
+
+    async def refusal(self) -> str | None:
+        """Return why Redis refuses what the URL says; None if it accepts it, or is unavailable.
+
+        Of several Sentinels or nodes, all that answer have to refuse.
+        """
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -48,62 +91,101 @@ class Servers(Protocol):
 class OneServer:
     """A server by itself."""
 
-    publish = "PUBLISH"
+    pubsub = PLAIN
     fails_over = False
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, connect: Connect, timeout_s: float) -> None:
+        self._server = Server(connect)
+        self.timeout_s = timeout_s
 
-    def known(self, _key: str) -> Server:
+    def known(self, _name: str | bytes) -> Server:
         """Return the server."""
         return self._server
 
-    async def find(self, _key: str) -> Server:
+    async def find(self, _name: str) -> Server:
         """Return the server."""
         return self._server
 
-    def after(self, refusal: str, _key: str, server: Server) -> Again | None:
+    def serving(self) -> Sequence[Server]:
+        """Return the server."""
+        return (self._server,)
+
+    async def ping(self) -> None:
+        """Have the server answer; a ``RedisError`` when it does not."""
+        answer_of(*await self._server.ask(_PING))
+
+    async def look(self) -> None:
+        """Do nothing: the server has everything."""
+
+    def look_soon(self) -> None:
+        """Do nothing: the server has everything."""
+
+    def slot_of(self, _name: str | bytes) -> int:
+        """Return the only slot there is."""
+        return 0
+
+    async def moving(self) -> frozenset[int]:
+        """Return nothing: there is no other server."""
+        return frozenset()
+
+    def redirect(self, refusal: str, _key: str, server: Server) -> Redirect | None:
         """Leave a server that became a replica: its name may mean another one by now."""
         if refusal.startswith("READONLY"):
             server.give_up()
         return None
 
+    async def refusal(self) -> str | None:
+        """Return why the server refuses what the URL says."""
+        return await refusal_of_all([self._server.connect])
+
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close all connections."""
         await self._server.aclose()
 
 
-class Watched(OneServer):
-    """The server that Sentinels call the primary, whichever that is when it is connected to."""
+class SentinelPrimary(OneServer):
+    """The server that Sentinels call the primary at the time when it is connected to."""
 
     fails_over = True
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, at_most_s: float = math.inf) -> None:
         options = dict(address.sentinel_options)
         if options.pop("ssl", False):
             options["connection_class"] = SSLConnection
         self._name = address.name
         self._sentinels = list(address.nodes)
-        self._to_sentinels = Connector(options)
-        self._to_primary = Connector(address.options)
-        # Of the time of a call, so that there is some left for the next one to ask.
-        self._patience_s = self._to_primary.timeout_s / 4
-        super().__init__(Server(self._connect))
+        self._to_sentinels = Connector(options, at_most_s)
+        self._to_primary = Connector(address.options, at_most_s)
+        timeout_s = self._to_primary.timeout_s
+        self._patience_s = timeout_s * PATIENCE
+        super().__init__(self._connect, timeout_s)
 
-    def after(self, refusal: str, key: str, server: Server) -> Again | None:
-        """Ask the Sentinels again when the server has become a replica, or is not ready."""
-        super().after(refusal, key, server)
-        return Again() if refusal.startswith(("READONLY ", "LOADING ")) else None
+    def redirect(self, refusal: str, key: str, server: Server) -> Redirect | None:
+        """Ask the Sentinels again when the server became a replica, or is not ready."""
+        super().redirect(refusal, key, server)
+        return Redirect() if refusal.startswith(("READONLY ", "LOADING ")) else None
 
-    async def _connect(self) -> Connection:
-        node = await self._find_primary()
-        async with answered_within(self._patience_s):
-            connection = await self._to_primary.open(node)
-            (role, *_) = answer_of(*await connection.ask(packed("ROLE")))
-        if role != b"master":
+    async def refusal(self) -> str | None:
+        """Return why the Sentinels or the primary refuse what the URL says."""
+        sentinels = [partial(self._to_sentinels.open, node=node) for node in self._sentinels]
+        refusal = await refusal_of_all(sentinels)
+        return f"of the Sentinels: {refusal}" if refusal else await super().refusal()
+
+    async def _connect(self, deliver: Deliver | None = None, *, decode: bool = False) -> Connection:
+        async with answered_within(self.timeout_s * OPENING):
+            host, port = node = await self._find_primary()
+            async with answered_within(2 * self._patience_s):
+                connection = await self._to_primary.open(deliver, decode=decode, node=node)
+                is_primary = False
+                try:
+                    (role, *_) = answer_of(*await connection.ask(packed("ROLE")))
+                    is_primary = role in {b"master", "master"}
+                finally:
+                    if not is_primary:
+                        connection.retire()
+        if not is_primary:
             # It was replaced, and the Sentinel that was asked does not know it yet.
-            await connection.close()
-            raise RedisConnectionError(f"{node[0]}:{node[1]} is not the primary any more")
+            raise RedisConnectionError(f"{host}:{port} is not the primary any more")
         return connection
 
     async def _find_primary(self) -> HostAndPort:
@@ -124,9 +206,29 @@ class Watched(OneServer):
         raise RedisConnectionError(f"no Sentinel knows a primary {self._name}") from problem
 
     async def _ask(self, sentinel: HostAndPort) -> Any:  # noqa: ANN401 - what Redis answers
-        connection = await self._to_sentinels.open(sentinel)
+        connection = await self._to_sentinels.open(node=sentinel)
         try:
             question = packed("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
             return answer_of(*await connection.ask(question))
         finally:
             await connection.close()
+
+
+async def refusal_of_all(connects: Iterable[Connect], command: bytes = _PING) -> str | None:
+    """Return why servers refuse; None if one accepts a command, or none can be reached."""
+    answers = await asyncio.gather(*(_refusal(connect, command) for connect in connects))
+    refusals = [answer for answer in answers if answer]
+    return refusals[0] if refusals and "" not in answers else None
+
+
+async def _refusal(connect: Connect, command: bytes) -> str | None:
+    """Return why a server refuses, '' if it does not; None of one that can't be reached."""
+    try:
+        connection = await connect()
+        try:
+            answer_of(*await connection.ask(command))
+        finally:
+            await connection.close()
+    except FAILURES as error:
+        return Address.refusal_of(error)
+    return ""

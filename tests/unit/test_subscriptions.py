@@ -1,16 +1,17 @@
-"""Channels on the nodes of a Cluster, in virtual time and with nodes of the test's own."""
+"""Channels on servers of the test's own, of a Cluster mostly, in virtual time."""
 
 import asyncio
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any, cast
 
-from redis.exceptions import RedisClusterException
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from eventlog.channel import Subscribed
-from eventlog.cluster import Connector, Nodes
-from eventlog.cluster_subscriptions import ClusterSubscriptions
-from jobcast.protocol.names import SHARDED
+from eventlog.subscriptions import Subscriptions
+from jobcast.protocol.names import PLAIN, SHARDED
+from jobcast.redis.address import parse_address
+from jobcast.redis.cluster import Cluster
+from jobcast.redis.server import Server
+from jobcast.redis.servers import OneServer
 from tests.support.channel_server import WAY_S, ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
@@ -20,37 +21,48 @@ SOON_S = 4 * WAY_S
 DOWN = "CLUSTERDOWN The cluster is down"
 
 
-class Map(Nodes):
+class Node(Server):
+    """A node, and how often it was given up."""
+
+    def __init__(self, name: str) -> None:
+        self.channels = ChannelServer(SHARDED)
+        self.lost = 0
+        super().__init__(self.channels.connect, name)
+
+    def give_up(self) -> None:
+        self.lost += 1
+
+
+class Map(Cluster):
     """Which node serves what, by the number of the job: what is so, and what was learnt of it."""
 
     def __init__(self) -> None:
-        super().__init__(cast("Any", SimpleNamespace(learn=self._learn)))
-        self.servers = {node: ChannelServer(SHARDED) for node in NODES}
+        super().__init__(parse_address("redis+cluster://a"))
+        self.nodes = {name: Node(name) for name in NODES}
+        self.servers = {name: node.channels for name, node in self.nodes.items()}
         self.truth: list[str | None] = [NODES[number % 3] for number in range(300)]
         self.refreshes = 0
         self.answers = True
         self._learnt: list[str | None] = []
 
-    async def _learn(self) -> None:
+    async def _ask_for_map(self) -> None:
         self.refreshes += 1
         await asyncio.sleep(WAY_S)
         if not self.answers:
-            raise RedisClusterException
+            raise RedisConnectionError
         self._learnt = list(self.truth)
 
-    def of(self, name: str | bytes) -> str | None:
+    def known(self, name: str | bytes) -> Server | None:
         slot = self.slot_of(name)
-        return self._learnt[slot] if slot < len(self._learnt) else None
+        node = self._learnt[slot] if slot < len(self._learnt) else None
+        return None if node is None else self.nodes[node]
 
     def slot_of(self, name: str | bytes) -> int:
         text = name if isinstance(name, str) else name.decode()
         return int(text.partition("{")[2].partition("}")[0]) % len(self.truth)
 
-    def all(self) -> list[str]:
-        return sorted({node for node in self._learnt if node is not None})
-
-    def connector(self, node: str) -> Connector:
-        return self.servers[node].connector
+    def serving(self) -> Sequence[Server]:
+        return [self.nodes[node] for node in sorted({node for node in self._learnt if node})]
 
     async def moving(self) -> frozenset[int]:
         return frozenset()
@@ -89,13 +101,13 @@ class Played:
 
     def __init__(self) -> None:
         self.map = Map()
-        self.lost: list[str] = []
-        cluster = cast("Any", SimpleNamespace(nodes=self.map))
-        self.subscriptions = ClusterSubscriptions(cluster, self._on_lost)
+        self.subscriptions = Subscriptions(self.map)
         self.recorders: dict[int, Recorder] = {}
 
-    async def _on_lost(self, node: str) -> None:
-        self.lost.append(node)
+    @property
+    def lost(self) -> set[str]:
+        """Return the nodes that were given up."""
+        return {name for name, node in self.map.nodes.items() if node.lost}
 
     def follow(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -238,11 +250,36 @@ def test_a_node_that_is_lost_costs_the_others_nothing() -> None:
             lost.away = True
             lost.lose()
             await after(10)
-            assert set(played.lost) == {NODES[0]}
+            assert played.lost == {NODES[0]}
             assert played.subscriptions.connected
             lost.away = False
             await after(1 + 0.1 + 2 * SOON_S)
             assert len(played.map.followed()) == 300
             assert [len(server.asked()) for server in others] == asked
+
+    in_virtual_time(scenario())
+
+
+def test_a_single_server_has_all_channels_on_one_connection() -> None:
+    async def scenario() -> None:
+        server = ChannelServer(PLAIN)
+        subscriptions = Subscriptions(OneServer(server.connect, 1.4))
+        recorders = [Recorder() for _ in range(300)]
+        for number, recorder in enumerate(recorders):
+            subscriptions.follow(str(number), recorder)
+        async with running(subscriptions):
+            await after(SOON_S)
+            assert len(server.channels) == len(subscriptions) == 300
+            assert len(server.asked()) == 1
+            server.lose()
+            await after(1)
+            assert len(server.channels) == 300
+            assert len(server.connects) == 2
+            assert subscriptions.reconnects == 1
+            assert all(each.messages == [Subscribed()] * 2 for each in recorders)
+            subscriptions.unfollow("7", Recorder())
+            subscriptions.unfollow("8", recorders[8])
+            await after(SOON_S)
+            assert len(server.channels) == len(subscriptions) == 299
 
     in_virtual_time(scenario())

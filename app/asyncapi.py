@@ -1,0 +1,114 @@
+"""The AsyncAPI description: what a stream sends, and what workers publish in Redis."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from eventlog.publication import Publication
+from jobcast.protocol.names import PLAIN, SHARDED
+from schema.contract import ENTRY_ID, SENT, Schema, definitions, lenient, name_of, plain
+from schema.entry import CREATED
+from schema.events import CONTROL_NAMES
+
+_REF: Final = "#/components/schemas/{name}"
+_JOB_ID: Final = {"jobId": {"description": "The job's id"}}
+_CREATED: Final = {
+    "description": "The job was created",
+    "properties": {"type": {"enum": [CREATED]}},
+}
+
+
+def asyncapi(openapi: Schema) -> Schema:
+    """Return the description, AsyncAPI 3.0.
+
+    Args:
+        openapi: that of the HTTP interface: the stream's address and what is said of it are there.
+    """
+    path, stream = next(
+        (path, methods["get"])
+        for path, methods in openapi["paths"].items()
+        if methods.get("get", {}).get("operationId") == "watchJob"
+    )
+    found = definitions(_REF)
+    published = [kind for kind in SENT if name_of(kind) not in CONTROL_NAMES]
+    return {
+        "asyncapi": "3.0.0",
+        "info": openapi["info"],
+        "defaultContentType": "application/json",
+        "servers": {
+            "service": _server("https", "localhost:8000", pathname="/"),
+            "redis": _server("redis", "localhost:6379"),
+        },
+        "channels": {
+            "stream": {
+                "address": path,
+                "title": stream["summary"],
+                "description": stream.get("description", ""),
+                "servers": [{"$ref": "#/servers/service"}],
+                "parameters": _JOB_ID,
+                "messages": {name_of(kind): _sent(kind, found) for kind in SENT},
+            },
+            "publications": {
+                "address": PLAIN.channel("{jobId}"),
+                "title": "What is published of a job",
+                "description": (
+                    f"In a Cluster the channel is `{SHARDED.channel('jobId')}`, a sharded one. "
+                    "The append script publishes with an id, a publish-only worker without."
+                ),
+                "servers": [{"$ref": "#/servers/redis"}],
+                "parameters": _JOB_ID,
+                "messages": {
+                    **{
+                        name_of(kind): _published(found[kind.__name__], lenient(kind))
+                        for kind in published
+                    },
+                    CREATED: _published(_CREATED, {"type": "object"}),
+                },
+            },
+        },
+        "operations": {
+            "watch": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/stream"},
+                "bindings": {"http": {"method": "GET"}},
+            },
+            "follow": {"action": "receive", "channel": {"$ref": "#/channels/publications"}},
+        },
+        "components": {"schemas": found},
+    }
+
+
+def mounted(document: Schema, prefix: str) -> Schema:
+    """Return the description for callers of a service that is mounted below a prefix."""
+    servers = document["servers"]
+    service = {**servers["service"], "pathname": prefix}
+    return {**document, "servers": {**servers, "service": service}}
+
+
+def _server(protocol: str, host: str, **more: str) -> Schema:
+    variables = {"host": {"default": host}}
+    return {"host": "{host}", "protocol": protocol, "variables": variables, **more}
+
+
+def _sent(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
+    """Return an event as a message: its id and name are fields of the frame, beside its data."""
+    event = found[kind.__name__]
+    frame = {"event": event["properties"]["type"]}
+    if name_of(kind) not in CONTROL_NAMES:
+        frame["id"] = ENTRY_ID
+    return {
+        "summary": event.get("description", ""),
+        "headers": {"type": "object", "required": ["event"], "properties": frame},
+        "payload": event["properties"]["data"],
+    }
+
+
+def _published(event: Schema, data: Schema) -> Schema:
+    (publication,) = msgspec.json.schema(Publication)["$defs"].values()
+    fields = {**publication["properties"], "event": event["properties"]["type"], "data": data}
+    return {
+        "summary": event.get("description", ""),
+        "payload": {**plain(publication), "properties": fields},
+    }

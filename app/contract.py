@@ -1,0 +1,69 @@
+"""The contract as the service shows it, made once at its start."""
+
+import re
+
+from markupsafe import Markup, escape
+from msgspec import Struct
+from quart import Quart
+
+from app.asyncapi import asyncapi
+from app.openapi import Version, openapi
+from schema.contract import Schema, type_of
+
+
+class Contract(Struct):
+    """The documents of one application, as they are without a prefix.
+
+    Attributes:
+        openapi: by the version of OpenAPI.
+        asyncapi: of the stream and the channel.
+        page: all of it for people, as HTML.
+    """
+
+    openapi: dict[Version, Schema]
+    asyncapi: Schema
+    page: str
+
+
+def contract_of(app: Quart) -> Contract:
+    """Return the documents about an application whose routes are complete."""
+    versions: tuple[Version, ...] = ("3.1.1", "3.2.0")
+    documents = {version: openapi(app, version) for version in versions}
+    newest = documents[versions[-1]]
+    messages = asyncapi(newest)
+    return Contract(documents, messages, _page(app, newest, messages))
+
+
+def _page(app: Quart, calls: Schema, messages: Schema) -> str:
+    schemas = calls["components"]["schemas"]
+
+    def resolved(schema: Schema) -> Schema:
+        """Return what a schema refers to; of several, what the first one refers to."""
+        schema = schema.get("allOf", [schema])[0]
+        found: Schema = schemas.get(str(schema.get("$ref")).rpartition("/")[2], schema)
+        return found
+
+    environment = app.jinja_env.overlay(enable_async=False)
+    of_ours = {"code": _code, "resolved": resolved, "type": type_of, "limits": _limits}
+    environment.filters = {**environment.filters, **of_ours}
+    return environment.get_template("docs.html").render(openapi=calls, asyncapi=messages)
+
+
+def _code(text: str) -> Markup:
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
+
+
+def _limits(schema: Schema) -> str:
+    """Return in a few words what values a schema allows beyond its type."""
+    said = [
+        text.format(schema[word])
+        for word, text in {
+            "minimum": "at least {}",
+            "maximum": "at most {}",
+            "maxLength": "at most {} characters",
+            "pattern": "matches `{}`",
+            "default": "{} by default",
+        }.items()
+        if schema.get(word) not in (None, {})
+    ]
+    return ", ".join(said)

@@ -1,0 +1,44 @@
+"""The npm packages that tests of the browser client need, in a folder that git ignores."""
+
+import fcntl
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.needs import NODE
+
+SDK: Final = Path(__file__).parents[2] / "sdk" / "js"
+_INSTALL_SECONDS: Final = 180
+
+
+def node() -> str:
+    """Return where Node.js is; without it the test is skipped."""
+    found = shutil.which("node")
+    if found is None or shutil.which("npm") is None:
+        pytest.skip(NODE)
+    return found
+
+
+def installed(folder: Path = SDK) -> Path:
+    """Return the folder of a package's dependencies, which are those that its package.json names.
+
+    A lock file would name the registry that it was made with, so the versions are exact there.
+    """
+    node()
+    modules = folder / "node_modules"
+    modules.mkdir(exist_ok=True)
+    stamp = modules / ".jobcast-stamp"
+    wanted = sha256((folder / "package.json").read_bytes()).hexdigest()
+    with (modules / ".jobcast-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not stamp.exists() or stamp.read_text() != wanted:
+            command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
+            subprocess.run(
+                command, cwd=folder, check=True, capture_output=True, timeout=_INSTALL_SECONDS
+            )
+            stamp.write_text(wanted)
+    return modules
