@@ -1,12 +1,11 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/jobcast
-# First the dependencies alone: their layer lasts until a pin changes.
+# Dependencies first: their layer is cached until a pin changes.
 COPY constraints.txt .
 RUN pip download --quiet --require-hashes --only-binary :all: -r constraints.txt -d /wheels
 COPY . .
-# Both packages are built with the pinned setuptools, then pip takes from the verified wheels what they need
-# at run time and no more.
+# Build both packages with the pinned setuptools; then install only what they need from the verified wheels.
 RUN pip install --quiet --no-index --find-links /wheels setuptools wheel \
     && pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . ./sdk/python \
     && /opt/jobcast/bin/pip install --quiet --no-index --find-links /wheels jobcast-service
@@ -22,5 +21,5 @@ USER jobcast
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-# In the exec form SIGTERM reaches Hypercorn itself, which the draining of the streams depends on.
+# The exec form, so that SIGTERM reaches Hypercorn and the streams are drained.
 CMD ["hypercorn", "--config", "hypercorn.toml", "--bind", "0.0.0.0:8000", "app:create_app()"]

@@ -12,14 +12,14 @@ python := ".venv/bin/python"
 setup:
     #!/bin/sh
     set -eu
-    # The folder is part of the stamp: an editable install in a copied or moved tree still means the old one.
+    # The stamp includes the folder: an editable install in a copied or moved tree points to the old one.
     stamp="$(pwd -P) $(cat constraints.txt pyproject.toml sdk/python/pyproject.toml | cksum)"
     [ -x {{ python }} ] || ./justw --version >/dev/null
     [ "$(cat .venv/setup-stamp 2>/dev/null)" = "$stamp" ] && exit
     echo "Setting up .venv …"
     pip="{{ python }} -m pip install --quiet --disable-pip-version-check"
     $pip --require-hashes -r constraints.txt
-    # A tree has no hash, so it can't be in the same call. Its dependencies are there already.
+    # --require-hashes rejects trees, so this is a separate call. Their dependencies are installed already.
     $pip --no-deps --no-build-isolation -e . -e sdk/python
     printf '%s\n' "$stamp" >.venv/setup-stamp
 
@@ -27,15 +27,15 @@ setup:
 demo: setup
     @exec {{ python }} -m demo
 
-# Run all tests, two at a time; or what pytest is told by arguments
+# Run all tests on two processes; arguments replace that and go to pytest
 test *args: setup
     @[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadfile; exec {{ python }} -m pytest "$@"
 
-# Let Redis, networks, services and viewers fail, and see that nobody misses anything; see --help
+# Inject faults into Redis, networks, services and viewers, and verify what viewers received; see --help
 faults *args: setup
     @exec {{ python }} -m tests.faults "$@"
 
-# Try odd inputs for some minutes (`--minutes N`), or one round of them again (`--seed N`)
+# Fuzz all inputs for some minutes (`--minutes N`), or replay one round (`--seed N`)
 fuzz *args: setup
     @exec {{ python }} -m tests.fuzz "$@"
 
@@ -47,13 +47,13 @@ serve *args: setup
 worker *args: setup
     @exec {{ python }} -m worker "$@"
 
-# Run the benchmarks, all or those named; installs the servers to compare with into .venv
+# Run all benchmarks or those named; installs the servers to compare with into .venv
 bench *args: setup
     #!/bin/sh
     set -eu
     stamp="$(cksum <benchmarks/requirements.txt) $(cat .venv/setup-stamp)"
     if [ "$(cat .venv/bench-stamp 2>/dev/null)" != "$stamp" ]; then
-        # Without them their rows are empty, and that is all.
+        # A failed install only leaves their rows empty.
         {{ python }} -m pip install --quiet --disable-pip-version-check \
             --require-hashes -r benchmarks/requirements.txt &&
             printf '%s\n' "$stamp" >.venv/bench-stamp ||
@@ -70,11 +70,11 @@ lint: setup
 types: setup
     {{ python }} -m mypy
 
-# Make the contract's files anew: OpenAPI, AsyncAPI, JSON Schema, TypeScript
+# Regenerate the contract's files: OpenAPI, AsyncAPI, JSON Schema, TypeScript
 contract: setup
     {{ python }} -m tests.contract
 
-# Format the code, and mend what the linter can
+# Format the code, and apply the linter's fixes
 fmt: setup
     {{ python }} -m ruff check --fix
     {{ python }} -m ruff format
@@ -85,10 +85,10 @@ build: setup
     {{ python }} -m build --quiet --no-isolation --outdir dist .
     {{ python }} -m build --quiet --no-isolation --outdir dist sdk/python
 
-# Everything that must pass before a change is proposed
+# Run everything that a change must pass
 check: lint types test build
 
-# Resolve the dependencies anew; `just lock --upgrade-package NAME` raises one, `--upgrade` all
+# Re-resolve the pinned dependencies; `--upgrade-package NAME` upgrades one, `--upgrade` all
 lock *args: setup
     {{ python }} -m pip install --quiet uv
     .venv/bin/uv pip compile pyproject.toml --extra dev --no-emit-package jobcast --python-version 3.11 \

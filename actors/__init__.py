@@ -1,1 +1,1 @@
-"""One actor for each job that is watched, all on one event loop."""
+"""One actor for each watched job, all on one event loop."""

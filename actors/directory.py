@@ -1,4 +1,4 @@
-"""Which actor serves which job, and how a viewer comes to it."""
+"""The map from jobs to actors."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,19 +18,19 @@ from actors.runtime import Ref, hand, tell
 from schema.resume import Beginning
 from schema.state import Creation, JobState
 
-_ROUND: Final = 0.4
-"""Part of the time allowed in which every actor has its turn to verify its job. It asks at every
-second turn, and at the second one after an entry was published."""
+_ROUND_SHARE: Final = 0.4
+"""Share of ``within_s`` in which each actor gets one ``Verify``. It reads at every second one, or
+the second one after an entry."""
 
 _TICKS: Final = 64
-"""Into how many steps a round is divided."""
+"""Steps of a round."""
 
-_LEAST_TICK_S: Final = 0.02
-_MOST_AT_ONCE: Final = 100
-"""Actors in one step of the event loop: some two milliseconds of work."""
+_MIN_TICK_S: Final = 0.02
+_BATCH: Final = 100
+"""Actors verified before yielding to the event loop: some 2 ms of work."""
 
 
-class _Served(Struct, frozen=True):
+class _Assignment(Struct, frozen=True):
     ref: Ref
     creation: Creation
 
@@ -42,52 +42,52 @@ class Directory:
         self._subscriptions = subscriptions
         self._questions = questions
         self._reminders = Reminders()
-        self._served: OrderedDict[str, _Served] = OrderedDict()
+        self._assignments: OrderedDict[str, _Assignment] = OrderedDict()
         self.dropped = 0
 
     def __len__(self) -> int:
         """Count the jobs that have an actor."""
-        return len(self._served)
+        return len(self._assignments)
 
     def viewing(
         self, job_id: str, state: JobState, mailbox: Mailbox, cursor: Beginning
     ) -> AbstractContextManager[None]:
-        """Have a job's events put into a mailbox, for as long as the context lasts.
+        """Return a context in which a job's events go into a mailbox.
 
         Args:
             job_id: an existing job.
-            state: the job's, as it was read just before. It spares an actor the reading, and says
-                which creation the viewer may see.
-            mailbox: where the events go: snapshot or what was missed first.
-            cursor: where its events begin: mostly after the last id that it has seen, if any.
+            state: its state, just read. It saves an actor a read, and its creation is the one that
+                the viewer may see.
+            mailbox: gets the snapshot or the missed events first.
+            cursor: where the viewer's events begin.
         """
         return _Viewing(partial(self._actor_of, job_id, state), Register(mailbox, cursor))
 
     def forget(self, job_id: str, ref: Ref) -> None:
-        """Send no further viewer to an actor."""
-        served = self._served.get(job_id)
-        if served is not None and served.ref is ref:
-            del self._served[job_id]
+        """Route no further viewer to an actor."""
+        assignment = self._assignments.get(job_id)
+        if assignment is not None and assignment.ref is ref:
+            del self._assignments[job_id]
 
-    async def watch_over(self, within_s: float) -> None:
-        """Have every actor verify its job in time, a few at once, until cancelled.
+    async def verify_jobs(self, within_s: float) -> None:
+        """Send ``Verify`` to all actors, round by round, until cancelled.
 
         Args:
-            within_s: seconds after which a job that vanished is missed at the latest.
+            within_s: time within which a vanished job must be detected.
         """
         loop = asyncio.get_running_loop()
-        round_s = within_s * _ROUND
-        tick_s = max(round_s / _TICKS, _LEAST_TICK_S)
+        round_s = within_s * _ROUND_SHARE
+        tick_s = max(round_s / _TICKS, _MIN_TICK_S)
         due, before = 0.0, loop.time()
         round_began, most, most_before = before, 0, 0
         while True:
             await asyncio.sleep(tick_s)
-            # When many jobs vanish, those that are left must not wait longer for it.
-            most = max(most, len(self._served))
+            # The maximum of two rounds, or the other jobs would wait longer when many vanish.
+            most = max(most, len(self._assignments))
             before, elapsed_s = loop.time(), loop.time() - before
-            due = min(due + max(most, most_before) * elapsed_s / round_s, len(self._served))
+            due = min(due + max(most, most_before) * elapsed_s / round_s, len(self._assignments))
             while due >= 1:
-                count = min(int(due), _MOST_AT_ONCE)
+                count = min(int(due), _BATCH)
                 due -= count
                 for _ in range(count):
                     self._verify_next()
@@ -96,35 +96,35 @@ class Directory:
                 round_began, most, most_before = before, 0, most
 
     def remind(self, delay_s: float, ref: Ref, message: object) -> None:
-        """Tell an actor something later."""
+        """Send a message to an actor after a delay."""
         self._reminders.add(delay_s, tell, ref, message)
 
     def note_dropped(self) -> None:
-        """Count a publication that was dropped."""
+        """Count a dropped publication."""
         self.dropped += 1
 
     def _verify_next(self) -> None:
-        """Let the actor that has waited longest verify its job."""
-        if self._served:
-            job_id = next(iter(self._served))
-            self._served.move_to_end(job_id)
-            hand(self._served[job_id].ref, Verify())
+        """Send ``Verify`` to the actor that has waited longest."""
+        if self._assignments:
+            job_id = next(iter(self._assignments))
+            self._assignments.move_to_end(job_id)
+            hand(self._assignments[job_id].ref, Verify())
 
     def _actor_of(self, job_id: str, state: JobState) -> Ref:
-        served = self._served.get(job_id)
-        if served is not None and served.creation != state.creation:
-            # Its messages may have to wait, so it does not forget itself in time.
-            self.forget(job_id, served.ref)
-            hand(served.ref, Retire())
-            served = None
-        if served is None:
+        assignment = self._assignments.get(job_id)
+        if assignment is not None and assignment.creation != state.creation:
+            # At once: its inbox may delay ``Retire``.
+            self.forget(job_id, assignment.ref)
+            hand(assignment.ref, Retire())
+            assignment = None
+        if assignment is None:
             ref = JobActor.start(job_id, self._subscriptions, self._questions, self, state)
-            served = self._served[job_id] = _Served(ref, state.creation)
-        return served.ref
+            assignment = self._assignments[job_id] = _Assignment(ref, state.creation)
+        return assignment.ref
 
 
 class _Viewing(AbstractContextManager[None]):
-    """A class and no generator: a generator's frame would be kept as long as the viewer stays."""
+    """A class: a generator would keep its frame for as long as the viewer stays."""
 
     __slots__ = ("_actor", "_mailbox", "_ref", "_register")
 
@@ -138,7 +138,7 @@ class _Viewing(AbstractContextManager[None]):
         if self._actor is not None:
             self._ref = self._actor()
             hand(self._ref, self._register)
-            self._actor = self._register = None  # what they hold, a state too, is of the beginning
+            self._actor = self._register = None  # they hold the state, which is obsolete soon
 
     def __exit__(
         self,

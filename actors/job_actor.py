@@ -1,7 +1,7 @@
-"""The actor of one job: follows its log, and feeds its viewers.
+"""The actor of one job: follows its log and feeds its viewers.
 
-What becomes of the job is decided in ``job_log``, and how far a resuming viewer has come in
-``resumption``; the actor does what they say.
+``job_log`` decides what publications and answers mean, ``resumption`` how far a resuming viewer has
+caught up; the actor carries out their outputs.
 """
 
 import logging
@@ -13,7 +13,7 @@ from pykka import ActorRef
 
 from actors.audience import Audience
 from actors.job_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
-from actors.mailbox import Ending, Mailbox, conflated
+from actors.mailbox import Ending, Mailbox, conflate
 from actors.messages import (
     CaughtUp,
     Deregister,
@@ -42,43 +42,43 @@ if TYPE_CHECKING:
 _log = logging.getLogger("jobcast.actors")
 
 LINGER_S: Final = 5.0
-"""How long a job stays followed when its last viewer has gone."""
+"""How long a job is followed after its last viewer has disconnected."""
 
-_MOST_AT_ONCE: Final = 4000
-"""Deliveries: some 50 ms of work, of the 100 ms that an event may be on its way."""
+_MAX_DELIVERIES: Final = 4000
+"""Deliveries of one read without conflation: some 50 ms of the 100 ms allowed for an event."""
 
 
 class Subscriptions(Protocol):
-    """Who follows channels: the event log's, of a single server or of a Cluster."""
+    """The subscriptions to job channels."""
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
-        """Pass on what is published of a job, and ``Subscribed`` when that begins."""
+        """Pass a job's publications to a subscriber, after ``Subscribed``."""
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
-        """Pass nothing more on to that subscriber."""
+        """Stop passing publications to a subscriber."""
 
 
 class Questions(Protocol):
-    """Who asks the log until it answers: the event log's."""
+    """Reads of the log that are retried until Redis answers."""
 
     def catch_up(
         self, job_id: str, cursor: str | None, given: Given, is_wanted: IsWanted, most: int = PAGE
     ) -> None:
-        """Ask what became of a job since a cursor."""
+        """Read a job's state and its entries after a cursor."""
 
     def look(self, job_id: str, known: JobState, given: Given, is_wanted: IsWanted) -> None:
-        """Ask the same since a state, which is mostly the job's still."""
+        """Read a job's state, and its entries if the state has changed."""
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
-        """Have the end that a publish-only worker published appended to that very job."""
+        """Append a publish-only worker's terminal event to the known job."""
 
 
 class JobActor(LoopActor):
     """Serves the viewers of one job.
 
-    A viewer that has seen nothing is shown the state. One with a cursor is brought what it missed,
-    page by page; if the log can't tell what that is, it is told so (``reset``) and shown the state.
-    One that wants the whole attempt is brought that from its first entry in the same way.
+    A viewer without a cursor gets the state. One with a cursor gets the missed entries, page by
+    page, or a ``reset`` and the state if the log does not have them. One that requested the whole
+    attempt resumes from its first entry.
     """
 
     def __init__(
@@ -96,34 +96,33 @@ class JobActor(LoopActor):
         self._directory = directory
         self._log = FollowedLog(state)
         self._audience = Audience()
-        self._forgotten = False
-        self._complained = False
+        self._is_unlisted = False
+        self._has_logged_drop = False
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # noqa: ANN401 - Pykka's signature
-        """Start an actor that only the directory knows.
+        """Start an actor outside of Pykka's registry.
 
-        Pykka would enter it into its registry, a list that is searched as an actor stops, and spell
-        its name for log messages that nobody reads.
+        The registry is a list, which is searched when an actor stops.
         """
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
         return actor.actor_ref
 
     def on_start(self) -> None:
-        """Follow the job's channel; ``Subscribed`` will say when that is in force."""
+        """Follow the job's channel; ``Subscribed`` confirms it."""
         self._subscriptions.follow(self._job_id, self.actor_inbox.hand)
 
     def on_stop(self) -> None:
-        """Let go of viewers that a stop from outside would leave behind."""
-        self._leave()
+        """Send the viewers back, if Pykka stopped this actor."""
+        self._release()
 
     def on_failure(self, *_error: object) -> None:
-        """Send the viewers back: a new actor will recover from Redis."""
-        self._leave()
+        """Send the viewers back: a new actor reads everything from Redis."""
+        self._release()
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
-        """Send back a viewer that came while the actor was stopping."""
+        """Send back a viewer that registered while the actor was stopping."""
         if isinstance(message, Register | Resumed):
             message.mailbox.end(Ending.RETRY)
 
@@ -138,8 +137,8 @@ class JobActor(LoopActor):
 
     def _receive_other(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         match message:
-            case Register(mailbox, begins):
-                self._register(mailbox, begins)
+            case Register(mailbox, start):
+                self._register(mailbox, start)
             case Deregister(mailbox):
                 self._deregister(mailbox)
             case Resumed(mailbox, answer):
@@ -155,9 +154,9 @@ class JobActor(LoopActor):
             case Verified(answer):
                 self._do(self._log.verified(answer))
             case Retire():
-                self._lose()
+                self._abandon()
             case Forgotten():
-                self._forgotten = True
+                self._is_unlisted = True
                 self._stop_if_done()
             case Expire():
                 if not self._audience:
@@ -166,16 +165,16 @@ class JobActor(LoopActor):
                 super().on_receive(message)
 
     def _published_together(self, payloads: Sequence[bytes]) -> None:
-        """Deliver what came in one read, conflated if all of it would take this process too long.
+        """Deliver the publications of one read, conflated if there are too many.
 
-        That many arrive together while the process is busy with the ones before. Viewers who read
-        fast enough never let a mailbox fill, so without this they would be shown ever older events.
+        Many arrive together when the process is behind. As the mailboxes of fast viewers never
+        fill, they would get ever older events otherwise.
         """
         frames: list[Frame] = []
         for payload in payloads:
             self._do(self._log.published(payload), frames.append)
-        if len(frames) * len(self._audience.live) > _MOST_AT_ONCE:
-            frames = conflated(frames)
+        if len(frames) * len(self._audience.live) > _MAX_DELIVERIES:
+            frames = conflate(frames)
         for frame in frames:
             self._audience.broadcast(frame)
 
@@ -185,17 +184,19 @@ class JobActor(LoopActor):
         if rest is not None:
             Pages.here().do(tell, self.actor_ref, CaughtUp(rest))
 
-    def _do(self, outputs: Iterable[Output], show: Callable[[Frame], object] | None = None) -> None:
-        """Carry out what the log's follower says, in order.
+    def _do(
+        self, outputs: Iterable[Output], deliver: Callable[[Frame], object] | None = None
+    ) -> None:
+        """Carry out outputs of the followed log, in order.
 
         Args:
-            outputs: what it says.
-            show: where frames go: to the live viewers at once if not given.
+            outputs: the outputs.
+            deliver: takes the frames; broadcasts them if not given.
         """
-        show = show or self._audience.broadcast
+        deliver = deliver or self._audience.broadcast
         for output in outputs:
             if type(output) is Frame:
-                show(output)
+                deliver(output)
             else:
                 self._do_other(output)
 
@@ -203,12 +204,12 @@ class JobActor(LoopActor):
         ref = self.actor_ref
         match output:
             case Read(cursor):
-                given = _teller(ref, CaughtUp)
+                given = _send_as(ref, CaughtUp)
                 self._questions.catch_up(self._job_id, cursor, given, ref.is_alive)
             case Look(known):
-                self._questions.look(self._job_id, known, _teller(ref, CaughtUp), ref.is_alive)
+                self._questions.look(self._job_id, known, _send_as(ref, CaughtUp), ref.is_alive)
             case Check(known):
-                self._questions.look(self._job_id, known, _teller(ref, Verified), ref.is_alive)
+                self._questions.look(self._job_id, known, _send_as(ref, Verified), ref.is_alive)
             case Settle(event, known, attempt):
                 self._questions.settle(self._job_id, event, known, attempt)
             case Dropped(why):
@@ -224,49 +225,49 @@ class JobActor(LoopActor):
 
     def _drop(self, why: str) -> None:
         self._directory.note_dropped()
-        if not self._complained:
-            self._complained = True
+        if not self._has_logged_drop:
+            self._has_logged_drop = True
             _log.warning("job %s: dropped a publication: %s", self._job_id, why[:200])
 
-    def _register(self, mailbox: Mailbox, begins: Beginning) -> None:
+    def _register(self, mailbox: Mailbox, start: Beginning) -> None:
         if mailbox.ending is not None:
             return
         if not self._log.known:
-            self._audience.waiting[mailbox] = begins
+            self._audience.waiting[mailbox] = start
         else:
-            self._admit(mailbox, begins)
+            self._admit(mailbox, start)
 
     def _admit_waiting(self) -> None:
-        for mailbox, begins in self._audience.take_waiting():
-            self._admit(mailbox, begins)
+        for mailbox, start in self._audience.take_waiting():
+            self._admit(mailbox, start)
 
-    def _admit(self, mailbox: Mailbox, begins: Beginning) -> None:
+    def _admit(self, mailbox: Mailbox, start: Beginning) -> None:
         state = self._log.state
         if state is None:
             return
-        whole = begins is From.START
-        cursor = state.attempt_id if whole else begins
+        whole = start is From.START
+        cursor = state.attempt_id if whole else start
         if isinstance(cursor, str) and cursor != state.last:
             resumption = self._audience.resuming[mailbox] = Resumption(cursor, whole=whole)
-            self._ask_for(mailbox, resumption)
+            self._read_page(mailbox, resumption)
         else:
-            self._show(mailbox, begins)
+            self._send_state(mailbox, start)
 
-    def _ask_for(self, mailbox: Mailbox, resumption: Resumption) -> None:
-        resumption.ask()
-        ref, at, most = self.actor_ref, resumption.at, resumption.most
-        given = _teller(ref, partial(Resumed, mailbox))
+    def _read_page(self, mailbox: Mailbox, resumption: Resumption) -> None:
+        resumption.begin_page()
+        ref, at, most = self.actor_ref, resumption.at, resumption.page_size
+        given = _send_as(ref, partial(Resumed, mailbox))
         self._questions.catch_up(self._job_id, at, given, ref.is_alive, most)
 
-    def _show(self, mailbox: Mailbox, begins: Beginning) -> None:
-        """Show the state, with a reset or without, unless the viewer has seen it; then go live."""
+    def _send_state(self, mailbox: Mailbox, start: Beginning) -> None:
+        """Send the state, after a reset if needed, unless the viewer has it; then make it live."""
         state = self._log.state
         if state is None:
             return
-        if begins is None:
+        if start is None:
             mailbox.put(encode_snapshot(state))
-        elif isinstance(begins, Reason):
-            mailbox.put(encode_reset(state, begins))
+        elif isinstance(start, Reason):
+            mailbox.put(encode_reset(state, start))
         if state.finished:
             mailbox.end(Ending.FINISHED)
         else:
@@ -278,9 +279,9 @@ class JobActor(LoopActor):
             return
         step = resumption.deliver(mailbox, answer, self._log.state)
         if step is Step.GONE:
-            self._lose()
+            self._abandon()
         elif step is Step.MORE:
-            self._go_on(mailbox, resumption)
+            self._continue(mailbox, resumption)
         else:
             del self._audience.resuming[mailbox]
             self._end_resumption(mailbox, resumption, step)
@@ -289,39 +290,39 @@ class JobActor(LoopActor):
     def _end_resumption(self, mailbox: Mailbox, resumption: Resumption, step: Step) -> None:
         match step:
             case Step.LIVE:
-                self._show(mailbox, resumption.at)
-            case Step.ANEW:
-                self._show(mailbox, resumption.reason)
+                self._send_state(mailbox, resumption.at)
+            case Step.RESET:
+                self._send_state(mailbox, resumption.reason)
                 for frame in resumption.kept_without_id():
                     mailbox.put(frame)
-            case Step.AHEAD if self._log.over:
+            case Step.AHEAD if self._log.ended:
                 mailbox.end(Ending.RETRY)
-            case Step.AHEAD:  # it waits, and is judged anew, until the actor knows what the log has
+            case Step.AHEAD:  # it is admitted anew when the actor has caught up
                 self._audience.waiting[mailbox] = resumption.beginning()
                 self._do(self._log.catch_up())
 
-    def _go_on(self, mailbox: Mailbox, resumption: Resumption) -> None:
-        """Ask for a further page, once the viewer has taken what it was brought."""
+    def _continue(self, mailbox: Mailbox, resumption: Resumption) -> None:
+        """Read the next page, once the viewer has taken the previous one."""
         if mailbox.ending is not None:
             return
         if len(mailbox):
             mailbox.when_empty(partial(tell, self.actor_ref, Emptied(mailbox)))
         else:
-            self._ask_for(mailbox, resumption)
+            self._read_page(mailbox, resumption)
 
     def _emptied(self, mailbox: Mailbox) -> None:
         resumption = self._audience.resuming.get(mailbox)
-        if resumption is not None and not resumption.asked:
-            self._go_on(mailbox, resumption)
+        if resumption is not None and not resumption.reading:
+            self._continue(mailbox, resumption)
 
     def _deregister(self, mailbox: Mailbox) -> None:
         self._audience.remove(mailbox)
-        if not self._audience and not self._log.over:
+        if not self._audience and not self._log.ended:
             self._directory.remind(LINGER_S, self.actor_ref, Expire())
         self._stop_if_done()
 
     def _conclude(self) -> None:
-        """Let those go who have been shown the end of the job."""
+        """End the streams of live viewers, admit waiting ones, and route no more here."""
         self._directory.forget(self._job_id, self.actor_ref)
         self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.dismiss()
@@ -329,24 +330,24 @@ class JobActor(LoopActor):
         self.actor_ref.tell(Forgotten())
 
     def _stop_if_done(self) -> None:
-        if self._forgotten and not self._audience:
+        if self._is_unlisted and not self._audience:
             self.stop()
 
-    def _lose(self) -> None:
-        """Give up: Redis has the job no longer, or has another one under its id."""
-        self._log.pass_nothing_on()
+    def _abandon(self) -> None:
+        """Stop: the job has vanished, or another one has its id."""
+        self._log.stop_delivery()
         self._retire()
 
     def _retire(self) -> None:
-        self._leave()
+        self._release()
         self.stop()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         self._directory.forget(self._job_id, self.actor_ref)
         self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
         self._audience.send_back()
 
 
-def _teller(ref: Ref, kind: Callable[[CatchUp], object]) -> Given:
-    """Return what sends an answer to an actor, as a message."""
+def _send_as(ref: Ref, kind: Callable[[CatchUp], object]) -> Given:
+    """Return a callback that sends an answer to an actor as a message."""
     return lambda answer: tell(ref, kind(answer))

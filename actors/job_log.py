@@ -1,15 +1,15 @@
-"""A job's log as its actor knows it: publications and answers in, frames and questions out.
+"""The state machine of a followed log: publications and answers in, frames and requests out.
 
-A publication is believed when it says that it follows the last entry that is known (``prev``),
-unless it ends the job. Anything else, after a reconnect too, raises a question, and the log
-decides: a gap is filled, a duplicate ignored, an invention dropped, lost data answered with a new
-snapshot. An invention that was believed is taken back in the same way.
+A publication is accepted if its ``prev`` is the last known entry, unless it is terminal. Otherwise,
+and after a reconnect, the log is read and decides: it fills gaps, discards duplicates and forged
+publications, and leads to a new snapshot after a loss of data. A forged publication that was
+accepted is rolled back in the same way.
 
-A job may also vanish, and its id be used again, while the connection lives. Then the channel is
-silent, or says that a job was created, or brings what does not follow. The log is looked at in the
-last two cases, and in the first one after a while; another creation's events are never passed on.
+A job may also vanish, and its id be reused, while the connection lives. Then the channel is silent,
+announces a creation, or carries publications that do not follow. The last two make this read the
+log at once, silence does after a while. Events of another creation are never passed on.
 
-There is no I/O in here, and no actor: whoever holds it carries out what comes out of it.
+There is no I/O here and no actor: the owner carries out the outputs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,28 +28,28 @@ from schema.state import Creation, JobState, apply
 
 
 class Read(Struct, frozen=True):
-    """Ask what the log has after an entry, or for the state alone; ``caught_up`` takes the answer.
+    """Read the entries after a cursor, or the state alone; pass the answer to ``caught_up``.
 
-    It costs one round trip, and is asked when the log must have more: after a gap and at an end.
+    For a log that must have more: after a gap and at a job's end. It takes one round trip.
     """
 
     cursor: str | None
 
 
 class Look(Struct, frozen=True):
-    """Ask the same if the job is no longer as it is known, which it mostly is."""
+    """Read the state, and the entries only if it has changed, which is rare."""
 
     known: JobState
 
 
 class Check(Struct, frozen=True):
-    """Ask whether the job is still as it is known; ``verified`` takes the answer."""
+    """Read whether the state has changed; pass the answer to ``verified``."""
 
     known: JobState
 
 
 class Settle(Struct, frozen=True):
-    """Append the end that a publish-only worker published in an attempt."""
+    """Append the terminal event of a publish-only worker."""
 
     event: Terminal
     known: JobState
@@ -57,94 +57,94 @@ class Settle(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """A publication was invalid, or an invention."""
+    """A publication was invalid or forged."""
 
     why: str
 
 
 class Milestone(Enum):
-    """What has become of the job."""
+    """Changes that concern the viewers."""
 
     KNOWN = "known"
-    """Its state is known: viewers that waited for that may be shown it."""
+    """The state is known: waiting viewers can be admitted."""
 
     ATTEMPT_ENDED = "attempt-ended"
-    """Live viewers were shown the end of their attempt; another one has begun already."""
+    """Live viewers got the end of their attempt; the next one has begun already."""
 
     ENDED = "ended"
-    """Live viewers were shown the end of the job."""
+    """Live viewers got the end of the job."""
 
     GONE = "gone"
-    """Redis has it no longer, or has another one under its id."""
+    """The job has vanished, or another one has its id."""
 
 
 Output = Frame | Read | Look | Check | Settle | Dropped | Milestone
-"""What is to be done: a frame goes to the live viewers."""
+"""What the owner carries out; frames go to the live viewers."""
 
 
 class FollowedLog:
     """Follows one job.
 
-    What a method returns is carried out one by one, each before the next is asked for: ``state`` is
-    what it was when the output was made.
+    The owner carries out each output before it takes the next, so that ``state`` is the one at
+    which the output was made.
 
     Args:
-        state: the job's as it was read just before. If it had finished it was retried since, so
-            that it says no more than which creation is followed.
+        state: the job's state, just read. Of a finished one only the creation is used: the job
+            must have been retried since.
 
     Attributes:
-        state: the job's as far as it is known.
-        known: whether ``state`` may be shown.
-        over: whether the end of the job is known.
+        state: the last known state.
+        known: whether viewers may get ``state``.
+        ended: whether the end of the job is known.
     """
 
     __slots__ = (
-        *("_ask_again", "_asked", "_before", "_creation", "_following", "_looking", "_returned"),
-        *("_seen_last", "_unsettled", "_unsettled_when_asked", "_verifying"),
-        *("known", "over", "state"),
+        *("_catching_up", "_creation", "_deferred", "_deferred_at_read", "_following"),
+        *("_last_verified", "_previous", "_read_again", "_reading", "_rolled_back", "_verifying"),
+        *("ended", "known", "state"),
     )
 
     def __init__(self, state: JobState | None) -> None:
         self.state = None if state is None or state.finished else state
-        self.known = self.over = False
+        self.known = self.ended = False
         self._creation: Creation | None = None if state is None else state.creation
-        self._before: JobState | None = None  # what is returned to if the log denies the last event
-        self._returned = False
+        self._previous: JobState | None = None  # restored if the log denies the last event
+        self._rolled_back = False
         self._following = False
-        self._looking = True  # until the first ``subscribed`` was answered events may be missed
-        self._asked = False
-        self._ask_again = False
-        self._unsettled: list[tuple[Entry, int | None]] = []  # and the attempt in which each came
-        self._unsettled_when_asked = 0
-        self._seen_last = ""  # the last entry when ``verify`` was called before, unless it asked
+        self._catching_up = True  # before ``subscribed``, and until the log was read after it
+        self._reading = False
+        self._read_again = False
+        self._deferred: list[tuple[Entry, int | None]] = []  # with the attempts of their arrival
+        self._deferred_at_read = 0
+        self._last_verified = ""  # the last entry at the preceding ``verify``, unless that read
         self._verifying = False
 
     def published(self, payload: bytes) -> Iterable[Output]:
-        """Take what arrived on the channel."""
+        """Handle a publication."""
         try:
             entry = decode_publication(payload)
         except InvalidEvent as error:
             return self._unreadable(payload, str(error))
-        if not self._looking:
-            output = self._believe(entry)
+        if not self._catching_up:
+            output = self._accept(entry)
             if output is not None:
                 return (output,)
-        return self._set_aside(entry)
+        return self._defer(entry)
 
     def subscribed(self) -> Iterator[Output]:
-        """Learn that the channel is followed; what was published before may have been missed."""
+        """Handle a confirmed subscription: earlier publications may have been missed."""
         self._following = True
-        return self._look()
+        return self._catch_up()
 
     def caught_up(self, answer: CatchUp, *, whole: bool = True) -> Iterator[Output]:
-        """Take the answer to a question.
+        """Handle the answer to ``Read`` or ``Look``.
 
         Args:
-            answer: what was read; a large answer may be given part by part.
-            whole: whether this was the last part.
+            answer: the answer, or one part of a large one.
+            whole: whether this is the last part.
         """
-        self._asked = not whole
-        if self.over:
+        self._reading = not whole
+        if self.ended:
             return
         known = self.state
         if answer.state is None or self._is_another(answer.state):
@@ -154,75 +154,75 @@ class FollowedLog:
             self._creation = answer.state.creation
             yield from self._replace(answer.state, Reason.UNKNOWN)
         elif answer.missed is not None:
-            if self._returned:
+            if self._rolled_back:
                 yield encode_reset(known, Reason.UNKNOWN)
-            self._before, self._returned = None, False
-            yield from self._make_good(known, answer.missed, answer.state.attempt)
+            self._previous, self._rolled_back = None, False
+            yield from self._deliver_missed(known, answer.missed, answer.state.attempt)
             if not whole:
                 return
             yield from self._adopt(answer.state)
-        elif self._before is not None:
-            self.state, self._before, self._returned = self._before, None, True
+        elif self._previous is not None:
+            self.state, self._previous, self._rolled_back = self._previous, None, True
             yield from self.catch_up()
             return
         else:
-            self._returned = False
+            self._rolled_back = False
             yield from self._replace(
                 answer.state, answer.reset_reason(known.last) or Reason.UNKNOWN
             )
-        if not self.over:
-            yield from self._go_on(more=answer.more)
+        if not self.ended:
+            yield from self._continue(more=answer.more)
 
     def catch_up(self) -> Iterator[Output]:
-        """Ask the log, which has more than is known."""
-        return self._look(has_more=True)
+        """Read the log, which has more than is known."""
+        return self._catch_up(has_more=True)
 
     def verify(self) -> Iterator[Output]:
-        """Ask whether the job is still there, if nothing has shown that since the call before.
+        """Check whether the job still exists, unless it has changed since the preceding call.
 
-        What is published meanwhile need not wait for the answer.
+        Publications are still accepted until the answer.
         """
         state = self.state
-        if state is None or self._looking or self.over or self._verifying:
+        if state is None or self._catching_up or self.ended or self._verifying:
             return
-        if state.last != self._seen_last:
-            self._seen_last = state.last
+        if state.last != self._last_verified:
+            self._last_verified = state.last
             return
-        self._verifying, self._seen_last = True, ""
+        self._verifying, self._last_verified = True, ""
         yield Check(state)
 
     def verified(self, answer: CatchUp) -> Iterator[Output]:
-        """Take the answer to ``Check``."""
+        """Handle the answer to ``Check``."""
         self._verifying = False
-        if self.over or self.state is None:
+        if self.ended or self.state is None:
             return
         if answer.state is None or self._is_another(answer.state):
             yield from self._lose()
-        elif mark(answer.state) != mark(self.state) and not self._looking:
+        elif mark(answer.state) != mark(self.state) and not self._catching_up:
             yield from self.catch_up()
 
-    def pass_nothing_on(self) -> None:
-        """Set aside whatever still arrives."""
-        self._looking = True
+    def stop_delivery(self) -> None:
+        """Accept no further publications."""
+        self._catching_up = True
 
     def _unreadable(self, payload: bytes, why: str) -> Iterator[Output]:
         yield Dropped(why)
-        if self._following and not self.over and may_be_logged(payload):
-            yield from self.catch_up()  # the script appends what we do not read, the job's end too
+        if self._following and not self.ended and may_be_logged(payload):
+            yield from self.catch_up()  # the log may hold it, even if it is unreadable here
 
-    def _set_aside(self, entry: Entry) -> Iterator[Output]:
-        """Keep what can't be judged before the log was read, and have that done."""
+    def _defer(self, entry: Entry) -> Iterator[Output]:
+        """Keep a publication until the log was read, and have that done."""
         if not self._following:
-            return  # it may be meant for whoever followed before
-        self._unsettled.append((entry, None if self.state is None else self.state.attempt))
-        if not self._looking:
+            return  # it may be for an earlier subscriber
+        self._deferred.append((entry, None if self.state is None else self.state.attempt))
+        if not self._catching_up:
             yield from self.catch_up()
 
-    def _believe(self, entry: Entry, attempt: int | None = None) -> Frame | Settle | None:
-        """Return what a publication amounts to; None if only the log can tell.
+    def _accept(self, entry: Entry, attempt: int | None = None) -> Frame | Settle | None:
+        """Return the output of a publication; None if the log has to be read first.
 
-        The end that a publish-only worker published is that of the attempt in which it came: while
-        the log was read, another may have begun.
+        The terminal event of a publish-only worker ends the attempt in which it arrived: another
+        may have begun while the log was read.
         """
         state = self.state
         if state is None:
@@ -235,59 +235,59 @@ class FollowedLog:
             return None
         if type(entry.event) in TERMINAL:
             return None
-        self._before = state
+        self._previous = state
         self.state = apply(state, entry)
-        return encode(entry.name, entry.line, entry.id)
+        return encode(entry.name, entry.data, entry.id)
 
-    def _look(self, *, has_more: bool = False) -> Iterator[Output]:
-        self._looking = True
-        if self._asked:
-            self._ask_again = True
+    def _catch_up(self, *, has_more: bool = False) -> Iterator[Output]:
+        self._catching_up = True
+        if self._reading:
+            self._read_again = True
             return
-        self._asked = True
-        self._unsettled_when_asked = len(self._unsettled)
+        self._reading = True
+        self._deferred_at_read = len(self._deferred)
         if self.state is None or has_more:
             yield Read(None if self.state is None else self.state.last)
         else:
             yield Look(self.state)
 
-    def _go_on(self, *, more: bool) -> Iterator[Output]:
-        """Ask again if the answer was not the last word, else judge what arrived meanwhile.
+    def _continue(self, *, more: bool) -> Iterator[Output]:
+        """Read again if there is more, else handle the deferred publications.
 
-        What had arrived before the question and is not in the answer was never appended.
+        One that arrived before the read and is not in the log was never appended.
         """
-        if self._ask_again or more:
-            self._ask_again = False
+        if self._read_again or more:
+            self._read_again = False
             yield from self.catch_up()
             return
-        self._looking = False
+        self._catching_up = False
         self.known = True
         yield Milestone.KNOWN
-        unsettled, self._unsettled = self._unsettled, []
-        for number, (entry, attempt) in enumerate(unsettled):
-            was_asked_for = number < self._unsettled_when_asked
-            if self._is_known(entry, was_asked_for=was_asked_for):
+        deferred, self._deferred = self._deferred, []
+        for number, (entry, attempt) in enumerate(deferred):
+            precedes_read = number < self._deferred_at_read
+            if self._is_known(entry, precedes_read=precedes_read):
                 continue
-            output = None if self._looking else self._believe(entry, attempt)
+            output = None if self._catching_up else self._accept(entry, attempt)
             if output is not None:
                 yield output
-            elif was_asked_for:
+            elif precedes_read:
                 yield Dropped(f"id {entry.id} is not in the log")
             else:
-                self._unsettled.append((entry, attempt))
-                if not self._looking:
+                self._deferred.append((entry, attempt))
+                if not self._catching_up:
                     yield from self.catch_up()
 
-    def _is_known(self, entry: Entry, *, was_asked_for: bool) -> bool:
-        """Say whether the log has told already what a publication said."""
+    def _is_known(self, entry: Entry, *, precedes_read: bool) -> bool:
+        """Say whether the state includes a publication."""
         if entry.name == CREATED:
-            return was_asked_for  # the answer is of what was created
+            return precedes_read  # the read was of the job that was created
         return bool(self.state and entry.id and not is_after(entry.id, self.state.last))
 
-    def _make_good(
+    def _deliver_missed(
         self, state: JobState, missed: Iterable[Entry], attempt: int
     ) -> Iterator[Output]:
-        """Deliver what the log has more, up to the end of the job's latest attempt."""
+        """Deliver missed entries, up to the end of the job's latest attempt."""
         for entry in missed:
             after = self.state = apply(state, entry)
             if entry.event is not None:
@@ -300,8 +300,8 @@ class FollowedLog:
             state = after
 
     def _adopt(self, state: JobState) -> Iterator[Output]:
-        """Take the state for what it is: it tells more than entries that can't be read, or lack."""
-        if self.over or self.state is None or self.state.last != state.last:
+        """Adopt the state as read: it includes entries that were unreadable or missing."""
+        if self.ended or self.state is None or self.state.last != state.last:
             return
         self.state = state
         if state.finished:
@@ -316,13 +316,13 @@ class FollowedLog:
             yield from self._conclude()
 
     def _conclude(self) -> Iterator[Output]:
-        self.over = self.known = True
+        self.ended = self.known = True
         yield Milestone.ENDED
 
     def _lose(self) -> Iterator[Output]:
-        self.pass_nothing_on()
+        self.stop_delivery()
         yield Milestone.GONE
 
     def _is_another(self, state: JobState) -> bool:
-        """Say whether a state is of another job that was created under the same id."""
+        """Say whether a state is another job's with the same id."""
         return self._creation is not None and state.creation != self._creation

@@ -1,4 +1,4 @@
-"""What waits for one viewer: bounded, lossless up to the bound, conflated past it."""
+"""The buffer of one viewer: lossless up to its bound, conflated past it."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -7,28 +7,28 @@ from schema.sse import Frame
 
 
 class Ending(Enum):
-    """Why nothing more will come."""
+    """Why a stream ends."""
 
     FINISHED = "finished"
-    """The job's last event was delivered; the response ends."""
+    """The job's last event was delivered."""
 
     RETRY = "retry"
-    """The viewer shall come again: the response ends with ``retry:``."""
+    """The viewer shall reconnect: the response ends with ``retry:``."""
 
 
 class Mailbox:
-    """The frames that one viewer has yet to get.
+    """The frames buffered for one viewer.
 
-    A frame goes straight to ``offer`` while that takes it. When it does not (the viewer reads too
-    slowly), frames wait here, up to ``bound`` bytes. Past that only the newest ``progress-update``
-    is kept, which may pass the bound; if the other frames alone pass it, the mailbox ends with
-    ``RETRY`` after what it holds, and the viewer resumes from the log. A single frame may be larger
+    Frames go straight to ``offer`` until it refuses one, because the viewer reads too slowly. Then
+    they are buffered, up to ``bound`` bytes. Past that only the newest ``progress-update`` is kept,
+    even if it exceeds the bound; if the other frames alone exceed it, the mailbox ends with
+    ``RETRY`` after its contents, and the viewer resumes from the log. A single frame may be larger
     than the bound.
 
     Args:
-        bound: bytes that may wait.
-        offer: takes a frame at once and says True, or says False.
-        on_end: called once, when an ending was decided.
+        bound: bytes to buffer.
+        offer: writes a frame and returns True, or refuses it.
+        on_end: called once, on the first ``end``.
     """
 
     __slots__ = (
@@ -48,24 +48,24 @@ class Mailbox:
         self.conflated = 0
 
     def __len__(self) -> int:
-        """Count the frames that wait."""
+        """Count the buffered frames."""
         return len(self._waiting)
 
     @property
     def size(self) -> int:
-        """Bytes that wait."""
+        """Buffered bytes."""
         return self._size
 
     def has_room(self, frame: Frame) -> bool:
-        """Say whether a frame can be put without anything being dropped for it."""
+        """Say whether a frame fits without conflation."""
         return not self._waiting or self._size + frame.size <= self._bound
 
     def when_empty(self, call: Callable[[], object] | None) -> None:
-        """Have something called once, as soon as nothing waits any more; None takes that back."""
+        """Call something once, as soon as the mailbox is empty; None cancels that."""
         self._on_empty = call
 
     def put(self, frame: Frame) -> None:
-        """Deliver a frame, or keep it until the viewer can take it."""
+        """Deliver a frame, or buffer it."""
         if self.ending is not None or (not self._waiting and self._offer(frame)):
             return
         self._waiting.append(frame)
@@ -74,17 +74,17 @@ class Mailbox:
             self._conflate()
 
     def end(self, ending: Ending) -> None:
-        """Let nothing more in. What waits is still delivered."""
+        """Accept no further frames; buffered ones are still delivered."""
         if self.ending is None:
             self.ending = ending
             self._on_empty = None
             self._on_end()
 
     def take(self, limit: int) -> list[Frame]:
-        """Return what waits, oldest first, and forget it.
+        """Remove and return frames, oldest first.
 
         Args:
-            limit: bytes at the most; one frame is returned in any case if there is one.
+            limit: maximum of bytes; a first frame may exceed it.
         """
         if self._size <= limit:
             taken, self._waiting, self._size = self._waiting, [], 0
@@ -109,7 +109,7 @@ class Mailbox:
             call()
 
     def _conflate(self) -> None:
-        kept = conflated(self._waiting)
+        kept = conflate(self._waiting)
         self.conflated += len(self._waiting) - len(kept)
         self._waiting = kept
         self._size = sum(frame.size for frame in kept)
@@ -123,7 +123,7 @@ class Mailbox:
         self.end(Ending.RETRY)
 
 
-def conflated(frames: Sequence[Frame]) -> list[Frame]:
-    """Return frames with none but the newest ``progress-update`` among them."""
+def conflate(frames: Sequence[Frame]) -> list[Frame]:
+    """Return the frames without all ``progress-update``s but the newest."""
     newest = next((frame for frame in reversed(frames) if frame.conflatable), None)
     return [frame for frame in frames if not frame.conflatable or frame is newest]

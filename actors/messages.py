@@ -1,6 +1,6 @@
-"""What a job's actor is told. Commands are imperative, facts are in the past tense.
+"""The messages of a job's actor. Commands are imperative, facts are in the past tense.
 
-What it is told of its channel is in ``eventlog.channel``.
+Those about its channel are in ``eventlog.channel``.
 """
 
 from msgspec import Struct
@@ -11,54 +11,54 @@ from schema.resume import Beginning
 
 
 class Register(Struct, frozen=True):
-    """A viewer came, and where its events begin: mostly after a cursor, or with the snapshot."""
+    """Add a viewer; ``cursor`` says where its events begin."""
 
     mailbox: Mailbox
     cursor: Beginning = None
 
 
 class Deregister(Struct, frozen=True):
-    """A viewer went."""
+    """Remove a viewer."""
 
     mailbox: Mailbox
 
 
 class CaughtUp(Struct, frozen=True):
-    """What Redis says of the job, asked for from the actor's cursor."""
+    """The log was read from the actor's cursor."""
 
     answer: CatchUp
 
 
 class Verify(Struct, frozen=True):
-    """It is the actor's turn to make sure that its job is still there."""
+    """Check that the job still exists."""
 
 
 class Verified(Struct, frozen=True):
-    """What Redis says of the job, asked for to make sure that it is still there."""
+    """The job's existence was checked."""
 
     answer: CatchUp
 
 
 class Resumed(Struct, frozen=True):
-    """What Redis says of the job, asked for from a viewer's cursor."""
+    """The log was read from a resuming viewer's cursor."""
 
     mailbox: Mailbox
     answer: CatchUp
 
 
 class Emptied(Struct, frozen=True):
-    """A resuming viewer has taken what it was brought."""
+    """A resuming viewer's mailbox is empty."""
 
     mailbox: Mailbox
 
 
 class Forgotten(Struct, frozen=True):
-    """No viewer is sent here any more, and those who were sent before have come."""
+    """The directory no longer routes here; every earlier ``Register`` has been handled."""
 
 
 class Retire(Struct, frozen=True):
-    """The job is gone: another one was created under its id, and has an actor of its own."""
+    """Stop: another job with the same id has an actor of its own."""
 
 
 class Expire(Struct, frozen=True):
-    """Retire if nobody watches still."""
+    """Stop if there is still no viewer."""

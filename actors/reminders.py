@@ -1,7 +1,7 @@
-"""What is to be done later, in the order in which it is due.
+"""Delayed calls that share timers.
 
-A timer for each would be thirty objects for every viewer that goes, and when a crowd has gone, as
-many calls in one turn of the event loop some seconds later.
+A timer each would be thirty objects for every viewer that disconnects, and after a crowd has
+disconnected, as many calls in one iteration of the event loop.
 """
 
 import asyncio
@@ -9,24 +9,24 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-_AT_ONCE: Final = 50
-"""Calls in a turn of the event loop."""
+_BATCH: Final = 50
+"""Calls before yielding to the event loop."""
 
-_Due = tuple[float, Callable[..., object], tuple[Any, ...]]
+_Reminder = tuple[float, Callable[..., object], tuple[Any, ...]]
 
 
 class Reminders:
-    """One timer for each delay, however many wait."""
+    """Delayed calls, with one timer for each length of delay."""
 
     def __init__(self) -> None:
-        self._waiting: dict[float, deque[_Due]] = {}
+        self._waiting: dict[float, deque[_Reminder]] = {}
 
     def __len__(self) -> int:
-        """Count what waits."""
+        """Count the pending calls."""
         return sum(map(len, self._waiting.values()))
 
     def add(self, delay_s: float, call: Callable[..., object], *arguments: Any) -> None:  # noqa: ANN401 - the call's
-        """Call something later."""
+        """Call something after a delay."""
         waiting = self._waiting.setdefault(delay_s, deque())
         loop = asyncio.get_running_loop()
         due = loop.time() + delay_s
@@ -37,7 +37,7 @@ class Reminders:
     def _fire(self, delay_s: float) -> None:
         waiting = self._waiting[delay_s]
         loop = asyncio.get_running_loop()
-        now, left = loop.time(), _AT_ONCE
+        now, left = loop.time(), _BATCH
         while waiting and waiting[0][0] <= now and left:
             left -= 1
             _, call, arguments = waiting.popleft()

@@ -1,4 +1,4 @@
-"""How a viewer comes from where its events begin to the events that happen."""
+"""The catching up of one viewer, from its cursor to live events."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -12,18 +12,18 @@ from schema.resume import Beginning, From, Reason
 from schema.sse import Frame, encode_entry, encode_reset
 from schema.state import JobState
 
-_MOST_FRAMES: Final = 2000
-"""Events that may come while the log is read for one viewer; past that it comes again."""
+_MAX_FRAMES: Final = 2000
+"""Live events kept while the log is read for one viewer; past that it is sent back."""
 
 _PAGE_BYTES: Final = 64 * 1024
-"""About as much of the log is read at once as goes to a viewer at once."""
+"""Target size of a page: what a viewer's transport takes at once."""
 
 _FIRST_PAGE: Final = 8
-"""Entries of the first page of a whole attempt, which tells how large they are."""
+"""Entries of the first page of a whole attempt, from which the page size is derived."""
 
 
 class Step(Enum):
-    """What is next for a viewer that has to be brought what it missed."""
+    """The next step of a resuming viewer."""
 
     MORE = "more"
     """The log has further entries for it."""
@@ -31,78 +31,77 @@ class Step(Enum):
     LIVE = "live"
     """It has all that the actor knows."""
 
-    OVER = "over"
-    """It has been shown the end of its attempt."""
+    ENDED = "ended"
+    """It got the end of its attempt."""
 
-    ANEW = "anew"
-    """The log can't tell what it missed: it is shown a reset, with ``reason``, and the state."""
+    RESET = "reset"
+    """The log does not have what it missed: it gets a reset, with ``reason``, and the state."""
 
     AHEAD = "ahead"
-    """It has seen more than the actor knows, or another attempt."""
+    """Its cursor is beyond the actor's, or in another attempt."""
 
     GONE = "gone"
-    """The job is gone, or another one has its id."""
+    """The job has vanished, or another one has its id."""
 
 
 class Resumption:
-    """What a viewer was brought of what it missed.
+    """How far a viewer has caught up.
 
-    A page is asked for when its mailbox is empty, so a viewer that reads slowly costs one page and
-    loses nothing. What happens while the log is read is kept for it, because it may be too late for
-    that answer; what happened before is in the log.
+    The next page is read when its mailbox is empty, so a slow viewer costs one page and loses
+    nothing. Live events are kept for it while the log is read, for they may miss that answer.
 
     Attributes:
-        asked: whether a page is asked for.
+        reading: whether a page is being read.
         at: id of the last entry that it has.
-        whole: whether it has yet to be shown the first entry of its attempt.
-        most: how many entries its next page may have.
-        reason: why it can't go on from ``at``, as the last answer says; None if it can.
+        whole: whether it has yet to get the first entry of its attempt.
+        page_size: maximum of entries of the next page.
+        reason: why it can't resume from ``at``, by the last answer; None if it can.
     """
 
-    __slots__ = ("_frames", "asked", "at", "most", "reason", "whole")
+    __slots__ = ("_frames", "at", "page_size", "reading", "reason", "whole")
 
     def __init__(self, at: str, *, whole: bool) -> None:
         self.at = at
         self.whole = whole
-        self.most = _FIRST_PAGE if whole else PAGE
-        self.asked = False
+        self.page_size = _FIRST_PAGE if whole else PAGE
+        self.reading = False
         self.reason: Reason | None = None
         self._frames: list[Frame] = []
 
     def beginning(self) -> Beginning:
-        """Return where its events are to begin, if it is judged anew."""
+        """Return where its events begin if it is admitted anew."""
         if self.reason is Reason.UNKNOWN:
             return self.reason
         return From.START if self.whole else self.at
 
     def keep(self, frame: Frame) -> bool:
-        """Keep an event that happens; say whether there was room for it."""
-        if self.asked or frame.id is None:
+        """Keep a live event; say whether there was room for it."""
+        if self.reading or frame.id is None:
             self._frames.append(frame)
-        return len(self._frames) <= _MOST_FRAMES
+        return len(self._frames) <= _MAX_FRAMES
 
     def forget(self) -> None:
-        """Drop what was kept."""
+        """Drop the kept events."""
         self._frames.clear()
 
-    def ask(self) -> None:
-        """Note that a page is asked for."""
-        self.asked = True
+    def begin_page(self) -> None:
+        """Start a page: its answer includes the events kept so far, except those without an id."""
+        self.reading = True
         self._frames = self.kept_without_id()
 
     def kept_without_id(self) -> list[Frame]:
-        """Return the events that happened meanwhile and are in no log."""
+        """Return the kept events that are in no log."""
         return [frame for frame in self._frames if frame.id is None]
 
     def deliver(self, mailbox: Mailbox, answer: CatchUp, known: JobState) -> Step:
-        """Bring the viewer a page, or as much of it as its mailbox takes.
+        """Deliver a page, or as much of it as the mailbox takes.
 
         Args:
             mailbox: the viewer's.
-            answer: what was read after ``at``.
-            known: the state as the actor knows it; it will bring later events itself.
+            answer: the read after ``at``.
+            known: the actor's state; later events are delivered live.
         """
-        self.asked = False
+        self.reading = False
         if answer.state is None or answer.state.creation != known.creation:
             return Step.GONE
         self.reason = answer.reset_reason(self.at)
@@ -112,15 +111,15 @@ class Resumption:
             return self._deliver_missed(mailbox, answer, position(known.last))
         if self.whole and self.reason is not Reason.UNKNOWN:
             return self._begin_at_oldest(mailbox, answer, known)
-        return Step.ANEW
+        return Step.RESET
 
     def _begin_at_oldest(self, mailbox: Mailbox, answer: CatchUp, known: JobState) -> Step:
-        """Show a viewer that wants the whole attempt what is left of it."""
+        """Begin a trimmed attempt at its oldest entry, after a reset."""
         oldest = answer.oldest_state()
-        if self.reason is Reason.ATTEMPT:  # another has begun, and nothing was shown of this one
+        if self.reason is Reason.ATTEMPT:  # another has begun, and this viewer has nothing yet
             return Step.AHEAD
         if oldest is None or self.reason is None:
-            return Step.ANEW
+            return Step.RESET
         if oldest.creation != known.creation:
             return Step.GONE
         if position(oldest.last) > position(known.last):
@@ -132,7 +131,7 @@ class Resumption:
     def _deliver_missed(self, mailbox: Mailbox, answer: CatchUp, known: tuple[int, int]) -> Step:
         missed = answer.missed or ()
         self.whole = False
-        self.most = _page_of(missed) or self.most
+        self.page_size = _page_size_for(missed) or self.page_size
         for entry in missed:
             if entry.id is None or position(entry.id) > known:
                 break
@@ -144,7 +143,7 @@ class Resumption:
             self.at = entry.id
             if entry.is_terminal:
                 mailbox.end(Ending.FINISHED)
-                return Step.OVER
+                return Step.ENDED
         else:
             if answer.more:
                 return Step.MORE
@@ -156,13 +155,13 @@ class Resumption:
 
 
 def _is_ahead(known: JobState, cursor: str, reason: Reason | None, state: JobState) -> bool:
-    """Say whether an actor would show a viewer less than it has seen, or another attempt.
+    """Say whether a viewer's cursor is beyond its actor's state, or in another attempt.
 
     Args:
-        known: the state as the actor knows it.
-        cursor: id of the last entry that the viewer has seen.
-        reason: why it can't go on from that; None if it can.
-        state: the state as the log has it.
+        known: the actor's state.
+        cursor: the viewer's cursor.
+        reason: why it can't resume from that; None if it can.
+        state: the state in Redis.
     """
     match reason:
         case Reason.ATTEMPT:
@@ -172,7 +171,7 @@ def _is_ahead(known: JobState, cursor: str, reason: Reason | None, state: JobSta
     return position(cursor) > position(known.last)
 
 
-def _page_of(entries: Sequence[Entry]) -> int:
-    """Return how many entries of the size of these make a page; 0 if there are none."""
-    size = sum(len(entry.line) for entry in entries)
+def _page_size_for(entries: Sequence[Entry]) -> int:
+    """Return the number of entries of this size that make a page; 0 if there are none."""
+    size = sum(len(entry.data) for entry in entries)
     return min(PAGE, max(1, _PAGE_BYTES * len(entries) // max(1, size))) if entries else 0

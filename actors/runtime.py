@@ -1,15 +1,15 @@
 """Pykka actors on an asyncio event loop.
 
-Pykka runs an actor in a thread of its own. A ``LoopActor`` runs on the event loop that it was
-started on: the first message into an empty inbox asks for a turn, in which all that waits is
-handled. An idle actor has no thread and no task. ``on_receive`` is synchronous, so handling one
-message is atomic.
+Pykka runs each actor in a thread. A ``LoopActor`` runs on the event loop on which it was started:
+the first message into an empty inbox schedules a turn, which handles the pending messages. An idle
+actor has no thread and no task. ``on_receive`` is synchronous, so each message is handled
+atomically.
 
-A message comes by Pykka's ``tell``, from any thread, and waits for the actor's turn; or by
-``hand``, on the event loop's thread, and is handled in that very call unless others wait before it.
+Pykka's ``tell`` sends a message from any thread, to be handled in the actor's turn. ``hand`` has it
+handled in that very call, on the event loop's thread, unless others are pending.
 
-Source: Pykka's ``Actor`` names its extension points ``_create_actor_inbox``, ``_create_future`` and
-``_start_actor_loop``; life cycle, failure and registry are its own.
+Source: Pykka's ``Actor`` has the extension points ``_create_actor_inbox``, ``_create_future`` and
+``_start_actor_loop``; life cycle, failure and registry are Pykka's.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from pykka._envelope import Envelope
 _numbers = itertools.count(1)
 
 _FAIR_SHARE: Final = 32
-"""Messages that one actor handles before others get their turn, and the event loop its own."""
+"""Messages that an actor handles in one turn."""
 
 Ref = pykka.ActorRef[Any]
 
@@ -35,7 +35,7 @@ def tell(ref: Ref, message: object) -> None:
 
 
 def hand(ref: Ref, message: object) -> None:
-    """Have a message handled at once, unless others wait; on the event loop's thread."""
+    """Have a message handled at once, unless others are pending; on the event loop's thread."""
     inbox: Any = ref.actor_inbox
     inbox.hand(message)
 
@@ -47,28 +47,28 @@ class LoopInbox:
 
     def __init__(self) -> None:
         self.waiting: list[Envelope[Any]] = []
-        self._busy = False  # a message is being handled, or a turn is asked for
+        self._busy = False  # a message is being handled, or a turn is scheduled
         self._actor: LoopActor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self, actor: "LoopActor") -> None:
-        """Begin to deliver to an actor, on the event loop that is running.
+        """Start delivery to an actor, on the running event loop.
 
         Raises:
-            RuntimeError: none is running.
+            RuntimeError: there is none.
         """
         self._loop = asyncio.get_running_loop()
         self._actor = actor
 
     def close(self) -> None:
-        """Deliver no more."""
+        """Stop delivery."""
         self._actor = None
 
     def hand(self, message: object) -> None:
-        """Have a message handled at once, or after those that wait already; on the loop's thread.
+        """Handle a message at once, or after the pending ones; on the event loop's thread.
 
-        A stopped actor gets none. Pykka's ``tell`` makes an envelope and a callback for each, which
-        takes longer than the handling of most.
+        A stopped actor ignores it. Pykka's ``tell`` would take longer, by an envelope and a
+        callback, than the handling of most messages.
         """
         actor = self._actor
         if self._busy:
@@ -77,18 +77,18 @@ class LoopInbox:
             self._busy = True
             try:
                 actor.on_receive(message)
-            except BaseException as error:  # noqa: BLE001 - it goes on, if it is more than a failure
+            except BaseException as error:  # noqa: BLE001 - ``fail`` raises it again if necessary
                 actor.fail(error)
             finally:
                 self._busy = False
                 if self.waiting or actor.actor_stopped.yes:
-                    self._rest(actor)
+                    self._end_turn(actor)
 
     def put(self, envelope: Envelope[Any], /) -> None:
-        """Add a message; from any thread."""
+        """Add a message, from any thread."""
         self.waiting.append(envelope)
         if not self._busy:
-            self.ask_for_turn()
+            self.schedule_turn()
 
     def get(self) -> Envelope[Any]:
         """Return the oldest message.
@@ -99,11 +99,11 @@ class LoopInbox:
         return self.waiting.pop(0)
 
     def empty(self) -> bool:
-        """Say whether nothing waits."""
+        """Say whether no message is pending."""
         return not self.waiting
 
-    def ask_for_turn(self) -> None:
-        """Have what waits handled soon, and what comes until then."""
+    def schedule_turn(self) -> None:
+        """Have the pending messages handled in the next iteration of the event loop."""
         if self._loop is not None and self._actor is not None:
             self._busy = True
             self._loop.call_soon_threadsafe(self._take_turn)
@@ -116,23 +116,21 @@ class LoopInbox:
             actor.handle_waiting()
         finally:
             self._busy = False
-            self._rest(actor)
+            self._end_turn(actor)
 
-    def _rest(self, actor: "LoopActor") -> None:
-        """End a turn: the actor waits for messages, or has stopped, or needs another turn."""
+    def _end_turn(self, actor: "LoopActor") -> None:
+        """End a turn: end a stopped actor, or schedule another turn for pending messages."""
         if actor.actor_stopped.yes:
             actor.end()
-        elif self.waiting and not self._busy:  # another thread may have asked since
-            self.ask_for_turn()
+        elif self.waiting and not self._busy:  # another thread may have scheduled it
+            self.schedule_turn()
 
 
 class Stopped:
-    """Whether an actor has stopped: a ``threading.Event`` that nobody waits for.
-
-    The real one is a lock, a condition and a queue for each actor.
+    """Whether an actor has stopped: a light ``threading.Event``, for nobody waits for it.
 
     Attributes:
-        yes: what ``is_set`` says, without the call.
+        yes: ``is_set`` without a call.
     """
 
     __slots__ = ("yes",)
@@ -141,22 +139,22 @@ class Stopped:
         self.yes = False
 
     def is_set(self) -> bool:
-        """Say whether it has."""
+        """Say whether the actor has stopped."""
         return self.yes
 
     def set(self) -> None:
-        """Note that it has."""
+        """Mark the actor as stopped."""
         self.yes = True
 
 
 class Reply(pykka.ThreadingFuture[Any]):
-    """The future of Pykka's ``ask``, for other threads than the event loop's."""
+    """The future of Pykka's ``ask``, for threads without an event loop."""
 
     def get(self, *, timeout: float | None = None) -> Any:  # noqa: ANN401 - a reply is anything
         """Return the reply, as Pykka does.
 
         Raises:
-            RuntimeError: waiting for it would block a running event loop.
+            RuntimeError: this would block a running event loop.
         """
         if timeout != 0 and _on_a_loop():
             raise RuntimeError("this would block the event loop: ask from another thread")
@@ -172,14 +170,14 @@ def _on_a_loop() -> bool:
 
 
 class LoopActor(pykka.Actor):
-    """An actor whose messages are handled on the event loop that it was started on."""
+    """An actor that handles its messages on the event loop on which it was started."""
 
     actor_inbox: LoopInbox
-    actor_stopped: Any  # a ``Stopped``, which is to Pykka an event
+    actor_stopped: Any  # a ``Stopped``, in place of Pykka's event
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - Pykka's signature
-        # All that Pykka's own does. That takes 20 µs and 1.2 KiB for an event with its lock and for
-        # a random name, which is a thirtieth of what it costs when a viewer comes.
+        # As Pykka's ``__init__``, which takes 20 µs and 1.2 KiB for an event and a random name: a
+        # thirtieth of a connect.
         self.actor_urn = f"urn:jobcast:actor:{next(_numbers)}"
         self.actor_inbox = self._create_actor_inbox()
         self.actor_stopped = Stopped()
@@ -201,23 +199,23 @@ class LoopActor(pykka.Actor):
             raise
         self._actor_loop_setup()
         if self.actor_stopped.yes:
-            self.actor_inbox.ask_for_turn()  # to discard what the starter sends
+            self.actor_inbox.schedule_turn()  # discards the starter's messages
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
-        """Learn of a message that came too late to be handled. Runs after the actor stopped."""
+        """Handle a message that arrived too late; called after the actor has stopped."""
 
     def handle_waiting(self) -> None:
-        """Handle what is in the inbox, whose part in the actor this and the following are."""
+        """Handle the pending messages of one turn. Called by the inbox, as ``fail`` and ``end``."""
         inbox = self.actor_inbox
         for _ in range(min(_FAIR_SHARE, len(inbox.waiting))):
             if self.actor_stopped.yes:
                 return
-            self._attend_to(inbox.get())
+            self._handle(inbox.get())
 
     def fail(self, error: BaseException) -> None:
-        """End this actor, and no other, for the exception being handled.
+        """Stop this actor for the exception being handled.
 
-        What is no mere ``Exception`` is raised again, for the event loop knows what it means.
+        One that is no ``Exception``, such as SystemExit, is raised again for the event loop.
         """
         if not isinstance(error, Exception):
             self._stop()
@@ -229,20 +227,20 @@ class LoopActor(pykka.Actor):
             self._handle_failure(*sys.exc_info())
 
     def end(self) -> None:
-        """Discard what was not handled; those who asked are told."""
+        """Discard the unhandled messages; Pykka fails those that await a reply."""
         self.actor_inbox.close()
         late = [each.message for each in self.actor_inbox.waiting if each.reply_to is None]
         self._actor_loop_teardown()
         for message in late:
             self.on_discard(message)
 
-    def _attend_to(self, envelope: Envelope[Any]) -> None:
+    def _handle(self, envelope: Envelope[Any]) -> None:
         reply = envelope.reply_to
         try:
             response = self._handle_receive(envelope.message)
             if reply is not None:
                 reply.set(response)
-        except BaseException as error:  # noqa: BLE001 - it goes on, if it is more than a failure
+        except BaseException as error:  # noqa: BLE001 - ``fail`` raises it again if necessary
             if reply is not None:
                 reply.set_exception()
             if reply is None or not isinstance(error, Exception):

@@ -8,4 +8,4 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Any
-"""Frameworks have types of their own for these."""
+"""Frameworks have their own types for these."""

@@ -1,4 +1,4 @@
-"""The AsyncAPI description: what a stream sends, and what workers publish in Redis."""
+"""The AsyncAPI description of the stream, and of the channel in Redis."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from eventlog.publication import Publication
 from jobcast.protocol.names import PLAIN, SHARDED
-from schema.contract import ENTRY_ID, SENT, Schema, definitions, lenient, name_of, plain
+from schema.contract import ENTRY_ID, SENT, Schema, definitions, name_of, plain, publication_data
 from schema.entry import CREATED
 from schema.events import CONTROL_NAMES
 
@@ -24,7 +24,7 @@ def asyncapi(openapi: Schema) -> Schema:
     """Return the description, AsyncAPI 3.0.
 
     Args:
-        openapi: that of the HTTP interface: the stream's address and what is said of it are there.
+        openapi: the OpenAPI description, which has the path and the texts of the stream.
     """
     path, stream = next(
         (path, methods["get"])
@@ -48,11 +48,11 @@ def asyncapi(openapi: Schema) -> Schema:
                 "description": stream.get("description", ""),
                 "servers": [{"$ref": "#/servers/service"}],
                 "parameters": _JOB_ID,
-                "messages": {name_of(kind): _sent(kind, found) for kind in SENT},
+                "messages": {name_of(kind): _stream_message(kind, found) for kind in SENT},
             },
             "publications": {
                 "address": PLAIN.channel("{jobId}"),
-                "title": "What is published of a job",
+                "title": "Publications of a job",
                 "description": (
                     f"In a Cluster the channel is `{SHARDED.channel('jobId')}`, a sharded one. "
                     "The append script publishes with an id, a publish-only worker without."
@@ -61,10 +61,10 @@ def asyncapi(openapi: Schema) -> Schema:
                 "parameters": _JOB_ID,
                 "messages": {
                     **{
-                        name_of(kind): _published(found[kind.__name__], lenient(kind))
+                        name_of(kind): _publication(found[kind.__name__], publication_data(kind))
                         for kind in published
                     },
-                    CREATED: _published(_CREATED, {"type": "object"}),
+                    CREATED: _publication(_CREATED, {"type": "object"}),
                 },
             },
         },
@@ -80,8 +80,8 @@ def asyncapi(openapi: Schema) -> Schema:
     }
 
 
-def mounted(document: Schema, prefix: str) -> Schema:
-    """Return the description for callers of a service that is mounted below a prefix."""
+def with_prefix(document: Schema, prefix: str) -> Schema:
+    """Return the description of a service mounted below a prefix."""
     servers = document["servers"]
     service = {**servers["service"], "pathname": prefix}
     return {**document, "servers": {**servers, "service": service}}
@@ -92,8 +92,8 @@ def _server(protocol: str, host: str, **more: str) -> Schema:
     return {"host": "{host}", "protocol": protocol, "variables": variables, **more}
 
 
-def _sent(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
-    """Return an event as a message: its id and name are fields of the frame, beside its data."""
+def _stream_message(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
+    """Describe an event of the stream; its id and name are headers of the message."""
     event = found[kind.__name__]
     frame = {"event": event["properties"]["type"]}
     if name_of(kind) not in CONTROL_NAMES:
@@ -105,7 +105,7 @@ def _sent(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
     }
 
 
-def _published(event: Schema, data: Schema) -> Schema:
+def _publication(event: Schema, data: Schema) -> Schema:
     (publication,) = msgspec.json.schema(Publication)["$defs"].values()
     fields = {**publication["properties"], "event": event["properties"]["type"], "data": data}
     return {

@@ -1,4 +1,4 @@
-"""The contract as the service shows it, made once at its start."""
+"""The documents of the contract that the service serves, made once at its start."""
 
 import re
 
@@ -12,12 +12,12 @@ from schema.contract import Schema, type_of
 
 
 class Contract(Struct):
-    """The documents of one application, as they are without a prefix.
+    """The documents of one application, without a prefix.
 
     Attributes:
-        openapi: by the version of OpenAPI.
-        asyncapi: of the stream and the channel.
-        page: all of it for people, as HTML.
+        openapi: documents by version of OpenAPI.
+        asyncapi: describes the stream and the channel.
+        page: everything as HTML.
     """
 
     openapi: dict[Version, Schema]
@@ -26,7 +26,7 @@ class Contract(Struct):
 
 
 def contract_of(app: Quart) -> Contract:
-    """Return the documents about an application whose routes are complete."""
+    """Make the documents of an application whose routes are complete."""
     versions: tuple[Version, ...] = ("3.1.1", "3.2.0")
     documents = {version: openapi(app, version) for version in versions}
     newest = documents[versions[-1]]
@@ -37,15 +37,15 @@ def contract_of(app: Quart) -> Contract:
 def _page(app: Quart, calls: Schema, messages: Schema) -> str:
     schemas = calls["components"]["schemas"]
 
-    def resolved(schema: Schema) -> Schema:
-        """Return what a schema refers to; of several, what the first one refers to."""
+    def resolve(schema: Schema) -> Schema:
+        """Resolve a reference; of ``allOf``, the first one."""
         schema = schema.get("allOf", [schema])[0]
         found: Schema = schemas.get(str(schema.get("$ref")).rpartition("/")[2], schema)
         return found
 
     environment = app.jinja_env.overlay(enable_async=False)
-    of_ours = {"code": _code, "resolved": resolved, "type": type_of, "limits": _limits}
-    environment.filters = {**environment.filters, **of_ours}
+    filters = {"code": _code, "resolved": resolve, "type": type_of, "limits": _limits}
+    environment.filters = {**environment.filters, **filters}
     return environment.get_template("docs.html").render(openapi=calls, asyncapi=messages)
 
 
@@ -54,8 +54,8 @@ def _code(text: str) -> Markup:
 
 
 def _limits(schema: Schema) -> str:
-    """Return in a few words what values a schema allows beyond its type."""
-    said = [
+    """Describe the values that a schema allows, beyond its type."""
+    limits = [
         text.format(schema[word])
         for word, text in {
             "minimum": "at least {}",
@@ -66,4 +66,4 @@ def _limits(schema: Schema) -> str:
         }.items()
         if schema.get(word) not in (None, {})
     ]
-    return ", ".join(said)
+    return ", ".join(limits)

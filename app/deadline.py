@@ -1,4 +1,4 @@
-"""Answers in time."""
+"""A deadline for answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,15 +11,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ANSWER_S: Final = 1.8
-"""How long an answer may take when Redis does not: callers are promised 2 s."""
+"""Callers are promised an answer within 2 s."""
 
 
-def in_time(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Answer 503 when a handler takes longer than callers were promised."""
+def with_deadline(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Raise ``ServiceUnavailable`` when a handler takes longer than ``ANSWER_S``."""
 
     @wraps(handler)
     async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
-        # What ``asyncio.timeout`` does, at a fifth of its cost: it is a twentieth of a connect.
+        # ``asyncio.timeout`` costs five times as much, a twentieth of a connect.
         task = asyncio.current_task()
         late = False
 

@@ -1,4 +1,4 @@
-"""Every error that a caller can meet, and the one place that turns it into an answer."""
+"""All errors of the HTTP interface, and their translation to answers."""
 
 import logging
 from collections.abc import Callable
@@ -23,14 +23,14 @@ _log = logging.getLogger("jobcast.http")
 
 
 class ApiError(Exception):
-    """The request can't be answered as asked.
+    """An error with an HTTP answer.
 
     Attributes:
-        status: of the answer.
-        title: its ``error``.
-        code: its ``code``.
-        text: its ``message``, unless another is given.
-        retry_after_s: seconds after which it may be asked for again.
+        status: HTTP status.
+        title: ``error`` of the body.
+        code: ``code`` of the body.
+        text: default ``message`` of the body.
+        retry_after_s: the ``Retry-After`` header.
     """
 
     text = "Something went wrong"
@@ -44,49 +44,49 @@ class ApiError(Exception):
 
 
 class Unauthorized(ApiError):
-    """The request names nobody, or proves it badly."""
+    """The request has no valid token and no session."""
 
     text = "Authentication or session ID (x-session-id) is required"
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
 class JobNotFound(ApiError):
-    """There is no such job, or it is somebody else's."""
+    """The job does not exist, or has another owner."""
 
     text = "Job not found or access denied"
     status, title, code = 404, "Not found", "JOB_NOT_FOUND"
 
 
 class BadRequest(ApiError):
-    """The request is not one that this address takes."""
+    """The request is malformed."""
 
     text = "The request is malformed"
     status, title, code = 400, "Bad request", "BAD_REQUEST"
 
 
 class CrossOrigin(ApiError):
-    """A page of another origin relies on a cookie."""
+    """A page of another origin authenticates by cookie."""
 
     text = "A cookie counts only for requests from an allowed origin"
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
 class TooManyStreams(ApiError):
-    """The owner, or the job, has as many streams as it may."""
+    """The owner or the job has reached its limit of streams."""
 
     text = "Too many open streams"
     status, title, code, retry_after_s = 429, "Too many requests", "TOO_MANY_STREAMS", 5
 
 
 class ServiceUnavailable(ApiError):
-    """Redis or the key set is unavailable, or the process is about to end."""
+    """Redis or the key set is unavailable, or the process is draining."""
 
     text = "The service is temporarily unavailable"
     status, title, code, retry_after_s = 503, "Service unavailable", "SERVICE_UNAVAILABLE", 2
 
 
 class ProcessFull(ServiceUnavailable):
-    """The process has as many streams as it may."""
+    """The process has reached its limit of streams."""
 
     text = "This process has as many open streams as it may"
     code = "TOO_MANY_STREAMS"
@@ -107,8 +107,8 @@ _OF_LOG: dict[type[Exception], tuple[int, str, str, str]] = {
 }
 
 
-class Shown(NamedTuple):
-    """What callers see of an error."""
+class ErrorAnswer(NamedTuple):
+    """The fields of an error answer."""
 
     status: int
     title: str
@@ -117,14 +117,14 @@ class Shown(NamedTuple):
     retry_after_s: int | None = None
 
 
-def shown(kind: type[Exception]) -> Shown:
-    """Return what callers see of a kind of error that has one answer."""
+def answer_for(kind: type[Exception]) -> ErrorAnswer:
+    """Return the answer to an ``ApiError`` or an error of the log."""
     if issubclass(kind, ApiError):
-        return Shown(kind.status, kind.title, kind.text, kind.code, kind.retry_after_s)
-    return Shown(*_OF_LOG[kind])
+        return ErrorAnswer(kind.status, kind.title, kind.text, kind.code, kind.retry_after_s)
+    return ErrorAnswer(*_OF_LOG[kind])
 
 
-def answer(  # noqa: PLR0913 - the parts of an error answer
+def answer(  # noqa: PLR0913 - the fields of an error
     status: int,
     title: str,
     message: str,
@@ -148,16 +148,15 @@ def answer(  # noqa: PLR0913 - the parts of an error answer
 
 
 def _add(app: Quart, kind: type[Exception], handle: Callable[[Any], Response]) -> None:
-    async def handle_here(error: Exception) -> Response:
+    # Quart runs a plain function in a thread, which may hold the interpreter for 5 ms.
+    async def handle_in_loop(error: Exception) -> Response:
         return handle(error)
 
-    # Quart would call a plain function in a thread, which takes the interpreter from the event loop
-    # for as long as 5 ms.
-    app.register_error_handler(kind, handle_here)
+    app.register_error_handler(kind, handle_in_loop)
 
 
 def register(app: Quart) -> None:
-    """Answer every error of an app with JSON."""
+    """Answer every error with JSON."""
 
     def of_api(error: ApiError) -> Response:
         return answer(
@@ -170,18 +169,18 @@ def register(app: Quart) -> None:
 
     def of_unreadable(error: Unreadable) -> Response:
         message = "What is stored of the job can't be read"
-        if not isinstance(error, UnreadableJob):  # which is logged once where it is found
+        if not isinstance(error, UnreadableJob):  # the reader logs those, once a job
             message = "What is stored can't be read"
-            _log.error("what is stored can't be read: %s", error)
+            _log.error("corrupt data in Redis: %s", error)
         return answer(500, "Internal server error", message, "INTERNAL")
 
     def of_http(error: HTTPException) -> Response:
-        # Their frames hold the request, which holds the error if there is no such route.
+        # Breaks a cycle: the traceback holds the request, which holds its routing error.
         error.__traceback__ = error.__context__ = None
         status = error.code or 500
         if status in _OF_HTTP:
             title, message, code = _OF_HTTP[status]
-        elif status < 500:  # noqa: PLR2004 - the caller's fault
+        elif status < 500:  # noqa: PLR2004 - client errors
             title, code = error.name, "BAD_REQUEST"
             message = error.description or error.name
         else:
@@ -189,7 +188,7 @@ def register(app: Quart) -> None:
         methods: Any = getattr(error, "valid_methods", None)
         return answer(status, title, message, code, allow=", ".join(methods) if methods else None)
 
-    def of_anything(error: Exception) -> Response:
+    def of_other(error: Exception) -> Response:
         _log.exception("a request failed", exc_info=error)
         return answer(500, "Internal server error", "Something went wrong", "INTERNAL")
 
@@ -201,4 +200,4 @@ def register(app: Quart) -> None:
         _add(app, kind, lambda error: answer(*_OF_LOG[type(error)]))
     _add(app, RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB")))
     _add(app, HTTPException, of_http)
-    _add(app, Exception, of_anything)
+    _add(app, Exception, of_other)

@@ -1,4 +1,4 @@
-"""Makes the application that Hypercorn serves."""
+"""The application factory."""
 
 import sys
 import traceback
@@ -22,15 +22,15 @@ from app.streaming.middleware import StreamMiddleware
 _MAX_BODY = 1024 * 1024 + 4096
 _ALLOWED_HEADERS = (
     *("authorization", "content-type", "idempotency-key", "x-session-id"),
-    *("cache-control", "last-event-id"),  # of EventSource polyfills
-    *("baggage", "sentry-trace", "traceparent", "tracestate"),  # of tracing, which wraps fetch
+    *("cache-control", "last-event-id"),  # EventSource polyfills
+    *("baggage", "sentry-trace", "traceparent", "tracestate"),  # tracing, which wraps fetch
 )
-"""What a page of another origin may send beside the headers that need no leave."""
+"""Headers that pages of other origins may send, beside the CORS-safelisted ones."""
 
 
 class _Application(Quart):
     def log_exception(self, exception_info: Any) -> None:  # noqa: ANN401 - as sys.exc_info
-        """Log an error, unless the server will say it: that the settings can't be used."""
+        """Log an error, except invalid settings, which the server prints."""
         if not isinstance(exception_info[1], InvalidSettings):
             super().log_exception(exception_info)
 
@@ -39,12 +39,11 @@ def create_app(settings: Settings | None = None) -> Quart:
     """Return the application.
 
     Args:
-        settings: what an operator chose; read from the environment if None.
+        settings: the settings; read from the environment if None.
 
     Raises:
-        InvalidSettings: they can't be meant; the message names the variable.
-        SystemExit: the same of the environment, which is for an operator to read: one line on
-            stderr, and the exit code 2.
+        InvalidSettings: ``settings`` are invalid; the message names the variable.
+        SystemExit: the environment is invalid: one line on stderr, exit code 2.
     """
     if settings is not None:
         return _app(settings)
@@ -85,7 +84,7 @@ def _app(settings: Settings) -> Quart:
 
 
 def _finder(app: Quart) -> Callable[[str], bool]:
-    """Return what says whether an app has an address, whatever the method."""
+    """Return a function that says whether an app has a route for a path, for any method."""
     addresses = app.url_map.bind("")
 
     def is_address(path: str) -> bool:

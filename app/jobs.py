@@ -1,4 +1,4 @@
-"""What callers do with jobs: create, look up, list, cancel, retry. No HTTP here."""
+"""Operations on jobs: create, look up, list, cancel, retry. No HTTP here."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ from schema.state import JobState
 
 
 class Jobs:
-    """The jobs of all owners, each shown to its owner only."""
+    """The jobs of all owners, each visible to its owner only."""
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -43,14 +43,14 @@ class Jobs:
         self._queue = queue
 
     async def create(self, owner: Owner, request: CreateJob, idempotency_key: str | None) -> str:
-        """Create a job and queue it; each step may be repeated.
+        """Create a job and queue it. Each step is idempotent.
 
         Returns:
             The job's id; with an idempotency key, that of the first call.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
-            LogUnavailable: Redis is away; what is left of the job will be failed.
+            LogUnavailable: Redis is unavailable; the sweeper fails what was created.
         """
         if idempotency_key is None:
             return await self._create(new_job_id(), owner, request)
@@ -79,12 +79,12 @@ class Jobs:
         return job_id
 
     async def owned(self, owner: Owner, text: str) -> tuple[str, JobState]:
-        """Return a job and its state.
+        """Return the id and state of an owner's job.
 
         Raises:
-            JobNotFound: there is none, or it belongs to somebody else.
-            UnreadableJob: what is stored is no job's.
-            LogUnavailable: Redis is away.
+            JobNotFound: it does not exist, or has another owner.
+            UnreadableJob: its state is corrupt.
+            LogUnavailable: Redis is unavailable.
         """
         job_id = parse_job_id(text)
         try:
@@ -102,34 +102,34 @@ class Jobs:
         """List the owner's jobs, newest first.
 
         Raises:
-            BadRequest: the cursor is none of ours.
-            LogUnavailable: Redis is away.
+            BadRequest: the cursor is invalid.
+            LogUnavailable: Redis is unavailable.
         """
         after = last = None if cursor is None else _decode(cursor)
         found: list[JobSummary] = []
         while len(found) < limit:
-            wanted = limit - len(found)
-            further = await self._index.page(owner.user_id, owner.session_id, wanted + 1, after)
-            members = further[:wanted]
+            missing = limit - len(found)
+            page = await self._index.page(owner.user_id, owner.session_id, missing + 1, after)
+            members = page[:missing]
             jobs = [listed(member) for member in members]
             states = await asyncio.gather(*map(self._state_of, jobs))
-            gone = []
+            stale = []
             for member, job, state in zip(members, jobs, states, strict=True):
                 if job is not None:
                     last = member
                 if job is None or state is None:
-                    gone.append(member)
+                    stale.append(member)
                 elif state.owner is None or state.owner.shares_with(owner):
                     found.append(_summary(job, state))
-            if gone:
-                await self._index.remove(gone, owner.user_id, owner.session_id)
-            if further == members:
+            if stale:
+                await self._index.remove(stale, owner.user_id, owner.session_id)
+            if page == members:
                 return JobList(found, None)
             after = members[-1]
         return JobList(found, None if last is None else _encode(last))
 
     async def _state_of(self, job: Listed | None) -> JobState | UnreadableJob | None:
-        """Return what a listed job is: one that can't be read keeps no other from the list."""
+        """Return a listed job's state; an error instead if it is unreadable, for others are not."""
         if job is None:
             return None
         try:
@@ -143,7 +143,7 @@ class Jobs:
 
         Raises:
             NotCancellable: it has finished.
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
         """
         answer = await self._appender.cancel(job_id)
         if answer.status_before == "queued":
@@ -154,11 +154,11 @@ class Jobs:
 
         Args:
             job_id: the job.
-            state: what it was when its owner asked.
+            state: its state when the request was authorized.
 
         Raises:
             NotFailed: it has not failed.
-            LogUnavailable: Redis is away; what is left of the attempt will be failed.
+            LogUnavailable: Redis is unavailable; the sweeper fails what was begun.
         """
         if state.status != "failed":
             raise NotFailed
@@ -166,18 +166,15 @@ class Jobs:
         try:
             answer = await self._appender.retry(job_id)
         except NotFailed:
-            await self._queue_again(job_id)
+            await self._confirm(job_id)
             raise
         await self._list(job_id, state)
         await self._queue.clear(job_id, answer.attempt)
         await self._queue.add(job_id, answer.attempt, state.type)
         await self._creation.confirm(job_id)
 
-    async def _queue_again(self, job_id: str) -> None:
-        """Take back the note of a retry that was none, so that the sweeper leaves the job alone.
-
-        It may also be the note of a retry that is under way, so the queue has to be certain first.
-        """
+    async def _confirm(self, job_id: str) -> None:
+        """Confirm a job after a refused retry; queue it first, as another retry may be running."""
         state = await self._reader.load(job_id)
         if state is not None and state.status == "queued":
             await self._queue.add(job_id, state.attempt, state.type)
@@ -194,7 +191,7 @@ class Jobs:
         try:
             await self._appender.create(job_id, new)
         except JobExists:
-            return  # the same call came in twice at once
+            return  # a concurrent call with the same key
 
 
 def _digest(request: CreateJob) -> str:

@@ -19,7 +19,7 @@ from app.server.signals import drain_on_sigterm
 from app.settings import InvalidSettings, Settings, variable
 from app.streaming.decision import Streams
 from app.streaming.viewers import Viewers
-from app.upkeep.garbage import Garbage
+from app.upkeep.garbage import GarbagePolicy
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
 from eventlog.append import Appender
@@ -119,7 +119,7 @@ def build(settings: Settings) -> Service:
 def attach(app: Quart, service: Service) -> None:
     """Have an app start and stop a service."""
     tasks: set[asyncio.Task[None]] = set()
-    garbage = Garbage()
+    garbage = GarbagePolicy()
 
     @app.before_serving
     async def start() -> None:
@@ -133,7 +133,7 @@ def attach(app: Quart, service: Service) -> None:
         for work in (
             service.subscriptions.run,
             service.viewers.keep_alive,
-            partial(service.directory.watch_over, service.settings.keepalive_s),
+            partial(service.directory.verify_jobs, service.settings.keepalive_s),
             service.sweeper.run,
             service.stalled_runs.run,
             service.probe.run,

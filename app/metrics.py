@@ -1,4 +1,4 @@
-"""What a process counts, as Prometheus text."""
+"""The metrics of a process, as Prometheus text."""
 
 from collections.abc import Iterator
 
@@ -15,9 +15,9 @@ from eventlog.subscriptions import Subscriptions
 
 
 class Metrics(Collector):
-    """Reads the parts' own counts when it is asked, so that counting costs an addition."""
+    """Reads the components' counters on each scrape."""
 
-    def __init__(  # noqa: PLR0913 - what it counts
+    def __init__(  # noqa: PLR0913 - the components
         self,
         viewers: Viewers,
         directory: Directory,
@@ -41,7 +41,7 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics."""
+        """Yield all metrics."""
         yield GaugeMetricFamily("jobcast_streams", "Open streams", len(self._viewers))
         yield GaugeMetricFamily("jobcast_actors", "Jobs with an actor", len(self._directory))
         yield GaugeMetricFamily("jobcast_channels", "Followed channels", len(self._subscriptions))

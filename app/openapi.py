@@ -1,6 +1,6 @@
 """The OpenAPI description of the HTTP interface, made from the routes and the structs.
 
-A handler is decorated with what its address, its docstring and the structs do not say.
+Decorators of handlers add what routes, docstrings and structs do not contain.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 from msgspec import Struct
 from quart import Quart
 
-from app.errors import ApiError, JobNotFound, ServiceUnavailable, Unauthorized, shown
+from app.errors import ApiError, JobNotFound, ServiceUnavailable, Unauthorized, answer_for
 from schema.contract import Schema, definitions, plain, stream_event
 from schema.http import ErrorBody
 
@@ -40,15 +40,15 @@ _HEADERS: Final = {
 
 
 class Operation(Struct, frozen=True):
-    """What an address does for its callers; decorates its handler.
+    """Describes an operation; decorates its handler.
 
     Attributes:
         name: its ``operationId``.
-        answers: what it answers by status: a struct, a media type, or None for no content.
-        body: what it takes.
-        parameters: of the query and the head.
-        errors: what it answers besides the errors of every operation.
-        is_public: whether anybody may call it.
+        answers: content by status: a struct, a media type, or None for no content.
+        body: struct of the request body.
+        parameters: query parameters and headers.
+        errors: errors beside those of every operation.
+        is_public: whether it needs no identity.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Operation(Struct, frozen=True):
     is_public: bool = False
 
     def __call__(self, handler: Handler) -> Handler:
-        """Describe what a handler does, beyond its docstring."""
+        """Register the description of a handler."""
         _OPERATIONS[handler] = self
         return handler
 
@@ -68,35 +68,35 @@ _OPERATIONS: Final[dict[Callable[..., Any], Operation]] = {}
 
 
 def query(name: str, description: str, **schema: object) -> Schema:
-    """Return a parameter of the query."""
+    """Describe a query parameter."""
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def header(name: str, description: str, **schema: object) -> Schema:
-    """Return a parameter of the head, a text."""
+    """Describe a header."""
     return {**query(name, description, type="string", **schema), "in": "header"}
 
 
 def openapi(app: Quart, version: Version) -> Schema:
-    """Return the description.
+    """Describe the routes of an app.
 
     Args:
-        app: whose routes are described.
-        version: of OpenAPI; since 3.2 it can say that a stream is a sequence of events.
+        app: the app.
+        version: of OpenAPI; since 3.2 it can describe a stream as a sequence of events.
     """
     schemas = definitions(_REF)
     paths: defaultdict[str, Schema] = defaultdict(dict)
     for rule in app.url_map.iter_rules():
         handler = app.view_functions[rule.endpoint]
-        described = _OPERATIONS.get(handler)
-        if described is None:
+        operation = _OPERATIONS.get(handler)
+        if operation is None:
             continue
         path = re.sub(r"<\w+>", "{jobId}", rule.rule)
         of_job = path != rule.rule
         if of_job:
             paths[path]["parameters"] = [_JOB_ID]
         (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        paths[path][method.lower()] = _described(described, handler.__doc__ or "", version, of_job)
+        paths[path][method.lower()] = _describe(operation, handler.__doc__ or "", version, of_job)
     return {
         "openapi": version,
         "info": {
@@ -114,7 +114,7 @@ def openapi(app: Quart, version: Version) -> Schema:
     }
 
 
-def _described(operation: Operation, doc: str, version: Version, of_job: bool) -> Schema:  # noqa: FBT001
+def _describe(operation: Operation, doc: str, version: Version, of_job: bool) -> Schema:  # noqa: FBT001
     summary, _, description = plain(doc).partition("\n\n")
     responses = {
         str(status): _response(status, content, version)
@@ -151,7 +151,7 @@ def _response(status: int, content: type[Struct] | str | None, version: Version)
 def _errors(kinds: Iterable[type[Exception]]) -> Iterator[tuple[str, Schema]]:
     by_status = defaultdict(list)
     for kind in kinds:
-        by_status[shown(kind).status].append(shown(kind))
+        by_status[answer_for(kind).status].append(answer_for(kind))
     for status, errors in sorted(by_status.items()):
         codes = {"properties": {"code": {"enum": [error.code for error in errors]}}}
         response = {

@@ -1,7 +1,7 @@
-"""Origins as browsers send them, made of what an operator writes.
+"""Normalization of configured origins to the form that browsers send.
 
-A browser serialises an origin in one way (WHATWG URL and HTML standards), and CORS compares texts:
-``https://App.Example.com:443`` would never match. What has no such form is refused.
+Browsers serialize an origin in one way (WHATWG URL and HTML standards) and CORS compares strings:
+``https://App.Example.com:443`` would never match. An origin without such a form is rejected.
 """
 
 import ipaddress
@@ -16,29 +16,31 @@ _ORIGIN: Final = re.compile(
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
-"""A host that browsers read as an IPv4 address: by its last label."""
+"""A host that browsers parse as an IPv4 address, judging by its last label."""
 
 _OPAQUE_HOST: Final = re.compile(r"[A-Za-z0-9._~-]+")
-_MAPPED_AWAY: Final = frozenset("ßς\u200c\u200d")
-"""Characters that Python's IDNA of 2003 replaces and browsers keep."""
+_IDNA_2003_MAPPED: Final = frozenset("ßς\u200c\u200d")
+"""Characters that Python's IDNA 2003 replaces and browsers keep."""
 
-_NEVER_SENT: Final = frozenset({"about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"})
+_UNSENT_SCHEMES: Final = frozenset(
+    {"about", "blob", "data", "file", "ftp", "javascript", "ws", "wss"}
+)
 _MAX_PORT: Final = 65_535
 
 
-def origins_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return origins as browsers send them, each once.
+def parse_origins(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return origins as browsers send them, without duplicates.
 
     Args:
-        texts: origins as they are written, or ``*``.
+        texts: configured origins, or ``*``.
 
     Raises:
-        ValueError: one can't be meant; the message repeats it.
+        ValueError: one is invalid; the message repeats it.
     """
-    return tuple(dict.fromkeys(origin for text in texts for origin in _origins_of(text)))
+    return tuple(dict.fromkeys(origin for text in texts for origin in _parse(text)))
 
 
-def _origins_of(text: str) -> tuple[str, ...]:
+def _parse(text: str) -> tuple[str, ...]:
     if text == "*":
         return (text,)
     if text.lower() == "null":
@@ -56,22 +58,22 @@ def _origins_of(text: str) -> tuple[str, ...]:
             "path, query and final slash"
         )
     scheme, host, port = match[1].lower(), match[2], match[3]
-    if scheme in _NEVER_SENT:
+    if scheme in _UNSENT_SCHEMES:
         raise ValueError(f"{text!r}: no browser sends an origin with the scheme {scheme}")
     try:
         number = None if port is None else _port(port)
         if scheme not in _DEFAULT_PORTS:
-            return _of_web_view(scheme, host, number)
+            return _custom_scheme(scheme, host, number)
         shown = "" if number in {None, _DEFAULT_PORTS[scheme]} else f":{number}"
         return (f"{scheme}://{_host(host)}{shown}",)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from None
 
 
-def _of_web_view(scheme: str, host: str, port: int | None) -> tuple[str, ...]:
-    """Return the origins of an app or an extension: ``capacitor://localhost``.
+def _custom_scheme(scheme: str, host: str, port: int | None) -> tuple[str, ...]:
+    """Return the origins of an app or extension, such as ``capacitor://localhost``.
 
-    Chromium sends such a host in lower case, WebKit as it is.
+    Chromium sends the host in lower case, WebKit unchanged.
     """
     if _OPAQUE_HOST.fullmatch(host) is None:
         raise ValueError("the host may have ASCII letters, digits, . _ ~ and -")
@@ -97,12 +99,12 @@ def _host(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    """Return a name in lower case, and in punycode where it is not ASCII."""
+    """Return a host name in lower case and punycode."""
     if text.isascii():
         return text.lower()
     try:
-        if any(each in _MAPPED_AWAY or ucd_3_2_0.category(each) == "Cn" for each in text):
-            raise ValueError  # noqa: TRY301 - the same to the operator
+        if any(each in _IDNA_2003_MAPPED or ucd_3_2_0.category(each) == "Cn" for each in text):
+            raise ValueError  # noqa: TRY301 - the same message as below
         return text.encode("idna").decode().lower()
     except ValueError:
         raise ValueError("write the host as browsers send it, in punycode (xn--…)") from None
@@ -127,4 +129,4 @@ def _ipv6(text: str) -> str:
     mapped = address.ipv4_mapped
     if mapped is None:
         return address.compressed
-    return f"::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}"  # browsers write no dots here
+    return f"::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}"  # without dots, as browsers do

@@ -1,7 +1,7 @@
 """The prefix below which the service is mounted: ``/jobcast`` of ``/jobcast/api/v1/jobs``.
 
-Servers are told of it (``--root-path``), frameworks that mount applications know it, and a proxy
-that strips it can name it in ``X-Forwarded-Prefix``. What arrives depends on who strips what:
+Servers take it as an option (``--root-path``), frameworks set it for mounted applications, and a
+proxy that strips it may send it as ``X-Forwarded-Prefix``. The resulting scopes differ:
 
 ========================================  ===========================  ============
 who                                       path                         root_path
@@ -13,7 +13,7 @@ the same, behind one that does not strip  ``/jobcast/jobcast/api/v1…`` ``/jobc
 ``/b`` mounted below, ``/a`` stripped     ``/b/api/v1/jobs``           ``/a/b``
 ========================================  ===========================  ============
 
-So of what the path can mean, the first that is an address of the service counts.
+So the first interpretation of the path that has a route counts.
 """
 
 import re
@@ -29,52 +29,52 @@ _MAX_LENGTH: Final = 256
 _DOTS: Final = frozenset({".", ".."})
 
 
-def root_of(text: str) -> str:
-    """Return a prefix as it stands before a path: nothing, or with one slash and none at its end.
+def normalize_root(text: str) -> str:
+    """Return a prefix that is empty or begins with exactly one slash, and does not end in one.
 
-    A path that began with two slashes would lead to another host.
+    A path with two leading slashes would be a link to another host.
     """
     return "".join(f"/{segment}" for segment in text.split("/") if segment)
 
 
-def public(root: str, path: str) -> str:
-    """Return the address of a path below a prefix, as it is sent to others."""
-    return quote(root_of(root), safe="/~!$'()*+,;:@&=") + path
+def public_path(root: str, path: str) -> str:
+    """Return the percent-encoded address of a path below a prefix."""
+    return quote(normalize_root(root), safe="/~!$'()*+,;:@&=") + path
 
 
 class Prefix:
-    """Finds what is asked for below the prefix.
+    """Normalizes the path and prefix of ASGI scopes.
 
     Args:
-        is_address: whether the service has an address, whatever the method.
-        trusts_forwarded: believe ``X-Forwarded-Prefix``, which clients can send as well.
+        is_address: whether the service has a route for a path, for any method.
+        trusts_forwarded: use ``X-Forwarded-Prefix``, which clients can forge.
     """
 
     def __init__(self, is_address: Callable[[str], bool], *, trusts_forwarded: bool) -> None:
         self._is_address = is_address
         self.trusts_forwarded = trusts_forwarded
 
-    def settle(self, scope: Scope) -> None:
-        """Have the path of a scope begin with its ``root_path``, whoever stripped what."""
+    def normalize(self, scope: Scope) -> None:
+        """Make the path of a scope begin with its ``root_path``."""
         given = scope.get("root_path", "")
-        forwarded = _forwarded(scope) if self.trusts_forwarded else None
+        forwarded = _forwarded_prefix(scope) if self.trusts_forwarded else None
         if not given and forwarded is None:
             return
-        root = root_of(unquote(given))
+        root = normalize_root(unquote(given))
         path = self._below(scope["path"], root)
         if forwarded is not None:
             path, root = self._below(path, forwarded), forwarded
         scope["root_path"], scope["path"] = root, root + path
 
     def _below(self, path: str, root: str) -> str:
-        for meaning in _meanings(f"/{path.lstrip('/')}", root):
-            if self._is_address(meaning):
-                return meaning
+        for candidate in _candidates(f"/{path.lstrip('/')}", root):
+            if self._is_address(candidate):
+                return candidate
         return path
 
 
-def _meanings(path: str, root: str) -> Iterator[str]:
-    """Yield what a path can mean, likely ones first."""
+def _candidates(path: str, root: str) -> Iterator[str]:
+    """Yield interpretations of a path, likely ones first."""
     stripped = list(_stripped(path, root))
     yield from stripped
     for each in stripped:
@@ -83,7 +83,7 @@ def _meanings(path: str, root: str) -> Iterator[str]:
 
 
 def _stripped(path: str, root: str) -> Iterator[str]:
-    """Yield a path without a prefix, or without as much of its end as the path begins with."""
+    """Yield a path without the prefix, or without a trailing part of the prefix."""
     segments = root.split("/")[1:]
     for start in range(len(segments)):
         part = "".join(f"/{segment}" for segment in segments[start:])
@@ -91,12 +91,12 @@ def _stripped(path: str, root: str) -> Iterator[str]:
             yield f"/{path[len(part) :].lstrip('/')}"
 
 
-def _forwarded(scope: Any) -> str | None:  # noqa: ANN401 - of any ASGI server
-    """Return the prefix that a proxy names; None of anything else than one plain path."""
+def _forwarded_prefix(scope: Any) -> str | None:  # noqa: ANN401 - of any ASGI server
+    """Return ``X-Forwarded-Prefix``; None unless it is exactly one plain path."""
     values = [value for name, value in scope["headers"] if name.lower() == _HEADER]
     if len(values) != 1 or len(values[0]) > _MAX_LENGTH:
         return None
     text = values[0].decode("latin-1").strip()
     if _FORWARDED.fullmatch(text) is None or _DOTS & set(text.split("/")):
         return None
-    return root_of(text)
+    return normalize_root(text)

@@ -15,7 +15,7 @@ from eventlog.connection import available
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded
 
-_KEPT: Final = {"count": 1000}
+_KEEP_FINISHED: Final = {"count": 1000}
 """Finished entries that stay in Redis for a look; the oldest go."""
 
 FIRST_ATTEMPT: Final = 1
@@ -41,8 +41,8 @@ class JobQueue:
         """
         options: Any = {
             "jobId": _entry_id(job_id, attempt),
-            "removeOnComplete": _KEPT,
-            "removeOnFail": _KEPT,
+            "removeOnComplete": _KEEP_FINISHED,
+            "removeOnFail": _KEEP_FINISHED,
         }
         async with available():
             await self._queue.add(job_type, {"jobId": job_id, "attempt": attempt}, options)

@@ -1,4 +1,4 @@
-"""What is asked, read from an ASGI scope without a framework."""
+"""A request as an ASGI scope, without a framework."""
 
 from functools import cached_property
 from typing import Final
@@ -10,16 +10,16 @@ from werkzeug.sansio.http import parse_cookie
 from app.asgi import Scope
 
 
-def legible(query: bytes) -> bytes:
-    """Return a query in which bytes that are not UTF-8 are percent-encoded.
+def utf8_query(query: bytes) -> bytes:
+    """Percent-encode the bytes of a query that are not UTF-8, on which Quart would raise.
 
-    Over HTTP/2 a query may hold any byte, and Quart fails with an exception where it is not UTF-8.
+    Over HTTP/2 a query may hold any byte.
     """
     return query if query.isascii() else query.decode(errors="werkzeug.url_quote").encode()
 
 
 class Headers:
-    """The headers of a request, in the order in which they came."""
+    """The headers of a request, in order."""
 
     __slots__ = ("_headers", "_values")
 
@@ -28,7 +28,7 @@ class Headers:
         self._values = {name.lower(): value for name, value in reversed(self._headers)}
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first header of a name, in any case."""
+        """Return the first header of a name, case-insensitively."""
         value = self._values.get(name.lower().encode())
         return default if value is None else value.decode("latin-1")
 
@@ -43,7 +43,7 @@ class Headers:
 
 
 class Parameters:
-    """The parameters of a query, in the order in which they came."""
+    """The parameters of a query, in order."""
 
     __slots__ = ("_pairs",)
 
@@ -67,7 +67,7 @@ _NO_PARAMETERS: Final = Parameters(b"")
 
 
 class RawRequest:
-    """A request as far as it matters before its answer."""
+    """Method, headers, query and cookies of an ASGI scope."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -76,7 +76,7 @@ class RawRequest:
 
     @property
     def host(self) -> str:
-        """Return what the request was sent to."""
+        """Return the ``Host`` header."""
         return self.headers.get("Host") or ""
 
     @cached_property
@@ -87,5 +87,5 @@ class RawRequest:
 
     @property
     def cookies(self) -> MultiDict[str, str]:
-        """Return the cookies, all of each name."""
+        """Return the cookies, with all values of each name."""
         return parse_cookie(";".join(self.headers.getlist("Cookie")))

@@ -1,4 +1,4 @@
-"""What the routes share: who asks, typed bodies."""
+"""Helpers of the routes: identity, typed bodies, answers."""
 
 import json
 from typing import Final, TypeVar, cast
@@ -11,36 +11,36 @@ from app.auth import Identity, body_session, session_id
 from app.errors import BadRequest, Unauthorized
 from app.lifecycle import Service
 from app.raw_request import RawRequest
-from schema.salvage import salvaged_object
+from schema.salvage import salvage_object
 
 T = TypeVar("T")
-_MOST_SHOWN: Final = 80
+_MAX_SHOWN: Final = 80
 
 
 def service() -> Service:
-    """Return what the application was built from."""
-    built: Service = current_app.extensions["jobcast"]
-    return built
+    """Return the components of the application."""
+    return cast("Service", current_app.extensions["jobcast"])
 
 
 async def identify(*, with_body: bool = False) -> Identity:
-    """Return who asks.
+    """Return the identity of the request.
 
     Args:
         with_body: whether ``sessionId`` of the JSON body counts.
 
     Raises:
-        Unauthorized: nobody that can be known.
-        ServiceUnavailable: that can't be told now.
+        BadRequest: the body's session id is unreadable.
+        Unauthorized: there is no valid token and no session.
+        ServiceUnavailable: the key set is unavailable.
     """
     body = await _body() if with_body else b""
-    # As it is asked for streams, so that a request speaks for the same whatever it asks for.
-    asked = RawRequest(cast("Scope", request.scope))
+    # Streams parse the scope in the same way, so that one request has one identity everywhere.
+    raw = RawRequest(cast("Scope", request.scope))
     try:
-        return await service().authenticator.identify(asked, body_session(body))
+        return await service().authenticator.identify(raw, body_session(body))
     except Unauthorized:
         if _has_unreadable_session(body):
-            raise BadRequest(_fault_of(body, "")) from None
+            raise BadRequest(_error_of(body, "")) from None
         raise
 
 
@@ -48,11 +48,11 @@ async def body_as(kind: type[T], *, nested: str = "The body") -> T:
     """Return the JSON body.
 
     Args:
-        kind: what it has to be.
-        nested: its field that may hold anything.
+        kind: type to decode.
+        nested: name of the field of any JSON, for the message about its depth.
 
     Raises:
-        BadRequest: it is not JSON, or a field is wrong; the message names it.
+        BadRequest: it is not JSON, or a field is invalid; the message names it.
     """
     body = await _body()
     try:
@@ -60,17 +60,17 @@ async def body_as(kind: type[T], *, nested: str = "The body") -> T:
     except msgspec.ValidationError as error:
         raise BadRequest(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(_fault_of(body, str(error))) from None
+        raise BadRequest(_error_of(body, str(error))) from None
     except RecursionError:
         raise BadRequest(f"{nested}: nested too deeply") from None
 
 
-def _fault_of(body: bytes, why: str) -> str:
-    """Return what is wrong with a body: with which field, if it is JSON but for that one's value.
+def _error_of(body: bytes, why: str) -> str:
+    """Return why a body is not JSON, naming the field if only its value is invalid.
 
     Args:
-        body: what a strict reader refuses.
-        why: its reason.
+        body: malformed JSON.
+        why: the decoder's message.
     """
     try:
         fields = json.loads(body.decode(errors="surrogateescape"))
@@ -80,17 +80,17 @@ def _fault_of(body: bytes, why: str) -> str:
         try:
             json.dumps([name, value], ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:
-            shown = name[:_MOST_SHOWN].encode(errors="backslashreplace").decode()
+            shown = name[:_MAX_SHOWN].encode(errors="backslashreplace").decode()
             return f"{shown}: is not JSON: it holds a lone surrogate, or bytes that are no UTF-8"
         except ValueError:
-            return f"{name[:_MOST_SHOWN]}: is not JSON: it holds NaN or an infinity"
+            return f"{name[:_MAX_SHOWN]}: is not JSON: it holds NaN or an infinity"
     return f"The body is not JSON: {why}"
 
 
 def _has_unreadable_session(body: bytes) -> bool:
-    """Say whether a body names a session, but only to a reader that is not strict."""
+    """Say whether only a lenient parser finds a session id in a body."""
     try:
-        fields = salvaged_object(body.decode(errors="replace"))
+        fields = salvage_object(body.decode(errors="replace"))
     except ValueError:
         return False
     return session_id(fields.get("sessionId")) is not None

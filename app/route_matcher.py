@@ -1,7 +1,7 @@
-"""Remembers which route an address has.
+"""A cache of route lookups.
 
-Werkzeug defines a function that calls itself anew for each search, and with it a reference cycle of
-ten objects. A page that polls would have the collector at work in the middle of everybody's events.
+Werkzeug defines a recursive function anew for each lookup: a reference cycle of ten objects. So
+polling pages would trigger the garbage collector, which delays everybody's events.
 """
 
 from functools import lru_cache
@@ -11,19 +11,19 @@ from werkzeug.routing.exceptions import NoMatch, RequestPath
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import Rule
 
-_MOST: Final = 5_000
-_LONGEST: Final = 256
-"""Characters of a path that is remembered: more than any address of the service has."""
+_CACHE_SIZE: Final = 5_000
+_MAX_LENGTH: Final = 256
+"""Longest cached path, in characters; no route of the service is as long."""
 
-_Found = tuple[Rule, dict[str, Any]] | NoMatch | RequestPath
+_Result = tuple[Rule, dict[str, Any]] | NoMatch | RequestPath
 
 
 class RouteMatcher(StateMachineMatcher):
-    """Matches where slashes are not merged; its rules are complete before the first search."""
+    """A matcher that does not merge slashes. Its rules must not change after the first lookup."""
 
     def __init__(self) -> None:
         super().__init__(merge_slashes=False)
-        self._remembered = lru_cache(_MOST)(self._found)
+        self._cached = lru_cache(_CACHE_SIZE)(self._search)
 
     def match(
         self,
@@ -35,22 +35,22 @@ class RouteMatcher(StateMachineMatcher):
         """Return the rule for a request, and the values of its variables.
 
         Raises:
-            NoMatch: there is none; it names the methods that there are rules for.
-            RequestPath: there is one with a slash at the end.
+            NoMatch: there is none; the error lists the methods of this path.
+            RequestPath: there is one with a trailing slash.
         """
-        find = self._remembered if len(path) <= _LONGEST else self._found
-        found = find(domain, path, method, websocket)
-        if isinstance(found, NoMatch):
-            raise NoMatch(found.have_match_for, found.websocket_mismatch)
-        if isinstance(found, RequestPath):
-            raise RequestPath(found.path_info)
-        rule, values = found
+        search = self._cached if len(path) <= _MAX_LENGTH else self._search
+        result = search(domain, path, method, websocket)
+        if isinstance(result, NoMatch):
+            raise NoMatch(result.have_match_for, result.websocket_mismatch)
+        if isinstance(result, RequestPath):
+            raise RequestPath(result.path_info)
+        rule, values = result
         return rule, dict(values)
 
-    def _found(self, domain: str, path: str, method: str, websocket: bool) -> _Found:  # noqa: FBT001 - Werkzeug's
+    def _search(self, domain: str, path: str, method: str, websocket: bool) -> _Result:  # noqa: FBT001 - Werkzeug's
         try:
             rule, values = super().match(domain, path, method, websocket)
         except (NoMatch, RequestPath) as error:
-            error.__context__ = None  # nor the frames of what led to it
+            error.__context__ = None  # its traceback would keep frames alive
             return error.with_traceback(None)
         return rule, dict(values)

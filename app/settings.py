@@ -1,6 +1,6 @@
-"""The settings: one struct, read from the environment, validated at start.
+"""The settings: one struct, read from the environment and validated at start.
 
-Every name is an environment variable; times are seconds, sizes bytes.
+Every field is an environment variable; times are seconds, sizes are bytes.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from app.origins import origins_of
+from app.origins import parse_origins
 from jobcast import parse_address
 
 _log = logging.getLogger("jobcast.settings")
@@ -27,44 +27,44 @@ PositiveTime = Annotated[float, Meta(gt=0, le=31_536_000)]
 
 
 class InvalidSettings(ValueError):
-    """The environment holds something that can't be meant."""
+    """A setting is invalid."""
 
 
 class Settings(Struct, frozen=True):
-    """What an operator may choose.
+    """The settings of the service.
 
     Attributes:
         redis_url: the Redis or Valkey that holds the logs.
-        jwt_secret: shared secret of HS256, HS384 and HS512.
-        jwt_algorithms: the algorithms that a token may be signed with.
+        jwt_secret: shared secret for HS256, HS384 and HS512.
+        jwt_algorithms: accepted signing algorithms.
         jwt_public_key: PEM text, or the path of a PEM file.
         jwt_jwks: path or http(s) URL of a JSON Web Key Set.
-        jwt_issuer: what ``iss`` must be, if set.
-        jwt_audience: what ``aud`` must hold, if set.
-        nbf_leeway_s: how much earlier than its ``nbf`` a token counts.
-        exp_leeway_s: how much longer than its ``exp`` a token counts.
+        jwt_issuer: required ``iss``, if set.
+        jwt_audience: required member of ``aud``, if set.
+        nbf_leeway_s: how long before its ``nbf`` a token is accepted.
+        exp_leeway_s: how long after its ``exp`` a token is accepted.
         cookie_name: cookie that may carry a token; none if unset.
         demo: start without any key, with sessions as the only identity.
-        stream_max_age_s: when a stream ends and its viewer comes again.
-        keepalive_s: silence after which a comment is sent.
+        stream_max_age_s: age at which a stream ends, to be resumed by its viewer.
+        keepalive_s: silence after which a keepalive is sent.
         notice_s: time from SIGTERM, when ``/readyz`` turns 503, to the closing of the listener.
         grace_s: time to end the streams after that.
-        reconnects_per_s: how many of the viewers that a drain sends back may come in a second.
-        stall_grace_s: after a start or an outage of Redis, how long workers may take to renew the
-            leases of their runs before these are failed.
-        retention_s: how long a finished job can be seen.
-        log_entries: bound of one job's log.
-        event_bytes: bound of the data of one event, a result too.
-        streams_per_owner: open streams of one owner, in this process.
-        streams_per_job: open streams of one job, in this process.
-        streams_per_process: open streams of this process.
-        mailbox_bytes: what may wait for one slow viewer.
-        cors_origins: origins that may call from a browser, as browsers send them, or ``*``.
+        reconnects_per_s: rate at which the viewers of a drained process reconnect.
+        stall_grace_s: how long workers may take to renew their leases after a start or an outage
+            of Redis.
+        retention_s: how long a finished job is kept.
+        log_entries: maximum length of a job's log.
+        event_bytes: maximum size of an event's data, including results.
+        streams_per_owner: limit of open streams of one owner, in this process.
+        streams_per_job: limit of open streams of one job, in this process.
+        streams_per_process: limit of open streams of this process.
+        mailbox_bytes: limit of the frames buffered for one slow viewer.
+        cors_origins: allowed origins, as browsers send them, or ``*``.
         cors_headers: further headers that they may send, in lower case.
-        trust_forwarded_prefix: believe ``X-Forwarded-Prefix``, which a proxy has to set.
-        direct_write: write frames straight to the server's transport where that is possible.
+        trust_forwarded_prefix: use ``X-Forwarded-Prefix``, which the proxy must set.
+        direct_write: write frames straight to the server's transport where possible.
         queue: name of the BullMQ queue.
-        files_root: folder that the ``checksum`` job may read; read by the worker.
+        files_root: folder that the ``checksum`` job may read; used by the worker.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -106,7 +106,7 @@ _FORBIDDEN: Final = re.compile(
     "|date|dnt|expect|host|keep-alive|origin|referer|set-cookie|te|trailer|transfer-encoding"
     "|upgrade|via|proxy-.*|sec-.*"
 )
-"""Headers that no page can send: the Fetch standard's forbidden request-headers."""
+"""The Fetch standard's forbidden request-headers, which pages can't send."""
 
 _PREFIX: Final = "JOBCAST_"
 _BOOLEANS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -121,10 +121,10 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Args:
-        environment: variables and their text; an empty text counts as unset.
+        environment: variables; an empty one counts as unset.
 
     Raises:
-        InvalidSettings: a value can't be meant, or they do not go together; the message names the
+        InvalidSettings: a value is invalid, or conflicts with another; the message names the
             variable.
     """
     values: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def _value(name: str, text: str, kind: object) -> Any:  # noqa: ANN401 - msgspec judges it
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidSettings(f"{name}: not UTF-8")  # what Python makes of other bytes
+        raise InvalidSettings(f"{name}: not UTF-8")  # Python decodes such bytes to surrogates
     if kind == tuple[str, ...]:
         return _list(name, text.replace(",", " ").split())
     if kind is bool:
@@ -163,7 +163,7 @@ def _value(name: str, text: str, kind: object) -> Any:  # noqa: ANN401 - msgspec
 def _list(name: str, items: list[str]) -> Sequence[str]:
     if name == variable("cors_origins"):
         try:
-            return origins_of(items)
+            return parse_origins(items)
         except ValueError as error:
             raise InvalidSettings(f"{name}: {error}") from None
     if name == variable("cors_headers"):
@@ -239,5 +239,5 @@ def _check_sources(settings: Settings) -> None:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # no name that a file can have
+    except OSError:  # an impossible file name
         return False

@@ -1,8 +1,7 @@
-"""``python -m demo``: Valkey, the service and a worker in one go, for trying out.
+"""``python -m demo`` starts Valkey, the service and a worker.
 
-Data and logs are in ``.demo/`` below the project, or in the folder that ``JOBCAST_DEMO_DATA``
-names, and are kept, so a second start still has the first one's jobs. ``REDIS_URL``, if set, names
-the Redis to use instead of a Valkey of its own.
+Data and logs are kept in ``.demo/`` below the project, or in ``JOBCAST_DEMO_DATA``, so a second
+start still has the first one's jobs. If ``REDIS_URL`` is set, that Redis is used instead of Valkey.
 """
 
 import asyncio
@@ -31,12 +30,12 @@ DATA: Final = Path(os.environ.get(DATA_VARIABLE) or PROJECT / ".demo").resolve()
 HOST: Final = "127.0.0.1"
 FIRST_PORT: Final = 8000
 START_S: Final = 30.0
-STOP_S: Final = 15.0  # more than the service's own grace (JOBCAST_GRACE_S)
+STOP_S: Final = 15.0  # longer than the service's grace (JOBCAST_GRACE_S)
 POLL_S: Final = 0.1
 
 
-class DemoError(Exception):
-    """The demo can't go on."""
+class DemoFailed(Exception):
+    """The demo can't start or continue."""
 
 
 class StopRequested(Exception):
@@ -45,22 +44,22 @@ class StopRequested(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A process of the demo, with a log that holds what it prints."""
+    """A process of the demo; its output goes to a log file."""
 
     name: str
     process: asyncio.subprocess.Process
     log: Path
 
     async def watch(self) -> None:
-        """Wait for its end, which is never expected here; always raises DemoError."""
+        """Raise DemoFailed when the process ends by itself."""
         code = await self.process.wait()
         tail = self.log.read_text(errors="replace").strip().splitlines()[-12:]
-        raise DemoError(
+        raise DemoFailed(
             "\n".join([f"The {self.name} ended by itself ({code}); {self.log}:", *tail])
         )
 
     async def stop(self) -> None:
-        """Ask it to end, wait, and end it with all that it started if it doesn't."""
+        """Terminate the process; after ``STOP_S``, kill its process group."""
         if self.process.returncode is not None:
             return
         self.process.terminate()
@@ -74,10 +73,7 @@ class Child:
 
 
 class Demo:
-    """The processes, each of which runs as long as the demo does.
-
-    ``lock`` is the file descriptor that holds the lock of the data folder.
-    """
+    """The processes of the demo; ``lock`` is the descriptor that locks the data folder."""
 
     def __init__(self, lock: int) -> None:
         self._lock = lock
@@ -85,19 +81,19 @@ class Demo:
         self._clients: list[Child] = []
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Start everything, create a job, and say where to look; ``tasks`` watch the processes."""
+        """Start all processes, watched by ``tasks``; create a job and print its addresses."""
         environment = {k: v for k, v in os.environ.items() if k != DATA_VARIABLE}
         if not environment.get("REDIS_URL"):
             valkey_port = _free_port([0])
             command = _valkey_command(valkey_port)
             self._valkey = await _spawn("Valkey", command, environment, [self._lock])
             tasks.create_task(self._valkey.watch())
-            await _until("Valkey", partial(_valkey_answers, valkey_port))
+            await _wait_for("Valkey", partial(_valkey_answers, valkey_port))
             environment["REDIS_URL"] = f"redis://{HOST}:{valkey_port}/0"
         if not environment.get("JWT_SECRET"):
             environment["JOBCAST_DEMO"] = "1"
-        environment.setdefault("JOBCAST_NOTICE_S", "0")  # no proxy asks whether it is ready
-        # Real files, enough for some seconds, and nobody writes to them meanwhile.
+        environment.setdefault("JOBCAST_NOTICE_S", "0")  # no load balancer polls /readyz
+        # Real files that don't change, enough for some seconds.
         environment.setdefault("JOBCAST_FILES_ROOT", sysconfig.get_path("purelib"))
 
         port = _free_port(range(FIRST_PORT, FIRST_PORT + 100))
@@ -109,18 +105,18 @@ class Demo:
             child = await _spawn(name, [sys.executable, "-m", *module], environment)
             self._clients.append(child)
             tasks.create_task(child.watch())
-        await _until("service", partial(_service_is_ready, port))
+        await _wait_for("service", partial(_service_is_ready, port))
 
         session = _session()
         job_id, stream = await asyncio.to_thread(_create_job, port, session)
         data = DATA if self._valkey else "in the Redis of REDIS_URL"
-        # Behind the `#`: the page takes it from there, and it reaches no server and no log.
+        # In the fragment, which browsers don't send, so it reaches no server and no log.
         print(f"\n  Page    http://{HOST}:{port}/#job={job_id}&session={session}")
         print(f"  Stream  curl -N -H 'x-session-id: {session}' http://{HOST}:{port}{stream}")
         print(f"  Data    {data}\n  Logs    {DATA}/*.log\n\nCtrl-C stops it.", flush=True)
 
     async def stop(self) -> None:
-        """Stop service and worker, then Valkey, which they need until their end."""
+        """Stop service and worker, then Valkey, which they need until then."""
         await asyncio.gather(*(child.stop() for child in self._clients))
         if self._valkey:
             await self._valkey.stop()
@@ -138,7 +134,7 @@ async def _spawn(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            process_group=0,  # the terminal's Ctrl-C is for the demo, which stops them in order
+            process_group=0,  # Ctrl-C must reach the demo only, which stops the processes in order
             pass_fds=inherited,
         )
     return Child(name, process, log)
@@ -147,7 +143,7 @@ async def _spawn(
 def _valkey_command(port: int) -> list[str]:
     folder = DATA / "valkey"
     folder.mkdir(exist_ok=True)
-    # The log of commands keeps every job; snapshots (`save`) beside it would keep them twice.
+    # The append-only file persists all jobs; snapshots (`save`) would do it twice.
     options = {"bind": HOST, "port": str(port), "dir": str(folder), "appendonly": "yes", "save": ""}
     return [
         str(get_binary_path()),
@@ -155,34 +151,31 @@ def _valkey_command(port: int) -> list[str]:
     ]
 
 
-async def _until(name: str, is_so: Callable[[], bool]) -> None:
+async def _wait_for(name: str, condition: Callable[[], bool]) -> None:
     try:
         async with asyncio.timeout(START_S):
-            while not await asyncio.to_thread(is_so):  # noqa: ASYNC110 - another process decides
+            while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - another process decides
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        raise DemoError(f"The {name} did not get ready within {START_S:g} s.") from None
+        raise DemoFailed(f"The {name} did not get ready within {START_S:g} s.") from None
 
 
 def _valkey_answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as connection:
         connection.sendall(b"PING\r\n")
-        # While it still reads its data, the answer is an error.
+        # The answer is an error while Valkey loads its data.
         return connection.recv(16) == b"+PONG\r\n"
     return False
 
 
 def _service_is_ready(port: int) -> bool:
     with suppress(OSError, HTTPException):
-        return _ask(port, "GET", "/readyz")[0] == HTTPStatus.OK
+        return _request(port, "GET", "/readyz")[0] == HTTPStatus.OK
     return False
 
 
 def _session() -> str:
-    """Return whose the demo's jobs are: the same at each start on the same data.
-
-    The browser that opens the page becomes it, and goes on to list the jobs of earlier starts.
-    """
+    """Return the stored session, which also owns the jobs of earlier starts."""
     file = DATA / "session"
     with suppress(FileNotFoundError):
         if session := file.read_text().strip():
@@ -194,21 +187,21 @@ def _session() -> str:
 
 
 def _create_job(port: int, session: str) -> tuple[str, str]:
-    """Create a job and return its id, and the path of its stream."""
-    # A slow algorithm, so that there is something to watch.
+    """Create a job; return its id and the path of its stream."""
+    # A slow algorithm, so that there is progress to watch.
     body = json.dumps({"type": "checksum", "input": {"folder": ".", "algorithm": "sha3_512"}})
     headers = {"content-type": "application/json", "x-session-id": session}
     try:
-        status, answer = _ask(port, "POST", "/api/v1/jobs", body, headers)
+        status, answer = _request(port, "POST", "/api/v1/jobs", body, headers)
     except (OSError, HTTPException) as error:
-        raise DemoError(f"The service did not take a job: {error!r}") from error
+        raise DemoFailed(f"The service did not take a job: {error!r}") from error
     if status != HTTPStatus.CREATED:
-        raise DemoError(f"The service did not take a job: {status} {answer.decode()}")
+        raise DemoFailed(f"The service did not take a job: {status} {answer.decode()}")
     created = json.loads(answer)
     return created["jobId"], created["streamUrl"]
 
 
-def _ask(
+def _request(
     port: int,
     method: str,
     path: str,
@@ -224,48 +217,48 @@ def _ask(
 def _free_port(candidates: Sequence[int]) -> int:
     for port in candidates:
         with socket.socket() as probe:
-            # As servers do: a port whose last connections are still in TIME_WAIT is free.
+            # As servers set it: a port with connections in TIME_WAIT is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind((HOST, port))
                 return int(probe.getsockname()[1])
-    raise DemoError(f"No port from {candidates[0]} to {candidates[-1]} is free on {HOST}.")
+    raise DemoFailed(f"No port from {candidates[0]} to {candidates[-1]} is free on {HOST}.")
 
 
 @contextmanager
 def _data_folder() -> Iterator[int]:
-    """Hold the data folder's lock. Valkey inherits it: two must never write the same files."""
+    """Lock the data folder. Valkey inherits the lock: no other may write the same files."""
     try:
         DATA.mkdir(parents=True, exist_ok=True)
-        opened = (DATA / "lock").open("wb")
+        file = (DATA / "lock").open("wb")
     except OSError as error:
-        raise DemoError(f"{DATA_VARIABLE}: {DATA} can't be used ({error})") from error
-    with opened as lock:
+        raise DemoFailed(f"{DATA_VARIABLE}: {DATA} can't be used ({error})") from error
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError(f"A demo is running already, with its data in {DATA}.") from None
+            raise DemoFailed(f"A demo is running already, with its data in {DATA}.") from None
         yield lock.fileno()
 
 
-async def _until_signalled(signalled: asyncio.Event) -> None:
-    await signalled.wait()
+async def _raise_when_set(stop: asyncio.Event) -> None:
+    await stop.wait()
     raise StopRequested
 
 
 async def _run(lock: int) -> int:
-    signalled = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     demo = Demo(lock)
     code = 0
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_until_signalled(signalled))
+            tasks.create_task(_raise_when_set(stop))
             await demo.start(tasks)
     except* StopRequested:
         print("\nStopping …", flush=True)
-    except* DemoError as errors:
+    except* DemoFailed as errors:
         print(*errors.exceptions, sep="\n", file=sys.stderr)
         code = 1
     finally:
@@ -274,11 +267,11 @@ async def _run(lock: int) -> int:
 
 
 def main() -> int:
-    """Run the demo until it is told to stop; the exit code is 1 if it could not go on."""
+    """Run the demo until a signal; return 1 if it failed."""
     try:
         with _data_folder() as lock:
             return asyncio.run(_run(lock))
-    except DemoError as error:
+    except DemoFailed as error:
         print(error, file=sys.stderr)
         return 1
 

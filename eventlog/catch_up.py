@@ -13,10 +13,10 @@ from eventlog.errors import LogUnavailable, Redirected, UnreadableJob
 from jobcast.protocol.names import log_key, state_key
 from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.connection import packed
-from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvaged_entry
+from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvage_entry
 from schema.entry_id import position
 from schema.events import InvalidEvent
-from schema.resume import Reason, may_have_been, reset_reason
+from schema.resume import Reason, may_have_existed, reset_reason
 from schema.state import STATE_FIELDS, JobState, apply
 from schema.state_hash import Note
 
@@ -54,7 +54,7 @@ class CatchUp(Struct, frozen=True):
         """Return this up to ``SLICE_BYTES``, and the rest if there is one."""
         size = 0
         for number, entry in enumerate(self.missed or (), 1):
-            size += len(entry.line)
+            size += len(entry.data)
             if size > SLICE_BYTES and self.missed is not None and number < len(self.missed):
                 head, tail = self.missed[:number], self.missed[number:]
                 return replace(self, missed=head), replace(self, missed=tail)
@@ -64,7 +64,7 @@ class CatchUp(Struct, frozen=True):
         """Say whether the log's oldest entry tells why a cursor is not in it."""
         if self.state is None or self.missed is not None:
             return False
-        return may_have_been(cursor, self.state)
+        return may_have_existed(cursor, self.state)
 
     def oldest_state(self) -> JobState | None:
         """Return the job as it was at the oldest entry; None if the log was not cut there."""
@@ -214,7 +214,7 @@ async def _with_missed(
     more = len(log) > question.most and position(log[-1][0]) < end
     has_end = missed[-1].is_terminal if missed else cursor == state.last
     if state.finished and not more and not has_end:
-        missed = (*missed, state.ending())
+        missed = (*missed, state.terminal_entry())
     return CatchUp(state, missed, more)
 
 
@@ -225,7 +225,7 @@ async def _entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Ent
     for entry_id, pairs in log:
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
         entries.append(_entry(entry_id, fields, state, note))
-        size += len(entries[-1].line)
+        size += len(entries[-1].data)
         if size > SLICE_BYTES:
             size = 0
             await asyncio.sleep(0)
@@ -243,8 +243,8 @@ def _entry(entry_id: str, fields: dict[str, str], state: JobState, note: Note) -
     except InvalidEvent as error:
         note(f"entry {entry_id}: {error}")
         if is_end:
-            return state.ending()
-        entry = salvaged_entry(entry_id, fields)
+            return state.terminal_entry()
+        entry = salvage_entry(entry_id, fields)
     if not is_end and entry.is_terminal and position(entry_id) >= position(state.attempt_id):
         note(f"entry {entry_id} ends the job, which is {state.status}")
         return replace(entry, event=None)

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from jobcast.protocol.names import is_entry_id
 from schema.entry import CREATED, Entry, parse_event
 from schema.events import InvalidEvent
-from schema.salvage import salvaged
+from schema.salvage import salvage
 
 
 class Publication(Struct, gc=False):
@@ -63,6 +63,6 @@ def may_be_logged(payload: bytes) -> bool:
 
 def _with_lone_surrogates(payload: bytes) -> Publication:
     try:
-        return _decode(salvaged(payload.decode()))
+        return _decode(salvage(payload.decode()))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None

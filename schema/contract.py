@@ -1,7 +1,7 @@
 """The contract for programs: JSON Schema and TypeScript, made from the structs.
 
-What a request may hold is as its struct says. All else is sent by the service, which leaves no
-field out: absent ones are null.
+Schemas of requests are those of their structs. In all that the service sends, no field is absent:
+optional ones are null.
 """
 
 import json
@@ -18,10 +18,10 @@ from schema.events import Custom, FrontendEvent, LogData, ProgressData, Progress
 Schema = dict[str, Any]
 
 EVENTS: Final[tuple[type[Struct], ...]] = get_args(FrontendEvent)
-"""The events whose names have a meaning."""
+"""The events with a defined meaning."""
 
 SENT: Final[tuple[type[Struct], ...]] = (*EVENTS, Custom)
-"""All that a stream sends."""
+"""All events of a stream."""
 
 ENTRY_ID: Final = {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}
 
@@ -32,7 +32,7 @@ BODIES: Final[tuple[type[Struct], ...]] = tuple(
 )
 
 _OPEN: Final = (ProgressData, LogData)
-"""Data to which workers add fields of their own."""
+"""Data to which workers may add fields."""
 
 _TYPES: Final = {
     "array": "unknown[]",
@@ -43,31 +43,31 @@ _TYPES: Final = {
     "object": "Record<string, unknown>",
     "string": "string",
 }
-"""What a type of JSON Schema is in TypeScript, if no more is said of it."""
+"""TypeScript types by JSON Schema type."""
 
 
 def name_of(event: type[Struct]) -> str:
-    """Return what an event is called; of those that workers name, ``custom``."""
+    """Return the name of an event; ``custom`` if workers name it."""
     return str(event.__struct_config__.tag or "custom")
 
 
 def definitions(ref: str = "#/$defs/{name}") -> dict[str, Schema]:
-    """Return the JSON Schema of each event, its data and each body, by the struct's name.
+    """Return the JSON Schemas of all events, their data and all bodies, by name of the struct.
 
     Args:
-        ref: how one of them refers to another.
+        ref: template of references between them.
     """
     kinds = (*SENT, ProgressFields, *BODIES)
     _, found = msgspec.json.schema_components(kinds, ref_template=ref)
     further = found.pop(ProgressFields.__name__)
-    found = {name: _as_sent(schema) for name, schema in found.items()}
+    found = {name: _complete(schema) for name, schema in found.items()}
     for kind in _OPEN:
         found[kind.__name__]["additionalProperties"] = True
     found[ProgressData.__name__]["properties"] |= further["properties"]
     return found
 
 
-def lenient(event: type[Struct]) -> Schema:
+def publication_data(event: type[Struct]) -> Schema:
     """Return the JSON Schema of an event's data as a worker may publish it."""
     (data,) = (field.type for field in fields(event) if field.name == "data")
     schema: Schema = plain(msgspec.json.schema(data))
@@ -76,7 +76,7 @@ def lenient(event: type[Struct]) -> Schema:
 
 
 def json_schema() -> Schema:
-    """Return one JSON Schema: of any event in its logical form, with all else as definitions."""
+    """Return one JSON Schema of all events in their logical form, with all definitions."""
     found = definitions()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -88,7 +88,7 @@ def json_schema() -> Schema:
 
 
 def stream_event(found: Mapping[str, Schema]) -> Schema:
-    """Return the JSON Schema of an event as it stands on a stream, where its data is a text.
+    """Return the JSON Schema of an event on a stream, where its data is text.
 
     Args:
         found: the definitions.
@@ -118,7 +118,7 @@ def stream_event(found: Mapping[str, Schema]) -> Schema:
 
 
 def typescript() -> str:
-    """Return TypeScript declarations of each event, its data and each body."""
+    """Return TypeScript declarations of all events, their data and all bodies."""
     found = definitions()
     parts = ["// Made by `just contract` from the structs in schema/."]
     for name, schema in found.items():
@@ -126,7 +126,7 @@ def typescript() -> str:
         parts.append("\n".join(lines))
     names = " | ".join(kind.__name__ for kind in EVENTS)
     by_name = [f'  "{name_of(kind)}": {kind.__name__}["data"];' for kind in EVENTS]
-    known = "/** An event whose name has a meaning; all others are `Custom`. */"
+    known = "/** An event with a defined meaning; all others are `Custom`. */"
     data = "/** The data of each event, by its name. */"
     parts += [
         f"{known}\nexport type FrontendEvent = {names};",
@@ -149,7 +149,7 @@ def type_of(schema: Schema) -> str:
 
 
 def plain(text: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return JSON with the code in its texts marked as Markdown does."""
+    """Return JSON with code in its texts marked as in Markdown."""
     if isinstance(text, str):
         return text.replace("``", "`").strip()
     if isinstance(text, Mapping):
@@ -157,7 +157,7 @@ def plain(text: Any) -> Any:  # noqa: ANN401 - any JSON
     return [plain(value) for value in text] if isinstance(text, list) else text
 
 
-def _as_sent(schema: Schema) -> Schema:
+def _complete(schema: Schema) -> Schema:
     schema = plain(schema)
     if schema.get("additionalProperties") is not False:
         properties = schema["properties"]

@@ -1,7 +1,7 @@
-"""One entry of a job's log, checked and ready to be folded and shown.
+"""Parsing of log entries and publications.
 
-Reading is lenient about further fields (they pass through) and strict about what the contract
-says. The names that begin with ``_`` are log-only: they are folded, and never sent.
+Unknown fields pass through; the contract's own fields are checked. Entries whose names begin with
+``_`` are log-only: they are folded, never sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,10 +30,10 @@ from schema.events import (
     Seconds,
     StepChange,
     is_custom_name,
-    one_line,
-    was_custom_name,
+    is_stored_custom_name,
+    normalize_json,
 )
-from schema.salvage import percent, salvaged_object, seconds
+from schema.salvage import percent, salvage_object, seconds
 
 CREATED: Final = "_created"
 RETRIED: Final = "_retried"
@@ -42,213 +42,209 @@ CHECKPOINT: Final = "_checkpoint"
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One fact of a job's life.
+    """A parsed log entry or publication.
 
     Attributes:
-        id: its place in the log; None for what a publish-only worker published.
+        id: id in the log; None for an event from a publish-only worker.
         name: name of the event.
         event: the event, or None for a log-only entry.
-        line: the event's data as one line of JSON, as a viewer gets it.
-        extra: what a progress or step event says beyond the contract's fields.
-        fields: all fields of the entry in the log; empty for a publication.
-        prev: id of the entry before, as its publication says.
+        data: the event's data as single-line JSON, as viewers get it.
+        extra: fields of a progress or step event beyond the contract's.
+        fields: all fields of the log entry; empty for a publication.
+        prev: id of the preceding entry, from the publication.
     """
 
     id: str | None
     name: str
     event: Event | None
-    line: bytes
+    data: bytes
     extra: Mapping[str, Any] = {}
     fields: Mapping[str, str] = {}
     prev: str | None = None
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing follows it in its attempt."""
+        """Whether the entry ends its attempt."""
         return type(self.event) in TERMINAL
 
 
-class _Whole(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """A progress event with all of the contract's fields and no others: the usual one."""
+class _FullProgress(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """The usual progress event: all of the contract's fields and no others."""
 
     progress: Percent
     current_step: str | None
     estimated_time_remaining: Seconds | None
 
 
-class _Partial(Struct, rename="camel"):
+class _PartialProgress(Struct, rename="camel"):
     progress: Percent
     current_step: str | UnsetType | None = UNSET
     estimated_time_remaining: Seconds | UnsetType | None = UNSET
 
 
-class _Complete(Struct):
+class _CompleteInput(Struct):
     result: Raw | UnsetType = UNSET
 
 
-class _Failed(Struct, rename="camel"):
+class _FailedInput(Struct, rename="camel"):
     error: str
     error_code: str | UnsetType | None = UNSET
 
 
-_decode_whole = msgspec.json.Decoder(_Whole).decode
-_decode_partial = msgspec.json.Decoder(_Partial).decode
+_decode_full = msgspec.json.Decoder(_FullProgress).decode
+_decode_partial = msgspec.json.Decoder(_PartialProgress).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_complete = msgspec.json.Decoder(_Complete).decode
-_decode_failed = msgspec.json.Decoder(_Failed).decode
+_decode_complete = msgspec.json.Decoder(_CompleteInput).decode
+_decode_failed = msgspec.json.Decoder(_FailedInput).decode
 _check_json = msgspec.json.Decoder(Raw).decode
-_NEVER_SHOWN: Final = CONTROL_NAMES | BROWSER_NAMES
+_HIDDEN_NAMES: Final = CONTROL_NAMES | BROWSER_NAMES
 _CONTRACT_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
 
-_NOTHING: Final[Mapping[str, Any]] = {}
-_Parsed = tuple[Event, bytes, Mapping[str, Any]]
+_NO_EXTRA: Final[Mapping[str, Any]] = {}
+_ParsedEvent = tuple[Event, bytes, Mapping[str, Any]]
 
 
-def _progress(kind: type[ProgressUpdate | StepChange], line: bytes) -> _Parsed:
+def _parse_progress(kind: type[ProgressUpdate | StepChange], data: bytes) -> _ParsedEvent:
     try:
-        whole = _decode_whole(line)
+        full = _decode_full(data)
     except msgspec.ValidationError:
-        return _unusual_progress(kind, line)
-    data = ProgressData(whole.progress, whole.current_step, whole.estimated_time_remaining)
-    return kind(data), line, _NOTHING
+        return _parse_partial_progress(kind, data)
+    progress = ProgressData(full.progress, full.current_step, full.estimated_time_remaining)
+    return kind(progress), data, _NO_EXTRA
 
 
-def _unusual_progress(kind: type[ProgressUpdate | StepChange], line: bytes) -> _Parsed:
-    given = _decode_partial(line)
+def _parse_partial_progress(kind: type[ProgressUpdate | StepChange], data: bytes) -> _ParsedEvent:
+    given = _decode_partial(data)
     step, eta = given.current_step, given.estimated_time_remaining
-    data = ProgressData(
+    progress = ProgressData(
         given.progress, None if step is UNSET else step, None if eta is UNSET else eta
     )
-    extra = _decode_object(line)
+    extra = _decode_object(data)
     for field in _CONTRACT_FIELDS:
         extra.pop(field, None)
     if step is UNSET or eta is UNSET:
-        line = progress_line(data, extra)
-    return kind(data), line, extra
+        data = encode_progress(progress, extra)
+    return kind(progress), data, extra
 
 
-def progress_line(data: ProgressData, extra: Mapping[str, Any]) -> bytes:
-    """Return the data of a progress event as one line of JSON, contract fields first."""
-    fields = msgspec.to_builtins(data)
+def encode_progress(progress: ProgressData, extra: Mapping[str, Any]) -> bytes:
+    """Encode the data of a progress event, contract fields first."""
+    fields = msgspec.to_builtins(progress)
     return msgspec.json.encode({**fields, **extra, **fields} if extra else fields)
 
 
-def _complete(line: bytes) -> _Parsed:
-    data = _decode_complete(line)
-    if not isinstance(data.result, UnsetType):
-        return Complete(CompleteData(data.result)), line, {}
-    return Complete(CompleteData(Raw(b"null"))), _with_null(line, "result"), {}
+def _parse_complete(data: bytes) -> _ParsedEvent:
+    result = _decode_complete(data).result
+    if not isinstance(result, UnsetType):
+        return Complete(CompleteData(result)), data, {}
+    return Complete(CompleteData(Raw(b"null"))), _with_null(data, "result"), {}
 
 
-def _failed(line: bytes) -> _Parsed:
-    data = _decode_failed(line)
-    if not isinstance(data.error_code, UnsetType):
-        return Failed(FailedData(data.error, data.error_code)), line, {}
-    return Failed(FailedData(data.error)), _with_null(line, "errorCode"), {}
+def _parse_failed(data: bytes) -> _ParsedEvent:
+    failure = _decode_failed(data)
+    if not isinstance(failure.error_code, UnsetType):
+        return Failed(FailedData(failure.error, failure.error_code)), data, {}
+    return Failed(FailedData(failure.error)), _with_null(data, "errorCode"), {}
 
 
-def _with_null(line: bytes, field: str) -> bytes:
-    return msgspec.json.encode({**_decode_object(line), field: None})
+def _with_null(data: bytes, field: str) -> bytes:
+    return msgspec.json.encode({**_decode_object(data), field: None})
 
 
-_PARSERS: Final[Mapping[str, Callable[[bytes], _Parsed]]] = {
-    "progress-update": partial(_progress, ProgressUpdate),
-    "step-change": partial(_progress, StepChange),
-    "complete": _complete,
-    "failed": _failed,
+_PARSERS: Final[Mapping[str, Callable[[bytes], _ParsedEvent]]] = {
+    "progress-update": partial(_parse_progress, ProgressUpdate),
+    "step-change": partial(_parse_progress, StepChange),
+    "complete": _parse_complete,
+    "failed": _parse_failed,
 }
 
 
 def parse_event(
     name: str, data: Raw | bytes, is_custom: Callable[[str], bool] = is_custom_name
-) -> _Parsed:
-    """Check an event and return it with its data line and further fields.
+) -> _ParsedEvent:
+    """Validate an event; return it with its data as single-line JSON and its further fields.
 
     Args:
-        name: what the event is called.
+        name: name of the event.
         data: well-formed JSON.
-        is_custom: whether a name that is not the contract's may be an event's.
+        is_custom: accepts or rejects a name that is not the contract's.
 
     Raises:
         InvalidEvent: it breaks the contract, or is larger than ``MAX_EVENT_BYTES``.
     """
-    line = bytes(data)
-    if len(line) > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"data of {len(line)} bytes, more than {MAX_EVENT_BYTES}")
-    line = one_line(line)
-    parser = _PARSERS.get(name)
+    encoded = bytes(data)
+    if len(encoded) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"data of {len(encoded)} bytes, more than {MAX_EVENT_BYTES}")
+    encoded = normalize_json(encoded)
+    parse = _PARSERS.get(name)
     try:
-        if parser is not None:
-            return parser(line)
+        if parse is not None:
+            return parse(encoded)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidEvent(f"{name}: {error}") from None
     if not is_custom(name):
         raise InvalidEvent(f"{name[:80]!r} is no name for an event")
-    if not line.lstrip().startswith(b"{"):
+    if not encoded.lstrip().startswith(b"{"):
         raise InvalidEvent(f"{name}: data must be an object")
-    return Custom(name, Raw(line)), line, {}
+    return Custom(name, Raw(encoded)), encoded, {}
 
 
 def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
-    """Return what the log holds under an id.
+    """Parse a log entry.
 
-    An entry that bears the name of a control frame, or of an event that a browser dispatches of its
-    own, is as good as log-only: shown under that name it would forge one.
+    An entry named like a control frame, or like an event that browsers dispatch themselves, is
+    treated as log-only: sent, it would forge one.
 
     Args:
         entry_id: id of the entry.
-        fields: its fields; ``event`` and ``data`` at least, or ``event`` alone when log-only.
+        fields: at least ``event`` and ``data``; ``event`` alone if log-only.
 
     Raises:
-        InvalidEvent: it is nothing that the append script writes.
+        InvalidEvent: the append script never writes such an entry.
     """
     name = fields.get("event", "")
-    if name.startswith("_") or name in _NEVER_SHOWN:
+    if name.startswith("_") or name in _HIDDEN_NAMES:
         return Entry(entry_id, name, None, b"", {}, fields)
     data = fields.get("data", "").encode()
     try:
         _check_json(data)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidEvent(f"{name}: {error}") from None
-    event, line, extra = parse_event(name, data, was_custom_name)
-    return Entry(entry_id, name, event, line, extra, fields)
+    event, data, extra = parse_event(name, data, is_stored_custom_name)
+    return Entry(entry_id, name, event, data, extra, fields)
 
 
-def salvaged_entry(entry_id: str, fields: Mapping[str, str]) -> Entry:
-    """Return what the log holds under an id, as far as it can be read.
+def salvage_entry(entry_id: str, fields: Mapping[str, str]) -> Entry:
+    """Parse what is readable of a log entry that ``entry_from_log`` rejects.
 
-    Of what can't be shown at all there is no event: it is folded and not sent, like a log-only one.
-
-    Args:
-        entry_id: id of the entry.
-        fields: its fields, of which ``entry_from_log`` makes nothing.
+    If nothing can be sent, the entry is treated as log-only.
     """
     name = fields.get("event", "")
     try:
-        data = salvaged_object(fields.get("data", ""))
+        salvaged = salvage_object(fields.get("data", ""))
     except ValueError:
-        data = None
-    event, line, extra = _salvaged_event(name, data) or (None, b"", _NOTHING)
-    return Entry(entry_id, name, event, line, extra, fields)
+        salvaged = None
+    event, data, extra = _salvage_event(name, salvaged) or (None, b"", _NO_EXTRA)
+    return Entry(entry_id, name, event, data, extra, fields)
 
 
-def _salvaged_event(name: str, data: dict[str, Any] | None) -> _Parsed | None:
-    if name in _SALVAGED:
-        data = _SALVAGED[name](data or {})
+def _salvage_event(name: str, data: dict[str, Any] | None) -> _ParsedEvent | None:
+    if name in _SALVAGERS:
+        data = _SALVAGERS[name](data or {})
     if data is None:
         return None
     try:
-        return parse_event(name, msgspec.json.encode(data), was_custom_name)
+        return parse_event(name, msgspec.json.encode(data), is_stored_custom_name)
     except InvalidEvent:
         return None
 
 
-def _salvaged_progress(data: dict[str, Any]) -> dict[str, Any] | None:
+def _salvage_progress(data: dict[str, Any]) -> dict[str, Any] | None:
     step, eta = data.get("currentStep"), data.get("estimatedTimeRemaining")
     try:
         whole = {**data, "progress": percent(data.get("progress"))}
     except ValueError:
-        return None  # nothing that could be told without making it up
+        return None  # any percentage would be made up
     try:
         eta = None if eta is None else seconds(eta)
     except ValueError:
@@ -257,7 +253,7 @@ def _salvaged_progress(data: dict[str, Any]) -> dict[str, Any] | None:
     return {**whole, "currentStep": step, "estimatedTimeRemaining": eta}
 
 
-def _salvaged_failure(data: dict[str, Any]) -> dict[str, Any]:
+def _salvage_failure(data: dict[str, Any]) -> dict[str, Any]:
     error, code = data.get("error"), data.get("errorCode")
     return {
         **data,
@@ -266,9 +262,9 @@ def _salvaged_failure(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_SALVAGED: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any] | None]]] = {
-    "progress-update": _salvaged_progress,
-    "step-change": _salvaged_progress,
+_SALVAGERS: Final[Mapping[str, Callable[[dict[str, Any]], dict[str, Any] | None]]] = {
+    "progress-update": _salvage_progress,
+    "step-change": _salvage_progress,
     "complete": lambda data: data,
-    "failed": _salvaged_failure,
+    "failed": _salvage_failure,
 }

@@ -9,32 +9,25 @@ _MAX_PART = 2**64 - 1
 
 
 def position(entry_id: str) -> tuple[int, int]:
-    """Return what two ids are compared by.
-
-    Args:
-        entry_id: a well-formed id, such as Redis gives.
+    """Return an id as a sort key.
 
     Raises:
-        ValueError: it is not well formed.
+        ValueError: the id is malformed.
     """
     milliseconds, _, sequence = entry_id.partition("-")
     return int(milliseconds), int(sequence)
 
 
 def is_after(entry_id: str, other: str) -> bool:
-    """Say whether an id is above another; both are well formed."""
-    # Thirteen digits last until the year 2286: ids of one length are compared as they stand.
+    """Compare two well-formed ids."""
+    # Milliseconds have 13 digits until the year 2286; ids of equal length compare as strings.
     if len(entry_id) == len(other) and entry_id[13:14] == "-" == other[13:14]:
         return entry_id > other
     return position(entry_id) > position(other)
 
 
 def parse_cursor(text: str | None) -> str | None:
-    """Return a ``Last-Event-ID`` as an id that Redis takes, or None when it can't be one.
-
-    Args:
-        text: what a viewer sent; anything.
-    """
+    """Return a viewer's ``Last-Event-ID`` as an id that Redis accepts; None if it is invalid."""
     match = _ENTRY_ID.fullmatch(text) if text else None
     if match is None or not text or not text.isascii():
         return None
@@ -45,12 +38,12 @@ def parse_cursor(text: str | None) -> str | None:
 
 
 def timestamp(entry_id: str) -> str:
-    """Return when an entry was made, as ISO 8601 in UTC with milliseconds and ``Z``."""
+    """Return an id's time as ISO 8601 in UTC with milliseconds and ``Z``."""
     seconds, milliseconds = divmod(position(entry_id)[0], 1000)
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
 
 
 def is_stored_id(text: str) -> bool:
-    """Say whether a text is an id that Redis can have given, of a time that a date can say."""
+    """Say whether Redis may have assigned this id, at a time that ``datetime`` can represent."""
     return parse_cursor(text) == text and position(text)[0] < 10**14

@@ -1,7 +1,7 @@
-"""The frontend contract: what a viewer is sent, as one tagged union.
+"""The frontend contract: all events of a stream, as one tagged union.
 
-The union is the logical form, ``{"type": …, "data": …}``. On a stream ``type`` becomes the
-``event:`` field and ``data`` alone becomes the ``data:`` line (see ``schema.sse``).
+The union is the logical form, ``{"type": …, "data": …}``. On a stream, ``type`` becomes the
+``event:`` field and ``data`` the ``data:`` line (see ``schema.sse``).
 
 Source: contract §4; seed document, "Event schema (frontend contract)".
 """
@@ -12,30 +12,30 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from schema.salvage import salvaged
+from schema.salvage import salvage
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 """The largest ``data`` of one event, as JSON."""
 
 NO_REASON: Final = "The job failed"
-"""The error of a failed job of which no text says why."""
+"""Error text of a failed job that gives no reason."""
 
-# As numbers: a text is searched for a byte five times as fast as for a text of one byte.
+# Integers: ``in`` finds a byte value five times as fast as a one-byte string.
 _LF, _CR, _BACKSLASH = b"\n\r\\"
 
 _CUSTOM_NAME: Final = r"[a-z][a-z0-9-]{0,63}"
 _is_custom_name = re.compile(_CUSTOM_NAME).fullmatch
 
 CONTROL_NAMES: Final = frozenset({"connected", "reset", "ping", "left"})
-"""What the stream itself says. No entry of a log is ever shown under such a name."""
+"""Names of control frames; log entries with these names are never sent."""
 
 BROWSER_NAMES: Final = frozenset({"message", "error", "open"})
-"""Names of events that an ``EventSource`` dispatches of its own."""
+"""Names of events that an ``EventSource`` dispatches itself."""
 
 CONTRACT_NAMES: Final = CONTROL_NAMES | {"progress-update", "step-change", "complete", "failed"}
 
-_KEPT_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
-_KEPT_PREFIX: Final = "child-"
+_RESERVED_NAMES: Final = frozenset({"chunk", "artifact", "input-requested"})
+_RESERVED_PREFIX: Final = "child-"
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Seconds = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
@@ -50,7 +50,7 @@ Amount = Annotated[float, Meta(ge=0)]
 
 
 class ConnectedData(Struct, frozen=True, rename="camel"):
-    """Tells a viewer what it is connected to; times are seconds."""
+    """What a viewer is connected to; times are seconds."""
 
     connection_id: str
     job_id: str
@@ -59,14 +59,14 @@ class ConnectedData(Struct, frozen=True, rename="camel"):
 
 
 class ResetData(Struct, frozen=True):
-    """The job's attempt, and why a viewer can't go on from what it has seen."""
+    """The job's attempt, and why the viewer can't resume from its cursor."""
 
     attempt: int
     reason: Literal["attempt", "trimmed", "unknown"]
 
 
 class ProgressData(Struct, frozen=True, rename="camel", gc=False):
-    """How far a job is: percent, what it does, and the seconds it expects to need."""
+    """Progress in percent, the current step, and the estimated seconds left."""
 
     progress: Percent
     current_step: str | None = None
@@ -74,22 +74,22 @@ class ProgressData(Struct, frozen=True, rename="camel", gc=False):
 
 
 class ProgressFields(Struct, rename="camel"):
-    """What further fields of progress mean to every page; the service passes on any, unchecked."""
+    """Further progress fields with a common meaning. The service forwards all fields unchecked."""
 
     current: Amount | UnsetType = UNSET
     total: Amount | UnsetType = UNSET
-    unit: Annotated[str, Meta(description="What is counted: file")] | UnsetType = UNSET
-    indeterminate: (
-        Annotated[bool, Meta(description="True: how much there is is unknown")] | UnsetType
-    ) = UNSET
-    step_key: Annotated[str, Meta(description="Of the step's translations")] | UnsetType = UNSET
+    unit: Annotated[str, Meta(description="Of current and total, such as file")] | UnsetType = UNSET
+    indeterminate: Annotated[bool, Meta(description="True if the total is unknown")] | UnsetType = (
+        UNSET
+    )
+    step_key: Annotated[str, Meta(description="Translation key of the step")] | UnsetType = UNSET
     step_params: dict[str, Any] | UnsetType = UNSET
     step_index: int | UnsetType = UNSET
     step_count: int | UnsetType = UNSET
 
 
 class LogData(Struct):
-    """A line of a worker, which the service passes on unchecked, with any further fields."""
+    """A log line of a worker, forwarded unchecked with any further fields."""
 
     text: str
     level: Literal["debug", "info", "warning", "error"] | UnsetType = UNSET
@@ -97,32 +97,32 @@ class LogData(Struct):
 
 
 class CompleteData(Struct, frozen=True):
-    """The result of a job: any JSON value."""
+    """The job's result: any JSON value."""
 
     result: Raw
 
 
 class FailedData(Struct, frozen=True, rename="camel"):
-    """Why a job failed: a text for people, and a stable code where there is one."""
+    """Why the job failed: a text for people and an optional stable code."""
 
     error: str
     error_code: str | None = None
 
 
 class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
-    """First event of every stream. A control frame: it has no id."""
+    """First event of every stream. A control frame: no id."""
 
     data: ConnectedData
 
 
 class Reset(Struct, frozen=True, tag_field="type", tag="reset"):
-    """What was shown before is void; the snapshot follows. A control frame: it has no id."""
+    """Voids all earlier events; the snapshot follows. A control frame: no id."""
 
     data: ResetData
 
 
 class Ping(Struct, frozen=True, tag_field="type", tag="ping"):
-    """The stream was silent for a while. A control frame: it has no id."""
+    """Keepalive that a page can see. A control frame: no id."""
 
     data: dict[str, Any]
 
@@ -152,13 +152,13 @@ class Failed(Struct, frozen=True, tag_field="type", tag="failed"):
 
 
 class Log(Struct, frozen=True, tag_field="type", tag="log"):
-    """A worker says something. To the service it is a custom event."""
+    """A log line of a worker. To the service it is a custom event."""
 
     data: LogData
 
 
 class Custom(Struct, frozen=True):
-    """An event that a worker named; Jobcast passes it on and keeps no state of it."""
+    """An event named by a worker: forwarded, not part of the state."""
 
     type: CustomName
     data: Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
@@ -176,13 +176,14 @@ class InvalidEvent(ValueError):
 
 def is_custom_name(name: str) -> bool:
     """Say whether a worker may give its own event this name."""
-    return was_custom_name(name) and name not in _KEPT_NAMES and not name.startswith(_KEPT_PREFIX)
+    is_reserved = name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIX)
+    return not is_reserved and is_stored_custom_name(name)
 
 
-def was_custom_name(name: str) -> bool:
-    """Say whether the name of an entry in a log is a worker's own.
+def is_stored_custom_name(name: str) -> bool:
+    """Say whether a log may hold a custom event of this name.
 
-    A log may be older than the names that are kept for later: what it holds is shown as it was.
+    Reserved names are allowed: the log may be older than their reservation.
     """
     return (
         _is_custom_name(name) is not None
@@ -191,11 +192,8 @@ def was_custom_name(name: str) -> bool:
     )
 
 
-def one_line(text: bytes) -> bytes:
-    """Return JSON as one line with its unicode unescaped, otherwise as it was.
-
-    Args:
-        text: JSON, known to be well formed.
+def normalize_json(text: bytes) -> bytes:
+    """Return well-formed JSON on one line with its Unicode unescaped, otherwise unchanged.
 
     Raises:
         InvalidEvent: it is nested too deeply.
@@ -205,11 +203,8 @@ def one_line(text: bytes) -> bytes:
     try:
         return msgspec.json.encode(msgspec.json.decode(text))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _salvaged_line(text)
-
-
-def _salvaged_line(text: bytes) -> bytes:
+        pass
     try:
-        return salvaged(text.decode(errors="replace"))
+        return salvage(text.decode(errors="replace"))
     except ValueError as error:
         raise InvalidEvent(str(error)) from None

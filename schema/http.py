@@ -1,4 +1,4 @@
-"""Bodies of HTTP requests and responses. Requests are strict: an unknown field is an error."""
+"""Bodies of HTTP requests and responses. Requests reject unknown fields."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -13,7 +13,7 @@ from schema.state import JobState, Status
 from schema.state_hash import STATUSES
 
 MAX_DEPTH: Final = 100
-"""How many levels of objects and arrays a job's input may have."""
+"""Nesting limit of a job's input."""
 
 Timestamp = Annotated[
     str, Meta(pattern=r"^[0-9]{4,}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}\.[0-9]{3}Z$")
@@ -26,7 +26,7 @@ ERROR_CODES: Final = (
     *("IDEMPOTENCY_CONFLICT", "TOO_MANY_STREAMS", "SERVICE_UNAVAILABLE", "METHOD_NOT_ALLOWED"),
     *("NOT_FOUND", "INTERNAL"),
 )
-"""What an error may be called; a code keeps its meaning."""
+"""All error codes; a code never changes its meaning."""
 
 _CONTAINERS: Final = (dict, list)
 
@@ -39,19 +39,19 @@ class CreateJob(Struct, frozen=True, rename="camel", forbid_unknown_fields=True)
     session_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what a worker could not read: Python's own JSON reader ends near 1000 levels."""
+        """Reject input that workers could not parse: Python's ``json`` fails near 1000 levels."""
         text = msgspec.json.encode(self.input)
         if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
-            return  # what is looked at below can be slow, and this is the usual case
+            return  # the usual case, decided without the slow walk below
         level: list[Any] = [self.input]
         for _ in range(MAX_DEPTH):
-            level = [inner for outer in level for inner in _within(outer)]
+            level = [inner for outer in level for inner in _containers_in(outer)]
             if not level:
                 return
         raise ValueError(f"input: nested more than {MAX_DEPTH} levels deep")
 
 
-def _within(outer: Any) -> list[Any]:  # noqa: ANN401 - any JSON
+def _containers_in(outer: Any) -> list[Any]:  # noqa: ANN401 - any JSON
     values = outer.values() if isinstance(outer, dict) else outer
     return [value for value in values if isinstance(value, _CONTAINERS)]
 
@@ -81,12 +81,12 @@ class JobStatus(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobStatus":
-        """Show a state."""
-        return cls(job_id, result=state.result, **_of_any_job(state))
+        """Return the status of a job in this state."""
+        return cls(job_id, result=state.result, **_shared_fields(state))
 
 
 class JobSummary(Struct, frozen=True, rename="camel"):
-    """A job in a listing: its status without the result, and its type."""
+    """A job in a listing: its type, and its status without the result."""
 
     job_id: str
     type: str
@@ -102,19 +102,19 @@ class JobSummary(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, job_id: str, state: JobState) -> "JobSummary":
-        """Show a state."""
-        return cls(job_id, type=state.type, **_of_any_job(state))
+        """Return the summary of a job in this state."""
+        return cls(job_id, type=state.type, **_shared_fields(state))
 
     @classmethod
     def of_unreadable(
         cls, job_id: str, created: str, fields: Mapping[str, str | None]
     ) -> "JobSummary":
-        """Show a job that can't be read, as far as its state says anything.
+        """Summarize a job whose state is corrupt.
 
         Args:
             job_id: the job.
-            created: id of its first entry, as the list has it.
-            fields: those of its state, any of which may be missing or wrong.
+            created: id of its first entry, from the index.
+            fields: its state hash, any field of which may be missing or invalid.
         """
         status, last = fields.get("status"), fields.get("last")
         core = {
@@ -130,8 +130,7 @@ _SHARED: Final = set(JobStatus.__struct_fields__) & set(JobSummary.__struct_fiel
 _OF_STATE: Final = tuple(_SHARED & set(JobState.__struct_fields__))
 
 
-def _of_any_job(state: JobState) -> dict[str, Any]:
-    """Return what a status and a summary both show, but for the job's id."""
+def _shared_fields(state: JobState) -> dict[str, Any]:
     return {
         **{name: getattr(state, name) for name in _OF_STATE},
         "created_at": timestamp(state.created),
@@ -140,7 +139,7 @@ def _of_any_job(state: JobState) -> dict[str, Any]:
 
 
 class JobList(Struct, frozen=True):
-    """Answer to ``GET /api/v1/jobs``; ``cursor`` is null on the last page."""
+    """Answer to ``GET /api/v1/jobs``. ``cursor`` is null on the last page."""
 
     jobs: list[JobSummary]
     cursor: str | None
@@ -165,7 +164,7 @@ class Health(Struct, frozen=True):
 
 
 class ErrorBody(Struct, frozen=True):
-    """Every error answer: a title, a text for people and a stable code."""
+    """Body of every error: a title, a text for people, and a stable code."""
 
     success: Literal[False]
     error: str

@@ -1,4 +1,4 @@
-"""Where a viewer's events begin, and whether it can go on from what it has seen."""
+"""Where a viewer's events begin, and whether it can resume from its cursor."""
 
 from enum import Enum
 
@@ -7,62 +7,62 @@ from schema.state import JobState
 
 
 class From(Enum):
-    """What a viewer that has seen nothing may ask for, as it says it in the query string."""
+    """Values of ``?from=``, for a viewer without a cursor."""
 
     START = "start"
     """Every entry of the current attempt, from its first."""
 
 
 class Reason(Enum):
-    """Why a viewer can't go on from what it has seen, as a ``reset`` says it."""
+    """Why a viewer can't resume from its cursor, as sent in ``reset``."""
 
     ATTEMPT = "attempt"
     """The entry belongs to an earlier attempt."""
 
     TRIMMED = "trimmed"
-    """The entry belongs to the current attempt, and is older than the oldest that the log has."""
+    """The entry belongs to the current attempt, but was trimmed from the log."""
 
     UNKNOWN = "unknown"
-    """There is no such entry, or none any more: invented, malformed, or lost with its log's end."""
+    """The log has no such entry: invented, malformed, or lost with the end of the log."""
 
 
 Beginning = str | From | Reason | None
-"""Where a viewer's events begin: after the entry that it has seen last, whose id this is; with the
-first of the attempt; with a ``reset`` and the snapshot, because what it has seen is void; or, None,
-with the snapshot alone, because it has seen nothing."""
+"""Where a viewer's events begin: after the entry with this id (its cursor), with the attempt's
+first entry, with a ``reset`` and the snapshot, or (None) with the snapshot alone."""
 
 
-def beginning(last_event_id: str | None, wanted: str | None) -> Beginning:
+def beginning(last_event_id: str | None, from_parameter: str | None) -> Beginning:
     """Return where the events of a request's viewer begin.
 
     Args:
-        last_event_id: its ``Last-Event-ID``; empty is as good as none, for no browser sends that.
-        wanted: its ``?from=``, of which any value but ``start`` is ignored. The header wins.
+        last_event_id: the ``Last-Event-ID`` header. Empty counts as absent: browsers never send
+            an empty one.
+        from_parameter: ``?from=``; only ``start`` counts, and only without the header.
     """
     if last_event_id:
         return parse_cursor(last_event_id) or Reason.UNKNOWN
-    return From.START if wanted == From.START.value else None
+    return From.START if from_parameter == From.START.value else None
 
 
-def may_have_been(cursor: str, state: JobState) -> bool:
-    """Say whether an entry that the log has not may have been in it: the oldest one will tell."""
+def may_have_existed(cursor: str, state: JobState) -> bool:
+    """Say whether an entry missing from the log may have been trimmed from it."""
     return position(state.created) <= position(cursor) <= position(state.last)
 
 
 def reset_reason(cursor: str, state: JobState, oldest: str | None, *, found: bool) -> Reason | None:
-    """Say why a viewer can't go on from an entry; None if it can.
+    """Return why a viewer can't resume from its cursor; None if it can.
 
     Args:
-        cursor: id of the last entry that it has seen, well formed.
-        state: of the job, read before the log or with it.
-        oldest: id of the oldest entry that the log still has; None if that is not known. It need be
-            only of an entry that is not found and ``may_have_been``.
-        found: whether the entry is in the log.
+        cursor: a well-formed id.
+        state: the job's state, read before the log or with it.
+        oldest: id of the oldest entry in the log; only needed if the cursor's entry is not found
+            and ``may_have_existed``.
+        found: whether the cursor's entry is in the log.
     """
     at = position(cursor)
     is_earlier = at < position(state.attempt_id)
     if found:
         return Reason.ATTEMPT if is_earlier else None
-    if oldest is None or at >= position(oldest) or not may_have_been(cursor, state):
+    if oldest is None or at >= position(oldest) or not may_have_existed(cursor, state):
         return Reason.UNKNOWN
     return Reason.ATTEMPT if is_earlier else Reason.TRIMMED

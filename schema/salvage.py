@@ -1,7 +1,7 @@
-"""What can be read of JSON that a strict reader refuses.
+"""Lenient parsing of JSON that strict parsers reject.
 
-A worker in another language appends what its own JSON library writes, and the append script looks
-into none of it: half an emoji of a text that was cut, a NaN.
+The append script does not validate JSON, and workers in other languages write what their libraries
+produce: half an emoji where a text was truncated, or NaN.
 """
 
 import json
@@ -11,71 +11,55 @@ from typing import Any, Final
 
 import msgspec
 
-_MOST_DIGITS: Final = 300
-"""Of a whole number: one that is longer is more than a float can be."""
+_MAX_DIGITS: Final = 300
+"""Longest integer that is sure to fit into a float."""
 
-_LONE: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-"""A surrogate without its other half, as ``surrogatepass`` encodes it."""
+_LONE_SURROGATE: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+"""As ``surrogatepass`` encodes it."""
 _REPLACEMENT: Final = "\ufffd".encode()
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
-def salvaged(text: str) -> bytes:
-    """Return JSON as one line that says the same, as far as JSON and UTF-8 can.
+def salvage(text: str) -> bytes:
+    """Return malformed JSON as one line of valid JSON.
 
-    A lone surrogate becomes U+FFFD, and a number that JSON does not have (NaN, an infinity, one
-    that is larger than any float) null. The last of several equal keys counts.
+    A lone surrogate becomes U+FFFD; NaN, infinities and numbers beyond any float become null. Of
+    duplicate keys the last one counts.
 
     Raises:
-        ValueError: it is not JSON even so, or is nested too deeply.
+        ValueError: the text is beyond repair, or nested too deeply.
     """
     try:
         value = _decoder.decode(text.removeprefix(_BYTE_ORDER_MARK))
         line = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return _LONE.sub(_REPLACEMENT, line.encode(errors="surrogatepass"))
+    return _LONE_SURROGATE.sub(_REPLACEMENT, line.encode(errors="surrogatepass"))
 
 
-def salvaged_value(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value of JSON as ``salvaged`` reads it.
-
-    Raises:
-        ValueError: it is not JSON even so, or is nested too deeply.
-    """
+def salvage_value(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Decode what ``salvage`` returns, with the same errors."""
     try:
-        return msgspec.json.decode(salvaged(text))
+        return msgspec.json.decode(salvage(text))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
-def salvaged_object(text: str) -> dict[str, Any]:
-    """Return the object of JSON as ``salvaged`` reads it.
-
-    Raises:
-        ValueError: it is no object even so.
-    """
-    value = salvaged_value(text)
+def salvage_object(text: str) -> dict[str, Any]:
+    """Decode what ``salvage`` returns; ValueError also if it is not an object."""
+    value = salvage_value(text)
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - the text is wrong, not a type
     return value
 
 
 def percent(value: object) -> int:
-    """Return the nearest percentage to any JSON value.
-
-    Raises:
-        ValueError: it is no number.
-    """
+    """Clamp a number to an integer from 0 to 100; ValueError if it is no number."""
     return min(100, max(0, int(_number(value))))
 
 
 def seconds(value: object) -> float:
-    """Return a JSON value as seconds.
-
-    Raises:
-        ValueError: it is no number, or less than 0.
-    """
+    """Return the value; ValueError if it is no number or less than 0."""
     number = _number(value)
     if number < 0:
         raise ValueError(f"{number} is less than 0")
@@ -87,12 +71,11 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _whole(text: str) -> int | None:
-    return int(text) if len(text) <= _MOST_DIGITS else None
-
-
 _decoder: Final = json.JSONDecoder(
-    strict=False, parse_float=_finite, parse_int=_whole, parse_constant=lambda _: None
+    strict=False,
+    parse_float=_finite,
+    parse_int=lambda text: int(text) if len(text) <= _MAX_DIGITS else None,
+    parse_constant=lambda _: None,
 )
 
 

@@ -1,7 +1,7 @@
-"""What a job is, and the pure fold from its log to that.
+"""The state of a job, and the pure fold from its log to that state.
 
-The append script keeps the same fold materialised in a hash, field for field, so that a status
-poll needs no log. ``fold(log) == state hash`` holds for every history.
+The append script maintains the same fold in a hash, so a status poll does not read the log:
+``fold(log) == state hash`` holds for every history.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, progress_line
+from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, encode_progress
 from schema.events import (
     NO_REASON,
     Complete,
@@ -26,38 +26,36 @@ from schema.events import (
     StepChange,
 )
 from schema.owner import Owner
-from schema.state_hash import Attempt, Note, json_line, json_seconds, state_fields
+from schema.state_hash import Attempt, Note, json_raw, json_seconds, state_fields
 
 _EntryId = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,19})\Z")]
-"""Of a time that a date can say: until the year 5138."""
+"""At most 14 digits of milliseconds: until the year 5138, which ``datetime`` can represent."""
 
 Status = Literal["queued", "running", "succeeded", "failed"]
 
 Creation = tuple[str, str | None, str | None]
-"""What tells jobs apart that had one id, one after the other: the first entry, the owner's user and
-session. Two first entries of the same millisecond may have the same id."""
+"""Distinguishes successive jobs with the same id: id of the first entry, owner's user and session.
+The id alone is not enough: two jobs created in one millisecond may share it."""
 
 
-def _in_hash(name: str) -> str:
-    """Return the name of a field in the state hash."""
+def _hash_field(name: str) -> str:
     first, *further = name.removesuffix("_requested").split("_")
     return first + "".join(map(str.title, further))
 
 
-class JobState(Struct, frozen=True, gc=False, rename=_in_hash):
+class JobState(Struct, frozen=True, gc=False, rename=_hash_field):
     """The state of a job after the entry ``last``.
 
     Attributes:
-        status: where it is in its life.
-        attempt: counts from 1; a retry raises it.
-        attempt_id: id of the entry that began the attempt.
-        created: id of the first entry.
+        attempt: counts from 1; a retry increments it.
+        attempt_id: id of the attempt's first entry.
+        created: id of the job's first entry.
         last: id of the last entry folded in.
-        run: token of the run that may append; None unless started.
+        run: token of the run that may append; None before the start.
         progress: percent.
         estimated_time_remaining: seconds.
         extra: further fields of the last progress or step event.
-        result: JSON of the result.
+        result: JSON.
         cancel_requested: whether the worker was asked to stop.
     """
 
@@ -81,37 +79,37 @@ class JobState(Struct, frozen=True, gc=False, rename=_in_hash):
 
     @property
     def finished(self) -> bool:
-        """Whether the attempt has ended, well or not."""
+        """Whether the attempt succeeded or failed."""
         return self.status in {"succeeded", "failed"}
 
     @property
     def owner(self) -> Owner:
-        """Whose job it is."""
+        """The job's owner."""
         return Owner(self.user_id, self.session_id)
 
     @property
     def creation(self) -> Creation:
-        """Which of the jobs that had its id it is."""
+        """Distinguishes the job from others with the same id."""
         return self.created, self.user_id, self.session_id
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str | None], note: Note = str) -> Self:
-        """Read the state hash, as far as it can be.
+        """Decode the state hash, substituting invalid fields.
 
         Args:
-            fields: its fields by name; absent and None are the same.
-            note: is told of each field that is read as something else.
+            fields: fields by name; None counts as absent.
+            note: called with a message for each substituted field.
 
         Raises:
-            ValueError: there is no status in it, or no id of the first or last entry.
+            ValueError: the status, or the id of the first or last entry, is missing or invalid.
         """
         try:
-            return msgspec.convert(_strictly(fields), cls)
+            return msgspec.convert(_decode_strictly(fields), cls)
         except (KeyError, msgspec.MsgspecError, ValueError, RecursionError):
             return msgspec.convert(state_fields(fields, note), cls)
 
     def snapshot(self) -> tuple[str, bytes]:
-        """Return the state as one event of the contract: its name and its data line."""
+        """Return the state as one event of the contract: name and data."""
         if self.status == "succeeded":
             return "complete", b'{"result":' + bytes(self.result) + b"}"
         if self.status == "failed":
@@ -119,33 +117,33 @@ class JobState(Struct, frozen=True, gc=False, rename=_in_hash):
                 {"error": self.error, "errorCode": self.error_code}
             )
         data = ProgressData(self.progress, self.current_step, self.estimated_time_remaining)
-        return "progress-update", progress_line(data, self.extra)
+        return "progress-update", encode_progress(data, self.extra)
 
-    def ending(self) -> Entry:
-        """Return the last entry of a finished job, as its state has it."""
-        name, line = self.snapshot()
+    def terminal_entry(self) -> Entry:
+        """Reconstruct the last entry of a finished job."""
+        name, data = self.snapshot()
         event = (
             Complete(CompleteData(self.result))
             if self.status == "succeeded"
             else Failed(FailedData(self.error or "", self.error_code))
         )
-        return Entry(self.last, name, event, line)
+        return Entry(self.last, name, event, data)
 
 
 STATE_FIELDS: Final = JobState.__struct_encode_fields__
-"""The fields of the hash that ``from_hash`` reads, without the job's input, which may be large."""
+"""The hash fields that ``from_hash`` reads: all but the job's input, which may be large."""
 
-_PROGRESS: Final = (ProgressUpdate, StepChange)  # by far the most, and looked for first
+_PROGRESS: Final = (ProgressUpdate, StepChange)
 
 _DECODED: Final[dict[str, Callable[[str], Any]]] = {
     "estimatedTimeRemaining": json_seconds,
     "extra": msgspec.json.decode,
-    "result": json_line,
+    "result": json_raw,
 }
 
 
-def _strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return what ``state_fields`` does, if all is as it should be; any exception otherwise."""
+def _decode_strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
+    """Do what ``state_fields`` does, faster, but fail with any exception on an invalid field."""
     read: dict[str, Any] = {name: text for name, text in fields.items() if text is not None}
     read["attempt"] = int(read["attempt"])
     read["progress"] = int(read["progress"])
@@ -163,14 +161,14 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
     """Fold one entry of the log into the state.
 
     Args:
-        state: the state before; None before the first entry.
-        entry: an entry with an id, legal after that state.
+        state: the preceding state; None before the first entry.
+        entry: an entry that is legal in that state.
 
     Raises:
-        ValueError: there is no state to fold it into, or the entry has no id.
+        ValueError: the entry has no id, or needs a preceding state.
     """
     if entry.id is None:
-        raise ValueError("only what is in the log is folded")
+        raise ValueError("only log entries are folded")
     event = entry.event
     if isinstance(event, _PROGRESS) and state is not None:
         data, run = event.data, entry.fields.get("run")
@@ -190,7 +188,7 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
             {**entry.fields, **first, "created": entry.id, "attemptId": entry.id}
         )
     if entry.name == CHECKPOINT:
-        return _of_checkpoint(state, entry.fields, entry.id)
+        return _from_checkpoint(state, entry.fields, entry.id)
     if state is None:
         raise ValueError("a log begins with its creation or a checkpoint")
     match event:
@@ -227,15 +225,15 @@ def apply(state: JobState | None, entry: Entry) -> JobState:  # noqa: PLR0911 - 
     return replace(state, last=entry.id)
 
 
-def _of_checkpoint(state: JobState | None, fields: Mapping[str, str], entry_id: str) -> JobState:
+def _from_checkpoint(state: JobState | None, fields: Mapping[str, str], entry_id: str) -> JobState:
     try:
         return JobState.from_hash({**fields, "last": entry_id})
     except ValueError:
         if state is None:
             raise
-        return replace(state, last=entry_id)  # it holds nothing that the entries before did not say
+        return replace(state, last=entry_id)  # a checkpoint only repeats the entries before it
 
 
 def fold(log: Iterable[Entry]) -> JobState | None:
-    """Return the state that a whole log amounts to; None for an empty one."""
+    """Fold a whole log; None if it is empty."""
     return reduce(apply, log, None)

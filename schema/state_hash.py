@@ -1,7 +1,7 @@
-"""The state hash of a job, read as far as it can be.
+"""Lenient decoding of the state hash.
 
-Only the append script writes it, but a worker in another language says what, and the script looks
-into none of it. So a field that is not what it should be is read as the nearest thing that is.
+The append script writes the hash without validating the values that workers pass, so an invalid
+field is decoded as the nearest valid value.
 """
 
 import sys
@@ -12,36 +12,36 @@ import msgspec
 from msgspec import Meta, Raw
 
 from schema.entry_id import is_stored_id
-from schema.events import NO_REASON, Percent, Seconds, one_line
-from schema.salvage import percent, salvaged, salvaged_object, salvaged_value, seconds
+from schema.events import NO_REASON, Percent, Seconds, normalize_json
+from schema.salvage import percent, salvage, salvage_object, salvage_value, seconds
 
 STATUSES: Final = ("queued", "running", "succeeded", "failed")
 
 Attempt = Annotated[int, Meta(ge=1, le=2**53 - 1)]
-"""As large as a number may be that every reader of JSON takes for the same."""
+"""Up to the largest integer that every JSON parser represents exactly."""
 
 Note = Callable[[str], object]
-"""Is called with the name of a field, what it is read as, and why."""
+"""Called with a message: the name of a field, its substitute, and why."""
 
 T = TypeVar("T")
-_MOST_SHOWN: Final = 60
-_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_MAX_SHOWN: Final = 60
+_INVALID: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
-def json_line(text: str) -> Raw:
+def json_raw(text: str) -> Raw:
     """Return JSON as one line.
 
     Raises:
-        msgspec.MsgspecError, RecursionError: a strict reader refuses it.
+        msgspec.MsgspecError, RecursionError: it is malformed.
     """
-    return Raw(one_line(bytes(msgspec.json.decode(text, type=Raw))))
+    return Raw(normalize_json(bytes(msgspec.json.decode(text, type=Raw))))
 
 
 def json_seconds(text: str) -> float | None:
-    """Return a number of JSON as seconds.
+    """Decode seconds.
 
     Raises:
-        msgspec.MsgspecError, ValueError: it is none, or more than a float can be.
+        msgspec.MsgspecError, ValueError: they are no number, negative, or beyond any float.
     """
     number = _seconds(text)
     if number > sys.float_info.max:
@@ -50,51 +50,43 @@ def json_seconds(text: str) -> float | None:
 
 
 def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]:
-    """Return what a hash says, as ``schema.state.JobState`` is made of it.
+    """Decode the fields of ``schema.state.JobState``; arguments and errors as ``from_hash``."""
 
-    Args:
-        fields: those of the hash by name; absent and None are the same.
-        note: is told of each field that is read as something else.
-
-    Raises:
-        ValueError: its status, or the id of its first or last entry, is none.
-    """
-
-    def read(name: str, strict: Callable[[str], T], lenient: Callable[[str], T], instead: T) -> T:
+    def read(name: str, strict: Callable[[str], T], lenient: Callable[[str], T], default: T) -> T:
         text = fields.get(name)
         if text is None:
-            return instead
+            return default
         try:
             return strict(text)
-        except _UNREADABLE as error:
+        except _INVALID as error:
             try:
                 value = lenient(text)
             except ValueError:
-                value = instead
+                value = default
             note(f"{name} is read as {_shown(value)}: {error}")
             return value
 
-    nothing: dict[str, Any] = {}
-    core = {name: _core(fields, name, is_legal) for name, is_legal in _CORE.items()}
+    no_extra: dict[str, Any] = {}
+    core = {name: _check(name, fields.get(name), valid) for name, valid in _REQUIRED.items()}
     status, error = core["status"], fields.get("error")
-    least = 100 if status == "succeeded" else 0
+    default = 100 if status == "succeeded" else 0
     return {
         **{name: text for name, text in fields.items() if text is not None},
         "attempt": read("attempt", _attempt, _attempt, 1),
         "attemptId": read("attemptId", _entry_id, _entry_id, core["created"]),
         "type": fields.get("type") or "",
-        "progress": read("progress", _percent, lambda text: percent(salvaged_value(text)), least),
+        "progress": read("progress", _percent, lambda text: percent(salvage_value(text)), default),
         "estimatedTimeRemaining": read(
-            "estimatedTimeRemaining", json_seconds, lambda text: seconds(salvaged_value(text)), None
+            "estimatedTimeRemaining", json_seconds, lambda text: seconds(salvage_value(text)), None
         ),
-        "extra": read("extra", _object, salvaged_object, nothing),
-        "result": read("result", json_line, lambda text: Raw(salvaged(text)), Raw(b"null")),
+        "extra": read("extra", _object, salvage_object, no_extra),
+        "result": read("result", json_raw, lambda text: Raw(salvage(text)), Raw(b"null")),
         "error": NO_REASON if error is None and status == "failed" else error,
         "cancel": fields.get("cancel") is not None,
     }
 
 
-_CORE: Final[Mapping[str, Callable[[str], object]]] = {
+_REQUIRED: Final[Mapping[str, Callable[[str], object]]] = {
     "status": STATUSES.__contains__,
     "created": is_stored_id,
     "last": is_stored_id,
@@ -104,11 +96,10 @@ _seconds: Final[Callable[[str], float]] = msgspec.json.Decoder(Seconds).decode
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def _core(fields: Mapping[str, str | None], name: str, is_legal: Callable[[str], object]) -> str:
-    text = fields.get(name)
-    if text is None or not is_legal(text):
+def _check(name: str, text: str | None, is_valid: Callable[[str], object]) -> str:
+    if text is None or not is_valid(text):
         raise ValueError(
-            f"not a state of a job: {name} is {None if text is None else text[:_MOST_SHOWN]!r}"
+            f"not a state of a job: {name} is {None if text is None else text[:_MAX_SHOWN]!r}"
         )
     return text
 
@@ -122,10 +113,10 @@ def _attempt(text: str) -> int:
 
 def _entry_id(text: str) -> str:
     if not is_stored_id(text):
-        raise ValueError(f"{text[:_MOST_SHOWN]!r} is no id of an entry")
+        raise ValueError(f"{text[:_MAX_SHOWN]!r} is no id of an entry")
     return text
 
 
 def _shown(value: object) -> str:
     text = msgspec.json.encode(value).decode(errors="replace")
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

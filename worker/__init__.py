@@ -1,5 +1,5 @@
 """The worker process: takes jobs from the BullMQ queue and runs the function of their type.
 
-`registry` says which function runs a type of job, `entry` what the queue holds, `runner` runs one
-entry, `queue` is BullMQ, `service` is the process from its start to SIGTERM.
+`registry` maps job types to functions, `queue` serves BullMQ, `runner` runs the job of one queue
+entry, `service` is the process from its start to SIGTERM.
 """

@@ -20,7 +20,7 @@ from worker.settings import InvalidSettings, Settings
 
 
 def main(modules: Sequence[str]) -> int:
-    """Return the exit code: 0 after a signal, 2 for settings or modules that can't be used."""
+    """Return the exit code: 0 after a signal, 2 for invalid settings or modules."""
     try:
         settings = Settings.from_environment(os.environ)
         for name in modules:
@@ -40,14 +40,14 @@ def main(modules: Sequence[str]) -> int:
 
 
 def _refused(reason: object) -> int:
-    print(reason, file=sys.stderr)  # noqa: T201 - for an operator to read
+    print(reason, file=sys.stderr)  # noqa: T201 - for the operator
     return 2
 
 
 def _raise_limit() -> None:
-    """Let the jobs that run at once have as many open files as the process may."""
+    """Raise the limit of open files, which concurrent jobs share."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # macOS has less than it says
+    with suppress(OSError, ValueError):  # macOS reports a hard limit that it refuses
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

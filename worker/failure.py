@@ -1,8 +1,8 @@
-"""How a job function says that its job can't be done."""
+"""The exception by which job functions fail their jobs."""
 
 
 class Failure(Exception):
-    """The job fails with this message for its viewers and this stable code for programs."""
+    """Fails the job with a message for viewers and a stable code for programs."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The Redis that the queue is in, as BullMQ is given it."""
+"""The Redis client of BullMQ."""
 
 from typing import Any, Final
 
@@ -19,25 +19,25 @@ from jobcast import parse_address
 from jobcast.redis.caller import Caller
 
 MAX_PAUSE_S: Final = 1.0
-ABSENCES: Final = (RedisError, RedisClusterException)
-"""What a call raises while Redis is away."""
+UNAVAILABLE: Final = (RedisError, RedisClusterException)
+"""What calls raise while Redis is unavailable."""
 HANDOVERS: Final = (
     *(AskError, ClusterError, RedisClusterException, TryAgainError),
     ReadOnlyError,
 )
-"""What a call raises while another server takes over; BullMQ knows none of them."""
+"""What calls raise during a failover; BullMQ does not know these."""
 
 _TRIES: Final = 3
 _CONNECT_TIMEOUT_S: Final = 5.0
 _SENTINEL_TIMEOUT_S: Final = 1.0
 _ANSWER_TIMEOUT_S: Final = 5.0
-"""After that a server is taken for mute; what blocks has to block for less."""
+"""Socket timeout; blocking commands must block for less."""
 
 
 class QueueRedis:
-    """A client of redis-py, and the prefix of a queue's keys; see `jobcast.connect` for the URL.
+    """A redis-py client, and the prefix of the queue's keys; see `jobcast.connect` for the URL.
 
-    In a Cluster all keys of a queue have to be in one slot. The service has the same prefixes.
+    In a Cluster the prefix keeps a queue's keys in one slot. The service uses the same prefixes.
     """
 
     client: Redis | RedisCluster
@@ -45,8 +45,8 @@ class QueueRedis:
 
     def __init__(self, url: str) -> None:
         self._address = address = parse_address(url)
-        # BullMQ's own clients wait up to 20 s for a Redis that has returned long since, and its
-        # commands are safe to repeat.
+        # BullMQ's own clients back off up to 20 s after an outage. Its commands are idempotent, so
+        # they may be retried sooner.
         options: dict[str, Any] = {
             "decode_responses": True,
             "protocol": 2,
@@ -69,14 +69,14 @@ class QueueRedis:
             "socket_timeout": _SENTINEL_TIMEOUT_S,
             "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
         }
-        # None is asked twice: the next one is there for that.
-        given = bounds | address.sentinel_options | {"retry": Retry(NoBackoff(), 0)}
-        sentinels: Any = Sentinel(list(address.nodes), sentinel_kwargs=given)  # type: ignore[no-untyped-call]
+        # Without retries: the next Sentinel is tried instead.
+        kwargs = bounds | address.sentinel_options | {"retry": Retry(NoBackoff(), 0)}
+        sentinels: Any = Sentinel(list(address.nodes), sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]
         self._sentinels = sentinels
         self.client = sentinels.master_for(address.name, **options)
 
     async def refusal(self) -> str | None:
-        """Return why Redis refuses what the URL says; None if it accepts it, or is unavailable."""
+        """Return why Redis refuses the URL; None if it accepts it, or is unavailable."""
         caller = Caller(self._address)
         try:
             return await caller.servers.refusal()

@@ -1,7 +1,7 @@
-"""Which function runs which type of job.
+"""The registry of job functions.
 
-A job of your own is an ``async def`` under ``@job("its-type")`` in a module that
-``python -m worker MODULE…`` names.
+To add one, write an ``async def`` with ``@job("its-type")`` in a module, and name the module in
+``python -m worker MODULE…``.
 """
 
 import inspect
@@ -11,12 +11,12 @@ from typing import Final, TypeVar
 import jobcast
 
 JobFunction = Callable[[jobcast.Run], Awaitable[object]]
-"""Does a job, reporting through its run, and returns the job's result, a JSON value."""
+"""Runs a job, reports progress through its run, and returns its result, a JSON value."""
 Function = TypeVar("Function", bound=JobFunction)
 
 
 class Registry:
-    """The functions that a worker has, by type of job."""
+    """Job functions by type."""
 
     def __init__(self) -> None:
         self._functions: dict[str, JobFunction] = {}
@@ -24,7 +24,7 @@ class Registry:
     def job(self, job_type: str) -> Callable[[Function], Function]:
         """Register an ``async def`` for a type: ``@job("checksum")``.
 
-        TypeError for a function that is not one, ValueError for a type that is taken.
+        TypeError if it is no ``async def``, ValueError if the type is taken.
         """
 
         def register(function: Function) -> Function:
@@ -39,10 +39,10 @@ class Registry:
         return register
 
     def function(self, job_type: str) -> JobFunction | None:
-        """Return the function of a type, None for a type that has none."""
+        """Return the function of a type, or None."""
         return self._functions.get(job_type)
 
 
 registry: Final = Registry()
-"""The functions of this worker."""
+"""The registry of this worker."""
 job: Final = registry.job

@@ -1,4 +1,4 @@
-"""Runs the jobs of queue entries, and ends them at a shutdown."""
+"""Running the jobs of queue entries, and ending them at a shutdown."""
 
 import asyncio
 import logging
@@ -18,22 +18,22 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
 from jobcast._failure import text_of
-from worker.entry import Entry
 from worker.failure import Failure
+from worker.queue_entry import QueueEntry
 from worker.registry import Registry
 
 MAX_DELIVERIES: Final = 10
-FAREWELL_S: Final = 5.0
+CANCEL_TIMEOUT_S: Final = 5.0
 
-_AWAY: Final = (
+_UNAVAILABLE: Final = (
     *(RedisConnectionError, RedisTimeoutError),
     *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
 )
 _REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ", "BUSY ")
-"""How a Redis begins its refusal that can't take a write now; redis-py has no classes for them."""
+"""Prefixes of temporary write errors for which redis-py has no classes."""
 
 _MAX_LOGGED: Final = 200
-"""How much of an exception's text is logged."""
+"""Characters of an exception's text that are logged."""
 
 _STOPPED: Final = Failure("The worker was shut down", "WORKER_STOPPED")
 _LOST: Final = Failure("The worker was lost too often while it ran the job", "WORKER_LOST")
@@ -42,48 +42,48 @@ _log = logging.getLogger("jobcast.worker")
 
 
 class Outcome(Enum):
-    """What the queue should do with an entry."""
+    """What becomes of a queue entry."""
 
     DONE = auto()
-    """Forget it: the job has ended, or is not this entry's to run."""
+    """Acknowledge it: the job has ended, or this entry is obsolete."""
     LATER = auto()
-    """Hand it out again: the job could not be run, or its end could not be written."""
+    """Redeliver it: the job could not run, or its end could not be written."""
 
 
 class Runner:
-    """Runs jobs, each in a task of its own, so that a shutdown can cancel them.
+    """Runs each job in a task, so that a shutdown can cancel it.
 
-    A job fails with what its function raises. Only when Redis is away the entry is for later: the
-    run that its next delivery starts takes the job over, whatever was written before.
+    A job fails with the exception of its function, except if Redis is unavailable: then the entry
+    is redelivered, and its next run takes the job over, whatever was written before.
     """
 
     def __init__(self, jobs: Jobs, registry: Registry) -> None:
         self._jobs = jobs
         self._registry = registry
         self._tasks: set[asyncio.Task[Outcome]] = set()
-        self._is_stopping = False
+        self._stopping = False
 
-    async def run(self, entry: Entry) -> Outcome:
-        """Run the job of an entry to its end; never raises on the job's account."""
-        if self._is_stopping:
+    async def run(self, entry: QueueEntry) -> Outcome:
+        """Run the job of an entry to its end; the job's exceptions are not raised."""
+        if self._stopping:
             return Outcome.LATER
         try:
             run = self._jobs.run(entry.job_id, entry.attempt)
         except JobcastError as refusal:
             _log.error("a queue entry can't be run: %s", refusal)
             return Outcome.DONE
-        task = asyncio.create_task(self._attend(run, entry), name=f"job {entry.job_id}")
+        task = asyncio.create_task(self._start_and_work(run, entry), name=f"job {entry.job_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Not awaited itself: who waits here may be cancelled, the job may not.
+        # ``wait`` does not cancel the task when BullMQ cancels this coroutine.
         await asyncio.wait({task})
-        if task.cancelled():  # before it began
+        if task.cancelled():  # before its first step
             return Outcome.LATER
         error = task.exception()
         return await _fail(run, error) if type(error) is GeneratorExit else task.result()
 
-    async def give_up(self, entry: Entry) -> None:
-        """Fail the job of an entry whose workers were lost too often."""
+    async def give_up(self, entry: QueueEntry) -> None:
+        """Fail the job of an entry that BullMQ has redelivered too often."""
         try:
             run = self._jobs.run(entry.job_id, entry.attempt)
             await run.start()
@@ -94,42 +94,41 @@ class Runner:
             _log.warning("job %s: could not be failed: %s", entry.job_id, error)
 
     async def stop(self, grace_s: float) -> None:
-        """Start no further job; give those that run ``grace_s`` seconds, then cancel them."""
-        self._is_stopping = True
+        """Start no further job; wait ``grace_s`` for running ones, then cancel them."""
+        self._stopping = True
         if not self._tasks:
             return
         _log.info("waiting up to %g s for %d job(s)", grace_s, len(self._tasks))
         await asyncio.wait(self._tasks, timeout=grace_s)
         self.cancel()
         if self._tasks:
-            _, stuck = await asyncio.wait(self._tasks, timeout=FAREWELL_S)
+            _, stuck = await asyncio.wait(self._tasks, timeout=CANCEL_TIMEOUT_S)
             for task in stuck:
                 _log.error("%s does not end", task.get_name())
 
     def cancel(self) -> None:
-        """Cancel the jobs that run, which fails them."""
+        """Cancel the running jobs, which fails them."""
         for task in self._tasks:
             task.cancel()
 
-    async def _attend(self, run: Run, entry: Entry) -> Outcome:
-        refused = await _start(run)
-        return await self._work(run, entry) if refused is None else refused
+    async def _start_and_work(self, run: Run, entry: QueueEntry) -> Outcome:
+        return await _start(run) or await self._work(run, entry)
 
-    async def _work(self, run: Run, entry: Entry) -> Outcome:
+    async def _work(self, run: Run, entry: QueueEntry) -> Outcome:
         try:
             await self._call(run)
         except (JobCancelled, JobSuperseded, JobFinished) as ended:
             return await _fail(run, ended)
         except asyncio.CancelledError as error:
             return await _fail(run, _STOPPED if _is_cancelled() else error)
-        except _AWAY as error:
+        except _UNAVAILABLE as error:
             if entry.deliveries < MAX_DELIVERIES and not run.finished:
-                _log.warning("job %s: Redis is away: %s", run.job_id, _shown(error))
+                _log.warning("job %s: Redis is unavailable: %s", run.job_id, _text(error))
                 return Outcome.LATER
             return await _fail(run, error)
         except GeneratorExit:
-            raise  # perhaps the event loop has ended, and nothing may be awaited here
-        except BaseException as error:  # noqa: BLE001 - signals end a worker in another way
+            raise  # the event loop may be closing, so nothing can be awaited here
+        except BaseException as error:  # noqa: BLE001 - signals are handled by the event loop
             _log_failure(run, error)
             return await _fail(run, error)
         return _done(run)
@@ -149,7 +148,7 @@ class Runner:
 
 
 async def _start(run: Run) -> Outcome | None:
-    """Start the job; the outcome of its entry if there is nothing to run."""
+    """Start the job; return the outcome of its entry if there is nothing to run."""
     try:
         await run.start()
     except JobCancelled as cancelled:
@@ -185,29 +184,29 @@ async def _fail(run: Run, error: BaseException) -> Outcome:
     try:
         is_acknowledged = bool(await run.fail(error))
     except JobcastError as refusal:
-        _log.info("job %s: is not this run's any more: %s", run.job_id, refusal)
-    except (Exception, asyncio.CancelledError) as obstacle:  # noqa: BLE001 - the next worker tries
-        _log.warning("job %s: could not be failed: %r", run.job_id, obstacle)
+        _log.info("job %s: belongs to another run: %s", run.job_id, refusal)
+    except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - redelivery retries
+        _log.warning("job %s: could not be failed: %r", run.job_id, failure)
         return Outcome.LATER
     else:
         if not is_acknowledged:
             return _unacknowledged(run)
-        _log.info("job %s: failed: %s", run.job_id, _shown(error))
+        _log.info("job %s: failed: %s", run.job_id, _text(error))
     return Outcome.DONE
 
 
-def _shown(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return text_of(error)[:_MAX_LOGGED]
 
 
 def _log_failure(run: Run, error: BaseException) -> None:
     try:
         _log.error("job %s: failed", run.job_id, exc_info=error)
-    except BaseException:  # noqa: BLE001 - a class that is not ours is asked for its text
-        _log.error("job %s: failed, and can't be logged: %s", run.job_id, _shown(error))
+    except BaseException:  # noqa: BLE001 - its own ``__str__`` may raise anything
+        _log.error("job %s: failed, and can't be logged: %s", run.job_id, _text(error))
 
 
 def _is_cancelled() -> bool:
-    """Say whether this task was cancelled, and did not just await one that was."""
+    """Say whether this task itself was cancelled, rather than one that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""The worker from its start to its shutdown."""
+"""The worker process, from start to shutdown."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import logging
 import jobcast
 from worker.queue import LOCK_S, Queue
 from worker.registry import Registry
-from worker.runner import FAREWELL_S, Runner
+from worker.runner import CANCEL_TIMEOUT_S, Runner
 from worker.settings import Settings
 
 _log = logging.getLogger("jobcast.worker")
@@ -15,12 +15,12 @@ _log = logging.getLogger("jobcast.worker")
 class Worker:
     """Serves the queue from `run` to `stop`.
 
-    ``lock_s`` is how many seconds a dead worker's entry waits until it is handed out again.
+    ``lock_s`` is the time after which a crashed worker's entry is redelivered.
     """
 
     def __init__(self, settings: Settings, registry: Registry, *, lock_s: float = LOCK_S) -> None:
         self._settings = settings
-        self._jobs = jobcast.connect(settings.redis_url, block_s=FAREWELL_S)
+        self._jobs = jobcast.connect(settings.redis_url, block_s=CANCEL_TIMEOUT_S)
         self._runner = Runner(self._jobs, registry)
         self._queue = Queue(
             settings.redis_url,
@@ -34,8 +34,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until `stop` is called; then end the jobs and close the connections.
 
-        Jobs that still run after ``settings.grace_s`` seconds are cancelled, and fail with the
-        code ``WORKER_STOPPED``.
+        Jobs that outlast ``settings.grace_s`` are cancelled, and fail with ``WORKER_STOPPED``.
         """
         serving = asyncio.create_task(self._queue.serve())
         stopping = asyncio.create_task(self._stopping.wait())
@@ -57,7 +56,7 @@ class Worker:
                 raise result
 
     def stop(self) -> None:
-        """Take no further job; a second call cancels those that run without waiting longer."""
+        """Stop taking jobs; a second call cancels the running ones at once."""
         if self._stopping.is_set():
             self._runner.cancel()
         self._stopping.set()

@@ -1,4 +1,4 @@
-"""What the worker reads from its environment."""
+"""The worker's settings, from its environment."""
 
 import math
 import re
@@ -16,16 +16,16 @@ _QUEUE: Final = re.compile(r"[^:\s]{1,128}")
 
 
 class InvalidSettings(ValueError):
-    """The environment holds something that can't be meant; the message names the variable."""
+    """A setting is invalid; the message names the variable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings; each is an environment variable, and an empty one counts as unset.
 
-    ``redis_url`` is REDIS_URL; with the prefix JOBCAST_: ``queue`` names the BullMQ queue,
-    ``files_root`` is the folder that the checksum job may read, ``concurrency`` bounds the jobs
-    that run at once, ``grace_s`` is how many seconds they get to end at a shutdown.
+    ``redis_url`` is REDIS_URL; with the prefix JOBCAST_: ``queue`` is the name of the BullMQ queue,
+    ``files_root`` the folder that the checksum job may read, ``concurrency`` the number of jobs run
+    at once, ``grace_s`` the time that they have to end at a shutdown.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -36,7 +36,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read and check every setting; InvalidSettings names the variable that is wrong."""
+        """Read and validate the settings, or raise InvalidSettings."""
         return cls(
             redis_url=_redis_url(environment),
             queue=_queue(environment),
@@ -47,14 +47,14 @@ class Settings:
 
 
 def files_root(environment: Mapping[str, str]) -> Path | None:
-    """Return the folder JOBCAST_FILES_ROOT, resolved; None when it is unset."""
+    """Return JOBCAST_FILES_ROOT as a resolved folder; None if it is unset."""
     text = _text(environment, "JOBCAST_FILES_ROOT")
     if text is None:
         return None
     try:
         path = Path(text).resolve()
         is_folder = path.is_dir()
-    except (OSError, RuntimeError, ValueError):  # no name of a folder, or a loop of links
+    except (OSError, RuntimeError, ValueError):  # an impossible name, or a loop of symlinks
         is_folder = False
     if not is_folder:
         raise InvalidSettings(f"JOBCAST_FILES_ROOT: {text} is not a folder")

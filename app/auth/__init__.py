@@ -1,4 +1,4 @@
-"""Who is asking: a verified user, a session, or both. The only package that knows JWT."""
+"""Authentication: a verified user, a session, or both. The only package that knows JWT."""
 
 from app.auth.authenticator import Authenticator
 from app.auth.identity import Identity

@@ -1,4 +1,4 @@
-"""Finds out who asks."""
+"""Authentication of requests."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,20 +19,17 @@ from schema.owner import Owner
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 MOST_TOKENS: Final = 10
-"""How many values of one source are tried: a header has room for a thousand."""
+"""Values tried of one source; a header has room for a thousand."""
 
 
 class Authenticator:
-    """Finds out who asks.
-
-    Args:
-        settings: keys and rules.
+    """Authenticates requests by token or session id.
 
     Attributes:
-        key_set: the keys that are published at a URL, if there are any.
+        key_set: the key set at a URL, if one is configured.
 
     Raises:
-        InvalidSettings: a key can't be read; the message names the variable.
+        InvalidSettings: a key is unreadable; the message names the variable.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,41 +40,41 @@ class Authenticator:
 
     @property
     def ready(self) -> bool:
-        """Whether tokens can be judged: the keys that are published have been had once."""
+        """Whether tokens can be verified: the key set has been fetched at least once."""
         return self.key_set is None or self.key_set.keys is not None
 
     async def run(self) -> None:
-        """Keep the keys fresh, until cancelled; return at once if there is nothing to do."""
+        """Refresh the key set until cancelled; return at once without one."""
         if self.key_set is not None:
             await self.key_set.run()
 
-    async def identify(self, asked: RawRequest, body_session: str | None = None) -> Identity:
-        """Return who asks.
+    async def identify(self, request: RawRequest, body_session: str | None = None) -> Identity:
+        """Return the identity of a request.
 
         Args:
-            asked: the request.
-            body_session: ``sessionId`` of the body, where there is one.
+            request: the request.
+            body_session: ``sessionId`` of the body, if any.
 
         Raises:
-            Unauthorized: neither a token that verifies nor a session.
-            CrossOrigin: an unsafe request that only has a cookie came from elsewhere.
-            ServiceUnavailable: whether a token is good can't be told now. It may be good, so
-                nothing that comes after it counts.
+            Unauthorized: no valid token and no session.
+            CrossOrigin: an unsafe request from another origin has only a cookie.
+            ServiceUnavailable: the key set is unavailable. Later tokens don't count then, for
+                this one may be valid.
         """
         session = body_session and session_id(body_session)
-        session = session or session_of(asked)
+        session = session or session_of(request)
         refused: Exception | None = None
-        for token, is_cookie in self._offered(asked):
+        for token, is_cookie in self._candidates(request):
             try:
                 verified = await self._tokens.verify(token)
             except ServiceUnavailable:
-                if not is_cookie or self._may_use_cookie(asked):
+                if not is_cookie or self._may_use_cookie(request):
                     raise
                 refused = CrossOrigin()
                 continue
             if verified is None:
                 continue
-            if is_cookie and not self._may_use_cookie(asked):
+            if is_cookie and not self._may_use_cookie(request):
                 refused = CrossOrigin()
                 continue
             return Identity(Owner(verified.user_id, session), verified.expires)
@@ -85,22 +82,22 @@ class Authenticator:
             return Identity(Owner(None, session))
         raise refused or Unauthorized
 
-    def _offered(self, asked: RawRequest) -> Iterator[tuple[str, bool]]:
-        """Yield the tokens of a request, as they count, and whether they are a cookie's."""
-        if headers := asked.headers.getlist("Authorization"):
-            for token in _some(map(_bearer, headers)):
+    def _candidates(self, request: RawRequest) -> Iterator[tuple[str, bool]]:
+        """Yield the tokens of a request by precedence, and whether each is from a cookie."""
+        if headers := request.headers.getlist("Authorization"):
+            for token in _distinct(map(_bearer, headers)):
                 yield token, False
         if self._settings.cookie_name:
-            for token in _some(asked.cookies.getlist(self._settings.cookie_name)):
+            for token in _distinct(request.cookies.getlist(self._settings.cookie_name)):
                 yield token, True
-        if parameters := asked.args.getlist("token"):
-            for token in _some(parameters):
+        if parameters := request.args.getlist("token"):
+            for token in _distinct(parameters):
                 yield token, False
 
-    def _may_use_cookie(self, asked: RawRequest) -> bool:
-        if asked.method in _SAFE:
+    def _may_use_cookie(self, request: RawRequest) -> bool:
+        if request.method in _SAFE:
             return True
-        origin, host = asked.headers.get("Origin"), asked.host
+        origin, host = request.headers.get("Origin"), request.host
         if not origin:
             return False
         own = {f"http://{host.removesuffix(':80')}", f"https://{host.removesuffix(':443')}"}
@@ -112,8 +109,8 @@ def _bearer(header: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _some(tokens: Iterable[str]) -> Iterable[str]:
-    """Return the first few different ones."""
+def _distinct(tokens: Iterable[str]) -> Iterable[str]:
+    """Return the first ``MOST_TOKENS`` distinct tokens."""
     return islice(dict.fromkeys(filter(None, tokens)), MOST_TOKENS)
 
 

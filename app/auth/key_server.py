@@ -1,8 +1,7 @@
-"""Fetches a key set by HTTP, in a thread of its own, so that nothing else waits for it.
+"""Fetching of a key set by HTTP, in a separate thread.
 
-A key server may be mute, endless, or send a byte a second, in whatever the connection is doing:
-TLS, the head, the body. So a fetch is bounded as a whole, in time and in size: past its time the
-connection is shut down below all of these layers.
+A key server may stall or trickle at any stage: TLS, head or body. So the whole fetch is bounded in
+time and size, and after its deadline the socket is shut down below all of these layers.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from app.auth.keys import Keys, read_key_set
 
 FETCH_S: Final = 5.0
 SILENCE_S: Final = 3.0
-"""How long a connection, or one answer on it, may take; a host may have several addresses."""
+"""Timeout of each connect and each read; a host may have several addresses."""
 
 MAX_BYTES: Final = 512 * 1024
 _URL: Final = re.compile(r"https?://[!-~]+", re.IGNORECASE)
@@ -29,28 +28,28 @@ _REDIRECTS: Final = range(300, 400)
 
 
 def is_url(text: str) -> bool:
-    """Say whether a text means a URL, and no file."""
+    """Say whether a text is a URL rather than a path."""
     return text.lower().startswith(("http://", "https://"))
 
 
 class KeyServer:
-    """Where a key set is published.
+    """A key set at a URL.
 
     Args:
-        url: of the set. Redirects are not followed: a key must come from where it is trusted.
-        algorithms: those that tokens may be signed with.
+        url: its URL. Redirects are not followed: keys must come from the trusted address.
+        algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: the URL can't be meant.
+        ValueError: the URL is invalid.
     """
 
     def __init__(self, url: str, algorithms: frozenset[str]) -> None:
-        parts = urlsplit(url)  # ValueError of brackets that do not match
+        parts = urlsplit(url)  # raises ValueError on unbalanced brackets
         if _URL.fullmatch(url) is None or not parts.hostname:
             raise ValueError("no URL of a key set")
         if parts.username is not None or parts.password is not None:
             raise ValueError("a URL with a user or a password is not supported")
-        if parts.port == 0:  # ValueError of what is no port at all
+        if parts.port == 0:  # reading it raises ValueError on an invalid port
             raise ValueError("port 0")
         self.name = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a secret
         self._url = url
@@ -59,11 +58,11 @@ class KeyServer:
         self._thread: threading.Thread | None = None
 
     async def fetch(self) -> Keys:
-        """Return the keys that are published now.
+        """Fetch the current keys.
 
         Raises:
-            OSError: they can't be had.
-            ValueError: what is there is no key set.
+            OSError: the server is unavailable.
+            ValueError: the document is no key set.
         """
         if self._thread is not None and self._thread.is_alive():
             raise TimeoutError("an earlier fetch has not ended, it waits for the network")
@@ -71,7 +70,7 @@ class KeyServer:
         answer: asyncio.Future[Keys] = loop.create_future()
         connections = _Connections()
 
-        def settle(keys: Keys | None, error: Exception | None) -> None:
+        def resolve(keys: Keys | None, error: Exception | None) -> None:
             if answer.done():
                 return
             if keys is not None:
@@ -83,12 +82,12 @@ class KeyServer:
             keys, failure = None, None
             try:
                 keys = read_key_set(self._download(connections), self._algorithms)
-            except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            except Exception as error:  # noqa: BLE001 - the awaiting task raises it
                 failure = error
-            with suppress(RuntimeError):  # the event loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, keys, failure)
+            with suppress(RuntimeError):  # the event loop may have ended
+                loop.call_soon_threadsafe(resolve, keys, failure)
 
-        # A daemon, because the process does not wait for a key server as it ends.
+        # A daemon thread, so that a stalled server does not delay the end of the process.
         self._thread = threading.Thread(target=work, name="key set", daemon=True)
         self._thread.start()
         try:
@@ -124,7 +123,7 @@ class KeyServer:
 
 
 class _Connections:
-    """The connections of a fetch, which another thread can shut down whatever they wait for."""
+    """The connections of one fetch, which another thread can shut down at any stage."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -132,28 +131,28 @@ class _Connections:
 
     def open(self, address: tuple[str, int], *options: Any) -> socket.socket:  # noqa: ANN401 - theirs
         """Do what ``socket.create_connection`` does."""
-        opened = socket.create_connection(address, *options)
+        connection = socket.create_connection(address, *options)
         with self._lock:
             if self._sockets is None:
-                opened.close()
+                connection.close()
                 raise TimeoutError("too late")
-            # TLS takes the socket over; a second one of the same connection stays.
-            self._sockets.append(opened.dup())
-        return opened
+            # TLS detaches the socket, but not its duplicate.
+            self._sockets.append(connection.dup())
+        return connection
 
-    def of(self, connection: Any) -> Any:  # noqa: ANN401 - a connection of http.client
-        """Have a connection open its socket here: what it does then can't be cut from outside."""
-        connection._create_connection = self.open  # noqa: SLF001 - TLS begins right after it
+    def track(self, connection: Any) -> Any:  # noqa: ANN401 - a connection of http.client
+        """Have a connection open its socket by ``open``, before its TLS handshake."""
+        connection._create_connection = self.open  # noqa: SLF001 - there is no public hook
         return connection
 
     def cut(self) -> None:
-        """Shut all down; what waits for them fails."""
+        """Shut all sockets down; pending calls on them fail."""
         with self._lock:
             sockets, self._sockets = self._sockets, None
-        for opened in sockets or ():
-            with suppress(OSError):  # it has ended by itself
-                opened.shutdown(socket.SHUT_RDWR)
-            opened.close()
+        for connection in sockets or ():
+            with suppress(OSError):  # already disconnected
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -162,11 +161,11 @@ class _Http(urllib.request.HTTPHandler):
         self._connections = connections
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        kind: Any = self._connection  # typeshed asks for parameters that are never given
+        kind: Any = self._connection  # typeshed requires parameters that urllib never passes
         return self.do_open(kind, req)
 
     def _connection(self, host: str, *, timeout: float) -> Any:  # noqa: ANN401 - as typeshed has it
-        return self._connections.of(http.client.HTTPConnection(host, timeout=timeout))
+        return self._connections.track(http.client.HTTPConnection(host, timeout=timeout))
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -176,14 +175,14 @@ class _Https(urllib.request.HTTPSHandler):
         self._tls = tls
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        kind: Any = self._connection  # typeshed asks for parameters that are never given
+        kind: Any = self._connection  # typeshed requires parameters that urllib never passes
         return self.do_open(kind, req)
 
     def _connection(self, host: str, *, timeout: float) -> Any:  # noqa: ANN401 - as typeshed has it
         made = http.client.HTTPSConnection(host, timeout=timeout, context=self._tls)
-        return self._connections.of(made)
+        return self._connections.track(made)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
-        """Follow none, so that it is an error like any other status."""
+        """Return None, so that a redirect fails like any other error status."""

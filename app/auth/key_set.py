@@ -1,4 +1,4 @@
-"""A key set that is published at a URL: fetched ahead of need, and kept while it can't be had."""
+"""A key set at a URL: fetched ahead of need, and kept while the server is unavailable."""
 
 import asyncio
 import logging
@@ -14,26 +14,26 @@ _log = logging.getLogger("jobcast.keys")
 
 REFRESH_S: Final = 300.0
 WAIT_S: Final = 1.2
-"""How long requests wait for a fetch since its begin: callers are promised an answer in 2 s."""
+"""How long after its start requests wait for a fetch: callers are promised an answer in 2 s."""
 
 COOL_DOWN_S: Final = 10.0
-"""How soon another unknown key may cause a fetch: anybody can make tokens that name one."""
+"""Minimum time between fetches for unknown keys: anybody can send tokens that name one."""
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
-_UNTOLD: Final = "Whether the token is good can't be told at the moment"
+_UNVERIFIABLE: Final = "Whether the token is good can't be told at the moment"
 
 
 class KeySet:
-    """The newest keys that could be had.
+    """The newest keys that could be fetched.
 
     Args:
-        name: where they come from, as the log may show it.
-        fetch: gets the set that is published now; any exception means that it can't be had.
+        name: their source, without secrets, for the log.
+        fetch: returns the current keys, or raises any exception.
 
     Attributes:
-        keys: the last set that was fetched, however old; None before the first.
-        failures: how many fetches have failed.
+        keys: the last set fetched, however old; None before the first.
+        failures: number of failed fetches.
     """
 
     def __init__(self, name: str, fetch: Callable[[], Awaitable[Keys]]) -> None:
@@ -49,15 +49,15 @@ class KeySet:
 
     @property
     def available(self) -> bool:
-        """Whether the last fetch brought a set."""
+        """Whether the last fetch succeeded."""
         return self.keys is not None and not self._failures_in_a_row
 
     async def run(self) -> None:
-        """Keep the keys fresh, until cancelled."""
+        """Refresh the keys until cancelled."""
         loop = asyncio.get_running_loop()
         try:
             while True:
-                await asyncio.wait({self._fetched()})
+                await asyncio.wait({self._current_fetch()})
                 pause_s = REFRESH_S * random.uniform(0.9, 1)  # noqa: S311 - jitter
                 await asyncio.sleep(
                     pause_s if self.available else max(0.0, self._not_before - loop.time())
@@ -66,16 +66,16 @@ class KeySet:
             if self._fetching is not None:
                 self._fetching.cancel()
 
-    async def renewed(self) -> bool:
-        """Get newer keys for a token that none of the present ones has signed.
+    async def refresh(self) -> bool:
+        """Fetch newer keys for a token that none of the present ones verifies.
 
-        All who wait share one fetch.
+        Concurrent callers share one fetch.
 
         Returns:
-            False if the keys are so fresh that their word is the last one.
+            False if the last such fetch was less than ``COOL_DOWN_S`` ago: the token is invalid.
 
         Raises:
-            ServiceUnavailable: newer ones can't be had now.
+            ServiceUnavailable: the fetch failed or takes too long.
         """
         now = asyncio.get_running_loop().time()
         if self._fetching is None:
@@ -84,17 +84,17 @@ class KeySet:
                     return False
                 self._asked_at = now
             elif now < self._not_before:
-                raise ServiceUnavailable(_UNTOLD)
-        fetch = self._fetched()
-        # Who comes while a server is mute does not wait as long again.
+                raise ServiceUnavailable(_UNVERIFIABLE)
+        fetch = self._current_fetch()
+        # Later callers don't wait as long again for a server that does not answer.
         left_s = max(0.0, self._began_at + WAIT_S - now)
         done, _ = await asyncio.wait({fetch}, timeout=left_s)
         if not done or not self.available:
-            raise ServiceUnavailable(_UNTOLD)
+            raise ServiceUnavailable(_UNVERIFIABLE)
         return True
 
-    def _fetched(self) -> asyncio.Task[None]:
-        """Return the fetch that is under way, begun now if there was none."""
+    def _current_fetch(self) -> asyncio.Task[None]:
+        """Return the running fetch, or start one."""
         if self._fetching is None:
             loop = asyncio.get_running_loop()
             self._began_at = loop.time()
@@ -104,7 +104,7 @@ class KeySet:
     async def _fetch_once(self) -> None:
         try:
             keys = await self._fetch()
-        except Exception as error:  # noqa: BLE001 - whatever keeps the set away
+        except Exception as error:  # noqa: BLE001 - any error makes the set unavailable
             self._fail(error)
         else:
             self._succeed(keys)
@@ -113,7 +113,7 @@ class KeySet:
 
     def _succeed(self, keys: Keys) -> None:
         if self._failures_in_a_row:
-            _log.warning("the key set %s can be had again", self._name)
+            _log.warning("the key set %s is available again", self._name)
         self._failures_in_a_row = 0
         if self.keys is not None and self.keys.digest == keys.digest:
             return
@@ -124,12 +124,12 @@ class KeySet:
         self.failures += 1
         if not self._failures_in_a_row:
             _log.warning(
-                "the key set %s can't be had (%s): %s",
+                "the key set %s is unavailable (%s): %s",
                 self._name,
                 str(error) or type(error).__name__,
-                "no token of its keys can be judged"
+                "no token of its keys can be verified"
                 if self.keys is None
-                else "tokens of the keys that are known are still judged",
+                else "tokens of the known keys are still verified",
             )
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures_in_a_row, 10))
         self._failures_in_a_row += 1

@@ -1,4 +1,4 @@
-"""The keys that tokens may be signed with, and which of them fit a token.
+"""Verification keys, and which of them may have signed a token.
 
 Source: RFC 7515 §4.1.4 (``kid``), RFC 7517 (JSON Web Key), RFC 7518 §6 and RFC 8037 (kinds of key).
 """
@@ -25,7 +25,7 @@ _KINDS: Final[dict[Any, frozenset[str]]] = {
     ("OKP", "Ed25519"): frozenset({"EdDSA"}),
     ("OKP", "Ed448"): frozenset({"EdDSA"}),
 }
-"""What a key can verify, by its type and curve."""
+"""Algorithms by key type and curve."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _LONGEST_REASON: Final = 80
@@ -35,8 +35,8 @@ class Key(Struct, frozen=True):
     """A key.
 
     Attributes:
-        key_id: its ``kid``, if it has one.
-        algorithms: those that it verifies.
+        key_id: its ``kid``, if any.
+        algorithms: the algorithms that it may verify.
         material: the key as PyJWT takes it.
     """
 
@@ -46,26 +46,26 @@ class Key(Struct, frozen=True):
 
 
 class Keys:
-    """Some keys.
+    """A set of keys.
 
     Args:
         keys: the keys.
-        named: whether a token's ``kid`` says which of them it means.
-        unreadable: why keys of the set can't be used, a text each.
-        digest: names the document that they were read from.
+        match_key_id: whether a token's ``kid`` selects among them.
+        unreadable: a reason for each unusable key of the document.
+        digest: digest of the document.
     """
 
     def __init__(
         self,
         keys: Iterable[Key],
         *,
-        named: bool = True,
+        match_key_id: bool = True,
         unreadable: Sequence[str] = (),
         digest: bytes = b"",
     ) -> None:
         self.unreadable = unreadable
         self.digest = digest
-        self._named = named
+        self._match_key_id = match_key_id
         self._by_id: dict[tuple[str, str], list[Any]] = defaultdict(list)
         self._by_algorithm: dict[str, list[Any]] = defaultdict(list)
         for key in keys:
@@ -74,29 +74,27 @@ class Keys:
                 if key.key_id:
                     self._by_id[algorithm, key.key_id].append(key.material)
 
-    def fitting(self, algorithm: str, key_id: str | None) -> Sequence[Any]:
-        """Return the keys that may have signed a token, as PyJWT takes them.
+    def candidates(self, algorithm: str, key_id: str | None) -> Sequence[Any]:
+        """Return the material of the keys that may have signed a token.
 
         Args:
             algorithm: the token's ``alg``.
-            key_id: its ``kid``, if it has one.
+            key_id: its ``kid``, if any.
         """
-        if key_id and self._named:
+        if key_id and self._match_key_id:
             return self._by_id.get((algorithm, key_id), ())
         return self._by_algorithm.get(algorithm, ())
 
 
 def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
-    """Read a JSON Web Key Set.
-
-    Symmetric keys do not count: a shared secret has no place in a set that is published.
+    """Parse a JSON Web Key Set, ignoring symmetric keys: a published secret is none.
 
     Args:
-        document: its JSON.
-        algorithms: those that tokens may be signed with.
+        document: JSON.
+        algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: it is no key set, or holds no key that could verify a token.
+        ValueError: it is no key set, or none of its keys can verify a token.
     """
     try:
         found = msgspec.json.decode(document.removeprefix(_BYTE_ORDER_MARK), type=_Document).keys
@@ -106,7 +104,7 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
     for number, member in enumerate(found, 1):
         try:
             key = _key_of(member, algorithms)
-        except Exception as error:  # noqa: BLE001 - whatever a library makes of it, the others count
+        except Exception as error:  # noqa: BLE001 - one bad key must not disable the others
             unreadable.append(f"key {number}: {str(error)[:_LONGEST_REASON]!r}")
             continue
         if key is not None:
@@ -119,14 +117,10 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
 
 
 def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
-    """Read a shared secret.
-
-    Args:
-        secret: the secret.
-        algorithms: those that it shall verify.
+    """Make keys of a shared secret, one for each algorithm.
 
     Raises:
-        ValueError: it is a public key, or something else that is no secret.
+        ValueError: it is a public key, or otherwise unsuitable as a secret.
     """
     key = {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}
     keys = []
@@ -137,30 +131,27 @@ def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
             material = jwt.PyJWK(key, name)
         except (jwt.PyJWTError, TypeError) as error:
             raise ValueError(str(error)) from error
-        material.Algorithm = _Prepared(algorithm.hash_alg)
+        material.Algorithm = _PreparedHmac(algorithm.hash_alg)
         keys.append(Key(None, frozenset({name}), material))
-    return Keys(keys, named=False)
+    return Keys(keys, match_key_id=False)
 
 
-class _Prepared(HMACAlgorithm):
-    """Takes a secret as it is.
-
-    PyJWT looks at each call whether it is a public key, which takes half of the call's time.
-    """
+class _PreparedHmac(HMACAlgorithm):
+    """Skips PyJWT's check whether the secret is a public key: half of each verification."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return key.encode() if isinstance(key, str) else key
 
 
 def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
-    """Read a public key, which verifies tokens whatever their ``kid``.
+    """Parse a PEM public key, which verifies tokens whatever their ``kid``.
 
     Args:
         pem: the key.
-        algorithms: those that it shall verify.
+        algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: it can't be read.
+        ValueError: it fits none of them.
     """
     keys, reasons = [], []
     for name in sorted(algorithms):
@@ -172,7 +163,7 @@ def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
             keys.append(Key(None, frozenset({name}), material))
     if not keys:
         raise ValueError(reasons[0])
-    return Keys(keys, named=False)
+    return Keys(keys, match_key_id=False)
 
 
 class _Document(Struct):
@@ -180,7 +171,7 @@ class _Document(Struct):
 
 
 def _key_of(member: Any, algorithms: frozenset[str]) -> Key | None:  # noqa: ANN401 - any JSON
-    """Return a key of a set, or None of one that is there for something else."""
+    """Parse a member of a key set; None if it does not verify accepted signatures."""
     if not isinstance(member, dict):
         raise TypeError("no object")
     kind, curve = member.get("kty"), member.get("crv")
@@ -210,12 +201,12 @@ def _is_for_signatures(member: dict[str, Any]) -> bool:
 
 
 def _public(material: Any) -> Any:  # noqa: ANN401 - any key of PyJWT
-    """Return the public part of what may be a key pair."""
+    """Return the public part if this is a key pair."""
     return material.public_key() if hasattr(material, "public_key") else material
 
 
 def log_unreadable(source: str, keys: Keys) -> None:
-    """Name the keys of a set that can't be used."""
+    """Warn about the unusable keys of a set."""
     if keys.unreadable:
         reasons = "; ".join(keys.unreadable)
         _log.warning("the key set %s has keys that can't be used: %s", source, reasons)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from app.raw_request import RawRequest
 
 MAX_ID: Final = 255
-"""The longest id of a session or a user, in characters."""
+"""Maximum length of a session or user id, in characters."""
 
 _NO_SESSION: Final = frozenset({"", "null", "undefined"})
 
@@ -18,7 +18,7 @@ class _Body(Struct, rename="camel"):
 
 
 def session_id(text: object) -> str | None:
-    """Return a session id as it counts, or None where the text is no session at all."""
+    """Return a normalized session id; None if the text is none."""
     if not isinstance(text, str):
         return None
     trimmed = text.strip()
@@ -28,30 +28,27 @@ def session_id(text: object) -> str | None:
 
 
 def body_session(body: bytes) -> str | None:
-    """Return the ``sessionId`` of a JSON body that may be anything."""
+    """Return the ``sessionId`` of a request body; None if it is no such JSON."""
     try:
         return session_id(msgspec.json.decode(body, type=_Body).session_id)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def session_of(asked: RawRequest) -> str | None:
+def session_of(request: RawRequest) -> str | None:
     """Return the first session id of the header, else of the query."""
-    for text in asked.headers.getlist("x-session-id"):
-        if (found := session_id(text if text.isascii() else _of_header(text))) is not None:
+    for text in request.headers.getlist("x-session-id"):
+        if (found := session_id(text if text.isascii() else _decode_header(text))) is not None:
             return found
     for name in ("sessionId", "sessionid"):
-        for text in asked.args.getlist(name):
+        for text in request.args.getlist(name):
             if (found := session_id(text)) is not None:
                 return found
     return None
 
 
-def _of_header(text: str) -> str:
-    """Return a header's text, whose bytes are read as UTF-8 if they are.
-
-    Otherwise they are Latin-1, which is what ``fetch`` in a browser sends.
-    """
+def _decode_header(text: str) -> str:
+    """Decode a header as UTF-8, else as Latin-1, which ``fetch`` in a browser sends."""
     try:
         return text.encode("latin-1").decode()
     except UnicodeDecodeError:

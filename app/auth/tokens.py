@@ -1,4 +1,4 @@
-"""Verifies tokens. PyJWT judges them; this chooses the keys and remembers its word for a minute."""
+"""Verification of tokens: chooses the keys, has PyJWT verify, and caches the claims."""
 
 import asyncio
 import time
@@ -10,14 +10,14 @@ import jwt
 from app.auth.key_set import KeySet
 from app.auth.keys import Keys, read_secret
 from app.auth.session import MAX_ID
-from app.auth.verified_tokens import Verified, VerifiedTokens, digest_of
+from app.auth.verified_tokens import Claims, VerifiedTokens, digest_of
 from app.settings import InvalidSettings, Settings, variable
 
-_BAD: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-"""What PyJWT raises of a token that is not good, or is none."""
+_INVALID: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+"""What PyJWT raises on an invalid token."""
 
-_AT_ONCE: Final = 8
-"""After how many keys others get their turn: each costs a tenth of a millisecond."""
+_KEYS_PER_TURN: Final = 8
+"""Keys tried before yielding to the event loop; each takes 0.1 ms."""
 
 
 class Tokens:
@@ -25,15 +25,15 @@ class Tokens:
 
     Args:
         settings: secret and rules.
-        keys: the public keys, if there are any.
-        verified: remembers good tokens.
+        keys: the public keys, if any.
+        cache: cache of verified tokens.
 
     Raises:
-        InvalidSettings: the shared secret can't be used.
+        InvalidSettings: the shared secret is unusable.
     """
 
     def __init__(
-        self, settings: Settings, keys: Keys | KeySet | None, verified: VerifiedTokens | None = None
+        self, settings: Settings, keys: Keys | KeySet | None, cache: VerifiedTokens | None = None
     ) -> None:
         self._settings = settings
         self._algorithms = frozenset(settings.jwt_algorithms)
@@ -41,91 +41,92 @@ class Tokens:
         self._secrets = _secrets(settings, self._symmetric)
         self._key_set = keys if isinstance(keys, KeySet) else None
         self._keys = keys if isinstance(keys, Keys) else None
-        self._verified = VerifiedTokens() if verified is None else verified
+        self._cache = VerifiedTokens() if cache is None else cache
 
-    async def verify(self, token: str) -> Verified | None:
-        """Return what a good token says; None of any other.
+    async def verify(self, token: str) -> Claims | None:
+        """Return a token's claims; None if it is invalid.
 
         Raises:
-            ServiceUnavailable: whether it is good can't be told now.
+            ServiceUnavailable: the key set is unavailable.
         """
         if not token.isascii():
             return None
-        self._take_over()
+        self._use_newest_keys()
         digest = digest_of(token)
-        verified = self._verified.get(digest)
-        if verified is not None:
-            return verified if self._is_in_force(verified) else None
+        claims = self._cache.get(digest)
+        if claims is not None:
+            return claims if self._is_in_force(claims) else None
         try:
-            return await self._judge(token, digest)
-        except _BAD:
+            return await self._verify_signature(token, digest)
+        except _INVALID:
             return None
 
-    def _take_over(self) -> None:
-        """Go on with the newest keys, which may lack one that a remembered token needs."""
+    def _use_newest_keys(self) -> None:
+        """Switch to the newest keys and clear the cache: its tokens' keys may have been removed."""
         if self._key_set is not None and self._key_set.keys is not self._keys:
             self._keys = self._key_set.keys
-            self._verified.clear()
+            self._cache.clear()
 
-    async def _judge(self, token: str, digest: bytes) -> Verified:
+    async def _verify_signature(self, token: str, digest: bytes) -> Claims:
         if len(self._algorithms) == 1 and self._symmetric:
-            (only,) = self._symmetric  # PyJWT refuses any other
-            return await self._signed(token, digest, only, self._secrets.fitting(only, None))
+            (only,) = self._symmetric  # PyJWT rejects a token of any other
+            keys = self._secrets.candidates(only, None)
+            return await self._verify_with(token, digest, only, keys)
         header = jwt.get_unverified_header(token)
         algorithm, key_id = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise jwt.InvalidAlgorithmError
         if algorithm in self._symmetric:
-            keys = self._secrets.fitting(algorithm, None)
-            return await self._signed(token, digest, algorithm, keys)
+            keys = self._secrets.candidates(algorithm, None)
+            return await self._verify_with(token, digest, algorithm, keys)
         while True:
-            keys = () if self._keys is None else self._keys.fitting(algorithm, key_id)
+            keys = () if self._keys is None else self._keys.candidates(algorithm, key_id)
             try:
-                return await self._signed(token, digest, algorithm, keys)
+                return await self._verify_with(token, digest, algorithm, keys)
             except jwt.InvalidSignatureError:
                 if self._key_set is None or (key_id and keys):
                     raise
-            self._claims(token, signed=False)  # it may be bad whatever the keys are
-            if not await self._key_set.renewed():
+            self._decode(token, signed=False)  # newer keys can't help an expired token
+            if not await self._key_set.refresh():
                 raise jwt.InvalidSignatureError
-            self._take_over()
+            self._use_newest_keys()
 
-    async def _signed(
+    async def _verify_with(
         self, token: str, digest: bytes, algorithm: str, keys: Iterable[Any]
-    ) -> Verified:
-        """Return what a token says that one of the keys has signed.
+    ) -> Claims:
+        """Return a token's claims, verified with the first matching key, and cache them.
 
         Raises:
-            InvalidSignatureError: none of them has.
-            PyJWTError: it is bad for another reason.
+            InvalidSignatureError: none of the keys has signed it.
+            PyJWTError: it is invalid for another reason.
         """
         known = self._keys
         for number, key in enumerate(keys, 1):
             try:
-                verified = self._claims(token, key, algorithm)
+                claims = self._decode(token, key, algorithm)
             except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
-                if number % _AT_ONCE == 0:
+                if number % _KEYS_PER_TURN == 0:
                     await asyncio.sleep(0)
                 continue
             if known is self._keys:
-                self._verified.put(digest, verified)
-            return verified
+                self._cache.put(digest, claims)
+            return claims
         raise jwt.InvalidSignatureError
 
-    def _claims(
+    def _decode(
         self,
         token: str,
         key: Any = "",  # noqa: ANN401 - any key of PyJWT
         algorithm: str | None = None,
         *,
         signed: bool = True,
-    ) -> Verified:
-        """Return what a token says.
+    ) -> Claims:
+        """Decode and validate a token.
 
         Raises:
-            PyJWTError: it is not good; ``signed=False`` leaves out whether the key has signed it.
+            PyJWTError: it is invalid; ``signed=False`` skips the check of the signature.
         """
-        claims = jwt.decode(
+        payload = jwt.decode(
             token,
             key,
             algorithms=None if algorithm is None else [algorithm],
@@ -137,28 +138,28 @@ class Tokens:
                 "verify_exp": True,
                 "verify_iss": True,
                 "verify_aud": self._settings.jwt_audience is not None,
-                # An issuer whose clock is ahead, and a number as `sub`, are no offence.
+                # Accept an issuer whose clock is ahead, and a number as `sub`.
                 "verify_iat": False,
                 "verify_jti": False,
                 "verify_sub": False,
-                "verify_nbf": False,  # PyJWT knows one leeway; see `_is_in_force`
+                "verify_nbf": False,  # PyJWT has one leeway for both; see `_is_in_force`
             },
         )
-        begins, expires = _time_of(claims, "nbf"), _time_of(claims, "exp")
-        verified = Verified(
-            _user_of(claims),
-            begins,
+        expires = _time_of(payload, "exp")
+        claims = Claims(
+            _user_of(payload),
+            _time_of(payload, "nbf"),
             None if expires is None else float(expires) + self._settings.exp_leeway_s,
         )
-        if not self._is_in_force(verified):
+        if not self._is_in_force(claims):
             raise jwt.ImmatureSignatureError
-        return verified
+        return claims
 
-    def _is_in_force(self, verified: Verified) -> bool:
+    def _is_in_force(self, claims: Claims) -> bool:
         now = time.time()
-        if verified.begins is not None and verified.begins > now + self._settings.nbf_leeway_s:
+        if claims.not_before is not None and claims.not_before > now + self._settings.nbf_leeway_s:
             return False
-        return verified.expires is None or now < verified.expires
+        return claims.expires is None or now < claims.expires
 
 
 def _secrets(settings: Settings, algorithms: frozenset[str]) -> Keys:
@@ -170,17 +171,16 @@ def _secrets(settings: Settings, algorithms: frozenset[str]) -> Keys:
         raise InvalidSettings(f"{variable('jwt_secret')}: {error}") from error
 
 
-def _time_of(claims: Mapping[str, Any], name: str) -> int | None:
-    """Return a claim in whole seconds, as PyJWT reads it."""
-    return int(claims[name]) if name in claims else None
+def _time_of(payload: Mapping[str, Any], name: str) -> int | None:
+    return int(payload[name]) if name in payload else None  # whole seconds, as PyJWT reads them
 
 
-def _user_of(claims: Mapping[str, Any]) -> str:
+def _user_of(payload: Mapping[str, Any]) -> str:
     for name in ("userId", "sub"):
-        user = claims.get(name)
+        user = payload.get(name)
         if isinstance(user, int) and not isinstance(user, bool):
             user = str(user)
         if isinstance(user, str) and 0 < len(user) <= MAX_ID:
-            user.encode()  # half of a surrogate pair is nobody's name
+            user.encode()  # raises on a lone surrogate
             return user
     raise jwt.InvalidTokenError

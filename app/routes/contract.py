@@ -2,10 +2,10 @@
 
 from quart import Blueprint, Response, current_app, request
 
-from app.asyncapi import mounted
+from app.asyncapi import with_prefix
 from app.contract import Contract
 from app.openapi import Version
-from app.prefix import public
+from app.prefix import public_path
 from app.requests import as_json
 from app.routes.page import CSP
 
@@ -20,19 +20,19 @@ async def openapi_3_1() -> Response:
 
 @blueprint.get("/openapi-3.2.json")
 async def openapi_3_2() -> Response:
-    """Describe the HTTP interface, the events of a stream as a sequence."""
+    """Describe the HTTP interface, with streams as sequences of events."""
     return _openapi("3.2.0")
 
 
 @blueprint.get("/asyncapi.json")
 async def asyncapi() -> Response:
     """Describe the stream and the channel in Redis."""
-    return as_json(mounted(_contract().asyncapi, public(request.root_path, "") or "/"))
+    return as_json(with_prefix(_contract().asyncapi, public_path(request.root_path, "") or "/"))
 
 
 @blueprint.get("/docs")
 async def docs() -> Response:
-    """Show all of it as a page."""
+    """Show the contract as a page."""
     response = Response(_contract().page, content_type="text/html; charset=utf-8")
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Content-Security-Policy"] = CSP.format(base_uri="'none'")
@@ -41,10 +41,10 @@ async def docs() -> Response:
 
 
 def _openapi(version: Version) -> Response:
-    server = {"url": public(request.root_path, "") or "/"}
+    server = {"url": public_path(request.root_path, "") or "/"}
     return as_json({**_contract().openapi[version], "servers": [server]})
 
 
 def _contract() -> Contract:
-    made: Contract = current_app.extensions["jobcast.contract"]
-    return made
+    contract: Contract = current_app.extensions["jobcast.contract"]
+    return contract

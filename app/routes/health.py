@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: for those who run the service."""
+"""``/healthz``, ``/readyz`` and ``/metrics``: for operators."""
 
 from quart import Blueprint, Response
 
@@ -15,16 +15,16 @@ _PLAIN = "text/plain"
 @blueprint.get("/healthz")
 @Operation("isAlive", {200: Health}, is_public=True)
 async def healthz() -> Response:
-    """Say that the process lives."""
+    """Say that the process is alive."""
     return as_json(Health("alive"))
 
 
 @blueprint.get("/readyz")
 @Operation("isReady", {200: Health, 503: Health}, is_public=True)
 async def readyz() -> Response:
-    """Say whether requests should come here.
+    """Say whether the process is ready for requests.
 
-    Redis answers, tokens can be judged, and the process is not to end.
+    Redis answers, tokens can be verified, and the process is not about to end.
     """
     parts = service()
     ready = (
@@ -39,5 +39,5 @@ async def readyz() -> Response:
 @blueprint.get("/metrics")
 @Operation("getMetrics", {200: _PLAIN}, is_public=True)
 async def metrics() -> Response:
-    """Show what the process counts."""
+    """Return the metrics of the process."""
     return Response(service().metrics.text(), content_type=f"{_PLAIN}; version=0.0.4")

@@ -1,11 +1,11 @@
-"""``/api/v1/jobs``: create, list, look at, cancel and retry jobs."""
+"""``/api/v1/jobs``: create, list, poll, cancel and retry jobs."""
 
 from quart import Blueprint, Response, request
 
-from app.deadline import in_time
+from app.deadline import with_deadline
 from app.errors import BadRequest
 from app.openapi import Operation, header, query
-from app.prefix import public
+from app.prefix import public_path
 from app.requests import as_json, body_as, identify, service
 from eventlog.errors import IdempotencyConflict, NotCancellable, NotFailed
 from schema.http import CreateJob, JobCancelled, JobCreated, JobList, JobRetried, JobStatus
@@ -18,14 +18,14 @@ _MAX_KEY = 255
 
 _KEY = header(
     "Idempotency-Key",
-    "Makes the call repeatable for 24 hours: the same key and body get the same job",
+    "Makes the call idempotent for 24 hours: the same key and body get the same job",
     maxLength=_MAX_KEY,
     pattern="[!-~]",
 )
 _LIMIT = query(
-    "limit", "How many jobs", type="integer", minimum=1, maximum=_MAX_PAGE, default=_PAGE
+    "limit", "Maximum number of jobs", type="integer", minimum=1, maximum=_MAX_PAGE, default=_PAGE
 )
-_CURSOR = query("cursor", "Of the page before; none for the first page", type="string")
+_CURSOR = query("cursor", "Of the previous page; none for the first page", type="string")
 
 
 @blueprint.post("")
@@ -38,19 +38,19 @@ _CURSOR = query("cursor", "Of the page before; none for the first page", type="s
 )
 async def create() -> Response:
     """Create a job and queue it."""
-    await request.get_data()  # may take longer: how fast a body comes is not up to us
+    await request.get_data()  # not part of the deadline: the client decides how fast it sends
     return await _create()
 
 
-@in_time
+@with_deadline
 async def _create() -> Response:
     identity = await identify(with_body=True)
-    wanted = await body_as(CreateJob, nested="input")
+    job = await body_as(CreateJob, nested="input")
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
-    job_id = await service().jobs.create(identity.owner, wanted, key and key.strip())
-    url = public(request.root_path, f"/api/v1/jobs/{job_id}")
+    job_id = await service().jobs.create(identity.owner, job, key and key.strip())
+    url = public_path(request.root_path, f"/api/v1/jobs/{job_id}")
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"
     return response
@@ -58,7 +58,7 @@ async def _create() -> Response:
 
 @blueprint.get("")
 @Operation("listJobs", {200: JobList}, parameters=[_LIMIT, _CURSOR], errors=[BadRequest])
-@in_time
+@with_deadline
 async def listing() -> Response:
     """List the caller's jobs, newest first."""
     identity = await identify()
@@ -71,9 +71,9 @@ async def listing() -> Response:
 
 @blueprint.get("/<job_id>/status")
 @Operation("getStatus", {200: JobStatus})
-@in_time
+@with_deadline
 async def status(job_id: str) -> Response:
-    """Show a job as it is in Redis."""
+    """Return the state of a job, read from Redis."""
     identity = await identify()
     job_id, state = await service().jobs.owned(identity.owner, job_id)
     return as_json(JobStatus.of(job_id, state))
@@ -81,7 +81,7 @@ async def status(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/cancel")
 @Operation("cancelJob", {200: JobCancelled}, errors=[NotCancellable])
-@in_time
+@with_deadline
 async def cancel(job_id: str) -> Response:
     """Fail a queued job, or ask a running one's worker to stop."""
     identity = await identify()
@@ -92,7 +92,7 @@ async def cancel(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/retry")
 @Operation("retryJob", {200: JobRetried}, errors=[NotFailed])
-@in_time
+@with_deadline
 async def retry(job_id: str) -> Response:
     """Queue a failed job again."""
     identity = await identify()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from quart import Blueprint, Response, request, send_from_directory
 
-from app.prefix import public
+from app.prefix import public_path
 
 blueprint = Blueprint("page", __name__, static_folder="../static", static_url_path="/static")
 
@@ -19,8 +19,8 @@ async def page() -> Response:
     base_uri = "'none'"
     response = await send_from_directory(_TEMPLATES, "index.html")
     if request.root_path:
-        # Its addresses are relative, and may be so to /prefix without a slash at its end.
-        base = f'<base href="{escape(public(request.root_path, "/"))}">'
+        # Its URLs are relative, and the request may be for /prefix without a trailing slash.
+        base = f'<base href="{escape(public_path(request.root_path, "/"))}">'
         text = (await response.get_data(as_text=True)).replace("<head>", f"<head>\n{base}", 1)
         response = Response(text, content_type="text/html; charset=utf-8")
         base_uri = "'self'"
@@ -31,7 +31,7 @@ async def page() -> Response:
 
 @blueprint.after_request
 async def fresh(response: Response) -> Response:
-    """Have browsers ask whether a file is still the same, and believe its type."""
+    """Make browsers revalidate files, and not guess their types."""
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

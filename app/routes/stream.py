@@ -1,4 +1,4 @@
-"""``/api/v1/jobs/{id}/stream``: the answer to what was decided about a stream."""
+"""``/api/v1/jobs/{id}/stream``: answers to requests whose streams end at once."""
 
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -15,19 +15,19 @@ blueprint = Blueprint("stream", __name__, url_prefix="/api/v1/jobs")
 _UNAVAILABLE = b": unavailable\n"
 _NO_CONTENT = 204
 
-_SEEN = header(
+_CURSOR = header(
     "Last-Event-ID",
-    "The id of the last event seen: the stream goes on after it, or with reset and a snapshot",
+    "Id of the last event received: the stream resumes after it, or with reset and a snapshot",
 )
 _FROM = query(
     "from",
-    "`start`, without a Last-Event-ID: every event of the current attempt, and no snapshot. "
+    "`start`, without a Last-Event-ID: every event of the current attempt, without a snapshot. "
     "Any other value is ignored",
     type="string",
 )
 _PING = query(
     "ping",
-    "`1`: keepalives are sent as an event, in place of a comment. Any other value is ignored",
+    "`1`: keepalives are events instead of comments. Any other value is ignored",
     type="string",
 )
 
@@ -36,16 +36,15 @@ _PING = query(
 @Operation(
     "watchJob",
     {200: EVENT_STREAM, 204: None},
-    parameters=[_SEEN, _FROM, _PING],
+    parameters=[_CURSOR, _FROM, _PING],
     errors=[TooManyStreams, ProcessFull],
 )
 async def stream(_job_id: str) -> Response:
     """Watch a job as Server-Sent Events.
 
-    The first event is connected. Then comes the state as one event, or what was missed after
-    Last-Event-ID, then every event as it happens. The end of the job ends the stream.
+    The first event is connected. Then comes the state as one event, or the events missed since
+    Last-Event-ID, then every event live. The end of the job ends the stream.
     """
-    # The middleware serves those that stay open; what is left to answer has an end.
     match decision_of(request.scope):
         case Replay(body):
             return _event_stream(body)
@@ -64,7 +63,7 @@ def _no_content() -> Response:
     response = Response(b"", _NO_CONTENT)
     del response.headers["Content-Length"]  # RFC 9110 §8.6: never in a 204
     del response.headers["Content-Type"]
-    response.headers["Cache-Control"] = "no-store"  # a cache may keep a 204 otherwise
+    response.headers["Cache-Control"] = "no-store"  # a 204 is cacheable otherwise
     return response
 
 

@@ -1,1 +1,1 @@
-"""All that knows the server: Hypercorn, its transport and its faults."""
+"""Everything that knows Hypercorn: its transport and repairs of its faults."""

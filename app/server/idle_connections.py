@@ -1,7 +1,7 @@
-"""Hypercorn's wait for the end of a connection's idleness, begun only where there is some.
+"""Hypercorn's idle timeout, started only for connections that are idle.
 
-Hypercorn 0.18 has two tasks and a timer wait for it as a client connects, and ends them as the
-request comes: mostly at once, and a quarter of what it costs when a viewer comes.
+Hypercorn 0.18 starts two tasks and a timer when a client connects, and cancels them on the request,
+mostly at once: a quarter of the CPU of a connect.
 """
 
 import asyncio
@@ -12,26 +12,26 @@ from hypercorn.asyncio import tcp_server
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
 
 _PATIENCE_S: Final = 0.25
-"""How long a connection may be idle before somebody waits for the end of that."""
+"""How long a connection is idle before its timeout task starts."""
 
 Action = Callable[[], Coroutine[Any, Any, None]]
 
 
 class LateTask(AsyncioSingleTask):
-    """A task that begins when it was not stopped for a while."""
+    """A task that starts after a delay unless it is stopped meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
         self._timer: asyncio.TimerHandle | None = None
 
     async def restart(self, task_group: Any, action: Action) -> None:  # noqa: ANN401 - Hypercorn's
-        """Have the task begin anew, some time after this."""
+        """Schedule the task anew."""
         await self.stop()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_PATIENCE_S, self._begin, task_group, action)
 
     async def stop(self) -> None:
-        """End the task, or keep it from beginning."""
+        """Cancel the task or its start."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -43,10 +43,10 @@ class LateTask(AsyncioSingleTask):
         waiting = action()
         try:
             self._handle = task_group._task_group.create_task(waiting)  # noqa: SLF001 - as it does
-        except RuntimeError:  # the connection has ended meanwhile
+        except RuntimeError:  # the connection has ended
             waiting.close()
 
 
 def begin_idle_tasks_late() -> None:
-    """Have Hypercorn's connections use ``LateTask``."""
+    """Make Hypercorn use ``LateTask``."""
     cast("Any", tcp_server).AsyncioSingleTask = LateTask

@@ -1,9 +1,8 @@
-"""Hypercorn's listener and connections, with a bound to what of them is handled in a turn.
+"""Hypercorn's listener and connections, with a bound on the work of one loop iteration.
 
-An event loop accepts all that wait, and wakes a task for each connection on which something came:
-several milliseconds for every hundred, in which no event moves. So connections are accepted, and
-what comes over them is taken in, at the ``Pace`` of the loop. TLS is the exception: its handshakes
-and its decryption are below this.
+An event loop accepts all pending connections and wakes a task for each that has data: several
+milliseconds per hundred, during which no event is delivered. So accepts and reads follow the
+``Pace`` of the loop. TLS handshakes and decryption happen below this layer and are not bounded.
 """
 
 import asyncio
@@ -22,16 +21,16 @@ _log = logging.getLogger("jobcast.server")
 
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_S: Final = 1.0
-"""Before it accepts again when there was no room for another connection."""
+"""Before accepting again after an accept that failed for lack of resources."""
 
 _LIMIT: Final = 2**16
-"""Bytes that wait to be read, past which asyncio lets nothing more come; its own default."""
+"""Unread bytes above which a ``StreamReader`` pauses its transport; asyncio's default."""
 
 OnConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class PacedProtocol(asyncio.StreamReaderProtocol):
-    """A connection whose events are taken in at the pace of the loop, and in order."""
+    """A connection whose events are handled in order, at the pace of the loop."""
 
     def __init__(self, pace: Pace, on_connection: OnConnection) -> None:
         reader = asyncio.StreamReader(limit=_LIMIT, loop=asyncio.get_running_loop())
@@ -39,7 +38,7 @@ class PacedProtocol(asyncio.StreamReaderProtocol):
         self._pace = pace
 
     def data_received(self, data: bytes) -> None:
-        """Take in what came; until then, no more comes."""
+        """Handle the data now or, with reading paused, when the pace allows."""
         if self._pace.left:
             self._pace.count()
             super().data_received(data)
@@ -47,31 +46,31 @@ class PacedProtocol(asyncio.StreamReaderProtocol):
         transport: asyncio.Transport = self._transport  # type: ignore[attr-defined]  # asyncio's own
         if not transport.is_closing():
             transport.pause_reading()
-        self._pace.do(self._take_in, transport, data)
+        self._pace.do(self._resume_with, transport, data)
 
-    def _take_in(self, transport: asyncio.Transport, data: bytes) -> None:
+    def _resume_with(self, transport: asyncio.Transport, data: bytes) -> None:
         if not transport.is_closing():
             transport.resume_reading()
         super().data_received(data)
 
     def eof_received(self) -> bool:
-        """Take in that no more will come; say whether the transport stays open."""
+        """Handle the end of the client's data; return whether the transport stays open."""
         self._pace.do(super().eof_received)
         return not self._over_ssl  # type: ignore[attr-defined]  # asyncio's own
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take in that it is over."""
+        """Handle the end of the connection."""
         self._pace.do(super().connection_lost, exc)
 
 
 class PacedServer:
-    """Accepts connections of one listener at the pace of the loop.
+    """Accepts the connections of one listener at the pace of the loop.
 
     Args:
-        on_connection: a coroutine function, called with reader and writer of each.
+        on_connection: a coroutine function, called with each connection's reader and writer.
         listener: a bound socket.
-        backlog: how many connections may wait to be accepted.
-        tls: what asyncio is told of TLS, if anything.
+        backlog: of the listener.
+        tls: TLS arguments of ``connect_accepted_socket``; empty without TLS.
     """
 
     def __init__(
@@ -92,20 +91,20 @@ class PacedServer:
         self._begin()
 
     def close(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
 
     async def wait_closed(self) -> None:
-        """Return at once: what was accepted goes on."""
+        """Return at once: accepted connections stay open."""
 
     def _begin(self) -> None:
         if self._listener.fileno() >= 0:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        """Accept as many as may come in now; the loop calls again while there are more."""
+        """Accept what the pace allows; the loop calls again while connections are pending."""
         while self._pace.left:
             try:
                 connection, _ = self._listener.accept()
@@ -125,15 +124,15 @@ class PacedServer:
     async def _open(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection, **self._tls)
-        except OSError as error:  # a handshake failed, or who connected has gone
+        except OSError as error:  # the handshake failed, or the client has disconnected
             _log.debug("a connection was not opened: %s", error)
 
     def _protocol(self) -> PacedProtocol:
         return PacedProtocol(self._pace, self._on_connection)
 
     def _pause(self, error: OSError) -> None:
-        told = {"message": "accept() found no room for another connection", "exception": error}
-        self._loop.call_exception_handler(told)  # ``app.server.descriptors`` says it, once a minute
+        context = {"message": "accept() failed for lack of resources", "exception": error}
+        self._loop.call_exception_handler(context)  # ``app.server.descriptors`` logs it
         self._loop.remove_reader(self._listener)
         self._loop.call_later(_PAUSE_S, self._begin)
 
@@ -152,6 +151,6 @@ async def start_server(
 
 
 def pace_connections() -> None:
-    """Have Hypercorn take connections in at a pace: it sees another ``asyncio`` than all others."""
-    seen = {**vars(asyncio), "start_server": start_server}
-    cast("Any", run).asyncio = SimpleNamespace(**seen)
+    """Make Hypercorn start a ``PacedServer``: its module gets an ``asyncio`` of its own."""
+    patched = {**vars(asyncio), "start_server": start_server}
+    cast("Any", run).asyncio = SimpleNamespace(**patched)

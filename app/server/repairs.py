@@ -1,6 +1,6 @@
-"""What Hypercorn 0.18 gets wrong, put right: only while Hypercorn serves, and only from then on.
+"""Repairs of Hypercorn 0.18, installed when Hypercorn starts to serve the application.
 
-Each repair takes the place of a function of Hypercorn's own, and names what it waits for upstream.
+Each replaces one of Hypercorn's functions and names the upstream issue that makes it unnecessary.
 ``tests/integration/test_unrepaired_hypercorn.py`` fails when a repair is no longer needed.
 """
 
@@ -21,62 +21,60 @@ from app.server.idle_connections import begin_idle_tasks_late
 from app.server.paced_server import pace_connections
 
 _LATE_BODY_S: Final = 2.0
-"""How long an answered client may take to send what is left of its request."""
+"""How long an answered client may take to send the rest of its request."""
 
-_LOOK_S: Final = 0.02
+_POLL_S: Final = 0.02
 
-_REQUESTS_AT_ONCE: Final = 10
-"""Of one HTTP/2 connection, in a turn of the event loop."""
+_REQUESTS_PER_TURN: Final = 10
+"""Requests of one HTTP/2 connection started before yielding to the event loop."""
 
 
 def at_lifespan(receive: Receive, send: Send) -> Send:
-    """Repair the server that begins an application's lifespan, if that is Hypercorn.
+    """Repair the server that starts the lifespan, if it is Hypercorn.
 
     Returns:
-        the ``send`` for the application to use.
+        The ``send`` for the application to use.
     """
     lifespan = getattr(receive, "__self__", None)
     if not isinstance(lifespan, Lifespan):
         return send
     install()
-    # Whoever serves the application within a program of their own wants the error itself.
+    # A program that embeds Hypercorn gets the error itself.
     is_command = hasattr(lifespan.config, "application_path")
-    return _ending_in_one_line(send) if is_command else send
+    return _exit_on_failed_startup(send) if is_command else send
 
 
 def install() -> None:
-    """Put all repairs in place; a second time changes nothing."""
+    """Install all repairs; idempotent."""
     begin_idle_tasks_late()
     pace_connections()
     for (owner, name), repair in REPAIRED.items():
         setattr(owner, name, repair)
 
 
-def _ending_in_one_line(send: Send) -> Send:
-    """Have the process end with the reason why the application did not start, and with code 2.
+def _exit_on_failed_startup(send: Send) -> Send:
+    """Print the reason of a failed startup and exit with code 2.
 
-    Hypercorn lets the error that it makes of the reason reach the interpreter, which prints a trace
-    of Hypercorn's own calls around it. Not reported upstream.
+    Hypercorn lets it reach the interpreter as an error, with a trace of Hypercorn's own calls. Not
+    reported upstream.
     """
 
     async def send_or_end(message: Message) -> None:
         if message["type"] == "lifespan.startup.failed":
             print(message.get("message", ""), file=sys.stderr, flush=True)  # noqa: T201 - the last word
             loop = asyncio.get_running_loop()
-            loop.call_soon(sys.exit, 2)  # in a task, it would be an exception that nobody retrieves
+            loop.call_soon(sys.exit, 2)  # in a task, SystemExit would never be retrieved
             await loop.create_future()
         await send(message)
 
     return send_or_end
 
 
-async def _read_and_close_with_the_client(server: TCPServer) -> None:
-    """Close an idle connection when its client does.
+async def _read_until_client_closes(server: TCPServer) -> None:
+    """Close an idle connection as soon as its client does.
 
-    Hypercorn sees that the client has disconnected, but waits for its idle timer before it closes:
-    the socket of everyone who disconnects after an answer stays open for ``keep_alive_timeout``.
-    And it keeps what it read last, a request with its token, until it reads more. Not reported
-    upstream.
+    Hypercorn closes it only after ``keep_alive_timeout``. It also keeps the last data read, a
+    request with its token, until the next read. Not reported upstream.
     """
     patience_s = server.config.read_timeout
     while not server.reader.at_eof():
@@ -86,72 +84,71 @@ async def _read_and_close_with_the_client(server: TCPServer) -> None:
         except OSError:
             break
         await server.protocol.handle(RawData(data))
-        del data  # a request, and its token, for as long as a stream stays
+        del data  # it holds a token, and a stream may stay open for long
     await server.protocol.handle(Closed())
     await server.idle_task.stop()
 
 
-async def _handle_events_after_the_answer(protocol: H2Protocol, events: list[Event]) -> None:
-    """Drop what comes of a body after its request was answered, and begin ten requests at a time.
+async def _handle_events_fairly(protocol: H2Protocol, events: list[Event]) -> None:
+    """Drop body data of answered requests, and start ten requests at a time.
 
-    Hypercorn has forgotten the stream by then, and a KeyError ends the HTTP/2 connection with every
-    other stream that is open on it: pgjones/hypercorn#329, mended by #312 or #334. And it begins
-    all requests that come in one read, a hundred at most, before anything else happens: not
-    reported upstream.
+    Hypercorn raises KeyError for such data, which ends the HTTP/2 connection with all of its
+    streams: pgjones/hypercorn#329, fixed by #312 or #334. And it starts all requests of one read,
+    up to a hundred, without yielding: not reported upstream.
     """
-    begun = 0
+    started = 0
     for event in events:
         if isinstance(event, RequestReceived):
-            begun += 1
-            if not begun % _REQUESTS_AT_ONCE:
+            started += 1
+            if not started % _REQUESTS_PER_TURN:
                 await asyncio.sleep(0)
         if isinstance(event, DataReceived) and event.stream_id not in protocol.streams:
             length = event.flow_controlled_length or 0
             protocol.connection.acknowledge_received_data(length, event.stream_id)
         else:
             await _ORIGINALS["_handle_events"](protocol, [event])
-    await protocol._flush()  # noqa: SLF001 - as Hypercorn does, also when there was no event
+    await protocol._flush()  # noqa: SLF001 - as Hypercorn does, even without an event
 
 
-async def _recycle_after_the_body(protocol: H11Protocol) -> None:
-    """Wait for the rest of a request's body before the connection ends.
+async def _recycle_after_body(protocol: H11Protocol) -> None:
+    """Wait for the rest of an answered request's body before closing the connection.
 
-    An answer may come before all of the body has: it is too large, or nothing is at that address.
-    Hypercorn closes the connection at once then. What still arrives is answered by a reset, and a
-    client that is sending meets that before it has read the answer (RFC 9112 §9.6). Reported, by
-    its symptom, as pgjones/hypercorn#89.
+    An error may be sent before the body has arrived: it is too large, or there is no such route.
+    Hypercorn then closes at once, the kernel answers further data with a reset, and a client that
+    is still sending sees that reset before the answer (RFC 9112 §9.6). Reported, by its symptom, as
+    pgjones/hypercorn#89.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + _LATE_BODY_S
-    while (  # noqa: ASYNC110 - h11 tells of no change
-        protocol.stream is not None  # else the client has disconnected
+    while (  # noqa: ASYNC110 - h11 has no callback
+        protocol.stream is not None  # the client is still connected
         and protocol.connection.their_state is h11.SEND_BODY
         and loop.time() < end
     ):
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     await _ORIGINALS["_maybe_recycle"](protocol)
 
 
-async def _run_and_part(server: TCPServer) -> None:
-    """Leave no cyclic garbage of a connection.
+async def _run_and_break_cycles(server: TCPServer) -> None:
+    """Break a connection's reference cycles when it ends.
 
-    A connection and its protocol refer to each other for good, and with them all that they have
-    had: some forty objects for each, which only the collector finds, and it looks at those of all
-    other connections as well. So they are parted as the connection ends. Not reported upstream.
+    A connection and its protocol refer to each other for good: some forty objects that only the
+    cyclic garbage collector frees, which also traverses those of all open connections. Not reported
+    upstream.
     """
     try:
         await _ORIGINALS["run"](server)
     finally:
-        _part(server)
+        _break_cycles(server)
 
 
-def _begin_with_own_parser(protocol: H11Protocol, *arguments: Any) -> None:  # noqa: ANN401 - Hypercorn's
+def _init_with_parser(protocol: H11Protocol, *arguments: Any) -> None:  # noqa: ANN401 - Hypercorn's
     _ORIGINALS["__init__"](protocol, *arguments)
     protocol.connection.__class__ = _Parser
 
 
 class _Parser(h11.Connection):
-    """Refuses what is no HTTP without the frames that found out: they hold the error themselves."""
+    """Rejects malformed HTTP with an error without a traceback, whose frames would hold it."""
 
     def next_event(self) -> Any:  # noqa: ANN401 - what h11 returns
         try:
@@ -160,41 +157,40 @@ class _Parser(h11.Connection):
             raise error.with_traceback(None) from None
 
 
-def _part(server: TCPServer) -> None:
-    wrapper: Any = vars(server).get("protocol")  # none if the client had left before it began
+def _break_cycles(server: TCPServer) -> None:
+    wrapper: Any = vars(server).get("protocol")  # absent if the client disconnected at once
     if wrapper is not None:
-        wrapper.send = wrapper.protocol.send = _to_nobody
+        wrapper.send = wrapper.protocol.send = _discard
         if isinstance(wrapper.protocol, H2Protocol):
-            _part_streams(wrapper.protocol)
+            _break_stream_cycles(wrapper.protocol)
     if (error := server.reader.exception()) is not None:
-        # It holds the frames that met it, and so the connection; and whoever still writes would
-        # meet it again.
+        # Its traceback holds the connection, and the reader would raise it at each later write.
         error.__traceback__ = None
         reader: Any = server.reader
         reader._exception = None  # noqa: SLF001 - asyncio has no other way
 
 
-def _part_streams(protocol: H2Protocol) -> None:
-    """Undo h2's table of its own methods, and the tree of what was still to be sent."""
+def _break_stream_cycles(protocol: H2Protocol) -> None:
+    """Clear h2's table of its own bound methods, and the tree of priorities."""
     connection: Any = protocol.connection
-    connection._frame_dispatch_table.clear()  # noqa: SLF001 - what this module is for
-    streams: Any = protocol.priority._streams  # noqa: SLF001 - the same
+    connection._frame_dispatch_table.clear()  # noqa: SLF001 - h2 has no public way
+    streams: Any = protocol.priority._streams  # noqa: SLF001 - nor has priority
     for stream in streams.values():
         stream.parent = None
     streams.clear()
 
 
-async def _to_nobody(_event: object) -> None:
-    """Take what is sent over a connection that has ended."""
+async def _discard(_event: object) -> None:
+    """Ignore events sent over an ended connection."""
 
 
 REPAIRED: Final[dict[tuple[Any, str], object]] = {
-    (TCPServer, "run"): _run_and_part,
-    (TCPServer, "_read_data"): _read_and_close_with_the_client,
-    (H2Protocol, "_handle_events"): _handle_events_after_the_answer,
-    (H11Protocol, "__init__"): _begin_with_own_parser,
-    (H11Protocol, "_maybe_recycle"): _recycle_after_the_body,
+    (TCPServer, "run"): _run_and_break_cycles,
+    (TCPServer, "_read_data"): _read_until_client_closes,
+    (H2Protocol, "_handle_events"): _handle_events_fairly,
+    (H11Protocol, "__init__"): _init_with_parser,
+    (H11Protocol, "_maybe_recycle"): _recycle_after_body,
 }
-"""What takes the place of which function."""
+"""Replacements by owner and name."""
 
 _ORIGINALS: Final = {name: getattr(owner, name) for owner, name in REPAIRED}

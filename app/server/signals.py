@@ -1,4 +1,4 @@
-"""SIGTERM: the viewers are sent back while the server shuts down."""
+"""Draining of streams on SIGTERM."""
 
 import asyncio
 import logging
@@ -11,12 +11,11 @@ _log = logging.getLogger("jobcast")
 
 
 def drain_on_sigterm(viewers: Viewers, settings: Settings, tasks: set[asyncio.Task[None]]) -> None:
-    """Send the viewers back while the server shuts down.
+    """Drain the streams on SIGTERM, while Hypercorn shuts down.
 
-    First ``/readyz`` says that no more requests should come, for as long as those who ask it need
-    to notice; a second signal ends that wait. Hypercorn waits for open responses and tells the
-    application only afterwards. SIGINT is left to it: that closes the listener at once, and the
-    responses end while it waits.
+    First ``/readyz`` answers 503 for ``notice_s``, so that load balancers stop routing here; a
+    second SIGTERM ends that wait. Then SIGINT has Hypercorn close its listener and wait for open
+    responses, which the drain ends: Hypercorn itself notifies the application only afterwards.
     """
     loop = asyncio.get_running_loop()
 

@@ -1,9 +1,8 @@
-"""The way to a viewer over the server's own connection.
+"""Writing of frames straight to the server's transport.
 
-Hypercorn's way from ASGI ``send`` to the socket costs more than all the rest of a delivery. Once
-the head of an HTTP/1.1 response is out, a chunk needs nothing of it, and ``send`` leads to the
-connection's ``StreamWriter``. That path is private to Hypercorn, so it is looked for at run time
-and taken only where it is there; everywhere else ``send`` is used.
+Hypercorn's path from ASGI ``send`` to the socket costs more than the rest of a delivery, and an
+HTTP/1.1 chunk needs none of it. The connection's ``StreamWriter`` is private to Hypercorn, so it is
+looked up at run time; where it is missing, ``send`` is used.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from hypercorn.protocol.http_stream import HTTPStream
 
 from actors.mailbox import Mailbox
 from app.asgi import Message, Scope, Send
-from app.server.heads import begin
+from app.server.heads import begin_response
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, MailboxPump, Outlet
 from schema.sse import Frame, chunked
 
@@ -32,8 +31,8 @@ class TransportOutlet(MailboxPump):
     """Writes chunks straight to the transport of an HTTP/1.1 connection.
 
     Args:
-        writer: of the connection.
-        head: what is to be written before the first chunk.
+        writer: the connection's writer.
+        head: bytes to write before the first chunk.
     """
 
     __slots__ = ("_head", "_now", "_socket", "_transport", "_writer")
@@ -50,12 +49,12 @@ class TransportOutlet(MailboxPump):
         self._now = asyncio.get_running_loop().time
 
     @property
-    def gone(self) -> bool:
-        """Whether the connection is known to be closed."""
+    def closed(self) -> bool:
+        """Whether the connection is closing or closed."""
         return self._transport.is_closing()
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Send what waits in a mailbox, all of it together; from here on each frame by itself."""
+        """Write the mailbox in one call; frames that follow are written one by one."""
         self._mailbox = mailbox
         self.wrote_at = self._now()
         if self._transport.is_closing():
@@ -65,10 +64,10 @@ class TransportOutlet(MailboxPump):
             self._transport.write(data)
         self._head = b""
         if len(mailbox):
-            self._begin()
+            self._start_pump()
 
     def offer(self, frame: Frame) -> bool:
-        """Take a frame at once, or begin to work off the mailbox and say False."""
+        """Write a frame at once and return True, or start the pump and return False."""
         transport = self._transport
         if transport.is_closing():
             return True
@@ -76,32 +75,32 @@ class TransportOutlet(MailboxPump):
             return False
         waiting = transport.get_write_buffer_size()
         if self._pump is not None or waiting > HIGH_WATER:
-            self._begin()
+            self._start_pump()
             return False
         chunk, sent = frame.chunk, 0
-        if not waiting and self._socket is not None:  # nothing that this could overtake
-            try:  # noqa: SIM105 - a context manager would cost half as much as the writing
+        if not waiting and self._socket is not None:  # an empty buffer: the order is kept
+            try:  # noqa: SIM105 - a context manager would cost half as much as the write
                 sent = os.write(self._socket, chunk)
             except OSError:
                 pass
-        if sent < len(chunk):  # the socket is full, or broken, which the transport has to learn
-            # Not a copy for each of a thousand viewers of a large event.
+        if sent < len(chunk):  # the socket is full or broken; the transport handles either
+            # A view: a copy of a large event for each of a thousand viewers would cost memory.
             transport.write(memoryview(chunk)[sent:] if sent else chunk)
         self.wrote_at = self._now()
         return True
 
     def abort(self) -> None:
-        """Give up on a viewer that does not read: drop what it left in the buffer."""
+        """Disconnect a viewer that does not read, and drop its buffer."""
         self.stop()
         self._transport.abort()
 
-    async def _work_off(self) -> None:
+    async def _run_pump(self) -> None:
         try:
             await self._writer.drain()
         except OSError:
             self._pump = None
             return
-        await super()._work_off()
+        await super()._run_pump()
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(chunked(data))
@@ -109,11 +108,11 @@ class TransportOutlet(MailboxPump):
 
 
 class Http2Stream:
-    """One stream of an HTTP/2 connection, which takes no more than its client does.
+    """One stream of an HTTP/2 connection, with flow control.
 
-    Hypercorn 0.18 buffers without bound for a stream whose client gives it no window: each look at
-    the stream counts as if something had been sent, and lets ``send`` return. So this waits until
-    that buffer is empty. Not reported upstream.
+    If the client's window is closed, Hypercorn 0.18 buffers without bound: each attempt to send
+    counts as sent and lets ``send`` return. So ``send`` here waits until that buffer is empty. Not
+    reported upstream.
     """
 
     def __init__(self, send: Send, protocol: H2Protocol, number: int) -> None:
@@ -123,34 +122,34 @@ class Http2Stream:
         self._resetting: asyncio.Task[None] | None = None
 
     async def send(self, message: Message) -> None:
-        """Send a message, and wait until the client has taken it."""
+        """Send a message, and wait until the client's window has taken it."""
         await self._send(message)
         buffer = self._protocol.stream_buffers.get(self._number)
         if buffer is not None:
             await buffer.drain()
 
     def reset(self) -> None:
-        """End this stream, and no other."""
+        """Reset this stream only."""
         self._resetting = asyncio.create_task(self._reset())
 
     async def _reset(self) -> None:
-        """End this stream alone, and have Hypercorn forget what it buffers for it."""
+        """Reset the stream, and have Hypercorn drop its buffer."""
         with contextlib.suppress(ProtocolError, OSError):
             self._protocol.connection.reset_stream(self._number, ErrorCodes.CANCEL)
-            await self._protocol._window_updated(self._number)  # noqa: SLF001 - what this module is for
-            await self._protocol._flush()  # noqa: SLF001 - the same
+            await self._protocol._window_updated(self._number)  # noqa: SLF001 - no public way
+            await self._protocol._flush()  # noqa: SLF001 - no public way
 
 
-async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> Outlet:
-    """Send the head of a stream, and return the best way to write what follows.
+async def open_outlet(scope: Scope, send: Send, head: Message, *, direct: bool) -> Outlet:
+    """Begin a stream's response, and return its outlet.
 
-    A head whose frames go straight to the transport goes out with the first of them (``attach``):
-    saves one ``send`` system call, about 5 % of a connect.
+    A ``TransportOutlet`` writes the head together with the first frames (``attach``): saves one
+    ``send`` system call, about 5 % of a connect.
 
     Args:
-        scope: of the request.
+        scope: ASGI scope of the request.
         send: its ASGI ``send``.
-        head: the first message of its response: a 200 without ``Content-Length``.
+        head: the first message of the response: a 200 without ``Content-Length``.
         direct: whether frames may be written to the transport.
     """
     may_be_chunked = scope.get("http_version") == "1.1" and scope.get("method") == "GET"
@@ -158,27 +157,27 @@ async def opened(scope: Scope, send: Send, head: Message, *, direct: bool) -> Ou
     if server is None:
         await send(head)
         return outlet_for(send)
-    data = begin(cast("Any", send).__self__, head)
+    data = begin_response(cast("Any", send).__self__, head)
     if data is None:
         await send(head)
     return TransportOutlet(server.writer, data or b"")
 
 
 def outlet_for(send: Send) -> AsgiOutlet:
-    """Return how to write the body of a response by its ASGI ``send``, and to give it up."""
+    """Return an outlet that writes by ASGI ``send`` and can abort the response."""
     stream = getattr(send, "__self__", None)
     protocol = getattr(getattr(stream, "send", None), "__self__", None)
     if isinstance(stream, HTTPStream) and isinstance(protocol, H2Protocol):
         http2 = Http2Stream(send, protocol, stream.stream_id)
         return AsgiOutlet(http2.send, http2.reset)
     server = server_behind(send)
-    # Of Uvicorn, ``send`` belongs to a cycle with a transport.
+    # Uvicorn's ``send`` is a method of its request cycle, which has the transport.
     transport = getattr(stream, "transport", None) if server is None else server.writer.transport
     return AsgiOutlet(send, getattr(transport, "abort", None))
 
 
 def server_behind(send: Send) -> Any:  # noqa: ANN401 - Hypercorn's own
-    """Find who has Hypercorn's writer: HTTPStream.app_send, H11Protocol.stream_send, TCPServer."""
+    """Return Hypercorn's TCPServer, by HTTPStream.app_send and H11Protocol.stream_send, or None."""
     stream = getattr(send, "__self__", None)
     if not isinstance(stream, HTTPStream):
         return None

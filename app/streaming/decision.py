@@ -1,7 +1,6 @@
-"""Decides about a stream: who asks, whose job it is, what was seen of it, and whether it may open.
+"""The decision about a stream: identity, ownership, where its events begin, and limits.
 
-What the answer looks like is the business of ``app.routes.stream``; who sends it, of
-``app.streaming.middleware``.
+``app.routes.stream`` answers if a stream ends at once; ``app.streaming.middleware`` serves others.
 """
 
 import asyncio
@@ -16,59 +15,58 @@ from msgspec import Struct
 from actors.directory import Directory
 from actors.mailbox import Mailbox
 from app.auth import Authenticator, Identity
-from app.deadline import in_time
+from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
 from app.jobs import Jobs
 from app.raw_request import RawRequest
 from app.settings import Settings
 from app.streaming.limits import Limits, Place
 from app.streaming.replay import replay
-from app.streaming.viewer import COMMENT, VISIBLE, Viewer
+from app.streaming.viewer import COMMENT, PING_EVENT, Viewer
 from app.streaming.viewers import Viewers
 from eventlog.reader import Reader
 from schema.events import ConnectedData
 from schema.resume import Beginning, beginning
-from schema.sse import OK, Frame, encode, framed
+from schema.sse import OK, Frame, encode, raw_frame
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
-"""Least part of the maximum age that a stream gets, at random, so that a crowd comes apart."""
+"""Streams get at least this share of the maximum age, at random, so that a crowd disperses."""
 
 
 class LiveStream(Struct):
-    """It stays open: who watches, and the place that is held until somebody frees it."""
+    """An open stream: its viewer, and its place within the limits, to be freed at its end."""
 
     viewer: Viewer
     place: Place
 
 
 class Replay(Struct):
-    """All there is to say: the response is whole."""
+    """A complete response."""
 
     body: bytes
 
 
 class NoContent(Struct):
-    """The viewer has seen the end of the job."""
+    """The viewer has the end of the job."""
 
 
 class Refusal(Struct):
-    """It may not be; the error says why."""
+    """The stream is refused with an error."""
 
     error: Exception
 
 
 Decision = LiveStream | Replay | NoContent | Refusal
 
-_OK: Final = framed(OK)
+_OK: Final = raw_frame(OK)
 
-_DECIDED_AT_ONCE: Final = 500
-"""Requests of a crowd. The time that one may take to be answered begins when it is its turn: it is
-for Redis, and would be spent in waiting for the others."""
+_CONCURRENT_DECISIONS: Final = 500
+"""Others wait before their deadline starts: it is meant for Redis, not for a crowd."""
 
 
 class Streams:
-    """Decides about streams."""
+    """Decides on requests for streams."""
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -87,54 +85,49 @@ class Streams:
         self._directory = directory
         self._viewers = viewers
         self._limits = Limits(settings)
-        self._gate = asyncio.Semaphore(_DECIDED_AT_ONCE)
+        self._gate = asyncio.Semaphore(_CONCURRENT_DECISIONS)
         self._max_age_s = _plain(settings.stream_max_age_s)
         self._keepalive_s = _plain(settings.keepalive_s)
 
-    async def decide(self, asked: RawRequest, job_id: str) -> Decision:
-        """Decide about a request.
-
-        Args:
-            asked: the request.
-            job_id: the job's id as it is in its address.
-        """
+    async def decide(self, request: RawRequest, job_id: str) -> Decision:
+        """Decide about a request for the stream of a job, by the id in its path."""
         try:
             async with self._gate:
-                return await self._decide(asked, job_id)
-        except Exception as error:  # noqa: BLE001 - the answer to any is made in one place
+                return await self._decide(request, job_id)
+        except Exception as error:  # noqa: BLE001 - ``app.errors`` translates all of them
             return Refusal(error)
 
-    @in_time
-    async def _decide(self, asked: RawRequest, job_id: str) -> Decision:
-        identity = await self._authenticator.identify(asked)
+    @with_deadline
+    async def _decide(self, request: RawRequest, job_id: str) -> Decision:
+        identity = await self._authenticator.identify(request)
         job_id, state = await self._jobs.owned(identity.owner, job_id)
-        begins = beginning(asked.headers.get("Last-Event-ID"), asked.args.get("from"))
+        start = beginning(request.headers.get("Last-Event-ID"), request.args.get("from"))
         if state.finished:
-            if begins == state.last:
+            if start == state.last:
                 return NoContent()
-            missed = await replay(self._reader, job_id, state, begins)
+            missed = await replay(self._reader, job_id, state, start)
             if missed is not None:
                 return Replay(OK + self._connected(job_id).data + missed)
         if self._viewers.draining:
             raise ServiceUnavailable
-        place = self._limits.reserved(job_id, identity.owner)
-        if asked.method == "HEAD":
+        place = self._limits.reserve(job_id, identity.owner)
+        if request.method == "HEAD":
             place.free()
             return Replay(OK + self._connected(job_id).data)
-        return LiveStream(self._viewer(asked, job_id, state, begins, identity), place)
+        return LiveStream(self._viewer(request, job_id, state, start, identity), place)
 
     def _viewer(
         self,
-        asked: RawRequest,
+        request: RawRequest,
         job_id: str,
         state: JobState,
-        begins: Beginning,
+        start: Beginning,
         identity: Identity,
     ) -> Viewer:
         def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
             mailbox.put(_OK)
             mailbox.put(self._connected(job_id))
-            return self._directory.viewing(job_id, state, mailbox, begins)
+            return self._directory.viewing(job_id, state, mailbox, start)
 
         settings = self._settings
         lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
@@ -144,15 +137,14 @@ class Streams:
             lifetime_s=lifetime_s if token_s is None else min(lifetime_s, token_s),
             mailbox_bytes=settings.mailbox_bytes,
             direct=settings.direct_write,
-            keepalive=VISIBLE if asked.args.get("ping") == "1" else COMMENT,
+            keepalive=PING_EVENT if request.args.get("ping") == "1" else COMMENT,
         )
 
     def _connected(self, job_id: str) -> Frame:
-        """Return the first event of a stream."""
         connected = ConnectedData(secrets.token_hex(16), job_id, self._max_age_s, self._keepalive_s)
         return encode("connected", msgspec.json.encode(connected))
 
 
 def _plain(seconds: float) -> float:
-    """Show whole seconds without a fraction."""
+    """Return whole seconds as an int, for JSON without a fraction."""
     return int(seconds) if seconds == int(seconds) else seconds

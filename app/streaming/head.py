@@ -1,4 +1,4 @@
-"""The head of a stream: what Quart would answer, made of the settings."""
+"""The head of a stream's response, as Quart would send it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from app.asgi import Message
 
 EXPOSED: Final = ("location", "retry-after")
-"""Headers of ours that a page of another origin may read."""
+"""Response headers that pages of other origins may read."""
 
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
@@ -21,7 +21,7 @@ class StreamHead:
     """Makes the first message of a stream's response.
 
     Args:
-        origins: those whose pages may read it; ``*`` stands for all, without credentials.
+        origins: allowed origins; ``*`` allows all, without credentials.
     """
 
     def __init__(self, origins: Sequence[str]) -> None:
@@ -29,12 +29,7 @@ class StreamHead:
         self._is_open = "*" in self._origins
 
     def of(self, version: str, origin: str | None) -> Message:
-        """Return the head for a request.
-
-        Args:
-            version: of HTTP.
-            origin: the page's, if it said so.
-        """
+        """Return the head for an HTTP version and the ``Origin`` header."""
         headers = [*_HEADERS]
         if version == "1.1":
             headers.append((b"connection", b"keep-alive"))

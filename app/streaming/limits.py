@@ -1,4 +1,4 @@
-"""How many streams may be open: of an owner, of a job, and in this process."""
+"""Limits on open streams: of an owner, of a job, and of this process."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from schema.owner import Owner
 
 
 class Limits:
-    """Counts the places that streams hold."""
+    """Counts the places of open streams."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -16,14 +16,14 @@ class Limits:
         self._of_job: Counter[str] = Counter()
         self._reserved = 0
 
-    def reserved(self, job_id: str, owner: Owner) -> "Place":
-        """Take a place for a stream.
+    def reserve(self, job_id: str, owner: Owner) -> "Place":
+        """Reserve a place for a stream.
 
         Raises:
-            TooManyStreams: the owner or the job has as many as it may.
-            ProcessFull: this process has as many as it may.
+            TooManyStreams: the owner or the job has reached its limit.
+            ProcessFull: this process has reached its limit.
         """
-        limits, names = self._settings, _names(owner)
+        limits, names = self._settings, _owner_keys(owner)
         if self._of_job[job_id] >= limits.streams_per_job:
             raise TooManyStreams("Too many open streams of this job")
         for name in names:
@@ -38,9 +38,9 @@ class Limits:
         return Place(self, job_id, owner)
 
     def free(self, job_id: str, owner: Owner) -> None:
-        """Give a place back."""
+        """Free a place."""
         self._reserved -= 1
-        for counter, names in ((self._of_job, [job_id]), (self._of_owner, _names(owner))):
+        for counter, names in ((self._of_job, [job_id]), (self._of_owner, _owner_keys(owner))):
             for name in names:
                 counter[name] -= 1
                 if not counter[name]:
@@ -48,7 +48,7 @@ class Limits:
 
 
 class Place:
-    """A place that one stream holds until the context ends, or until it is freed."""
+    """The place of one stream, until it is freed or its context ends."""
 
     __slots__ = ("_job_id", "_limits", "_owner")
 
@@ -58,7 +58,7 @@ class Place:
         self._owner = owner
 
     def free(self) -> None:
-        """Give the place back."""
+        """Free the place."""
         self._limits.free(self._job_id, self._owner)
 
     def __enter__(self) -> None:
@@ -68,7 +68,7 @@ class Place:
         self.free()
 
 
-def _names(owner: Owner) -> list[str]:
+def _owner_keys(owner: Owner) -> list[str]:
     names = []
     if owner.user_id is not None:
         names.append(f"user:{owner.user_id}")

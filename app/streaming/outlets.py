@@ -1,4 +1,4 @@
-"""How frames get from a mailbox to a viewer's connection."""
+"""Writing of frames from a mailbox to a viewer's connection."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -10,40 +10,40 @@ from app.asgi import Send
 from schema.sse import Frame
 
 HIGH_WATER: Final = 64 * 1024
-"""Bytes in the transport's buffer past which a viewer counts as slow."""
+"""Bytes in the transport's buffer above which a viewer counts as slow."""
 
 
 class Outlet(Protocol):
     """The way to one viewer.
 
     Attributes:
-        wrote_at: when something was sent last, by the clock of the event loop.
+        wrote_at: time of the last write, by the clock of the event loop.
     """
 
     wrote_at: float
 
     @property
-    def gone(self) -> bool:
-        """Whether the connection is known to be closed."""
+    def closed(self) -> bool:
+        """Whether the connection is known to be closing or closed."""
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Send what waits in a mailbox, all of it together; from here on each frame by itself."""
+        """Write the mailbox in one call; frames that follow are written one by one."""
 
     def offer(self, frame: Frame) -> bool:
-        """Take a frame at once, or begin to work off the mailbox and say False."""
+        """Write a frame at once and return True, or start the pump and return False."""
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until the mailbox is empty or the viewer has disconnected."""
 
     def stop(self) -> None:
-        """Write no more, and let the mailbox go, which holds this."""
+        """Stop writing, and drop the mailbox, with which this forms a cycle."""
 
     def abort(self) -> None:
-        """Give up on a viewer that does not read: drop what it left in the buffer."""
+        """Disconnect a viewer that does not read, and drop its buffer."""
 
 
 class MailboxPump(ABC):
-    """What both outlets do with frames that could not be sent at once: a task writes them."""
+    """Base of both outlets: its task, the pump, writes frames that could not be written at once."""
 
     __slots__ = ("_mailbox", "_pump", "wrote_at")
 
@@ -52,45 +52,45 @@ class MailboxPump(ABC):
         self._mailbox: Mailbox | None = None
         self.wrote_at = 0.0
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until the mailbox is empty or the viewer has disconnected."""
         if self._mailbox and len(self._mailbox):
-            self._begin()
+            self._start_pump()
         if self._pump is not None:
             await asyncio.wait({self._pump})
 
     def stop(self) -> None:
-        """Write no more, and let the mailbox go, which holds this."""
+        """Stop writing, and drop the mailbox, with which this forms a cycle."""
         self._mailbox = None
         if self._pump is not None:
             self._pump.cancel()
 
-    def _begin(self) -> None:
+    def _start_pump(self) -> None:
         if self._pump is None and self._mailbox is not None:
-            self._pump = asyncio.create_task(self._work_off())
+            self._pump = asyncio.create_task(self._run_pump())
 
-    async def _work_off(self) -> None:
+    async def _run_pump(self) -> None:
         mailbox = self._mailbox
         try:
             while mailbox is not None and (frames := mailbox.take(HIGH_WATER)):
                 await self._write(b"".join(frame.data for frame in frames))
                 self.wrote_at = asyncio.get_running_loop().time()
         except (OSError, RuntimeError):
-            pass  # the viewer has disconnected; ``receive`` says so to the one who waits for it
+            pass  # the viewer has disconnected, which ends ``receive`` as well
         finally:
             self._pump = None
 
     @abstractmethod
     async def _write(self, data: bytes) -> None:
-        """Write bytes, and return when there is room for more."""
+        """Write bytes, and wait until there is room for more."""
 
 
 class AsgiOutlet(MailboxPump):
-    """Writes through ASGI ``send``, one task at a time while something waits.
+    """Writes by ASGI ``send``, always in the pump.
 
     Args:
-        send: takes the messages of the body.
-        reset: closes the connection at once, where there is a way to it.
+        send: ASGI ``send``.
+        reset: closes the connection at once, if there is a way.
     """
 
     __slots__ = ("_reset", "_send")
@@ -101,26 +101,26 @@ class AsgiOutlet(MailboxPump):
         self._reset = reset
 
     @property
-    def gone(self) -> bool:
-        """Never: ``receive`` alone says so."""
+    def closed(self) -> bool:
+        """Always False: only ``receive`` reports it."""
         return False
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Send what waits in a mailbox, all of it together; from here on each frame by itself."""
+        """Write the mailbox in one call; frames that follow are written one by one."""
         self._mailbox = mailbox
         self.wrote_at = asyncio.get_running_loop().time()
         if len(mailbox):
-            self._begin()
+            self._start_pump()
 
-    def offer(self, frame: Frame) -> bool:  # noqa: ARG002 - nothing can be sent at once here
-        """Begin to work off the mailbox and say False."""
-        self._begin()
+    def offer(self, frame: Frame) -> bool:  # noqa: ARG002 - the pump takes it from the mailbox
+        """Start the pump and return False."""
+        self._start_pump()
         return False
 
     def abort(self) -> None:
-        """Give up on a viewer that does not read: drop what it left in the buffer.
+        """Disconnect a viewer that does not read.
 
-        Without a way to the connection, the server closes it once that has been read.
+        Without ``reset``, the server closes the connection once its buffer has been read.
         """
         self.stop()
         if self._reset is not None:

@@ -1,4 +1,4 @@
-"""What a viewer of a finished job is sent: no actor is needed for what can't change."""
+"""The response to a viewer of a finished job, for which no actor is needed."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,43 +9,43 @@ from schema.resume import Beginning, From, Reason
 from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
 from schema.state import JobState
 
-MOST_BYTES: Final = 256 * 1024
-"""How much of a history is sent at once. There may be many viewers, and each may be slow."""
+MAX_BYTES: Final = 256 * 1024
+"""Limit of a replay: there may be many slow viewers."""
 
 
-async def replay(reader: Reader, job_id: str, known: JobState, begins: Beginning) -> bytes | None:
-    """Return all events up to the end of the job from where a viewer's begin, or its last state.
+async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning) -> bytes | None:
+    """Return a viewer's events up to the end of the job, or the job's last state.
 
-    None if an actor has to bring them: there are more than go into one answer, or the job has not
-    finished any more. It was retried meanwhile then, or is gone, and another one may have its id.
+    None if an actor must serve it: the events exceed ``MAX_BYTES``, or the job was retried or has
+    vanished meanwhile.
 
     Args:
         reader: reads the log.
-        job_id: a job that has finished.
-        known: its state as it was read just before.
-        begins: where the viewer's events begin.
+        job_id: a finished job.
+        known: its state, just read.
+        start: where the viewer's events begin.
 
     Raises:
-        LogUnavailable: Redis is away.
+        LogUnavailable: Redis is unavailable.
     """
-    if isinstance(begins, str):
-        answer = await reader.catch_up(job_id, begins)
-        return await _after(reader, job_id, known, begins, answer)
+    if isinstance(start, str):
+        answer = await reader.catch_up(job_id, start)
+        return await _after(reader, job_id, known, start, answer)
     state = _finished(await reader.catch_up(job_id, None), known)
     if state is None:
         return None
-    if begins is From.START:
+    if start is From.START:
         return await _whole(reader, job_id, state)
-    return encode_snapshot(state).data if begins is None else encode_reset(state, begins).data
+    return encode_snapshot(state).data if start is None else encode_reset(state, start).data
 
 
 async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
-    """Return an attempt from its first entry, or from the oldest one that is left."""
+    """Return an attempt from its first entry, or from the oldest one left."""
     first = known.attempt_id
     answer = await reader.catch_up(job_id, first)
     match answer.reset_reason(first), answer.oldest_state():
         case Reason.ATTEMPT, _:
-            return None  # another one has come and gone
+            return None  # another attempt began and ended meanwhile
         case Reason.TRIMMED, JobState() as oldest:
             if oldest.creation != known.creation:
                 return None
@@ -55,7 +55,7 @@ async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
     return await _after(reader, job_id, known, first, answer)
 
 
-async def _after(  # noqa: PLR0913, PLR0917 - where it begins, and what was read already
+async def _after(  # noqa: PLR0913, PLR0917 - the cursor, and what was already read
     reader: Reader,
     job_id: str,
     known: JobState,
@@ -63,7 +63,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - where it begins, and what was read
     answer: CatchUp,
     before: Sequence[Frame] = (),
 ) -> bytes | None:
-    """Return what came after a cursor; ``answer`` is what was read of it."""
+    """Return the events after a cursor, of which ``answer`` is the first read."""
     frames = [frame.data for frame in before]
     size = 0
     while (state := _finished(answer, known)) is not None:
@@ -77,7 +77,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - where it begins, and what was read
                 size += len(frames[-1])
             if entry.is_terminal:
                 return b"".join(frames)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             return None
         if not answer.more:
             return b"".join(frames)
@@ -86,7 +86,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - where it begins, and what was read
 
 
 def _finished(answer: CatchUp, known: JobState) -> JobState | None:
-    """Return the state that was read, if it is of the known job and has finished."""
+    """Return the state that was read, if it is of the known job and finished."""
     state = answer.state
-    is_it = state is not None and state.creation == known.creation and state.finished
-    return state if is_it else None
+    is_known = state is not None and state.creation == known.creation and state.finished
+    return state if is_known else None

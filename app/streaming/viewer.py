@@ -1,4 +1,4 @@
-"""A viewer: one open stream, from its head to its end."""
+"""One open stream, from its head to its end."""
 
 import asyncio
 import random
@@ -8,41 +8,41 @@ from typing import Final
 
 from actors.mailbox import Ending, Mailbox
 from app.asgi import Message, Receive, Scope, Send
-from app.server.transport import opened
+from app.server.transport import open_outlet
 from app.streaming.outlets import Outlet
 from eventlog.pace import Comings
-from schema.sse import KEEPALIVE, PING, Frame, framed, retry
+from schema.sse import KEEPALIVE, PING, Frame, raw_frame, retry
 
 RETRY_MS: Final = (1000, 5000)
-"""Least and most that a viewer waits before it comes again: at random, to spread a crowd."""
+"""Range of the delay before a reconnect: random, to spread a crowd."""
 
-COMMENT: Final = framed(KEEPALIVE)
-VISIBLE: Final = framed(PING)
-"""The two ways to keep a stream alive."""
+COMMENT: Final = raw_frame(KEEPALIVE)
+PING_EVENT: Final = raw_frame(PING)
+"""The two kinds of keepalive."""
 
-_FAREWELL_S: Final = 5.0
-"""How long a viewer may take to read what still waits when its stream ends."""
+_FINAL_WRITE_S: Final = 5.0
+"""Time to read the rest of the mailbox when a stream ends."""
 
 Watch = Callable[[Mailbox], AbstractContextManager[None]]
 
 
 def retry_block(milliseconds: int | None = None) -> bytes:
-    """Return a ``retry:``, of random length if none is given."""
+    """Return a ``retry:``, with a random delay if none is given."""
     return retry(milliseconds or random.randint(*RETRY_MS))  # noqa: S311 - spread, not secrecy
 
 
 class Viewer:
     """One SSE response.
 
-    Its life is one wait with four ends: the viewer goes, the job ends, its time is over (max age,
-    token, drain), or its mailbox overflows.
+    It ends when the viewer disconnects, the job ends, its time is up (max age, token, drain), or
+    its mailbox overflows.
 
     Args:
-        watch: context in which the job's events come into a mailbox.
-        lifetime_s: seconds until the viewer has to come again.
-        mailbox_bytes: what may wait for it.
-        direct: whether to write straight to the transport where that is possible.
-        keepalive: what is sent when the stream was silent for a while.
+        watch: returns a context in which the job's events go into a mailbox.
+        lifetime_s: seconds after which the viewer must reconnect.
+        mailbox_bytes: bound of the mailbox.
+        direct: whether to write straight to the transport where possible.
+        keepalive: sent when the stream was silent for a while.
     """
 
     __slots__ = (
@@ -71,63 +71,63 @@ class Viewer:
         self.outlet: Outlet | None = None
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, head: Message) -> None:
-        """Deliver events until one of the ends; end the response if the viewer is still there.
+        """Deliver events until an end; then end the response if the viewer is still connected.
 
         Args:
-            scope: of the request.
+            scope: ASGI scope of the request.
             receive: its ASGI ``receive``.
             send: its ASGI ``send``.
             head: the first message of the response.
         """
-        outlet = self.outlet = await opened(scope, send, head, direct=self._direct)
-        mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._ended)
+        outlet = self.outlet = await open_outlet(scope, send, head, direct=self._direct)
+        mailbox = self.mailbox = Mailbox(self._mailbox_bytes, outlet.offer, self._schedule_wake)
         try:
             with self._watch(mailbox):
                 outlet.attach(mailbox)
-                del self._watch  # it holds what a long stay has no use for
+                del self._watch  # it holds the request's state
                 if self._sent_back:
                     mailbox.end(Ending.RETRY)
-                if not await self._over(receive):
+                if not await self._wait_for_end(receive):
                     return
             mailbox.end(Ending.RETRY)
             try:
-                async with asyncio.timeout(_FAREWELL_S):
-                    await outlet.drained()
+                async with asyncio.timeout(_FINAL_WRITE_S):
+                    await outlet.drain()
                     await _finish(send, mailbox.ending, self._retry_ms)
             except TimeoutError:
                 outlet.abort()
         finally:
             outlet.stop()
-            self.mailbox = self.outlet = None  # they hold each other, and the connection
+            self.mailbox = self.outlet = None  # a cycle, which holds the connection
 
     def keep_alive(self, silent_since: float) -> None:
-        """Send a comment, or a ping, if nothing was sent for as long.
+        """Send a keepalive if nothing was sent since ``silent_since``.
 
-        This is also when a viewer is missed whose leaving the server did not tell of, because a
-        further request of the same connection waits.
+        Also detects disconnects that Hypercorn does not report while a pipelined request is
+        pending.
         """
         if self.outlet is None or self.mailbox is None:
             return
-        if self.outlet.gone:
+        if self.outlet.closed:
             self.send_back()
         elif not len(self.mailbox) and self.outlet.wrote_at <= silent_since:
             self.mailbox.put(self._keepalive)
 
     def send_back(self, retry_ms: int | None = None) -> None:
-        """End the stream with ``retry:``, also one that has yet to begin.
+        """End the stream with ``retry:``, even one that has not begun.
 
         Args:
-            retry_ms: how long the viewer shall wait; at random if None.
+            retry_ms: delay before the reconnect; random if None.
         """
         self._sent_back = True
         self._retry_ms = retry_ms
         if self.mailbox is not None:
             self.mailbox.end(Ending.RETRY)
 
-    async def _over(self, receive: Receive) -> bool:
-        """Wait for an end; say whether the viewer is still there."""
+    async def _wait_for_end(self, receive: Receive) -> bool:
+        """Wait for an end; say whether the viewer is still connected."""
         task = self._waiting = asyncio.current_task()
-        life = asyncio.get_running_loop().call_later(self._lifetime_s, self._ended)
+        life = asyncio.get_running_loop().call_later(self._lifetime_s, self._schedule_wake)
         try:
             if self.mailbox is not None and self.mailbox.ending is not None:
                 return True
@@ -135,20 +135,20 @@ class Viewer:
                 pass
         except asyncio.CancelledError:
             if self._waiting is not None or task is None or task.uncancel():
-                raise  # by somebody else
+                raise  # the server cancelled the task
             return True
         finally:
             self._waiting = None
             life.cancel()
         return False
 
-    def _ended(self) -> None:
-        """Have the one who waits be woken; it may be one of thousands that end together."""
+    def _schedule_wake(self) -> None:
+        """Wake the waiting task, at the pace of the loop: thousands may end together."""
         if self._waiting is not None:
             Comings.here().do(self._wake)
 
     def _wake(self) -> None:
-        """Do what ``asyncio.timeout`` does, with less to keep for each."""
+        """Cancel the waiting task, as ``asyncio.timeout`` does with more memory."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()

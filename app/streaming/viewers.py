@@ -1,4 +1,4 @@
-"""All open streams of this process: their number, their keepalives, their end at a drain."""
+"""The open streams of this process: their number, keepalives and drain."""
 
 import asyncio
 import contextlib
@@ -10,31 +10,30 @@ from app.settings import Settings
 from app.streaming.viewer import RETRY_MS, Viewer
 
 _TICK_S: Final = 1.0
-"""Keepalives are looked after this often, so one is late by as much at the most."""
+"""Resolution of the keepalives, and so their maximum delay."""
 
-
-_AT_ONCE: Final = 25
-"""Viewers that are looked after in a turn of the event loop: half a millisecond of keepalives."""
+_BATCH: Final = 25
+"""Viewers handled before yielding to the event loop: 0.5 ms of keepalives."""
 
 
 class Viewers:
     """The open streams.
 
     Attributes:
-        leaving: whether a drain is about to begin: no further requests should be sent here.
+        leaving: whether a drain is imminent, so that load balancers should stop routing here.
         draining: whether it has begun.
         total: streams opened since the start.
 
-    One clock serves the keepalives of all: every viewer stands in the slot of the tick at which it
-    would be due if nothing were sent until then, and is moved on when something was. So a viewer
-    costs one look in each keepalive interval, however many there are.
+    Keepalives use a timer wheel: each viewer is in the slot of the tick at which it is due if
+    nothing is sent until then, and moves on if something was. So a viewer is checked once in each
+    keepalive interval.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: set[Viewer] = set()
         self._slots: defaultdict[int, list[Viewer]] = defaultdict(list)
-        self._all_gone: asyncio.Event | None = None
+        self._all_closed: asyncio.Event | None = None
         self.leaving = False
         self.draining = False
         self.total = 0
@@ -44,7 +43,7 @@ class Viewers:
         return len(self._open)
 
     def open(self, viewer: Viewer) -> None:
-        """Count a stream as open, and keep it alive."""
+        """Add a stream, and schedule its keepalives."""
         self._open.add(viewer)
         if self.draining:
             viewer.send_back()
@@ -53,23 +52,23 @@ class Viewers:
         self._slots[int(now + self._settings.keepalive_s) + 1].append(viewer)
 
     def close(self, viewer: Viewer) -> None:
-        """Count a stream no more."""
+        """Remove a stream."""
         self._open.discard(viewer)
-        if not self._open and self._all_gone is not None:
-            self._all_gone.set()
+        if not self._open and self._all_closed is not None:
+            self._all_closed.set()
 
     async def keep_alive(self) -> None:
-        """Run the clock of all keepalives until cancelled."""
+        """Send keepalives until cancelled."""
         loop = asyncio.get_running_loop()
         done = int(loop.time())
         while True:
             now = loop.time()
-            await asyncio.sleep(int(now) + _TICK_S - now)  # a slot is over as its second begins
+            await asyncio.sleep(int(now) + _TICK_S - now)  # until the next second
             now = loop.time()
             for slot in range(done, int(now) + 1):
                 for number, viewer in enumerate(self._slots.pop(slot, ()), 1):
-                    if not number % _AT_ONCE:
-                        await asyncio.sleep(0)  # a crowd that came together is due together
+                    if not number % _BATCH:
+                        await asyncio.sleep(0)  # a crowd is due at once
                     if viewer not in self._open:
                         continue
                     viewer.keep_alive(now - self._settings.keepalive_s)
@@ -78,29 +77,28 @@ class Viewers:
             done = int(now) + 1
 
     async def drain(self, grace_s: float) -> None:
-        """Send every viewer back, a few at a time, and wait until all are gone.
+        """Send every viewer back, a few at a time, and wait until all streams are closed.
 
-        Their waits are spread evenly, in random order, so that no more of them come again in a
-        second than the settings allow.
+        The reconnect delays are spread evenly, in random order, to ``reconnects_per_s``.
 
         Args:
-            grace_s: when to stop waiting.
+            grace_s: time to wait.
         """
         self.draining = True
         viewers = list(self._open)
         random.shuffle(viewers)
-        least_ms, most_ms = RETRY_MS
-        spread_ms = max(most_ms - least_ms, 1000 * len(viewers) / self._settings.reconnects_per_s)
+        min_ms, max_ms = RETRY_MS
+        spread_ms = max(max_ms - min_ms, 1000 * len(viewers) / self._settings.reconnects_per_s)
         for number, viewer in enumerate(viewers):
-            place = (number + random.random()) / len(viewers)  # noqa: S311 - spread, not secrecy
-            viewer.send_back(least_ms + int(spread_ms * place))
-            if not (number + 1) % _AT_ONCE:
+            position = (number + random.random()) / len(viewers)  # noqa: S311 - spread, not secrecy
+            viewer.send_back(min_ms + int(spread_ms * position))
+            if not (number + 1) % _BATCH:
                 await asyncio.sleep(0)
         if self._open:
-            self._all_gone = asyncio.Event()
+            self._all_closed = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
-                    await self._all_gone.wait()
+                    await self._all_closed.wait()
 
     def _slot(self, wrote_at: float) -> int:
         return int(wrote_at + self._settings.keepalive_s) + 1

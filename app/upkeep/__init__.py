@@ -1,1 +1,1 @@
-"""What a service process does beside requests."""
+"""Background tasks of a service process."""

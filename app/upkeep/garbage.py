@@ -1,8 +1,7 @@
 """Garbage-collection policy: the young generation often, everything only while that is little.
 
-By default the collector walks over everything again and again: 0.2 s with 1,000 viewers, in which
-no event moves. Viewers leave no cyclic garbage (``app.server.repairs``), so it would find
-nothing.
+By default full collections recur: 0.2 s with 1,000 viewers, in which no event is delivered. They
+would find nothing, for viewers leave no cyclic garbage (``app.server.repairs``).
 """
 
 import asyncio
@@ -11,36 +10,36 @@ import sys
 from typing import Final
 
 YOUNG: Final = 5_000
-"""Objects that have come and not gone when the young generation is collected: 0.5 to 2 ms."""
+"""Net new objects that trigger a young collection, which takes 0.5 to 2 ms."""
 
 _NEVER: Final = 2**30
 _TICK_S: Final = 0.05
-"""The young generation is collected this often in any case. It grows without being counted while
-as many old objects go as young ones come."""
+"""Interval of further young collections: Python's counter does not grow while as many old objects
+are freed as new ones are allocated."""
 
 _TICKS: Final = 1200
-"""Between two collections of everything, if there are any: a minute."""
+"""Ticks between two full collections: a minute."""
 
 _LITTLE: Final = 50_000
-"""Blocks of memory in use, without those of the start, up to which everything is collected: 5 ms.
-That is for cycles that nobody has foreseen, and holds up to some 200 viewers."""
+"""Memory blocks, beyond those of the start, up to which full collections run: 5 ms, some 200
+viewers. They free unforeseen cycles."""
 
 
-class Garbage:
-    """Sets and follows the policy of this process."""
+class GarbagePolicy:
+    """Applies the policy to this process."""
 
     def __init__(self) -> None:
         self._thresholds = gc.get_threshold()
         self._loaded = 0
 
     def begin(self) -> None:
-        """Set the policy. What the start has loaded stays, so no collection looks at it again."""
+        """Set the policy, and exempt what the start has loaded from all collections."""
         gc.freeze()
         gc.set_threshold(YOUNG, _NEVER, _NEVER)
         self._loaded = sys.getallocatedblocks()
 
     async def run(self) -> None:
-        """Collect what Python does not collect by itself, until cancelled."""
+        """Collect at the policy's intervals until cancelled."""
         while True:
             for _ in range(_TICKS):
                 await asyncio.sleep(_TICK_S)
@@ -49,11 +48,11 @@ class Garbage:
                 _collect(2)
 
     def end(self) -> None:
-        """Leave the process as it was."""
+        """Restore Python's own policy."""
         gc.set_threshold(*self._thresholds)
         gc.unfreeze()
 
 
 def _collect(generation: int) -> None:
-    if gc.isenabled():  # who has switched it off means it
+    if gc.isenabled():  # respect an explicit gc.disable()
         gc.collect(generation)

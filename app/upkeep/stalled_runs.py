@@ -1,13 +1,10 @@
-"""Fails jobs whose workers are gone without a word.
+"""Fails runs whose leases have expired: their workers crashed or hang.
 
-A run holds a lease that its worker renews. When it is over, and the job still is in that very run,
-the worker is lost, and viewers must not wait for it any longer.
-
-A lease may also be over because nobody could renew it: Redis was away, or all machines slept. So a
-run is failed only after the server of its job was looked at regularly for a while, in which its
-worker would have come back. Irregular is any gap that is longer than this while by the server's
-clock, and any look that failed; the first one comes after a gap. In a Cluster each node is looked
-at, for each may be away alone; one that took over from another is looked at for the first time.
+A lease may also expire because nobody could renew it: Redis was unavailable, or all machines slept.
+So a run fails only after its Redis server passed regular checks for ``grace_s``, in which a live
+worker would have renewed the lease. A failed check, and a gap longer than ``grace_s`` by the
+server's clock, restart that period. In a Cluster each node has its own period, for each may be
+unavailable alone, and a node that takes over starts anew.
 """
 
 import asyncio
@@ -24,78 +21,76 @@ from eventlog.leases import LeasedRun, Leases
 _log = logging.getLogger("jobcast.stalled_runs")
 
 _BATCH: Final = 20
-_LOOKS: Final = 4
-"""How often to look within the grace, or a little slow one would count as a gap."""
+_CHECKS: Final = 4
+"""Checks within the grace; with fewer, a slow one would count as a gap."""
 _MS: Final = 1000
 
 
-class _Looks(Struct, frozen=True):
-    """The looks at one server that had no gap between them: the first and the last, in ms."""
+class _CheckSeries(Struct, frozen=True):
+    """A series of checks of one server without a gap: times of the first and the last, in ms."""
 
     first_ms: int
     last_ms: int
 
 
 class StalledRuns:
-    """Looks for runs whose leases are over.
+    """Finds and fails runs whose leases have expired.
 
-    ``grace_s`` is for how many seconds workers may renew their leases after an outage. ``stalled``
-    counts the runs that were failed.
+    ``grace_s`` is how long workers may take to renew their leases after an outage. ``stalled``
+    counts the failed runs.
     """
 
     def __init__(self, leases: Leases, appender: Appender, grace_s: float) -> None:
         self._leases = leases
         self._appender = appender
         self._grace_ms = round(grace_s * _MS)
-        self._pause_s = grace_s / _LOOKS
-        self._looks: dict[str, _Looks] = {}
+        self._pause_s = grace_s / _CHECKS
+        self._series: dict[str, _CheckSeries] = {}
         self.stalled = 0
 
     async def run(self) -> None:
-        """Look now and then, until cancelled."""
+        """Check at intervals until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except (LogUnavailable, Unreadable) as error:
-                self._looks.clear()
+                self._series.clear()
                 _log.info("can't look for lost workers: %s", error)
             await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
-    async def look(self) -> None:
-        """Fail the runs whose leases are over, unless it is too early to tell.
+    async def check(self) -> None:
+        """Check all servers, and fail runs with expired leases on those that pass.
 
         Raises:
-            LogUnavailable: Redis is away.
-            Unreadable: the index of leases is no index.
+            LogUnavailable: Redis is unavailable.
+            Unreadable: the index of leases is no sorted set.
         """
         loop = asyncio.get_running_loop()
-        # Else jobs that can't be reached could make the gap before the next look too long.
+        # Bounded, or slow jobs could make the gap before the next check too long.
         end = loop.time() + self._pause_s / 2
         times = await self._leases.look()
-        self._looks = {
-            server: self._continued(self._looks.get(server), now_ms)
+        self._series = {
+            server: self._extend(self._series.get(server), now_ms)
             for server, now_ms in times.by_server.items()
         }
-        is_more = any(map(self._is_regular, self._looks))
+        is_more = any(map(self._passes, self._series))
         while is_more:
-            # Not what became due since: Redis may stand still at any moment.
+            # By the time of the check: what became due since may have done so in an outage.
             due = await self._leases.claim(times.index_ms, _BATCH, self._grace_ms)
-            judged = (run for run in due if self._is_regular(self._leases.server_of(run)))
-            await asyncio.gather(*map(self._judge, judged))
+            expired = (run for run in due if self._passes(self._leases.server_of(run)))
+            await asyncio.gather(*map(self._stall, expired))
             is_more = len(due) == _BATCH and loop.time() < end
 
-    def _continued(self, looks: _Looks | None, now_ms: int) -> _Looks:
-        if looks is None or not 0 <= now_ms - looks.last_ms <= self._grace_ms:
-            return _Looks(now_ms, now_ms)
-        return _Looks(looks.first_ms, now_ms)
+    def _extend(self, series: _CheckSeries | None, now_ms: int) -> _CheckSeries:
+        if series is None or not 0 <= now_ms - series.last_ms <= self._grace_ms:
+            return _CheckSeries(now_ms, now_ms)
+        return _CheckSeries(series.first_ms, now_ms)
 
-    def _is_regular(self, server: str | None) -> bool:
-        if server is None or server not in self._looks:
-            return False
-        looks = self._looks[server]
-        return looks.last_ms - looks.first_ms >= self._grace_ms
+    def _passes(self, server: str | None) -> bool:
+        series = self._series.get(server or "")
+        return series is not None and series.last_ms - series.first_ms >= self._grace_ms
 
-    async def _judge(self, run: LeasedRun) -> None:
+    async def _stall(self, run: LeasedRun) -> None:
         try:
             try:
                 await self._appender.stall(run.job_id, run.run)

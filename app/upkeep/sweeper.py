@@ -1,8 +1,8 @@
-"""Finishes what a failed request left behind.
+"""Fails jobs whose queueing was interrupted.
 
-A job is queued in steps, and Redis or this process may go away between any two. Each job stands in
-the set of unconfirmed ones until its place in the queue is certain. One that stays there was never
-promised to its caller: it is taken out of the queue and failed, so that no viewer waits for ever.
+A job is queued in steps, and Redis or this process may fail between any two. Until its place in the
+queue is certain, a job is in the set of unconfirmed jobs. One that stays there was never promised
+to its caller: it is removed from the queue and failed, so that no viewer waits forever.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from schema.events import FailedData
 _log = logging.getLogger("jobcast.sweeper")
 
 PATIENCE_S: Final = 30.0
-"""How long a job may stay unconfirmed: more than any request lasts."""
+"""How long a job may stay unconfirmed: longer than any request lasts."""
 
-_CERTAINTY: Final = 20
-"""How many times as long a job is kept in mind of which there is nothing to be seen: a network that
-was cut delivers what was sent before, minutes after the sender has given up."""
+_PATIENCE_WITHOUT_TRACE: Final = 20
+"""Keep unconfirmed jobs without a trace this many times longer: a partitioned network may deliver
+their creation minutes later."""
 
 _PAUSE_S: Final = 10.0
 _NOT_QUEUED: Final = FailedData("The job could not be queued", "NOT_QUEUED")
 
 
 class Sweeper:
-    """Ends jobs whose queueing was never confirmed."""
+    """Fails jobs that stay unconfirmed."""
 
     def __init__(
         self, creation: Creation, reader: Reader, appender: Appender, queue: JobQueue
@@ -42,7 +42,7 @@ class Sweeper:
         self._queue = queue
 
     async def run(self) -> None:
-        """Sweep now and then, until cancelled."""
+        """Sweep at intervals until cancelled."""
         while True:
             try:
                 await self.sweep(PATIENCE_S)
@@ -51,36 +51,36 @@ class Sweeper:
             await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
     async def sweep(self, older_than_s: float) -> int:
-        """End the jobs that have been unconfirmed for as long, and count them.
+        """Fail the jobs that have been unconfirmed for this long; return their number.
 
-        One that can't be read keeps no other from being ended, and is not tried again.
+        An unreadable job is confirmed, so that it is not tried again.
 
         Raises:
-            LogUnavailable: Redis is away.
+            LogUnavailable: Redis is unavailable.
             Unreadable: the set of unconfirmed jobs is no set.
         """
-        ended = 0
-        certain = set(await self._creation.unconfirmed(_CERTAINTY * older_than_s))
+        failed = 0
+        overdue = set(await self._creation.unconfirmed(_PATIENCE_WITHOUT_TRACE * older_than_s))
         for job_id in await self._creation.unconfirmed(older_than_s):
             try:
                 state = await self._reader.load(job_id)
                 if state is not None and state.status == "queued":
-                    ended += await self._abandon(job_id, state.attempt)
-                elif job_id not in certain and (state is None or state.status == "failed"):
-                    continue  # what creates or retries it may have been sent and not arrived
+                    failed += await self._abandon(job_id, state.attempt)
+                elif job_id not in overdue and (state is None or state.status == "failed"):
+                    continue  # its creation or retry may still be on the way
                 elif state is None:
                     await self._queue.remove(job_id, FIRST_ATTEMPT)
             except UnreadableJob as error:
                 _log.debug("job %s can't be swept: %s", job_id, error)
             except (LogUnavailable, Unreadable) as error:
                 _log.info("job %s can't be swept: %s", job_id, error)
-                if job_id not in certain:
+                if job_id not in overdue:
                     continue
             await self._creation.confirm(job_id)
-        return ended
+        return failed
 
     async def _abandon(self, job_id: str, attempt: int) -> bool:
-        """Fail a queued attempt, unless a worker has it; say whether it was failed."""
+        """Fail a queued attempt unless a worker has started it; say whether it failed."""
         await self._queue.remove(job_id, attempt)
         try:
             await self._appender.abandon(job_id, attempt, _NOT_QUEUED)

@@ -13,7 +13,7 @@ CHUNK_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some bytes of a file were hashed."""
+    """``size`` further bytes of a file were hashed."""
 
     file: File
     size: int
@@ -21,7 +21,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Digest:
-    """A file was hashed to its end: the digest in hex, and the bytes that it had."""
+    """A file was hashed completely: its digest in hex and its size in bytes."""
 
     file: File
     digest: str
@@ -30,21 +30,21 @@ class Digest:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file vanished or could not be read; ``size`` bytes of it had been hashed by then."""
+    """A file vanished or was unreadable, after ``size`` bytes."""
 
     file: File
     size: int
 
     @property
     def unreadable(self) -> Unreadable:
-        """Return what the result says of it."""
+        """Return the file as the report lists it."""
         return Unreadable(self.file.path)
 
 
 def hash_files(
     folder: Path, files: Iterable[File], algorithm: str
 ) -> Iterator[Chunk | Digest | Skipped]:
-    """Hash the files in their order: chunks of each, then its digest, or that it was skipped."""
+    """Hash files in order; yield the chunks of each, then its digest, or that it was skipped."""
     buffer = bytearray(CHUNK_BYTES)
     view = memoryview(buffer)
     for file in files:

@@ -19,8 +19,7 @@ from worker.settings import files_root
 
 SLICE_S: Final = 0.1
 MAX_ANNOUNCED: Final = 5_000
-"""How many files are announced: half of the entries that a log keeps, so that all of it is there
-for who comes late."""
+"""Files that get an event: half of the entries that a log keeps, so late viewers get them all."""
 LOOKING: Final = "Looking for files…"
 
 
@@ -28,13 +27,13 @@ LOOKING: Final = "Looking for files…"
 async def checksum(run: jobcast.Run) -> dict[str, Any]:
     """Hash every regular file of a folder below JOBCAST_FILES_ROOT.
 
-    Input: see `Request`. Result: see `Report`, and ``seconds``. A step ``Looking for files…``, with
-    how many were found so far as ``current``, then progress by bytes with the current file as the
-    step and ``bytesDone``, ``bytesTotal``, ``filesDone`` and ``filesTotal``, and for each file, up
-    to the first 5,000, an event ``file-hashed`` ``{file, digest, bytes}``. Symlinks are not
-    followed. A file or folder that can't be read is listed in the result and does not fail the job.
+    Input: see `Request`. Result: see `Report`. Events: a step ``Looking for files…`` with the
+    number found as ``current``; progress by bytes, with the current file as the step and
+    ``bytesDone``, ``bytesTotal``, ``filesDone`` and ``filesTotal``; and ``file-hashed`` ``{file,
+    digest, bytes}`` for each of the first 5,000 files. Symlinks are not followed. Unreadable files
+    and folders are listed in the result and do not fail the job.
 
-    Fails with the code BAD_INPUT, NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER.
+    Error codes: BAD_INPUT, NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND, NOT_A_FOLDER.
     """
     started = time.monotonic()
     request = Request.from_input(run.input)
@@ -47,13 +46,13 @@ async def checksum(run: jobcast.Run) -> dict[str, Any]:
 
 
 async def _find(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
-    """Return the files in the order in which they are hashed: by the bytes of their paths."""
+    """Return the files, sorted by the bytes of their paths."""
     files: list[File] = []
-    is_over = threading.Event()
+    stopped = threading.Event()
 
     def walk() -> None:
         for entry in find(folder):
-            if is_over.is_set():
+            if stopped.is_set():
                 return
             if isinstance(entry, Unreadable):
                 report.add_unreadable(entry)
@@ -61,14 +60,14 @@ async def _find(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
                 files.append(entry)
         files.sort(key=lambda file: os.fsencode(file.path))
 
-    # By the clock, and not by what was found: a folder may be slow, or hold nothing but folders.
+    # Reports by time, not by file: a folder may be slow, or hold only folders.
     walking = asyncio.create_task(asyncio.to_thread(walk))
     try:
         while not (await asyncio.wait({walking}, timeout=INTERVAL_S))[0]:
             found = len(files)
             await run.progress(0, LOOKING, indeterminate=True, current=found, unit="file")
     finally:
-        is_over.set()
+        stopped.set()
     await walking
     return files
 

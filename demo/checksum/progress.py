@@ -1,4 +1,4 @@
-"""How far the hashing is, and how often to say so."""
+"""Progress of the hashing, and the pace of its reports."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,8 +14,8 @@ MEASURABLE_S: Final = 0.2
 class Progress:
     """Counts bytes and files. ``started`` and every ``now`` are seconds of the same clock.
 
-    The files may change while they are read: `bytes_total` is what was read of those that have
-    ended, and for the others what they had when they were found, or more if more was read.
+    Files may change while they are read: `bytes_total` has the bytes read of finished files, and of
+    others their size when found, or the bytes read if that is more.
     """
 
     def __init__(self, files: Iterable[File], started: float) -> None:
@@ -25,30 +25,30 @@ class Progress:
         self.bytes_done = 0
         self._started = started
         self._expected = sum(sizes)
-        """Sizes of the files that have not ended, as they were found."""
-        self._met = 0
-        """How much of that was read of the file that is being read."""
+        """Sizes, when found, of the unfinished files."""
+        self._read = 0
+        """How much of that was read of the current file."""
 
     def add(self, item: Chunk | Digest | Skipped) -> None:
         """Count what was hashed."""
         if isinstance(item, Chunk):
             self.bytes_done += item.size
-            self._met = min(self._met + item.size, item.file.size)
+            self._read = min(self._read + item.size, item.file.size)
         else:
             self.files_done += 1
             self._expected -= item.file.size
-            self._met = 0
+            self._read = 0
 
     @property
     def bytes_total(self) -> int:
-        """Return the bytes there are to hash, as far as that is known."""
-        return self.bytes_done + self._expected - self._met
+        """Return the bytes to hash, as far as known."""
+        return self.bytes_done + self._expected - self._read
 
     @property
     def percent(self) -> int:
-        """Return the share of the bytes that is done, or of the files where none has any.
+        """Return the share of bytes hashed, or of files if all are empty.
 
-        It is 100 with the last file, not before: files without bytes may follow.
+        It reaches 100 with the last file only: empty files may follow.
         """
         if self.files_done == self.files_total:
             return 100
@@ -57,7 +57,7 @@ class Progress:
         return min(100 * self.bytes_done // self.bytes_total, 99)
 
     def seconds_left(self, now: float) -> float | None:
-        """Return what is left at the rate so far; None until that can be measured."""
+        """Estimate the time left from the rate so far; None until that is measurable."""
         elapsed = now - self._started
         if elapsed < MEASURABLE_S or self.bytes_done == 0:
             return None
@@ -65,9 +65,9 @@ class Progress:
 
 
 class Pace:
-    """Lets a report pass every 0.2 s, and at each 20 % however fast it goes: 10 a second at most.
+    """Allows a report every 0.2 s and at each 20 %: 10 a second at most.
 
-    A small folder is hashed in less time than the interval; the milestones make it visible.
+    A small folder is hashed faster than the interval; the milestones make that visible.
     """
 
     def __init__(self, now: float) -> None:
@@ -75,7 +75,7 @@ class Pace:
         self._milestone = 0
 
     def is_due(self, percent: int, now: float) -> bool:
-        """Say whether to report, and count on it."""
+        """Say whether a report is due, and record it as sent."""
         milestone = percent // MILESTONE_PERCENT
         if now - self._last < INTERVAL_S and milestone <= self._milestone:
             return False

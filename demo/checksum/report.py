@@ -1,4 +1,4 @@
-"""The result of a checksum job, which has to fit into one event."""
+"""The result of a checksum job, which must fit into one event."""
 
 import hashlib
 import json
@@ -15,12 +15,11 @@ MAX_LISTED_BYTES: Final = 32 * 1024
 class Report:
     r"""Collects digests into the result: ``{files, bytes, algorithm, digest, digests, …}``.
 
-    ``digest`` covers every file: it is that of the lines ``<digest>  <path>``, by path, each ended
-    by a line feed, which is what ``sha256sum`` prints. ``digests`` (path to hex) lists the first 50
-    files and ``unreadable`` (paths) the first 50 that could not be read; ``digestsOmitted`` and
-    ``unreadableOmitted`` say how many more there are, and ``files`` and ``unreadableFiles`` count
-    them all. Of paths that are very long, fewer are listed. Those that are no UTF-8 are shown with
-    escapes (``\xff``).
+    ``digest`` covers every file: it is the digest of the lines ``<digest>  <path>``, sorted by
+    path and terminated by line feeds, as ``sha256sum`` prints them. ``digests`` (path to hex) lists
+    the first 50 files and ``unreadable`` (paths) the first 50 unreadable ones, or fewer if paths
+    are very long; ``digestsOmitted`` and ``unreadableOmitted`` count the others, ``files`` and
+    ``unreadableFiles`` all. Bytes of paths that are not UTF-8 are escaped (``\xff``).
     """
 
     def __init__(self, algorithm: str) -> None:
@@ -35,7 +34,7 @@ class Report:
         self._unreadable_files = 0
 
     def add(self, done: Digest) -> None:
-        """Add the next file, in the order of paths."""
+        """Add the next file, sorted by path."""
         self._files += 1
         self._bytes += done.size
         self._total.update(done.digest.encode() + b"  " + os.fsencode(done.file.path) + b"\n")
@@ -44,14 +43,14 @@ class Report:
             self._digests[path] = done.digest
 
     def add_unreadable(self, entry: Unreadable) -> None:
-        """Add a file or folder that could not be read."""
+        """Add an unreadable file or folder."""
         self._unreadable_files += 1
         path = shown(entry.path)
         if self._unreadable_room.takes(path):
             self._unreadable.append(path)
 
     def result(self, seconds: float) -> dict[str, Any]:
-        """Return the job's result."""
+        """Return the result; ``seconds`` is the duration of the job."""
         return {
             "files": self._files,
             "bytes": self._bytes,
@@ -67,14 +66,14 @@ class Report:
 
 
 class _Room:
-    """What a list may still hold; once something did not fit, nothing does."""
+    """The room left in a list; after the first entry that does not fit, none does."""
 
     def __init__(self) -> None:
         self._entries = MAX_LISTED
         self._bytes = MAX_LISTED_BYTES
 
     def takes(self, *texts: str) -> bool:
-        """Say whether an entry of these texts fits, and count it."""
+        """Say whether an entry of these texts fits, and reserve its room."""
         self._entries -= 1
         if self._entries >= 0:
             self._bytes -= sum(map(_json_bytes, texts))
@@ -82,7 +81,7 @@ class _Room:
 
 
 def shown(path: str) -> str:
-    """Return a path as text that JSON can carry."""
+    """Return a path as valid Unicode."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""What a checksum job is asked for."""
+"""The input of a checksum job."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ ALGORITHMS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """The input of the job: ``{"folder": "relative/path", "algorithm"?: "sha256"}``."""
+    """``{"folder": "relative/path", "algorithm"?: "sha256"}``."""
 
     folder: str
     algorithm: str = "sha256"
 
     @classmethod
     def from_input(cls, job_input: Mapping[str, object]) -> Self:
-        """Read the input; Failure BAD_INPUT names the field that is wrong."""
+        """Parse the input; Failure BAD_INPUT names the invalid field."""
         folder = job_input.get("folder")
         if not isinstance(folder, str) or not folder or "\0" in folder:
             raise Failure('folder must be a path below the root, such as "photos"', "BAD_INPUT")
@@ -34,10 +34,10 @@ class Request:
         return cls(folder, algorithm)
 
     def below(self, root: Path | None) -> Path:
-        """Return the folder, symlinks resolved, which is the root or is below it.
+        """Return the folder, which is the root or below it, with symlinks resolved.
 
         Failure NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER. Messages name the
-        folder as it was asked for: where the root is concerns nobody.
+        folder as requested and don't reveal the root.
         """
         if root is None:
             raise Failure("This worker has no folder of files", "NO_FILES_ROOT")
@@ -48,11 +48,11 @@ class Request:
             folder = (root / self.folder).resolve()
             if not folder.is_relative_to(root.resolve()):
                 raise outside
-            is_there, is_folder = folder.exists(), folder.is_dir()
+            exists, is_folder = folder.exists(), folder.is_dir()
         except (OSError, RuntimeError, ValueError):
-            # A name that is too long, links in a circle, a parent that may not be searched.
-            is_there = is_folder = False
-        if not is_there:
+            # The name is too long, symlinks form a loop, or a parent is not accessible.
+            exists = is_folder = False
+        if not exists:
             raise Failure(f"{self.folder} was not found", "FOLDER_NOT_FOUND")
         if not is_folder:
             raise Failure(f"{self.folder} is not a folder", "NOT_A_FOLDER")

@@ -1,4 +1,4 @@
-"""Driving blocking work from the event loop, a slice of time after the other."""
+"""Running of a blocking iterator in a thread, in slices of time."""
 
 import asyncio
 import time
@@ -11,16 +11,16 @@ Item = TypeVar("Item")
 async def sliced(
     items: Iterator[Item], seconds: float, ends_slice: Callable[[Item], bool]
 ) -> AsyncIterator[list[Item]]:
-    """Run an iterator in a thread and yield what it gives, in lists.
+    """Run an iterator in a thread and yield its items in lists.
 
-    A list ends after ``seconds``, or with an item for which ``ends_slice`` is true. Between two
-    lists nothing runs, so a caller that stops asking stops the work.
+    A list ends after ``seconds``, or with an item for which ``ends_slice`` is true. The iterator
+    runs only while the next list is awaited.
     """
     while True:
-        taken, is_over = await asyncio.to_thread(_take, items, seconds, ends_slice)
+        taken, is_exhausted = await asyncio.to_thread(_take, items, seconds, ends_slice)
         if taken:
             yield taken
-        if is_over:
+        if is_exhausted:
             return
 
 

@@ -1,4 +1,4 @@
-"""The files of a folder: finding them and opening them."""
+"""Finding and opening the files of a folder."""
 
 import errno
 import io
@@ -19,16 +19,13 @@ class File:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file or folder that could not be read; its path below the folder."""
+    """An unreadable file or folder: its path below the folder."""
 
     path: str
 
 
 def find(folder: Path) -> Iterator[File | Unreadable]:
-    """Find every regular file below a folder, in any order, following no symlink.
-
-    Each as it is met: a folder of a million files is not read to its end first.
-    """
+    """Yield the regular files below a folder as they are found, following no symlinks."""
     places = [""]
     while places:
         place = places.pop()
@@ -53,10 +50,10 @@ def _look(path: str, location: str) -> File | Unreadable | None:
 
 
 def open_below(folder: Path, path: str) -> io.FileIO:
-    """Open a regular file below a folder for reading; OSError if it is anything else by now.
+    """Open a regular file below a folder for reading; OSError if it is none any more.
 
-    Each part of the path is opened in the one before, and none may be a symlink: whoever may
-    rename things in the folder can't lead the reader out of it.
+    Each part of the path is opened relative to its parent, without following symlinks, so renames
+    can't lead out of the folder.
     """
     *parents, name = Path(path).parts
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -65,7 +62,7 @@ def open_below(folder: Path, path: str) -> io.FileIO:
             inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = inner
-        # Not blocking: a pipe that took the file's name would wait for its writer.
+        # Non-blocking: opening a pipe of that name would wait for a writer.
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
     finally:
         os.close(place)

@@ -1,12 +1,12 @@
 // Made by `just contract` from the structs in schema/.
 
-/** First event of every stream. A control frame: it has no id. */
+/** First event of every stream. A control frame: no id. */
 export interface Connected {
   type: "connected";
   data: ConnectedData;
 }
 
-/** Tells a viewer what it is connected to; times are seconds. */
+/** What a viewer is connected to; times are seconds. */
 export interface ConnectedData {
   connectionId: string;
   jobId: string;
@@ -14,19 +14,19 @@ export interface ConnectedData {
   keepaliveSeconds: number;
 }
 
-/** What was shown before is void; the snapshot follows. A control frame: it has no id. */
+/** Voids all earlier events; the snapshot follows. A control frame: no id. */
 export interface Reset {
   type: "reset";
   data: ResetData;
 }
 
-/** The job's attempt, and why a viewer can't go on from what it has seen. */
+/** The job's attempt, and why the viewer can't resume from its cursor. */
 export interface ResetData {
   attempt: number;
   reason: "attempt" | "trimmed" | "unknown";
 }
 
-/** The stream was silent for a while. A control frame: it has no id. */
+/** Keepalive that a page can see. A control frame: no id. */
 export interface Ping {
   type: "ping";
   data: Record<string, unknown>;
@@ -38,18 +38,18 @@ export interface ProgressUpdate {
   data: ProgressData;
 }
 
-/** How far a job is: percent, what it does, and the seconds it expects to need. */
+/** Progress in percent, the current step, and the estimated seconds left. */
 export interface ProgressData {
   progress: number;
   currentStep: string | null;
   estimatedTimeRemaining: number | null;
   current?: number;
   total?: number;
-  /** What is counted: file */
+  /** Of current and total, such as file */
   unit?: string;
-  /** True: how much there is is unknown */
+  /** True if the total is unknown */
   indeterminate?: boolean;
-  /** Of the step's translations */
+  /** Translation key of the step */
   stepKey?: string;
   stepParams?: Record<string, unknown>;
   stepIndex?: number;
@@ -69,7 +69,7 @@ export interface Complete {
   data: CompleteData;
 }
 
-/** The result of a job: any JSON value. */
+/** The job's result: any JSON value. */
 export interface CompleteData {
   result: unknown;
 }
@@ -80,19 +80,19 @@ export interface Failed {
   data: FailedData;
 }
 
-/** Why a job failed: a text for people, and a stable code where there is one. */
+/** Why the job failed: a text for people and an optional stable code. */
 export interface FailedData {
   error: string;
   errorCode: string | null;
 }
 
-/** A worker says something. To the service it is a custom event. */
+/** A log line of a worker. To the service it is a custom event. */
 export interface Log {
   type: "log";
   data: LogData;
 }
 
-/** A line of a worker, which the service passes on unchecked, with any further fields. */
+/** A log line of a worker, forwarded unchecked with any further fields. */
 export interface LogData {
   text: string;
   level?: "debug" | "error" | "info" | "warning";
@@ -100,7 +100,7 @@ export interface LogData {
   [field: string]: unknown;
 }
 
-/** An event that a worker named; Jobcast passes it on and keeps no state of it. */
+/** An event named by a worker: forwarded, not part of the state. */
 export interface Custom {
   type: string;
   data: Record<string, unknown>;
@@ -136,7 +136,7 @@ export interface JobStatus {
   updatedAt: string;
 }
 
-/** A job in a listing: its status without the result, and its type. */
+/** A job in a listing: its type, and its status without the result. */
 export interface JobSummary {
   jobId: string;
   type: string;
@@ -152,7 +152,7 @@ export interface JobSummary {
   updatedAt: string;
 }
 
-/** Answer to `GET /api/v1/jobs`; `cursor` is null on the last page. */
+/** Answer to `GET /api/v1/jobs`. `cursor` is null on the last page. */
 export interface JobList {
   jobs: JobSummary[];
   cursor: string | null;
@@ -173,7 +173,7 @@ export interface Health {
   status: "alive" | "not ready" | "ready";
 }
 
-/** Every error answer: a title, a text for people and a stable code. */
+/** Body of every error: a title, a text for people, and a stable code. */
 export interface ErrorBody {
   success: false;
   error: string;
@@ -181,7 +181,7 @@ export interface ErrorBody {
   code: "UNAUTHORIZED" | "JOB_NOT_FOUND" | "BAD_REQUEST" | "JOB_NOT_CANCELLABLE" | "JOB_NOT_FAILED" | "IDEMPOTENCY_CONFLICT" | "TOO_MANY_STREAMS" | "SERVICE_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "INTERNAL";
 }
 
-/** An event whose name has a meaning; all others are `Custom`. */
+/** An event with a defined meaning; all others are `Custom`. */
 export type FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed | Log;
 
 /** The data of each event, by its name. */

@@ -96,7 +96,7 @@ class Story:
                     await self.run.emit("note", {"number": number})
                 except jobcast.JobcastError:
                     raise
-                except Exception:  # noqa: BLE001 - Redis is away, in one of many ways
+                except Exception:  # noqa: BLE001 - Redis is unavailable, in one of many ways
                     await after(0.1)
                 else:
                     break

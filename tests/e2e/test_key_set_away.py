@@ -1,4 +1,4 @@
-"""A key set by URL that can't be had: an outage, and nobody's fault."""
+"""A key set by URL that is unavailable: a 503, not a 401."""
 
 from collections.abc import Callable
 from typing import Any
@@ -103,8 +103,8 @@ async def test_while_the_keys_cant_be_had_no_token_is_called_bad(
             assert metrics["jobcast_key_set_failures_total"] >= 1
             lines = [line for line in service.log.splitlines() if "the key set" in line]
             assert len(lines) == 2
-            assert "can't be had" in lines[0]
-            assert lines[1].endswith("can be had again")
+            assert "is unavailable" in lines[0]
+            assert lines[1].endswith("is available again")
             assert "hidden" not in service.log
 
 

@@ -153,7 +153,7 @@ def test_a_redis_that_can_not_be_reached_ends_no_start(process: str) -> None:
         return
     worker = WorkerProcess(url)
     worker.start()
-    worker.wait_for_log("Redis is away, waiting for it")
+    worker.wait_for_log("Redis is unavailable, waiting for it")
     worker.__exit__(None, None, None)
 
 

@@ -62,7 +62,7 @@ class _Log:
 
     def is_entry(self, shown: Shown) -> bool:
         entry = self.entries[self.place[shown.id]]
-        return shown.name == entry.name and shown.data == json.loads(entry.line)
+        return shown.name == entry.name and shown.data == json.loads(entry.data)
 
     def is_snapshot(self, shown: Shown) -> bool:
         name, line = self.state(shown.id).snapshot()
@@ -262,7 +262,7 @@ def _of_the_log(log: _Log) -> Iterator[str]:
 def _number(entry: Entry) -> Any:  # noqa: ANN401 - of JSON
     if entry.event is None or isinstance(entry.event, ProgressUpdate | StepChange):
         return None
-    return json.loads(entry.line).get("n")
+    return json.loads(entry.data).get("n")
 
 
 def _is_before(shown: Shown, other: Shown) -> bool:

@@ -235,7 +235,7 @@ def returning(log: list[Entry], *parts: list[Shown]) -> History:
 
 
 def shown(entry: Entry) -> Shown:
-    return Shown(0, entry.name, msgspec.json.decode(entry.line), str(entry.id))
+    return Shown(0, entry.name, msgspec.json.decode(entry.data), str(entry.id))
 
 
 def test_a_return_to_something_else_than_a_snapshot_is_found(truth: Truth) -> None:
@@ -448,6 +448,6 @@ def test_what_was_written_twice_is_found(truth: Truth, name: str, what: str) -> 
 
 def test_progress_that_falls_in_the_log_is_found(truth: Truth) -> None:
     log = list(truth.entries)
-    high = next(n for n, entry in enumerate(log) if b'"progress":2,' in entry.line)
+    high = next(n for n, entry in enumerate(log) if b'"progress":2,' in entry.data)
     found = truth_violations(replace(truth, entries=after(log, high, first(log, PROGRESS))))
     assert any("progress falls from 2" in text for text in found)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import jobcast
-from app.deadline import in_time
+from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
 from app.lifecycle import Service
 from eventlog.errors import LogUnavailable
@@ -63,7 +63,7 @@ class Case:
         now = asyncio.get_running_loop().time
         began = now()
         try:
-            await in_time(call)()
+            await with_deadline(call)()
         except (LogUnavailable, ServiceUnavailable):
             self.refused = True
             return False

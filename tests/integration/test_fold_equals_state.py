@@ -168,7 +168,7 @@ def check_publication(
     published = decode_publication(json.dumps(message, ensure_ascii=False).encode())
     earlier = [entry_id for entry_id, fields in before if fields["event"] != "_checkpoint"]
     assert (published.name, published.prev) == (entry.name, earlier[-1])
-    assert json.loads(published.line) == json.loads(entry.line)
+    assert json.loads(published.data) == json.loads(entry.data)
 
 
 @settings(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.server.descriptors import _is_of_accept
+from app.server.descriptors import _is_accept_error
 from app.server.paced_server import OnConnection, PacedServer, start_server
 from app.server.repairs import install
 from eventlog.pace import Comings
@@ -154,7 +154,7 @@ async def test_without_room_for_a_connection_it_says_so_and_tries_again_later(
     client = socket.create_connection(listener.getsockname(), WAIT_SECONDS)
     await until(lambda: echo.came.total == 1)
     assert len(told) == 3
-    assert all(_is_of_accept(context) for context in told)
+    assert all(_is_accept_error(context) for context in told)
     client.close()
     await until(lambda: echo.went.total == 1)
     server.close()

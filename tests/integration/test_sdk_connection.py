@@ -132,7 +132,7 @@ async def test_what_is_no_answer_of_redis_ends_the_connection() -> None:
 
     async with await asyncio.start_server(talk, HOST, 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with jobcast.connect(f"redis://{HOST}:{port}/0", block_s=0.1) as jobs:
+        async with jobcast.connect(f"redis://{HOST}:{port}/0", block_s=2) as jobs:
             with pytest.raises(RedisConnectionError, match="no answer"):
                 await jobs.run("j1").start()
 

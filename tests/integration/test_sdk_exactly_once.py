@@ -12,6 +12,7 @@ import jobcast
 from jobcast import BufferFull, JobCancelled, JobExists, JobStalled, JobSuperseded
 from jobcast.protocol.append import SCRIPT
 from tests.support.channel import Channel
+from tests.support.hurry import hurry
 from tests.support.interruption import Interruption, Moment
 from tests.support.stored import cancel, log_of, retry, state_of
 from tests.support.valkey import Valkey
@@ -147,8 +148,9 @@ async def test_a_restart_of_redis_costs_nothing_but_time(own_valkey: Valkey) -> 
 async def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_later(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=0.2) as jobs:
+    async with jobcast.connect(own_valkey.url) as jobs:
         run = await started(jobs)
+        hurry(jobs)
         own_valkey.kill()
         ids = [await run.emit("note", {"n": n}) for n in range(20)]
         assert ids == [""] * 20
@@ -165,8 +167,9 @@ async def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_late
 async def test_a_full_buffer_keeps_the_newest_progress_and_then_refuses_all_but_the_end(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=0.2, buffer_events=4) as jobs:
+    async with jobcast.connect(own_valkey.url, buffer_events=4) as jobs:
         run = await started(jobs)
+        hurry(jobs)
         own_valkey.kill()
         assert await run.emit("note", {"n": 0}) == ""
         for percent in range(1, 9):
@@ -198,9 +201,10 @@ async def test_closing_waits_for_what_waits(own_valkey: Valkey) -> None:
 
 
 async def test_closing_gives_up_events_but_not_the_end_of_a_run(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=0.1) as jobs:
+    async with jobcast.connect(own_valkey.url) as jobs:
         first, second = await started(jobs), jobs.run(await jobs.create("report", user_id="u1"))
         await second.start()
+        hurry(jobs)
         own_valkey.kill()
         assert await first.emit("note", {"n": 1}) == ""
         assert await second.complete() == ""
@@ -271,8 +275,9 @@ async def test_a_run_whose_lease_was_lost_with_its_start_is_started_again_by_its
 
 
 async def test_a_run_that_was_taken_over_meanwhile_is_refused(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=0.1) as jobs:
+    async with jobcast.connect(own_valkey.url) as jobs:
         run = await started(jobs)
+        hurry(jobs)
         own_valkey.kill()
         assert await run.emit("note", {"n": 1}) == ""
         await asyncio.to_thread(own_valkey.start)

@@ -20,7 +20,7 @@ def own_valkey() -> Iterator[Valkey]:
 async def test_what_needs_an_answer_raises_when_redis_stays_unavailable(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=0.1) as jobs:
+    async with jobcast.connect(own_valkey.url, block_s=2) as jobs:
         run = jobs.run(await jobs.create("report", user_id="u1"))
         own_valkey.kill()
         with pytest.raises(RedisConnectionError):

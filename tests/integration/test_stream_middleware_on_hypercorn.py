@@ -39,7 +39,7 @@ class Teller:
 async def test_a_viewer_that_does_not_read_of_a_finished_job_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(middleware, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(middleware, "READ_TIMEOUT_S", 0.2)
     teller = Teller()
     application = StreamMiddleware(teller, cast("Any", teller), cast("Any", None), StreamHead(()))
     async with serving(application) as url:

@@ -24,6 +24,7 @@ from jobcast import (
 )
 from jobcast.protocol.append import SCRIPT
 from jobcast.sync import Jobs, Run, connect
+from tests.support.hurry import hurry
 from tests.support.sentinels import SentinelSet
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster
@@ -230,8 +231,9 @@ def test_each_thread_sees_its_events_in_order_over_restarts_of_redis(own_valkey:
 def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_later(
     own_valkey: Valkey,
 ) -> None:
-    with connect(own_valkey.url, block_s=0.2, buffer_events=20) as jobs:
+    with connect(own_valkey.url, buffer_events=20) as jobs:
         run = started(jobs)
+        hurry(jobs)
         own_valkey.kill()
         assert [run.emit("note", {"n": n}) for n in range(20)] == [""] * 20
         with pytest.raises(BufferFull):

@@ -15,9 +15,9 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 
 from actors.mailbox import Mailbox
-from app.server.transport import Http2Stream, TransportOutlet, opened
+from app.server.transport import Http2Stream, TransportOutlet, open_outlet
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, Outlet
-from schema.sse import OK, encode, framed
+from schema.sse import OK, encode, raw_frame
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS, Parser, Stream, request
 from tests.support.valkey import HOST
@@ -26,7 +26,7 @@ MOVED = (
     f"Hypercorn {version('hypercorn')} has another way from ASGI send to the socket. Streams still"
     " work, by ASGI send, at three times the cost an event. Look for the way to the connection's"
     " StreamWriter in its http_stream.py, h11.py and tcp_server.py, and put it into"
-    " app/server/transport.py, server_behind and opened."
+    " app/server/transport.py, server_behind and open_outlet."
 )
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
 
@@ -45,13 +45,13 @@ class Probe:
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         head = {"type": "http.response.start", "status": self.status, "headers": self.headers}
-        self.outlet = await opened(scope, send, head, direct=self.direct)
+        self.outlet = await open_outlet(scope, send, head, direct=self.direct)
         self.mailbox = Mailbox(10**9, self.outlet.offer, lambda: None)
-        self.mailbox.put(framed(OK))
+        self.mailbox.put(raw_frame(OK))
         self.outlet.attach(self.mailbox)
         self.begun.set()
         await self.over.wait()
-        await self.outlet.drained()
+        await self.outlet.drain()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def put(self, *numbers: int, size: int = 2) -> None:

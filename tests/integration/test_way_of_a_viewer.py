@@ -35,35 +35,35 @@ REPAIRS = tuple(
 ON_THE_WAY = [
     *("StreamMiddleware.__call__", "StreamMiddleware._job_of"),
     *("RawRequest.__init__", "Headers.__init__"),
-    *("Streams.decide", "in_time.<locals>.bounded", "Streams._decide"),
+    *("Streams.decide", "with_deadline.<locals>.bounded", "Streams._decide"),
     *("Authenticator.identify", "session_of", "Headers.getlist", "session_id"),
-    *("Authenticator._offered", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
+    *("Authenticator._candidates", "Headers.getlist", "RawRequest.args", "Parameters.getlist"),
     *("Jobs.owned", "parse_job_id", "JobState.owner", "Owner.shares_with"),
     *("Headers.get", "Parameters.get", "beginning", "JobState.finished"),
-    *("Limits.reserved", "_names", "Place.__init__"),
+    *("Limits.reserve", "_owner_keys", "Place.__init__"),
     *("Streams._viewer", "Identity.lifetime_s", "Parameters.get", "Viewer.__init__"),
     *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
-    *("opened", "server_behind", "begin", "_head"),
+    *("open_outlet", "server_behind", "begin_response", "_head"),
     *("TransportOutlet.__init__", "MailboxPump.__init__", "Mailbox.__init__"),
     *("Streams._viewer.<locals>.watch", "Mailbox.put", "TransportOutlet.offer"),
     *("Streams._connected", "encode", "Mailbox.put"),
     *("Directory.viewing", "_Viewing.__init__", "_Viewing.__enter__", "Directory._actor_of"),
     *("JobState.creation", "hand", "LoopInbox.hand", "JobActor.on_receive"),
-    *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._show"),
-    *("encode_snapshot", "JobState.snapshot", "progress_line", "encode", "Mailbox.put"),
+    *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._send_state"),
+    *("encode_snapshot", "JobState.snapshot", "encode_progress", "encode", "Mailbox.put"),
     *("JobState.finished", "TransportOutlet.attach"),
-    *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._over"),
+    *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._wait_for_end"),
 ]
 """Which stream, who asks, whose job, where to begin, a place, the head, the outlet, the greeting,
 the actor, the snapshot, the first write."""
 
 OF_ONE_STATE = [
-    *("state_key", "log_key", "JobState.from_hash", "_strictly", "error_of", "position"),
+    *("state_key", "log_key", "JobState.from_hash", "_decode_strictly", "error_of", "position"),
 ]
 """What of ``schema`` reads the state, once for all viewers of a job that ask together."""
 
-BESIDE = {"_kept_up", "Directory.watch_over", "Viewers.keep_alive", "_make"}
-"""What happens every now and then: clocks strike, and a second's head is made."""
+BESIDE = {"_kept_up", "Directory.verify_jobs", "Viewers.keep_alive", "_encode"}
+"""Background tasks, and the head of a response, which is encoded once a second."""
 
 
 @asynccontextmanager

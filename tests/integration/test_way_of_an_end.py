@@ -22,26 +22,31 @@ from tests.support.waiting import until
 ON_THE_WAY = [
     *("Connection.buffer_updated", "SubscriberConnection._deliver", "LoopInbox.hand"),
     *("JobActor.on_receive", "FollowedLog.published"),
-    *("decode_publication", "parse_event", "one_line", "_complete"),
-    *("FollowedLog._believe", "is_after", "JobActor._do", "FollowedLog._set_aside"),
-    *("FollowedLog.catch_up", "FollowedLog._look", "JobActor._do_other", "_teller"),
+    *("decode_publication", "parse_event", "normalize_json", "_parse_complete"),
+    *("FollowedLog._accept", "is_after", "JobActor._do", "FollowedLog._defer"),
+    *("FollowedLog.catch_up", "FollowedLog._catch_up", "JobActor._do_other", "_send_as"),
     *("Questions.catch_up", "Reader.ask", "BatchReader.ask", "state_key", "OneServer.known"),
     *("Batches.ask", "Batches._flush"),
     *("Batches._read", "Batches._answer", "Question.commands", "state_key", "log_key", "packed"),
     *("_replies", "available", "Server.ask", "Server.open", "Connection.is_quiet"),
     *("Connection.is_open", "Connection.ask"),
     *("Connection.get_buffer", "Connection.buffer_updated"),
-    *("Question.answer", "Question._caught_up", "JobState.from_hash", "_strictly"),
+    *("Question.answer", "Question._caught_up", "JobState.from_hash", "_decode_strictly"),
     *("_with_missed", "position", "position", "position", "_entries", "_entry"),
-    *("JobState.finished", "entry_from_log", "parse_event", "one_line", "_complete"),
+    *("JobState.finished", "entry_from_log", "parse_event", "normalize_json", "_parse_complete"),
     *("Entry.is_terminal", "JobState.finished", "Complaints.read_otherwise", "_reply"),
     *("Reader.ask.<locals>.judged", "CatchUp.may_be_trimmed", "_answered"),
-    *("_teller.<locals>.<lambda>", "tell", "Stopped.is_set", "Stopped.is_set"),
-    *("LoopInbox.put", "LoopInbox.ask_for_turn", "Batches._flush"),
-    *("LoopInbox._take_turn", "LoopActor.handle_waiting", "LoopInbox.get", "LoopActor._attend_to"),
+    *("_send_as.<locals>.<lambda>", "tell", "Stopped.is_set", "Stopped.is_set"),
+    *("LoopInbox.put", "LoopInbox.schedule_turn", "Batches._flush"),
+    *(
+        "LoopInbox._take_turn",
+        "LoopActor.handle_waiting",
+        "LoopInbox.get",
+        "LoopActor._handle",
+    ),
     *("JobActor.on_receive", "JobActor._receive_other", "JobActor._caught_up", "CatchUp.split"),
     *("JobActor._do", "FollowedLog.caught_up", "FollowedLog._is_another", "JobState.creation"),
-    *("FollowedLog._make_good", "apply", "encode_entry", "encode"),
+    *("FollowedLog._deliver_missed", "apply", "encode_entry", "encode"),
     *("Audience.broadcast", "Mailbox.put", "TransportOutlet.offer"),
 ]
 """Read, not believed; asked for, read again, folded, encoded, shown."""
@@ -54,7 +59,7 @@ AFTERWARDS = [
 """What lets the viewer and the actor go; its order is that of the event loop."""
 
 
-STRUCK = {"Directory._verify_next", "SubscriberConnection._refused", "Viewer.keep_alive"}
+BY_THE_CLOCK = {"Directory._verify_next", "SubscriberConnection._refused", "Viewer.keep_alive"}
 """What happens every few seconds: a round in which it does does not count."""
 
 
@@ -91,8 +96,8 @@ async def calls_of_an_end(app: Quart, redis: str, url: str, job_id: str) -> list
 async def test_the_end_of_a_job_passes_these_functions(valkey: Valkey) -> None:
     app = create_app(Settings(redis_url=valkey.url, jwt_secret="s" * 32, log_entries=1000))
     async with jobcast.connect(valkey.url) as jobs, app.test_app(), serving(app) as url:
-        passed = list(STRUCK)
-        while STRUCK & set(passed):
+        passed = list(BY_THE_CLOCK)
+        while BY_THE_CLOCK & set(passed):
             job_id = await jobs.create("report", session_id="s1")
             passed = await calls_of_an_end(app, valkey.url, url, job_id)
     first, shown = passed.index("Connection.buffer_updated"), passed.index("TransportOutlet.offer")

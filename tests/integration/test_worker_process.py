@@ -101,7 +101,7 @@ async def test_a_worker_outlives_a_restart_of_redis(own_valkey: Valkey, tmp_path
     ):
         with WorkerProcess(own_valkey.url, JOBCAST_FILES_ROOT=str(tmp_path)) as worker:
             own_valkey.kill()
-            await asyncio.to_thread(worker.wait_for_log, "Redis is away")
+            await asyncio.to_thread(worker.wait_for_log, "Redis is unavailable")
             await asyncio.to_thread(own_valkey.start)
             job_id = await jobs.create("checksum", user_id="u1", input={"folder": "."})
             await enqueue(redis, job_id)
@@ -122,7 +122,7 @@ async def test_a_job_that_runs_over_a_restart_of_redis_goes_on(
             await enqueue(redis, job_id)
             await until_status(redis, job_id, "running")
             own_valkey.kill()
-            await asyncio.to_thread(worker.wait_for_log, "Redis is away")
+            await asyncio.to_thread(worker.wait_for_log, "Redis is unavailable")
             await asyncio.to_thread(own_valkey.start)
             before = await state_of(redis, job_id)
             async with asyncio.timeout(SOME_SECONDS):
@@ -136,7 +136,7 @@ async def test_a_worker_may_be_started_before_redis(own_valkey: Valkey, tmp_path
     own_valkey.stop()
     worker = WorkerProcess(own_valkey.url, JOBCAST_FILES_ROOT=str(tmp_path))
     worker.start()
-    await asyncio.to_thread(worker.wait_for_log, "Redis is away")
+    await asyncio.to_thread(worker.wait_for_log, "Redis is unavailable")
     await asyncio.to_thread(own_valkey.start)
     await asyncio.to_thread(worker.wait_for_log, "serving the queue")
     worker.send(signal.SIGTERM)
@@ -150,7 +150,7 @@ async def test_sigterm_ends_a_worker_whose_redis_is_away(own_valkey: Valkey, how
         own_valkey.stop()
     worker.start()
     await asyncio.to_thread(
-        worker.wait_for_log, "Redis is away" if how == "never there" else "serving the queue"
+        worker.wait_for_log, "Redis is unavailable" if how == "never there" else "serving the queue"
     )
     if how == "gone":
         own_valkey.kill()

@@ -12,7 +12,7 @@ from tests.support.channel import Channel
 from tests.support.stored import ending_of, state_of
 from tests.support.worker_process import enqueue
 from tests.support.working import until_idle, working
-from worker.entry import Entry
+from worker.queue_entry import QueueEntry
 from worker.registry import Registry
 from worker.runner import Outcome, Runner
 
@@ -150,6 +150,6 @@ async def test_a_run_that_was_taken_over_leaves_the_entry_to_the_other(
         pytest.fail("the job went on after it was taken over")
 
     runner = Runner(jobs, registry)
-    assert await runner.run(Entry(job_id, 1, deliveries=1)) is Outcome.DONE
+    assert await runner.run(QueueEntry(job_id, 1, deliveries=1)) is Outcome.DONE
     assert (await state_of(redis_client, job_id))["status"] == "running"
     assert "ERROR" not in caplog.text

@@ -9,7 +9,7 @@ import jobcast
 from tests.support.stored import ending_of, state_of
 from tests.support.worker_process import enqueue
 from tests.support.working import is_idle, until_idle, working
-from worker.entry import Entry
+from worker.queue_entry import QueueEntry
 from worker.registry import Registry
 from worker.runner import Outcome, Runner
 
@@ -93,5 +93,5 @@ async def test_a_runner_that_was_stopped_leaves_the_job_alone(
 ) -> None:
     runner = Runner(jobs, registry)
     await runner.stop(grace_s=0)
-    assert await runner.run(Entry(job_id, 1, deliveries=1)) is Outcome.LATER
+    assert await runner.run(QueueEntry(job_id, 1, deliveries=1)) is Outcome.LATER
     assert (await state_of(redis_client, job_id))["status"] == "queued"

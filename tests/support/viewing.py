@@ -24,7 +24,11 @@ class Visit:
     """
 
     def __init__(
-        self, *, lifetime_s: float = 600, mailbox_bytes: int = 10_000, keepalive: Frame = COMMENT
+        self,
+        *,
+        lifetime_s: float = 600,
+        mailbox_bytes: int = 10_000,
+        keepalive: Frame = COMMENT,
     ) -> None:
         self.sent: list[tuple[float, bytes]] = []
         self.over = self.watching = False

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.deadline import in_time
+from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
@@ -45,7 +45,7 @@ def test_a_caller_is_told_within_two_seconds_whatever_redis_does(
         now = asyncio.get_running_loop().time
         began = now()
         with pytest.raises((ServiceUnavailable, LogUnavailable)):
-            await in_time(handler)()
+            await with_deadline(handler)()
         assert 1 < now() - began <= PROMISED_S - MARGIN_S
 
     in_virtual_time(scenario())
@@ -56,7 +56,7 @@ def test_a_question_gives_up_before_its_caller_is_given_up() -> None:
         now = asyncio.get_running_loop().time
         began = now()
         with pytest.raises(LogUnavailable):
-            await in_time(asked)()
+            await with_deadline(asked)()
         assert now() - began == pytest.approx(1.4)
 
     in_virtual_time(scenario())
@@ -70,7 +70,7 @@ def test_an_answer_in_time_is_given_and_nothing_is_cancelled_later() -> None:
         return "answer"
 
     async def scenario() -> None:
-        assert await in_time(answer)() == "answer"
+        assert await with_deadline(answer)() == "answer"
         await after(10)
 
     in_virtual_time(scenario())
@@ -78,7 +78,7 @@ def test_an_answer_in_time_is_given_and_nothing_is_cancelled_later() -> None:
 
 def test_who_is_cancelled_by_others_is_cancelled() -> None:
     async def scenario() -> None:
-        task = asyncio.ensure_future(in_time(nothing_comes)())
+        task = asyncio.ensure_future(with_deadline(nothing_comes)())
         await after(1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -94,4 +94,4 @@ async def test_each_way_of_being_away_is_one(error: type[Exception]) -> None:
             raise error
 
     with pytest.raises(LogUnavailable):
-        await in_time(fail)()
+        await with_deadline(fail)()

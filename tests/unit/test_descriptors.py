@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from app.server.descriptors import RESERVE, Descriptors, _is_of_accept, raise_limit
+from app.server.descriptors import RESERVE, Descriptors, _is_accept_error, raise_limit
 
 STREAMS = 1000
 
@@ -83,7 +83,7 @@ def test_that_none_is_left_is_said_once_a_minute_and_so_is_the_end_of_it(
     said = []
     for second in range(200):
         is_left = second < 10 or second >= 150
-        descriptors.look(second)
+        descriptors.check(second)
         said += [(second, message.split(",")[0]) for message in caplog.messages]
         caplog.clear()
     none, some = "no file descriptor is left", "file descriptors are available again"
@@ -105,7 +105,7 @@ def test_a_limit_that_is_reached_again_and_again_is_no_flood(
 
     monkeypatch.setattr(os, "open", refuse)
     for second in range(120):
-        descriptors.look(second)
+        descriptors.check(second)
     assert len(caplog.messages) == 4
 
 
@@ -135,8 +135,8 @@ def test_a_loop_that_was_refused_counts_until_it_was_not(caplog: pytest.LogCaptu
     caplog.set_level(logging.WARNING)
     descriptors = Descriptors(lambda: 7)
     descriptors._refused = True
-    descriptors.look(0)
-    descriptors.look(1)
+    descriptors.check(0)
+    descriptors.check(1)
     assert [message.split(",")[0] for message in caplog.messages] == [
         "no file descriptor is left",
         "file descriptors are available again",
@@ -145,7 +145,7 @@ def test_a_loop_that_was_refused_counts_until_it_was_not(caplog: pytest.LogCaptu
 
 def test_only_an_accept_that_found_none_is_one() -> None:
     message = "socket.accept() out of system resource"
-    assert _is_of_accept({"message": message, "exception": OSError(errno.ENFILE, "")})
-    assert not _is_of_accept({"message": message, "exception": OSError(errno.EBADF, "")})
-    assert not _is_of_accept({"message": message})
-    assert not _is_of_accept({"exception": OSError(errno.EMFILE, "")})
+    assert _is_accept_error({"message": message, "exception": OSError(errno.ENFILE, "")})
+    assert not _is_accept_error({"message": message, "exception": OSError(errno.EBADF, "")})
+    assert not _is_accept_error({"message": message})
+    assert not _is_accept_error({"exception": OSError(errno.EMFILE, "")})

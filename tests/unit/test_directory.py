@@ -217,7 +217,7 @@ def test_every_silent_job_is_asked_about_in_time_and_few_of_them_at_once(count: 
     async def scenario() -> None:
         redis = Redis(JobLog().state)
         directory = Directory(redis, redis)
-        watching = asyncio.create_task(directory.watch_over(within_s))
+        watching = asyncio.create_task(directory.verify_jobs(within_s))
         watchers = [Watcher() for _ in range(count)]
         with ExitStack() as viewing:
             for number, watcher in enumerate(watchers):
@@ -261,7 +261,7 @@ async def test_many_actors_have_their_turns_in_several_steps_of_the_event_loop(
         for number in range(500):
             context = directory.viewing(f"j{number}", log.state, Watcher().mailbox, None)
             viewing.enter_context(context)
-        watching = asyncio.create_task(directory.watch_over(0.01))
+        watching = asyncio.create_task(directory.verify_jobs(0.01))
         while sum(in_a_step) < 1000:
             in_a_step.append(0)
             await asyncio.sleep(0)

@@ -1,4 +1,6 @@
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,11 @@ FOLDERS = [
     *("sdk", "tests", "benchmarks", "deploy", "docs"),
 ]
 SUFFIXES = "py|lua|md|toml|yml|conf|js|css|html|txt"
+CODE = [
+    path
+    for folder in ("schema", "eventlog", "actors", "app", "worker", "demo", "sdk/python/src")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 LOOKS_LIKE_A_FILE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*|[\w./-]+\.(?:{SUFFIXES})")
 EXAMPLES = {"report.py"}
 """What a reader of the README writes."""
@@ -68,3 +75,36 @@ def test_what_the_glossary_names_is_in_the_source() -> None:
     for name in re.findall(r"`([^`]+)`", GLOSSARY):
         for word in re.findall(r"[A-Za-z_][\w-]*", name):
             assert word in source, name
+
+
+CLASSES = {
+    *("owner", "key set", "identity", "run", "lease", "worker", "queue", "queue entry"),
+    *("stalled runs", "sweeper", "entry", "unreadable job", "viewer", "frame", "reset"),
+    *("resumption", "mailbox", "publication", "subscriber connection", "connection"),
+    *("directory", "outlet", "stream middleware", "probe"),
+}
+"""Words of the glossary that name a class."""
+
+FORMER_NAMES = {
+    *("Asked", "Inquiry", "Line", "LoopFuture", "Offered", "RawConnection", "Seen"),
+    *("Told", "handoff", "inquiry", "json_line", "lookout", "one_line"),
+    *("_offered", "progress_line"),
+}
+
+
+def names_in(path: Path) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.NAME:
+            yield token.string
+
+
+@pytest.mark.parametrize("word", sorted(CLASSES))
+def test_a_word_of_the_glossary_names_its_class(word: str) -> None:
+    assert f"| **{word}** |" in GLOSSARY
+    name = "".join(part.capitalize() for part in word.split())
+    assert any(re.search(rf"^class {name}\b", path.read_text(), re.MULTILINE) for path in CODE)
+
+
+def test_former_names_do_not_come_back() -> None:
+    for path in CODE:
+        assert not FORMER_NAMES.intersection(names_in(path)), path

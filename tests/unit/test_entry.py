@@ -12,9 +12,9 @@ from schema.entry import (
     CHECKPOINT,
     CREATED,
     RETRIED,
+    encode_progress,
     entry_from_log,
     parse_event,
-    progress_line,
 )
 from schema.events import (
     MAX_EVENT_BYTES,
@@ -181,7 +181,7 @@ def test_data_that_can_t_be_read_is_refused_like_any_other_mistake(name: str, da
 def test_a_progress_line_begins_with_the_contracts_fields(
     more: dict[str, Any], progress: int, step: str | None, eta: float | None
 ) -> None:
-    line = progress_line(ProgressData(progress, step, eta), more)
+    line = encode_progress(ProgressData(progress, step, eta), more)
     assert tuple(json.loads(line))[:3] == FIELDS
     assert json.loads(line) == {**dict(zip(FIELDS, (progress, step, eta), strict=True)), **more}
 
@@ -200,7 +200,7 @@ def test_an_entry_of_the_log_has_its_event(fields: Mapping[str, str], *, termina
     entry = entry_from_log("5-1", fields)
     assert (entry.id, entry.name, entry.fields) == ("5-1", fields["event"], fields)
     assert entry.event is not None
-    assert json.loads(entry.line).items() >= json.loads(fields["data"]).items()
+    assert json.loads(entry.data).items() >= json.loads(fields["data"]).items()
     assert entry.is_terminal == terminal
 
 
@@ -217,13 +217,13 @@ def test_an_entry_that_bears_the_name_of_a_control_frame_is_never_shown(
     name: str, data: str
 ) -> None:
     entry = entry_from_log("5-1", {"event": name, "data": data})
-    assert (entry.id, entry.event, entry.line) == ("5-1", None, b"")
+    assert (entry.id, entry.event, entry.data) == ("5-1", None, b"")
 
 
 @pytest.mark.parametrize("name", ["chunk", "artifact", "input-requested", "child-done"])
 def test_an_old_entry_of_a_name_that_is_kept_for_later_is_shown_as_it_was(name: str) -> None:
     entry = entry_from_log("5-1", {"event": name, "data": '{"n":1}'})
-    assert (entry.event, entry.line) == (Custom(name, Raw(b'{"n":1}')), b'{"n":1}')
+    assert (entry.event, entry.data) == (Custom(name, Raw(b'{"n":1}')), b'{"n":1}')
 
 
 @pytest.mark.parametrize("fields", [{}, {"event": "progress-update"}, {"data": "{}"}])

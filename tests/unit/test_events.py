@@ -25,8 +25,8 @@ from schema.events import (
     ResetData,
     StepChange,
     is_custom_name,
-    one_line,
-    was_custom_name,
+    is_stored_custom_name,
+    normalize_json,
 )
 from tests.support.json_values import json_values
 
@@ -107,13 +107,13 @@ OTHERS = (
 @pytest.mark.parametrize("name", RESERVED)
 def test_a_worker_may_not_use_a_name_that_has_a_meaning(name: str) -> None:
     assert not is_custom_name(name)
-    assert not was_custom_name(name)
+    assert not is_stored_custom_name(name)
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_a_name_that_is_kept_for_later_can_be_in_an_old_log_and_in_no_new_one(name: str) -> None:
     assert not is_custom_name(name)
-    assert was_custom_name(name)
+    assert is_stored_custom_name(name)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -154,7 +154,7 @@ def test_one_line_is_the_same_json_without_line_ends_and_escapes(
     ascii_only: bool,  # noqa: FBT001
     indent: int | None,
 ) -> None:
-    line = one_line(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode())
+    line = normalize_json(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode())
     assert b"\n" not in line
     assert b"\r" not in line
     assert json.loads(line) == value
@@ -162,12 +162,12 @@ def test_one_line_is_the_same_json_without_line_ends_and_escapes(
 
 def test_one_line_leaves_alone_what_is_one() -> None:
     text = '{ "a" : 1.50, "b": "ü\u2028/" , "a":2}'.encode()
-    assert one_line(text) == text
+    assert normalize_json(text) == text
 
 
 def test_escaped_unicode_is_unescaped_but_control_characters_are_not() -> None:
     text = rb'{"a":"\u00fc\ud83d\ude80\u2028","b":"\u000a\u000d\u0000"}'
-    assert one_line(text) == '{"a":"ü🚀\u2028","b":"\\n\\r\\u0000"}'.encode()
+    assert normalize_json(text) == '{"a":"ü🚀\u2028","b":"\\n\\r\\u0000"}'.encode()
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ def test_escaped_unicode_is_unescaped_but_control_characters_are_not() -> None:
 def test_what_is_no_unicode_or_no_number_is_read_as_the_sign_for_that(
     text: bytes, line: str
 ) -> None:
-    assert one_line(text).decode() == line
+    assert normalize_json(text).decode() == line
 
 
 def test_numbers_survive_a_rewrite() -> None:
     text = b"[1000000000000000000000000000000,\n0.1,-0.0,1e300,5e-324]"
-    assert json.loads(one_line(text)) == json.loads(text)
+    assert json.loads(normalize_json(text)) == json.loads(text)

@@ -143,7 +143,7 @@ def test_a_log_that_lacks_its_beginning_is_refused(first: dict[str, str]) -> Non
 
 def test_what_is_not_in_the_log_is_not_folded() -> None:
     entry = msgspec.structs.replace(log(WRITING)[0], id=None)
-    with pytest.raises(ValueError, match="only what is in the log"):
+    with pytest.raises(ValueError, match="only log entries"):
         apply(state_after(STARTED), entry)
 
 
@@ -231,10 +231,10 @@ def test_the_state_of_a_finished_job_tells_of_its_end_as_the_log_does(end: dict[
     entries = log(CREATED, STARTED, WRITING, end)
     state = fold(entries)
     assert state is not None
-    told, logged = state.ending(), entries[-1]
-    assert (told.id, told.name, json.loads(told.line)) == (
+    told, logged = state.terminal_entry(), entries[-1]
+    assert (told.id, told.name, json.loads(told.data)) == (
         *(logged.id, logged.name),
-        json.loads(logged.line),
+        json.loads(logged.data),
     )
     assert apply(fold(entries[:-1]), told) == state
 

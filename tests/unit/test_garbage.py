@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.upkeep.garbage import YOUNG, Garbage
+from app.upkeep.garbage import YOUNG, GarbagePolicy
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
 
@@ -25,15 +25,15 @@ def looks() -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def garbage() -> Iterator[Garbage]:
+def garbage() -> Iterator[GarbagePolicy]:
     """Return one whose policy is set, and is set back at the end."""
-    policy = Garbage()
+    policy = GarbagePolicy()
     policy.begin()
     yield policy
     policy.end()
 
 
-def for_some_time(policy: Garbage, seconds: float) -> None:
+def for_some_time(policy: GarbagePolicy, seconds: float) -> None:
     """Have the policy be followed for a while."""
 
     async def scenario() -> None:
@@ -61,7 +61,7 @@ def test_only_the_young_generation_is_collected_by_itself(looks: list[int]) -> N
     assert 45 <= len(looks) <= 55
 
 
-def test_a_collection_looks_at_nothing_that_the_start_has_loaded(garbage: Garbage) -> None:
+def test_a_collection_looks_at_nothing_that_the_start_has_loaded(garbage: GarbagePolicy) -> None:
     frozen = gc.get_freeze_count()
     assert frozen > 0
     for_some_time(garbage, 70)
@@ -69,7 +69,9 @@ def test_a_collection_looks_at_nothing_that_the_start_has_loaded(garbage: Garbag
     assert gc.get_freeze_count() > frozen * 0.99  # some of it has gone
 
 
-def test_the_young_generation_stays_small_while_as_much_goes_as_comes(garbage: Garbage) -> None:
+def test_the_young_generation_stays_small_while_as_much_goes_as_comes(
+    garbage: GarbagePolicy,
+) -> None:
     async def scenario() -> None:
         task = asyncio.create_task(garbage.run())
         old: list[list[int]] = [[] for _ in range(100 * YOUNG)]
@@ -89,7 +91,7 @@ def test_the_young_generation_stays_small_while_as_much_goes_as_comes(garbage: G
 
 
 def test_everything_is_collected_once_a_minute_where_that_is_little(
-    garbage: Garbage, looks: list[int], monkeypatch: pytest.MonkeyPatch
+    garbage: GarbagePolicy, looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_use(monkeypatch, garbage._loaded + 50_000)
     for seconds, times in ((59, 0), (61, 1), (121, 2)):
@@ -100,7 +102,7 @@ def test_everything_is_collected_once_a_minute_where_that_is_little(
 
 
 def test_and_never_where_that_would_take_longer(
-    garbage: Garbage, looks: list[int], monkeypatch: pytest.MonkeyPatch
+    garbage: GarbagePolicy, looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_use(monkeypatch, garbage._loaded + 50_001)
     for_some_time(garbage, 600)
@@ -108,7 +110,7 @@ def test_and_never_where_that_would_take_longer(
 
 
 def test_nothing_is_collected_where_somebody_has_switched_that_off(
-    garbage: Garbage, looks: list[int]
+    garbage: GarbagePolicy, looks: list[int]
 ) -> None:
     gc.disable()
     try:
@@ -120,7 +122,7 @@ def test_nothing_is_collected_where_somebody_has_switched_that_off(
 
 def test_the_process_is_left_as_it_was() -> None:
     before = gc.get_threshold()
-    policy = Garbage()
+    policy = GarbagePolicy()
     policy.begin()
     assert gc.get_threshold() != before
     policy.end()

@@ -1,7 +1,7 @@
 import asyncio
 from typing import Any
 
-from app.server.repairs import _read_and_close_with_the_client as read_data
+from app.server.repairs import _read_until_client_closes as read_data
 from tests.support.waiting import until
 
 

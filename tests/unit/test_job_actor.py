@@ -62,7 +62,7 @@ async def test_what_comes_in_one_read_is_delivered_whole_while_that_is_little_wo
 async def test_of_more_in_one_read_than_can_be_delivered_in_time_the_newest_progress_counts(
     scene: Scene, log: JobLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_actor, "_MOST_AT_ONCE", 10)
+    monkeypatch.setattr(job_actor, "_MAX_DELIVERIES", 10)
     watchers = [await scene.live(), await scene.watch()]
     few = [log.start(), *(log.progress(percent) for percent in range(4))]
     await scene.publish_together(*few)

@@ -472,7 +472,7 @@ def _next(life: Life, at: int | None) -> int | None:
 
 
 def _is(event: Event, entry: Entry) -> bool:
-    return (event.id, event.name, event.data) == (entry.id, entry.name, json.loads(entry.line))
+    return (event.id, event.name, event.data) == (entry.id, entry.name, json.loads(entry.data))
 
 
 def test_every_viewer_gets_one_story_whatever_the_order() -> None:

@@ -184,7 +184,7 @@ class InAnyOrder(RuleBasedStateMachine):
             self.come_to_rest()
             self.take(self.follower.verify())
         assert self.follower.known
-        assert self.follower.over == self.log.state.finished
+        assert self.follower.ended == self.log.state.finished
         assert shown(known(self.follower)) == shown(self.log.state)
 
 
@@ -214,11 +214,11 @@ def test_an_end_costs_one_question_and_is_believed_when_the_log_has_it(
 ) -> None:
     last = log.last
     assert list(follower.published(log.append("complete", {"result": 1}))) == [Read(last)]
-    assert not follower.over
+    assert not follower.ended
     *frames, end = follower.caught_up(log.read(last))
     assert [event.name for event in events(frames)] == ["complete"]
     assert end is Milestone.ENDED
-    assert follower.over
+    assert follower.ended
 
 
 def test_so_does_a_gap(follower: FollowedLog, log: JobLog) -> None:

@@ -42,7 +42,7 @@ def fetching() -> bool:
 
 async def key_of(fetcher: Fetcher) -> object:
     """Return the one key that is published."""
-    (key,) = (await fetcher.fetch()).fitting("ES256", "ES256")
+    (key,) = (await fetcher.fetch()).candidates("ES256", "ES256")
     return key
 
 

@@ -43,7 +43,7 @@ class Scene:
     async def told(self) -> bool | None:
         """Return what an unknown key is answered; None if that can't be told."""
         try:
-            return await self.set.renewed()
+            return await self.set.refresh()
         except ServiceUnavailable:
             return None
 
@@ -217,11 +217,11 @@ def test_an_outage_is_a_line_of_the_log_and_so_is_its_end(
 
     play(scenario())
     lines = [record.getMessage() for record in caplog.records]
-    away, back = "the key set issuer can't be had", "the key set issuer can be had again"
+    away, back = "the key set issuer is unavailable", "the key set issuer is available again"
     assert lines == [
-        f"{away} (away): no token of its keys can be judged",
+        f"{away} (away): no token of its keys can be verified",
         back,
-        f"{away} (TimeoutError): tokens of the keys that are known are still judged",
+        f"{away} (TimeoutError): tokens of the known keys are still verified",
         back,
     ]
 

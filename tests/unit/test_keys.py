@@ -24,19 +24,19 @@ def without(key: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def test_without_a_key_id_every_key_that_fits_the_algorithm_counts() -> None:
     keys = read(RSA, EC, {**new_pair("ES256").jwk, "kid": "2"}, without(EC, "kid"))
-    assert len(keys.fitting("ES256", None)) == 3
-    assert len(keys.fitting("ES256", "")) == 3
-    assert len(keys.fitting("RS256", None)) == 1
-    assert len(keys.fitting("EdDSA", None)) == 0
-    assert len(keys.fitting("HS256", None)) == 0
+    assert len(keys.candidates("ES256", None)) == 3
+    assert len(keys.candidates("ES256", "")) == 3
+    assert len(keys.candidates("RS256", None)) == 1
+    assert len(keys.candidates("EdDSA", None)) == 0
+    assert len(keys.candidates("HS256", None)) == 0
 
 
 def test_with_a_key_id_all_that_bear_it_count() -> None:
     keys = read(*({**new_pair("ES256").jwk, "kid": "1"} for _ in range(2)), {**RSA, "kid": "1"}, EC)
-    assert len(keys.fitting("ES256", "1")) == 2
-    assert len(keys.fitting("RS256", "1")) == 1
-    assert len(keys.fitting("ES256", "ES256")) == 1
-    assert len(keys.fitting("ES256", "another")) == 0
+    assert len(keys.candidates("ES256", "1")) == 2
+    assert len(keys.candidates("RS256", "1")) == 1
+    assert len(keys.candidates("ES256", "ES256")) == 1
+    assert len(keys.candidates("ES256", "another")) == 0
 
 
 def test_a_key_says_what_it_is_for() -> None:
@@ -50,26 +50,26 @@ def test_a_key_says_what_it_is_for() -> None:
     )
     for odd in others:
         keys = read({**RSA, **odd}, EC)
-        assert (len(keys.fitting("RS256", None)), len(keys.unreadable)) == (0, 0)
+        assert (len(keys.candidates("RS256", None)), len(keys.unreadable)) == (0, 0)
     for fine in ({"use": "sig"}, {"key_ops": ["verify"]}, {"alg": None}, {"further": [1]}):
-        assert len(read({**RSA, **fine}).fitting("RS256", None)) == 1
+        assert len(read({**RSA, **fine}).candidates("RS256", None)) == 1
 
 
 def test_a_key_with_an_algorithm_of_its_own_is_for_no_other() -> None:
-    assert len(read(RSA, EC).fitting("RS384", None)) == 0
+    assert len(read(RSA, EC).candidates("RS384", None)) == 0
     free = read(without(RSA, "alg"))
-    assert len(free.fitting("RS256", None)) == len(free.fitting("RS384", None)) == 1
-    assert len(free.fitting("RS512", None)) == 0  # not allowed by the settings
+    assert len(free.candidates("RS256", None)) == len(free.candidates("RS384", None)) == 1
+    assert len(free.candidates("RS512", None)) == 0  # not allowed by the settings
 
 
 def test_a_curve_has_its_algorithm() -> None:
     algorithm: Any = jwt.get_algorithm_by_name("ES384")
     wide = json.loads(algorithm.to_jwk(ec.generate_private_key(ec.SECP384R1()).public_key()))
     keys = read(wide, EC)
-    assert len(keys.fitting("ES384", None)) == len(keys.fitting("ES256", None)) == 1
+    assert len(keys.candidates("ES384", None)) == len(keys.candidates("ES256", None)) == 1
     algorithm = jwt.get_algorithm_by_name("EdDSA")
     large = json.loads(algorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key()))
-    assert len(read(large, ED).fitting("EdDSA", None)) == 2
+    assert len(read(large, ED).candidates("EdDSA", None)) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_a_curve_has_its_algorithm() -> None:
 )
 def test_a_key_that_cant_be_read_does_not_spoil_the_others(key: object) -> None:
     keys = read(key, ED)
-    assert len(keys.fitting("EdDSA", "EdDSA")) == 1
+    assert len(keys.candidates("EdDSA", "EdDSA")) == 1
     assert len(keys.unreadable) == 1
 
 
 def test_a_symmetric_key_of_a_set_never_counts() -> None:
     oct_key = {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "1", "use": "sig"}
     keys = read(oct_key, EC, algorithms=ALL | {"HS256"})
-    assert len(keys.fitting("HS256", "1")) == len(keys.fitting("HS256", None)) == 0
+    assert len(keys.candidates("HS256", "1")) == len(keys.candidates("HS256", None)) == 0
 
 
 @pytest.mark.parametrize("key_id", [7, None, ["1"], "", True])
 def test_a_key_without_a_proper_id_has_none(key_id: object) -> None:
-    assert len(read({**EC, "kid": key_id}).fitting("ES256", None)) == 1
+    assert len(read({**EC, "kid": key_id}).candidates("ES256", None)) == 1
 
 
 @pytest.mark.parametrize(
@@ -144,4 +144,4 @@ def test_keys_that_no_token_may_be_signed_with_make_no_set() -> None:
 
 def test_a_byte_order_mark_is_no_part_of_a_set() -> None:
     keys = read_key_set(b"\xef\xbb\xbf" + key_set(PAIRS["ES256"]).encode(), ALL)
-    assert len(keys.fitting("ES256", None)) == 1
+    assert len(keys.candidates("ES256", None)) == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.origins import origins_of
+from app.origins import parse_origins
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,17 @@ from app.origins import origins_of
     ],
 )
 def test_an_origin_is_made_to_what_browsers_send(written: str, sent: str) -> None:
-    assert origins_of([written]) == (sent,)
+    assert parse_origins([written]) == (sent,)
 
 
 def test_the_host_of_an_extension_is_allowed_in_both_spellings() -> None:
     written = "safari-web-extension://0C5E-AB"
-    assert origins_of([written]) == (written, written.lower())
+    assert parse_origins([written]) == (written, written.lower())
 
 
 def test_each_origin_is_there_once() -> None:
     written = ["https://b.example", "https://a.example", "https://B.example:443"]
-    assert origins_of(written) == ("https://b.example", "https://a.example")
+    assert parse_origins(written) == ("https://b.example", "https://a.example")
 
 
 @pytest.mark.parametrize(
@@ -108,5 +108,5 @@ def test_each_origin_is_there_once() -> None:
 )
 def test_what_no_browser_sends_is_refused(written: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as refusal:
-        origins_of(["https://good.example", written])
+        parse_origins(["https://good.example", written])
     assert written in str(refusal.value) or repr(written) in str(refusal.value)

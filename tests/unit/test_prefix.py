@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from app import create_app
 from app.factory import _finder
-from app.prefix import Prefix, public
+from app.prefix import Prefix, public_path
 from app.settings import Settings
 from tests.support.service import SECRET
 
@@ -24,7 +24,7 @@ def settled(
         "root_path": root,
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
     }
-    Prefix(_finder(APP), trusts_forwarded=trusts).settle(scope)
+    Prefix(_finder(APP), trusts_forwarded=trusts).normalize(scope)
     assert scope["path"].startswith(scope["root_path"])
     return scope["root_path"], scope["path"].removeprefix(scope["root_path"])
 
@@ -77,7 +77,7 @@ def test_the_path_below_the_prefix_is_found(path: str, root: str, mounted: str, 
     ],
 )
 def test_an_address_never_leads_to_another_host(root: str, address: str) -> None:
-    assert public(root, "/x") == address
+    assert public_path(root, "/x") == address
 
 
 @pytest.mark.parametrize(

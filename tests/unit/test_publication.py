@@ -47,14 +47,14 @@ def refused_or_whole(payload: bytes) -> Entry | None:
     except InvalidEvent:
         return None
     assert entry.event is not None
-    assert entry.line.lstrip().startswith(b"{")
-    assert b"\n" not in entry.line
-    assert b"\r" not in entry.line
+    assert entry.data.lstrip().startswith(b"{")
+    assert b"\n" not in entry.data
+    assert b"\r" not in entry.data
     return entry
 
 
 def readable(entry: Entry | None) -> None:
-    assert entry is None or isinstance(json.loads(entry.line), dict)
+    assert entry is None or isinstance(json.loads(entry.data), dict)
 
 
 @given(st.binary())
@@ -92,14 +92,14 @@ def test_a_publication_is_the_entry_that_it_tells_of(
     payload = json.dumps({"id": entry_id, "prev": prev, "event": name, "data": data}).encode()
     entry = decode_publication(payload)
     assert (entry.id, entry.prev, entry.name) == (entry_id, prev, name)
-    assert json.loads(entry.line) == data
+    assert json.loads(entry.data) == data
 
 
 def test_a_publish_only_worker_sends_no_id() -> None:
     entry = decode_publication(json.dumps({"event": "progress-update", "data": PROGRESS}).encode())
     assert entry.id is None
     assert entry.prev is None
-    assert json.loads(entry.line) == PROGRESS
+    assert json.loads(entry.data) == PROGRESS
 
 
 def test_further_fields_of_a_payload_are_ignored() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from quart import Quart
 from quart.asgi import ASGIHTTPConnection
 
-from app.raw_request import RawRequest, legible
+from app.raw_request import RawRequest, utf8_query
 from tests.support.service import token
 
 APP = Quart("test")
@@ -69,6 +69,6 @@ def test_bytes_of_a_query_that_are_no_utf_8_become_percent_encoded() -> None:
         (b"token=\xff&sessionId=s", b"token=%FF&sessionId=s"),
         (b"\xc3", b"%C3"),
     ):
-        assert legible(query) == expected
-        asked = RawRequest(scope([], legible(query)))
+        assert utf8_query(query) == expected
+        asked = RawRequest(scope([], utf8_query(query)))
         assert asked.args.get("nothing") is None

@@ -15,7 +15,7 @@ from app.raw_request import RawRequest
 from app.settings import Settings
 from app.streaming.decision import Decision, LiveStream, NoContent, Refusal, Replay, Streams
 from app.streaming.replay import replay
-from app.streaming.viewer import COMMENT, VISIBLE, Viewer
+from app.streaming.viewer import COMMENT, PING_EVENT, Viewer
 from app.streaming.viewers import Viewers
 from eventlog.catch_up import CatchUp
 from eventlog.channel import Subscribed
@@ -199,10 +199,23 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
 @pytest.mark.parametrize(
     ("query", "keepalive"),
     [
-        *((b"ping=1", VISIBLE), (b"a=2&ping=1&b", VISIBLE), (b"ping=1&ping=0", VISIBLE)),
-        *((b"", COMMENT), (b"ping=0", COMMENT), (b"ping=", COMMENT), (b"ping", COMMENT)),
-        *((b"ping=true", COMMENT), (b"ping=01", COMMENT), (b"ping=1+", COMMENT)),
-        *((b"ping=0&ping=1", COMMENT), (b"Ping=1", COMMENT), (b"ping=%F0", COMMENT)),
+        *((b"ping=1", PING_EVENT), (b"a=2&ping=1&b", PING_EVENT), (b"ping=1&ping=0", PING_EVENT)),
+        *(
+            (b"", COMMENT),
+            (b"ping=0", COMMENT),
+            (b"ping=", COMMENT),
+            (b"ping", COMMENT),
+        ),
+        *(
+            (b"ping=true", COMMENT),
+            (b"ping=01", COMMENT),
+            (b"ping=1+", COMMENT),
+        ),
+        *(
+            (b"ping=0&ping=1", COMMENT),
+            (b"Ping=1", COMMENT),
+            (b"ping=%F0", COMMENT),
+        ),
     ],
 )
 async def test_pings_are_for_who_asks_for_them_with_a_1(query: bytes, keepalive: Frame) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.entry_id import position
-from schema.resume import Beginning, From, Reason, beginning, may_have_been, reset_reason
+from schema.resume import Beginning, From, Reason, beginning, may_have_existed, reset_reason
 from schema.state import JobState
 from tests.support.job_world import JobLog
 
@@ -95,7 +95,7 @@ def test_a_reset_has_one_reason(
 def test_only_of_what_may_have_been_the_log_is_asked_for_its_oldest_entry(
     cursor: str, *, may: bool
 ) -> None:
-    assert may_have_been(cursor, STATE) == may
+    assert may_have_existed(cursor, STATE) == may
 
 
 @given(st.lists(st.sampled_from("pprc"), max_size=30), st.integers(0, 40), st.booleans())

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schema.entry import salvaged_entry
+from schema.entry import salvage_entry
 from schema.events import NO_REASON, TERMINAL
 from schema.http import JobStatus, JobSummary
-from schema.salvage import salvaged, salvaged_object
+from schema.salvage import salvage, salvage_object
 from schema.sse import encode_snapshot
 from schema.state import STATE_FIELDS, JobState
 from tests.support.json_values import json_objects, json_values
@@ -56,7 +56,7 @@ def test_what_a_lenient_writer_wrote_is_read_as_far_as_json_can_say_it(
     value: Any,  # noqa: ANN401 - any JSON
     indent: int | None,
 ) -> None:
-    line = salvaged(json.dumps(value, indent=indent))
+    line = salvage(json.dumps(value, indent=indent))
     assert b"\n" not in line
     assert json.loads(line.decode()) == as_it_is_read(value)
     msgspec.json.decode(line)
@@ -64,7 +64,7 @@ def test_what_a_lenient_writer_wrote_is_read_as_far_as_json_can_say_it(
 
 @given(json_values)
 def test_what_a_strict_reader_takes_stays_as_it_is(value: Any) -> None:  # noqa: ANN401 - any JSON
-    assert json.loads(salvaged(json.dumps(value))) == value
+    assert json.loads(salvage(json.dumps(value))) == value
 
 
 @pytest.mark.parametrize(
@@ -88,19 +88,19 @@ def test_what_a_strict_reader_takes_stays_as_it_is(value: Any) -> None:  # noqa:
     ids=lambda text: text[:30],
 )
 def test_json_that_was_written_carelessly(text: str, line: str) -> None:
-    assert salvaged(text).decode() == line
+    assert salvage(text).decode() == line
 
 
 @pytest.mark.parametrize("text", ["", " ", "{", "nothing", "{}{}", "[1,]", "'a'", DEEP, "\ufffd"])
 def test_what_is_no_json_even_so(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        salvaged(text)
+        salvage(text)
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '"x"', "null", "NaN"])
 def test_what_is_no_object_even_so(text: str) -> None:
     with pytest.raises(ValueError, match="not an object"):
-        salvaged_object(text)
+        salvage_object(text)
 
 
 def read(**fields: str | None) -> tuple[JobState, list[str]]:
@@ -201,7 +201,7 @@ def test_any_state_is_readable_or_has_no_core(fields: dict[str, str | None]) -> 
     (event,) = Parser().feed(encode_snapshot(state).data)
     assert event.id == state.last
     if state.finished:
-        assert type(state.ending().event) in TERMINAL
+        assert type(state.terminal_entry().event) in TERMINAL
 
 
 CONTRACT = {"progress": 5, "currentStep": "x", "estimatedTimeRemaining": 1}
@@ -243,9 +243,9 @@ CONTRACT = {"progress": 5, "currentStep": "x", "estimatedTimeRemaining": 1}
 def test_an_entry_of_which_a_part_is_wrong_is_shown_as_far_as_it_can_be(
     name: str, data: str, shown: dict[str, Any]
 ) -> None:
-    entry = salvaged_entry("5-1", {"event": name, "data": data})
+    entry = salvage_entry("5-1", {"event": name, "data": data})
     assert (entry.id, entry.name) == ("5-1", name)
-    assert json.loads(entry.line) == shown
+    assert json.loads(entry.data) == shown
     assert entry.is_terminal == (name in {"complete", "failed"})
 
 
@@ -259,19 +259,19 @@ def test_an_entry_of_which_a_part_is_wrong_is_shown_as_far_as_it_can_be(
     ids=lambda value: value[:20],
 )
 def test_an_entry_that_cannot_be_shown_has_no_event(name: str, data: str) -> None:
-    entry = salvaged_entry("5-1", {"event": name, "data": data})
+    entry = salvage_entry("5-1", {"event": name, "data": data})
     assert (entry.id, entry.event, entry.is_terminal) == ("5-1", None, False)
 
 
 @given(st.sampled_from(["note", "complete", "failed", "progress-update", "x y"]), odd_values)
 def test_any_entry_is_shown_well_formed_or_not_at_all(name: str, data: Any) -> None:  # noqa: ANN401
-    entry = salvaged_entry("5-1", {"event": name, "data": json.dumps(data)})
+    entry = salvage_entry("5-1", {"event": name, "data": json.dumps(data)})
     if entry.event is not None:
-        assert isinstance(json.loads(entry.line), dict)
-        assert not {b"\n", b"\r"} & {entry.line[i : i + 1] for i in range(len(entry.line))}
+        assert isinstance(json.loads(entry.data), dict)
+        assert not {b"\n", b"\r"} & {entry.data[i : i + 1] for i in range(len(entry.data))}
 
 
 @given(json_objects)
 def test_an_entry_that_is_as_it_should_be_is_shown_as_it_is(data: dict[str, Any]) -> None:
-    entry = salvaged_entry("5-1", {"event": "note", "data": json.dumps(data)})
-    assert json.loads(entry.line) == data
+    entry = salvage_entry("5-1", {"event": "note", "data": json.dumps(data)})
+    assert json.loads(entry.data) == data

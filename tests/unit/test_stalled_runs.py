@@ -78,7 +78,7 @@ def stalled_runs(index: Index, jobs: Jobs) -> StalledRuns:
 
 async def look_at(watch: StalledRuns, index: Index, *times_s: float) -> None:
     for index.now_s in times_s:
-        await watch.look()
+        await watch.check()
 
 
 async def test_nobody_is_failed_until_a_grace_after_the_start() -> None:

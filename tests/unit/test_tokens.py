@@ -372,13 +372,13 @@ async def test_other_keys_have_their_own_word_on_a_remembered_token(
     judge, of_old, of_new = tokens(key_set), signed(OLD, "old"), signed(NEW, "new")
     assert [await user_of(text, judge) for text in (of_old, of_new)] == ["user-1"] * 2
     issuer.keys = (named(NEW, "new"),)
-    assert await key_set.renewed()
+    assert await key_set.refresh()
     judgements.clear()
     assert [await user_of(text, judge) for text in (of_old, of_new)] == [None, "user-1"]
     assert of_new in judgements
     judgements.clear()
     monkeypatch.setattr("app.auth.key_set.COOL_DOWN_S", -COOL_DOWN_S)
-    assert await key_set.renewed()  # the same document
+    assert await key_set.refresh()  # the same document
     assert await user_of(of_new, judge) == "user-1"
     assert judgements == []
 

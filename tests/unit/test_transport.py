@@ -9,7 +9,7 @@ import pytest
 
 from actors.mailbox import Mailbox
 from app.asgi import Message
-from app.server.transport import TransportOutlet, opened
+from app.server.transport import TransportOutlet, open_outlet
 from app.streaming.outlets import HIGH_WATER, AsgiOutlet, Outlet
 from schema.sse import Frame, chunked, encode
 from tests.support.waiting import until
@@ -143,7 +143,7 @@ async def test_a_full_buffer_gets_nothing_until_it_drains(
     assert transport.written == []
     assert len(mailbox) == 3
     transport.empty()
-    await direct.drained()
+    await direct.drain()
     assert transport.written == [chunked(b"".join(frame(number).data for number in range(3)))]
     mailbox.put(frame(4))
     assert transport.written[1:] == [frame(4).chunk]
@@ -169,7 +169,7 @@ async def test_nothing_overtakes_what_waited_for_a_full_buffer(
     mailbox.put(frame(2))
     assert transport.written == []
     transport.empty()
-    await direct.drained()
+    await direct.drain()
     assert b"".join(transport.written) == chunked(frame(1).data + frame(2).data)
 
 
@@ -186,7 +186,7 @@ async def test_what_waits_is_written_in_portions_and_each_waits_for_the_one_befo
         await until(lambda: transport.buffered > HIGH_WATER)
         assert transport.written == [one.chunk for one in frames[:count]]
         transport.empty()
-    await direct.drained()
+    await direct.drain()
     assert transport.written == [one.chunk for one in frames]
 
 
@@ -265,7 +265,7 @@ async def test_of_much_that_comes_first_a_portion_is_written_at_once(
         mailbox.put(each)
     direct.attach(mailbox)
     assert transport.written == [frames[0].chunk]
-    await direct.drained()
+    await direct.drain()
     assert b"".join(transport.written).count(b"event: note") == len(frames)
 
 
@@ -347,7 +347,7 @@ async def test_asgi_gets_one_body_message_after_another(sending: Sending) -> Non
     for number in (2, 3, 4):
         mailbox.put(frame(number))
     sending.open.set()
-    await outlet.drained()
+    await outlet.drain()
     assert sending.bodies == [
         frame(1).data,
         b"".join(frame(number).data for number in (2, 3, 4)),
@@ -361,7 +361,7 @@ async def test_asgi_gets_a_portion_at_a_time(sending: Sending) -> None:
     for number in range(10):
         mailbox.put(frame(number, HIGH_WATER // 2 - 100))
     sending.open.set()
-    await outlet.drained()
+    await outlet.drain()
     assert max(map(len, sending.bodies)) <= HIGH_WATER
     assert len(sending.bodies) == 5
 
@@ -375,7 +375,7 @@ async def test_a_slow_send_makes_progress_wait_and_be_conflated(sending: Sending
     for number in range(1, 100):
         mailbox.put(encode("progress-update", b"x" * 50, f"{number}-0"))
     sending.open.set()
-    await outlet.drained()
+    await outlet.drain()
     assert mailbox.conflated > 50
     assert sending.bodies[-1].count(b"id: 99-0") == 1
 
@@ -398,9 +398,9 @@ async def test_waiting_for_an_empty_mailbox_works_off_what_is_left(sending: Send
     mailbox = Mailbox(10**6, lambda _: False, lambda: None)
     outlet.attach(mailbox)
     mailbox.put(frame(1))
-    await outlet.drained()
+    await outlet.drain()
     assert sending.bodies == [frame(1).data]
-    await outlet.drained()
+    await outlet.drain()
 
 
 async def test_a_stopped_asgi_outlet_sends_no_more(sending: Sending) -> None:
@@ -462,6 +462,6 @@ async def plain(message: object) -> None:
     ],
 )
 async def test_a_server_that_is_not_the_known_one_is_sent_to_by_asgi(send: Any) -> None:  # noqa: ANN401
-    outlet = await opened(dict(SCOPE), send, HEAD, direct=True)
+    outlet = await open_outlet(dict(SCOPE), send, HEAD, direct=True)
     assert type(outlet) is AsgiOutlet
     outlet.abort()

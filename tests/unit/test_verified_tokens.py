@@ -2,9 +2,9 @@
 
 import gc
 
-from app.auth.verified_tokens import LIFETIME_S, LIMIT, Verified, VerifiedTokens, digest_of
+from app.auth.verified_tokens import LIFETIME_S, LIMIT, Claims, VerifiedTokens, digest_of
 
-ALICE, BOB = Verified("alice"), Verified("bob")
+ALICE, BOB = Claims("alice"), Claims("bob")
 
 
 class Clock:
@@ -32,7 +32,7 @@ def test_the_token_that_was_used_longest_ago_makes_room() -> None:
     tokens.put(b"a", ALICE)
     tokens.put(b"b", BOB)
     assert tokens.get(b"a") is ALICE
-    tokens.put(b"c", Verified("carol"))
+    tokens.put(b"c", Claims("carol"))
     assert (tokens.get(b"a"), tokens.get(b"b"), len(tokens)) == (ALICE, None, 2)
     for number in range(3 * LIMIT):
         tokens.put(b"%d" % number, ALICE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.errors import ProcessFull, TooManyStreams
 from app.settings import Settings
 from app.streaming.limits import Limits
-from app.streaming.viewer import VISIBLE, Viewer
+from app.streaming.viewer import PING_EVENT, Viewer
 from app.streaming.viewers import Viewers
 from schema.owner import Owner
 from schema.sse import KEEPALIVE, encode
@@ -29,60 +29,60 @@ def test_an_owner_has_so_many_streams() -> None:
     limits = Limits(SETTINGS)
     with ExitStack() as places:
         for job in ("j1", "j2"):
-            places.enter_context(limits.reserved(job, ANN))
-        with pytest.raises(TooManyStreams), limits.reserved("j3", ANN):
+            places.enter_context(limits.reserve(job, ANN))
+        with pytest.raises(TooManyStreams), limits.reserve("j3", ANN):
             pass
-        places.enter_context(limits.reserved("j3", BOB))
+        places.enter_context(limits.reserve("j3", BOB))
 
 
 def test_a_user_and_a_session_are_counted_each() -> None:
     limits = Limits(SETTINGS)
     with ExitStack() as places:
         for user in ("ann", "bob"):
-            places.enter_context(limits.reserved("j1", Owner(user, "s1")))
-        with pytest.raises(TooManyStreams), limits.reserved("j2", Owner("eve", "s1")):
+            places.enter_context(limits.reserve("j1", Owner(user, "s1")))
+        with pytest.raises(TooManyStreams), limits.reserve("j2", Owner("eve", "s1")):
             pass
-        with pytest.raises(TooManyStreams), limits.reserved("j2", Owner(None, "s1")):
+        with pytest.raises(TooManyStreams), limits.reserve("j2", Owner(None, "s1")):
             pass
-        places.enter_context(limits.reserved("j2", Owner("ann", None)))
-        places.enter_context(limits.reserved("j2", Owner("s1", None)))
+        places.enter_context(limits.reserve("j2", Owner("ann", None)))
+        places.enter_context(limits.reserve("j2", Owner("s1", None)))
 
 
 def test_a_job_has_so_many_streams() -> None:
     limits = Limits(SETTINGS)
     with ExitStack() as places:
         for user in ("u1", "u2", "u3"):
-            places.enter_context(limits.reserved("j1", Owner(user)))
-        with pytest.raises(TooManyStreams), limits.reserved("j1", Owner("u4")):
+            places.enter_context(limits.reserve("j1", Owner(user)))
+        with pytest.raises(TooManyStreams), limits.reserve("j1", Owner("u4")):
             pass
-        places.enter_context(limits.reserved("j2", Owner("u4")))
+        places.enter_context(limits.reserve("j2", Owner("u4")))
 
 
 def test_a_process_has_so_many_streams() -> None:
     limits = Limits(SETTINGS)
     with ExitStack() as places:
         for number in range(5):
-            places.enter_context(limits.reserved(f"j{number}", Owner(f"u{number}")))
-        with pytest.raises(ProcessFull), limits.reserved("j9", Owner("u9")):
+            places.enter_context(limits.reserve(f"j{number}", Owner(f"u{number}")))
+        with pytest.raises(ProcessFull), limits.reserve("j9", Owner("u9")):
             pass
 
 
 def test_a_place_is_free_again_when_its_stream_ends_however_it_does() -> None:
     limits = Limits(SETTINGS)
     for _ in range(20):
-        with contextlib.suppress(ZeroDivisionError), limits.reserved("j1", ANN):
+        with contextlib.suppress(ZeroDivisionError), limits.reserve("j1", ANN):
             raise ZeroDivisionError
-    with limits.reserved("j1", ANN), limits.reserved("j1", ANN):
+    with limits.reserve("j1", ANN), limits.reserve("j1", ANN):
         pass
 
 
 def test_who_was_refused_takes_no_place() -> None:
     limits = Limits(SETTINGS)
-    with limits.reserved("j1", ANN), limits.reserved("j1", ANN):
+    with limits.reserve("j1", ANN), limits.reserve("j1", ANN):
         for _ in range(20):
-            with pytest.raises(TooManyStreams), limits.reserved("j1", ANN):
+            with pytest.raises(TooManyStreams), limits.reserve("j1", ANN):
                 pass
-        with limits.reserved("j1", BOB):
+        with limits.reserve("j1", BOB):
             pass
     assert not limits._of_owner
     assert not limits._of_job
@@ -136,7 +136,7 @@ def test_a_keepalive_comes_15_to_16_seconds_after_the_last_byte(
 def test_who_asked_for_pings_gets_them_in_place_of_comments_and_nobody_else_does() -> None:
     async def scenario() -> None:
         viewers = Viewers(Settings(keepalive_s=10))
-        pinged, other = Visit(keepalive=VISIBLE), Visit()
+        pinged, other = Visit(keepalive=PING_EVENT), Visit()
         async with alive(viewers):
             for visit in (pinged, other):
                 visit.begin(viewers)
@@ -160,7 +160,7 @@ def test_who_asked_for_pings_gets_them_in_place_of_comments_and_nobody_else_does
 def test_a_viewer_that_does_not_read_is_sent_no_ping_and_its_progress_is_kept() -> None:
     async def scenario() -> None:
         viewers = Viewers(Settings(keepalive_s=10))
-        visit = Visit(keepalive=VISIBLE)
+        visit = Visit(keepalive=PING_EVENT)
         async with alive(viewers):
             visit.begin(viewers)
             await until(lambda: visit.watching)
@@ -250,7 +250,7 @@ def test_open_streams_are_counted() -> None:
     in_virtual_time(scenario())
 
 
-def drained(scenario: Callable[[Viewers, list[Visit]], Coroutine[Any, Any, None]]) -> None:
+def drain(scenario: Callable[[Viewers, list[Visit]], Coroutine[Any, Any, None]]) -> None:
     """Play a scenario with 250 open streams."""
 
     async def play() -> None:
@@ -279,7 +279,7 @@ def test_a_drain_sends_everybody_back_at_a_time_of_their_own_and_waits_until_the
         assert 1000 <= min(times) < 1500
         assert 4500 < max(times) <= 5000
 
-    drained(scenario)
+    drain(scenario)
 
 
 def test_a_drain_spreads_the_reconnects_as_thinly_as_the_settings_ask_for() -> None:
@@ -293,7 +293,7 @@ def test_a_drain_spreads_the_reconnects_as_thinly_as_the_settings_ask_for() -> N
             assert eleventh - first > 1000 - 100
         assert [visit.retries[0] for visit in visits] != times
 
-    drained(scenario)
+    drain(scenario)
 
 
 def test_a_drain_gives_up_on_those_who_do_not_go() -> None:
@@ -306,7 +306,7 @@ def test_a_drain_gives_up_on_those_who_do_not_go() -> None:
         assert len(viewers) == 1
         await visits[0].ended()
 
-    drained(scenario)
+    drain(scenario)
 
 
 def test_a_drain_of_nobody_is_over_at_once() -> None:

@@ -31,16 +31,16 @@ from tests.support.job_world import JOB, JobLog
 ONCE_AN_EVENT = [
     *("Connection.get_buffer", "Connection.buffer_updated", "SubscriberConnection._deliver"),
     *("LoopInbox.hand", "JobActor.on_receive", "FollowedLog.published"),
-    *("decode_publication", "parse_event", "one_line", "_progress"),
-    *("FollowedLog._believe", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
+    *("decode_publication", "parse_event", "normalize_json", "_parse_progress"),
+    *("FollowedLog._accept", "is_after", "apply", "encode", "JobActor._do", "Audience.broadcast"),
 ]
 """Read, told to the job's actor, decoded and checked, followed, folded, encoded; then, for all the
 viewers, looked through."""
 
-ONCE_A_CROWD = ["Audience._deliver_slowly", "Pace.here", "WeakKeyDictionary.get"]
+ONCE_A_CROWD = ["Audience._deliver_in_parts", "Pace.here", "WeakKeyDictionary.get"]
 """More than fit into one part: they get it part by part, at the pace of the loop."""
 
-ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_some"]
+ONCE_A_PART = ["Pace.do", "Pace.count", "Audience._deliver_part"]
 PART = 32
 
 ONCE_A_VIEWER = [
@@ -186,6 +186,6 @@ async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int, 
             assert (once, parts) == (ONCE_AN_EVENT, [])
         else:
             assert once == ONCE_AN_EVENT + ONCE_A_CROWD
-            assert parts.count("Audience._deliver_some") == math.ceil(viewers / PART)
+            assert parts.count("Audience._deliver_part") == math.ceil(viewers / PART)
             assert set(parts) == set(ONCE_A_PART)
         assert {transport.arrived().count(b"id: ") for transport in path.viewers} == {1}

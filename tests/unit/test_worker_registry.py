@@ -3,7 +3,7 @@ import pytest
 import demo.checksum
 import jobcast
 from worker.__main__ import main
-from worker.entry import Entry
+from worker.queue_entry import QueueEntry
 from worker.registry import Registry, registry
 
 
@@ -35,7 +35,9 @@ def test_the_worker_knows_the_checksum_job() -> None:
 
 
 def test_an_entry_is_read_from_the_data_of_the_queue() -> None:
-    assert Entry.from_data({"jobId": "j1", "attempt": 2, "more": 1}, 3) == Entry("j1", 2, 3)
+    assert QueueEntry.from_data({"jobId": "j1", "attempt": 2, "more": 1}, 3) == QueueEntry(
+        "j1", 2, 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_an_entry_is_read_from_the_data_of_the_queue() -> None:
 )
 def test_anything_else_is_no_entry(data: object) -> None:
     with pytest.raises(ValueError, match="queue entry"):
-        Entry.from_data(data, 1)
+        QueueEntry.from_data(data, 1)
 
 
 @pytest.mark.parametrize(

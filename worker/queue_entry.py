@@ -1,4 +1,4 @@
-"""What the queue holds of a job."""
+"""The entries of the queue."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,8 @@ from typing import Self
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One delivery of one attempt of a job.
-
-    ``deliveries`` counts how often the queue has handed the attempt out, this time included.
-    """
+class QueueEntry:
+    """A queued attempt of a job; ``deliveries`` counts its deliveries, this one included."""
 
     job_id: str
     attempt: int
@@ -18,7 +15,7 @@ class Entry:
 
     @classmethod
     def from_data(cls, data: object, deliveries: int) -> Self:
-        """Read the data of a queue entry, ``{"jobId": …, "attempt": …}``; ValueError otherwise."""
+        """Parse ``{"jobId": …, "attempt": …}``; ValueError if it is malformed."""
         if not isinstance(data, Mapping):
             raise ValueError("the data of the queue entry is not an object")  # noqa: TRY004
         job_id, attempt = data.get("jobId"), data.get("attempt")
