@@ -3,7 +3,7 @@
 The union is the logical form, ``{"type": …, "data": …}``. On a stream, ``type`` becomes the
 ``event:`` field and ``data`` the ``data:`` line (see ``schema.sse``).
 
-Source: contract §4; seed document, "Event schema (frontend contract)".
+Source: docs/protocol.md, "Events".
 """
 
 import re

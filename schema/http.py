@@ -126,6 +126,7 @@ class JobSummary(Struct, frozen=True, rename="camel"):
         return replace(known, error="The job can't be read", error_code="INTERNAL")
 
 
+# A field of the state is shown by both, under its name, once both have it.
 _SHARED: Final = set(JobStatus.__struct_fields__) & set(JobSummary.__struct_fields__)
 _OF_STATE: Final = tuple(_SHARED & set(JobState.__struct_fields__))
 

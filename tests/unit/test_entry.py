@@ -111,10 +111,10 @@ def test_a_failure_has_an_error_and_perhaps_a_code(error: str, code: str | None)
     assert json.loads(line) == data
 
 
-def test_a_failure_without_code_has_the_code_null() -> None:
-    event, line, _ = parse_event("failed", b'{"error":"x","hint":"y"}')
+def test_a_failure_without_code_has_the_code_null_and_its_further_fields_pass_through() -> None:
+    event, line, _ = parse_event("failed", b'{"error":"x","paper":"y"}')
     assert event == Failed(FailedData("x"))
-    assert json.loads(line) == {"error": "x", "hint": "y", "errorCode": None}
+    assert json.loads(line) == {"error": "x", "paper": "y", "errorCode": None}
 
 
 @pytest.mark.parametrize(
