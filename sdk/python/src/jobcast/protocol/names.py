@@ -88,6 +88,18 @@ def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
     return keys
 
 
+def created_by(
+    reply: list[bytes | None], user_id: str | None, session_id: str | None
+) -> str | None:
+    """Return a job's first entry, of the fields ``created userId sessionId`` of its state.
+
+    None unless the job is of exactly these owners.
+    """
+    created_id, *owners = [each and each.decode(errors="replace") for each in reply]
+    is_theirs = owners == [user_id, session_id]
+    return created_id if is_theirs and created_id and is_entry_id(created_id) else None
+
+
 def index_member(job_id: str, created: str) -> str:
     """Return a job's member in its owners' indexes; all have score 0 and sort by creation.
 
