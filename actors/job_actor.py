@@ -49,7 +49,7 @@ _MAX_DELIVERIES: Final = 4000
 
 
 class Subscriptions(Protocol):
-    """The subscriptions to job channels."""
+    """The subscriptions to job channels, as in ``eventlog.subscriptions``."""
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
         """Pass a job's publications to a subscriber, after ``Subscribed``."""
@@ -59,7 +59,7 @@ class Subscriptions(Protocol):
 
 
 class Questions(Protocol):
-    """Reads of the log that are retried until Redis answers."""
+    """Reads of the log that are retried until Redis answers, as in ``eventlog.questions``."""
 
     def catch_up(
         self,

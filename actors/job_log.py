@@ -1,4 +1,4 @@
-"""The state machine of a followed log: publications and answers in, frames and requests out.
+"""The state machine of a job followed by its channel: publications and answers in, frames out.
 
 A publication is accepted if its ``prev`` is the last known entry, unless it is terminal. Otherwise,
 and after a reconnect, the log is read and decides: it fills gaps, discards duplicates and forged
@@ -57,7 +57,7 @@ class Settle(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """A publication was invalid or forged."""
+    """A publication was not used: it is unreadable, though the log may have it, or forged."""
 
     why: str
 
@@ -312,6 +312,8 @@ class FollowedLog:
         known, self.state = self.state, state
         if known is not None and known.last != state.last:
             yield encode_reset(state, reason)
+        elif known is not None and state.finished:
+            yield encode_snapshot(state)
         if state.finished:
             yield from self._conclude()
 

@@ -1,5 +1,5 @@
 """The log of every job in Redis: append, read, follow, list.
 
-The only package that knows what is stored where (names come from ``jobcast.protocol``), and the
-only one that talks to Redis.
+The only package of the service that knows the keys of jobs (names come from ``jobcast.protocol``,
+connections from ``jobcast.redis``).
 """

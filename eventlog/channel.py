@@ -12,7 +12,10 @@ class Published(Struct, frozen=True, gc=False):
 
 
 class Subscribed(Struct, frozen=True):
-    """The subscription is confirmed; earlier publications may have been missed."""
+    """The subscription is confirmed; earlier publications may have been missed.
+
+    Also sent repeatedly while a Cluster moves the channel's slot.
+    """
 
 
 Subscriber = Callable[[Published | Subscribed], None]

@@ -46,7 +46,7 @@ class Reader:
             LogUnavailable: Redis is unavailable.
         """
         future: asyncio.Future[CatchUp] = asyncio.get_running_loop().create_future()
-        self.ask(job_id, cursor, partial(_settle, future), most)
+        self.ask(job_id, cursor, partial(_resolve, future), most)
         try:
             return await future
         finally:
@@ -95,7 +95,7 @@ class Reader:
             LogUnavailable: Redis is unavailable.
         """
         future: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
-        self._batches.ask(Question(job_id, None, only_oldest=True), partial(_settle, future))
+        self._batches.ask(Question(job_id, None, only_oldest=True), partial(_resolve, future))
         try:
             oldest = await future
         except UnreadableJob:
@@ -110,7 +110,7 @@ class Reader:
         await self._batches.close()
 
 
-def _settle(future: asyncio.Future[Any], answer: object) -> None:
+def _resolve(future: asyncio.Future[Any], answer: object) -> None:
     if future.done():
         return
     if isinstance(answer, ReadFailure):

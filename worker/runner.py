@@ -131,8 +131,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - signals are handled by the event loop
             _log_failure(run, error)
             return await _fail(run, error)
-        _log.info("job %s: done", run.job_id)
-        return Outcome.DONE
+        return _done(run)
 
     async def _call(self, run: Run) -> None:
         function = self._registry.function(run.type)
@@ -140,7 +139,7 @@ class Runner:
             raise Failure(f"No function is registered for the type {run.type}", "UNKNOWN_TYPE")
         try:
             result = await function(run)
-            if not run.finished:
+            if not run.has_ended:
                 await run.complete(result)
         except ResponseError as error:
             if str(error).startswith(_REFUSES_WRITES):
@@ -164,17 +163,34 @@ async def _start(run: Run) -> Outcome | None:
     return None
 
 
+def _done(run: Run) -> Outcome:
+    if not run.finished:
+        return _unacknowledged(run)
+    _log.info("job %s: done", run.job_id)
+    return Outcome.DONE
+
+
+def _unacknowledged(run: Run) -> Outcome:
+    # The library repeats it; if this process dies before that, the next delivery runs the job.
+    _log.warning("job %s: its end waits for Redis", run.job_id)
+    return Outcome.LATER
+
+
 async def _fail(run: Run, error: BaseException) -> Outcome:
     if run.finished:
         return Outcome.DONE
+    if run.has_ended:
+        return _unacknowledged(run)
     try:
-        await run.fail(error)
+        is_acknowledged = bool(await run.fail(error))
     except JobcastError as refusal:
         _log.info("job %s: belongs to another run: %s", run.job_id, refusal)
     except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - redelivery retries
         _log.warning("job %s: could not be failed: %r", run.job_id, failure)
         return Outcome.LATER
     else:
+        if not is_acknowledged:
+            return _unacknowledged(run)
         _log.info("job %s: failed: %s", run.job_id, _text(error))
     return Outcome.DONE
 

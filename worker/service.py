@@ -6,7 +6,7 @@ import logging
 import jobcast
 from worker.queue import LOCK_S, Queue
 from worker.registry import Registry
-from worker.runner import Runner
+from worker.runner import CANCEL_TIMEOUT_S, Runner
 from worker.settings import Settings
 
 _log = logging.getLogger("jobcast.worker")
@@ -20,7 +20,7 @@ class Worker:
 
     def __init__(self, settings: Settings, registry: Registry, *, lock_s: float = LOCK_S) -> None:
         self._settings = settings
-        self._jobs = jobcast.connect(settings.redis_url)
+        self._jobs = jobcast.connect(settings.redis_url, block_s=CANCEL_TIMEOUT_S)
         self._runner = Runner(self._jobs, registry)
         self._queue = Queue(
             settings.redis_url,

@@ -8,6 +8,8 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 import jobcast
+from tests.support.needs import NGINX
+from tests.support.nginx import BINARY, Nginx
 from tests.support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -164,3 +166,21 @@ async def test_a_result_that_is_cut_says_so(
     await expect(more).to_contain_text("digest of the whole folder covers them all")
     await expect(page.get_by_test_id("save")).to_have_text("Save these 50 as SHA256SUMS")
     await expect(page.get_by_test_id("unreadable-more")).to_have_text("And 7 more.")
+
+
+async def test_the_page_goes_on_behind_a_proxy_that_keeps_the_events_to_itself(
+    redis_url: str, jobs: jobcast.Jobs, page: Page
+) -> None:
+    if BINARY is None:
+        pytest.skip(NGINX)
+    hold_back = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"
+    with Service(redis_url) as service, Nginx(service.url, hold_back) as nginx:
+        job_id = await jobs.create("report", session_id=SESSION)
+        await page.goto(f"{nginx.url}/#job={job_id}&session={SESSION}")
+        await expect(page.get_by_test_id("step")).to_have_text("Waiting for a worker")
+        await expect(page.get_by_test_id("state")).to_have_text("Polling")
+        async with jobs.run(job_id) as run:
+            await run.progress(40, "Writing")
+            await expect(page.get_by_test_id("percent")).to_have_text("40%")
+            await expect(page.get_by_test_id("note")).to_contain_text("No live events get through")
+        await expect(page.get_by_test_id("job")).to_have_attribute("data-state", "succeeded")

@@ -14,6 +14,7 @@ from tests.support.stored import retry, state_of
 from tests.support.waiting import after
 
 _PAUSE_S = 0.05
+_BLOCK_S = 5.0
 _GIVEN_UP = (jobcast.JobSuperseded, jobcast.JobNotRunning, jobcast.JobFinished)
 
 
@@ -62,8 +63,8 @@ class Work:
 class Worker:
     """Does the work of one job, and ends its last attempt only when it is told to.
 
-    Whatever becomes of Redis: an append is sent once, and after an error the job's state says how
-    to go on.
+    Whatever becomes of Redis: the library repeats an append that was not answered, and after an
+    error the job's state says how to go on.
 
     Args:
         url: address of Redis for the worker's library.
@@ -140,7 +141,8 @@ class Worker:
             case "succeeded" | "failed":
                 self.work.end = state["last"]
             case _:
-                async with jobcast.connect(self._url, lease_s=self.work.plan.lease_s) as jobs:
+                lease_s = self.work.plan.lease_s
+                async with jobcast.connect(self._url, lease_s=lease_s, block_s=_BLOCK_S) as jobs:
                     await self._attempt(jobs.run(self.work.job_id), is_last=is_last)
 
     async def _attempt(self, run: jobcast.Run, *, is_last: bool) -> None:
@@ -175,4 +177,7 @@ class Worker:
                 entry_id = await run.complete({"n": self._number})
             case _:
                 entry_id = await run.fail(f"Trouble {self._number}", "TROUBLE")
-        self.work.confirmed[entry_id] = asked
+        if entry_id:
+            self.work.confirmed[entry_id] = asked
+        else:
+            self.work.lost_answers += 1

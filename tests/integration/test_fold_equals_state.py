@@ -135,7 +135,9 @@ class History:
         await self.appender.stall(self.job_id, state.get("run", "none"))
 
     async def _stall_early(self, draw: Any) -> None:  # noqa: ANN401
-        await self.appender.stall(self.job_id, draw(st.sampled_from(self.runs))._token or "none")
+        await self.appender.stall(
+            self.job_id, draw(st.sampled_from(self.runs))._sender.token or "none"
+        )
 
     async def _settle(self, draw: Any) -> None:  # noqa: ANN401
         result = Raw(json.dumps(draw(json_values), ensure_ascii=False).encode())

@@ -16,7 +16,7 @@ from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
 from eventlog.leases import Leases
 from jobcast import JobStalled, Run
-from jobcast._jobs import LEASE_S
+from jobcast._settings import LEASE_S
 from jobcast.redis.caller import Caller
 from tests.faults.clock import LIBRARY, Clock
 from tests.support.channel import Channel

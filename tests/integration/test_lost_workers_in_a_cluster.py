@@ -108,7 +108,7 @@ async def are_due(cluster_caller: Caller, runs: Mapping[str, Run]) -> bool:
     """Have the leases of runs be looked at next, once the node of the index knows of the others."""
     with suppress(RedisError):
         for job_id, run in runs.items():
-            member = f"{job_id}:{run._token}"
+            member = f"{job_id}:{run._sender.token}"
             await cluster_caller.call(LEASES_KEY, "ZADD", LEASES_KEY, "1", member)
         return True
     return False

@@ -37,11 +37,13 @@ async def test_a_job_begins_queued_with_all_that_was_given(
     )
     assert job_id == "Job.1"
     state = await state_of(redis_client, "Job.1")
+    assert state.pop("token")
     assert state.pop("last") == state.pop("created") == state.pop("attemptId")
     assert state == {
         "status": "queued",
         "attempt": "1",
         "progress": "0",
+        "seq": "0",
         "type": "report",
         "userId": "u1",
         "sessionId": "s1",

@@ -153,7 +153,7 @@ async def test_data_that_raise_when_they_are_read_are_refused_and_leave_no_trace
 
 async def test_an_exception_that_takes_no_note_goes_on_when_redis_is_away() -> None:
     with Valkey() as own:
-        async with jobcast.connect(own.url) as jobs:
+        async with jobcast.connect(own.url, block_s=2) as jobs:
             run = jobs.run(await jobs.create("report", user_id="u1"))
             assert await goes_on(run, Noteless("No paper"), own.kill)
 
@@ -165,5 +165,7 @@ async def test_an_exception_goes_on_whatever_keeps_its_job_from_being_failed(
         raise RuntimeError("no event loop")
 
     error = ValueError("No paper")
-    assert await goes_on(run, error, lambda: monkeypatch.setattr(run._connection, "append", broken))
+    assert await goes_on(
+        run, error, lambda: monkeypatch.setattr(run._sender._connection, "append", broken)
+    )
     assert error.__notes__ == ["The job could not be failed: no event loop"]

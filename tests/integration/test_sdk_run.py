@@ -285,7 +285,7 @@ async def test_a_finished_job_is_left_as_it_is(
 ) -> None:
     await run.start()
     second = jobs.run("j1")
-    second._token, second.attempt = run._token, run.attempt
+    second._sender = run._sender
     await run.complete({"pages": 12})
     await refused(redis_client, second, call, JobFinished)
 

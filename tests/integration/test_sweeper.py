@@ -24,8 +24,7 @@ NOT_QUEUED = ("failed", None, "The job could not be queued", "NOT_QUEUED")
 
 LOG, INDEX, QUEUE = "~jobs:{*", "~jobs:by-*", "~bull:*"
 NOTES, KEYS = "~jobs:unconfirmed", "~jobs:idempotency:*"
-CHANNEL = "~jobs:*:events"  # the append script is given it as a key
-EVERYTHING = {LOG, INDEX, QUEUE, NOTES, KEYS, CHANNEL}
+EVERYTHING = {LOG, INDEX, QUEUE, NOTES, KEYS}
 DENIED = {
     "claim": ["resetkeys", *EVERYTHING - {KEYS}],
     "begin": ["resetkeys", *EVERYTHING - {NOTES}],

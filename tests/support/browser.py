@@ -33,10 +33,13 @@ _OPEN: Final = """
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(*, caches_pages: bool = False) -> AsyncIterator[Browser]:
     """Run the installed Chromium.
 
     Where there is none the test is skipped.
+
+    Args:
+        caches_pages: keep pages that are left for the way back, which Playwright turns off.
     """
     executable = shutil.which("chromium")
     if executable is None:
@@ -44,7 +47,9 @@ async def chromium() -> AsyncIterator[Browser]:
     expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=executable, args=list(_ARGUMENTS)
+            executable_path=executable,
+            args=list(_ARGUMENTS),
+            ignore_default_args=["--disable-back-forward-cache"] if caches_pages else None,
         )
         yield browser
         await browser.close()

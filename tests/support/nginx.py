@@ -29,6 +29,7 @@ http {{
         listen {host}:{port};
         location / {{
             proxy_pass {upstream};
+            {directives}
         }}
     }}
 }}
@@ -40,15 +41,16 @@ class Nginx(Started):
 
     Args:
         upstream: address of the service.
+        directives: what else holds for it.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, directives: str = "") -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="jobcast-nginx-"))
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self._file = self._folder / "nginx.conf"
         given = {"folder": self._folder, "host": HOST, "port": self.port, "upstream": upstream}
-        self._file.write_text(_CONFIGURATION.format(**given))
+        self._file.write_text(_CONFIGURATION.format(directives=directives, **given))
 
     def start(self) -> None:
         """Start it, and return once it listens; RuntimeError with its log if it won't."""

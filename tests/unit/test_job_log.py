@@ -221,6 +221,17 @@ def test_an_end_costs_one_question_and_is_believed_when_the_log_has_it(
     assert follower.ended
 
 
+def test_an_end_that_the_state_alone_tells_is_shown() -> None:
+    started = JobLog()
+    started.start()
+    follower = FollowedLog(started.state)
+    list(follower.subscribed())
+    ended = replace(started.state, status="failed", error="Boom")
+    *frames, end = follower.caught_up(CatchUp(ended))  # nor is its last entry in the log
+    assert [(event.name, event.data["error"]) for event in events(frames)] == [("failed", "Boom")]
+    assert end is Milestone.ENDED
+
+
 def test_so_does_a_gap(follower: FollowedLog, log: JobLog) -> None:
     last = log.last
     log.progress(1)

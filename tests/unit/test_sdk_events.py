@@ -216,7 +216,7 @@ def test_an_error_says_its_docstring_unless_told_otherwise() -> None:
 async def test_a_wrong_argument_is_refused_before_anything_is_sent() -> None:
     async with jobcast.connect(NOWHERE) as jobs:
         run = jobs.run("j1")
-        run._token = "started"
+        run._sender.token = "started"
         with pytest.raises(InvalidEvent):
             await run.progress(101)
         with pytest.raises(InvalidEvent):
@@ -257,7 +257,7 @@ def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert set(jobcast.__all__) == {
-        *("connect", "Jobs", "Run", "Address", "parse_address"),
+        *("connect", "current_run", "Jobs", "Run", "Address", "parse_address"),
         *("JobcastError", "UnknownJob", "JobExists", "JobFinished", "JobSuperseded"),
-        *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent"),
+        *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent", "BufferFull"),
     }

@@ -9,29 +9,23 @@ const TIMED_OUT =
   `No answer within ${TIMEOUT_S} s. If the page is open in many tabs, close some: ` +
   "over HTTP/1.1 a browser keeps at most six connections to one site.";
 
-/** A call that failed. `status` is the HTTP status, 0 if no answer came; `retryAfter` is in seconds. */
+const UNREACHABLE = "The service can’t be reached.";
+
+/** A call that failed. */
 export class ApiError extends Error {
-  constructor(message, { status = 0, code = "UNREACHABLE", retryAfter = 0 } = {}) {
+  constructor(message, code = "UNREACHABLE") {
     super(message);
     this.name = "ApiError";
-    this.status = status;
     this.code = code;
-    this.retryAfter = retryAfter;
-  }
-
-  /** No such job, or not this session's: asking again changes nothing. */
-  get isDenial() {
-    return this.status === 404 || this.status === 401;
   }
 }
 
+/** What to say of a call of the browser client that failed. */
+export const reasonOf = ({ code, message }) => (code === "UNREACHABLE" ? UNREACHABLE : message);
+
 async function refusal(response) {
   const body = await response.json().catch(() => ({}));
-  return new ApiError(body?.message ?? `The service answered ${response.status}.`, {
-    status: response.status,
-    code: body?.code ?? "UNKNOWN",
-    retryAfter: Number(response.headers.get("retry-after")) || 0,
-  });
+  return new ApiError(body?.message ?? `The service answered ${response.status}.`, body?.code ?? "UNKNOWN");
 }
 
 async function call(path, { method = "GET", body, headers = {} } = {}) {
@@ -51,11 +45,9 @@ async function call(path, { method = "GET", body, headers = {} } = {}) {
     return await response.json();
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    throw new ApiError(error.name === "TimeoutError" ? TIMED_OUT : "The service can’t be reached.");
+    throw new ApiError(error.name === "TimeoutError" ? TIMED_OUT : UNREACHABLE);
   }
 }
-
-const at = (jobId) => `/${encodeURIComponent(jobId)}`;
 
 /** Starts a checksum job and answers its id. A repeat under the same `key` starts no second job. */
 export async function startChecksum(folder, key) {
@@ -63,15 +55,5 @@ export async function startChecksum(folder, key) {
   return (await call("", { method: "POST", body, headers: { "idempotency-key": key } })).jobId;
 }
 
-/** The status object of one job. */
-export const fetchStatus = (jobId) => call(`${at(jobId)}/status`);
-
 /** This session's newest jobs. */
 export const fetchRecent = async (limit) => (await call(`?limit=${limit}`)).jobs;
-
-export const cancelJob = (jobId) => call(`${at(jobId)}/cancel`, { method: "POST" });
-
-export const retryJob = (jobId) => call(`${at(jobId)}/retry`, { method: "POST" });
-
-/** Where a native EventSource, which can't send headers, finds the job's events. */
-export const streamUrl = (jobId) => `${JOBS}${at(jobId)}/stream?sessionId=${encodeURIComponent(sessionId)}`;

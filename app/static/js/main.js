@@ -1,32 +1,34 @@
 /**
- * Wires identity, calls, stream and panel together. The location's hash says which job is open: `#job=<id>`, and in the
+ * Wires identity, calls, the browser client and the panel together. The location's hash says which job is open: `#job=<id>`, and in the
  * address that the demo prints whose it is too: `&session=<id>`.
  */
 
+import { initial, watchJob } from "../../jobcast.js";
 import { Announcer } from "./announcer.js";
-import { cancelJob, fetchStatus, retryJob, startChecksum } from "./api.js";
-import { apply, fromStatus, liveWord, unknownJob } from "./job.js";
+import { reasonOf, startChecksum } from "./api.js";
+import { liveWord } from "./job.js";
 import { EventLog } from "./log.js";
 import { RecentJobs } from "./recent.js";
 import { ResultPart } from "./result.js";
-import { randomId, takeOver } from "./session.js";
-import { JobStream } from "./stream.js";
+import { randomId, sessionId, takeOver } from "./session.js";
 import { drawJob, drawProblem, sentence, shownState, spokenStep } from "./view.js";
 
 const JOB_ID = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}$/;
 const DRAW_EVERY_MS = 50;
+const CUSTOM_EVENTS = ["file-hashed"];
 
 const $ = (id) => document.getElementById(id);
 const log = new EventLog();
 const result = new ResultPart();
 const recent = new RecentJobs();
 const announcer = new Announcer($("announcer"));
-/** Tells this browser's other tabs of a job that runs again: their streams ended with its failure. */
+/** Tells this browser's other tabs of a job that runs again: they stopped watching it when it failed. */
 const tabs = new BroadcastChannel("jobcast");
 
-const closedModel = () => ({ jobId: null, state: "idle", message: null, job: unknownJob(), isCancelling: false, isRetrying: false, problem: null });
+const closedModel = () => ({ jobId: null, isUnusable: false, job: initial, isCancelling: false, isRetrying: false, problem: null });
 let model = closedModel();
-let stream = null;
+let watched = null;
+let turn = 0;
 let drawTimer = null;
 
 function draw() {
@@ -45,7 +47,7 @@ function update(change) {
   model = { ...model, ...change };
   const state = shownState(model);
   if (state !== before) {
-    announcer.state(state === "failed" ? `${sentence(state)} ${model.job.error ?? ""}` : sentence(state, model));
+    announcer.state(state === "failed" ? `${sentence(model)} ${model.job.error ?? ""}` : sentence(model));
     if (model.job.outcome !== null) recent.refresh();
   } else if (model.job.step !== stepBefore && model.job.outcome === null) {
     announcer.step(spokenStep(model.job));
@@ -53,43 +55,31 @@ function update(change) {
   drawTimer ??= setTimeout(draw, DRAW_EVERY_MS);
 }
 
-/** A viewer that comes after a failure hears only the error: how far the job got is in its status. */
-async function completePicture(jobId) {
-  const status = await fetchStatus(jobId).catch(() => null);
-  if (status !== null && model.jobId === jobId && model.job.outcome !== null) update({ job: fromStatus(model.job, status) });
-}
-
 function watch(jobId) {
-  stream?.close();
-  stream = new JobStream(jobId, {
-    onState: (state, message) => update({ state, message }),
-    onEvent: (name, data) => {
+  const own = ++turn;
+  watched = watchJob({
+    jobId,
+    session: sessionId,
+    events: CUSTOM_EVENTS,
+    onState(job) {
+      if (own === turn) update({ job, isCancelling: model.isCancelling && job.outcome === null });
+    },
+    onEvent({ name, data }) {
       if (name === "reset") log.clear();
       log.add(name, data);
-      const job = apply(model.job, name, data);
-      update({ job, isCancelling: model.isCancelling && job.outcome === null });
-      if (job.outcome !== null && job.progress === null) completePicture(jobId);
     },
-    onStatus: (status) => update({ job: fromStatus(model.job, status), isCancelling: false }),
   });
 }
 
 /** Opens a job, or with null none. */
 function open(jobId) {
-  stream?.close();
-  stream = null;
+  turn += 1; // what is closed has nothing more to say
+  watched?.close();
+  watched = null;
   log.clear();
-  update({ ...closedModel(), jobId, state: jobId === null ? "idle" : "connecting" });
-  if (jobId === null) return;
-  if (JOB_ID.test(jobId)) watch(jobId);
-  else update({ state: "not-found" });
-}
-
-/** The job runs again under its id: forget how it ended, keep the log, and listen anew. */
-function reopen() {
-  update({ job: unknownJob(), isCancelling: false, isRetrying: false });
-  watch(model.jobId);
-  recent.refresh();
+  const isUnusable = jobId !== null && !JOB_ID.test(jobId);
+  update({ ...closedModel(), jobId, isUnusable });
+  if (jobId !== null && !isUnusable) watch(jobId);
 }
 
 const hashJob = () => new URLSearchParams(location.hash.slice(1)).get("job") || null;
@@ -129,50 +119,39 @@ async function start(event) {
 }
 
 async function cancel() {
-  const { jobId } = model;
+  const job = watched;
   update({ isCancelling: true, problem: null });
   try {
-    await cancelJob(jobId);
+    await job.cancel();
   } catch (error) {
-    if (model.jobId === jobId) update({ isCancelling: false, problem: error.message });
+    if (job === watched) update({ isCancelling: false, problem: reasonOf(error) });
   }
 }
 
 async function retry() {
   const { jobId } = model;
+  const job = watched;
   update({ isRetrying: true, problem: null });
   try {
-    await retryJob(jobId);
+    await job.retry();
     tabs.postMessage({ retried: jobId });
   } catch (error) {
-    if (model.jobId !== jobId) return;
-    update({ isRetrying: false, problem: error.message });
-    // Not failed any more: somebody else was first.
-    if (error.code !== "JOB_NOT_FAILED") return;
+    if (job === watched) update({ problem: reasonOf(error) });
+    job.wake(); // it may be that somebody else was first
   }
-  if (model.jobId === jobId) reopen();
-}
-
-function wake() {
-  if (document.visibilityState === "visible") stream?.hurry();
+  if (job === watched) update({ isRetrying: false });
+  recent.refresh();
 }
 
 $("start-form").addEventListener("submit", start);
 $("start").disabled = false; // before this the form would be sent by the browser itself
 $("cancel").addEventListener("click", cancel);
 $("retry").addEventListener("click", retry);
-$("reconnect").addEventListener("click", () => stream?.hurry());
+$("reconnect").addEventListener("click", () => watched?.wake());
 $("refresh").addEventListener("click", () => recent.refresh());
 window.addEventListener("hashchange", followHash);
-window.addEventListener("online", wake);
-document.addEventListener("visibilitychange", wake);
-window.addEventListener("pagehide", () => stream?.close());
-window.addEventListener("pageshow", ({ persisted }) => {
-  // Back from the back-forward cache, with the stream closed on the way in.
-  if (persisted && model.jobId !== null && model.job.outcome === null) watch(model.jobId);
-});
 tabs.addEventListener("message", ({ data }) => {
-  if (data.retried === model.jobId && model.job.outcome !== null) reopen();
+  if (data.retried === model.jobId) watched?.wake();
 });
 
 takeOver();

@@ -1,6 +1,11 @@
-/** The job panel: draws one model, `{jobId, state, message, job, isCancelling}`, and remembers nothing but the DOM. */
+/**
+ * The job panel: draws one model, `{jobId, isUnusable, job, isCancelling, isRetrying}` with `job` as the browser client
+ * tells it, and remembers nothing but the DOM.
+ */
 
+import { reasonOf } from "./api.js";
 import { bytes, count, plural, timeLeft } from "./format.js";
+import { ending, isIndeterminate } from "./job.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,6 +15,7 @@ const STATES = {
   connecting: ["Connecting", "Connecting to the job’s events."],
   live: ["Live", "Connected. Events arrive as they happen."],
   reconnecting: ["Reconnecting", "The connection was lost. The job goes on, and the page catches up once it is back."],
+  polling: ["Polling", "No live events get through. The page asks for the job’s state instead."],
   succeeded: ["Succeeded", "The job succeeded."],
   failed: ["Failed", "The job failed. Retry runs it again."],
   cancelled: ["Cancelled", "The job was cancelled. Retry runs it again."],
@@ -20,27 +26,39 @@ const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 const WITHOUT_JOB = new Set(["idle", "not-found"]);
 
 /** The state to show: how the job ended, else how the connection is. */
-export const shownState = ({ state, job }) => job.outcome ?? state;
+export function shownState({ jobId, isUnusable, job }) {
+  if (jobId === null) return "idle";
+  if (isUnusable || job.connection === "denied") return "not-found";
+  if (job.connection === "reconnecting" && job.transport === "polling") return "polling";
+  return ending(job) ?? job.connection;
+}
 
-export const sentence = (state, { isCancelling = false, message = null } = {}) => {
-  if (isCancelling && !FINAL.has(state)) return "Cancelling. The worker is told with its next event.";
-  if (state === "unavailable" && message !== null) return `${message} The page keeps trying.`;
+export function sentence(model) {
+  const state = shownState(model);
+  if (model.isCancelling && !FINAL.has(state)) return "Cancelling. The worker is told with its next event.";
+  if (state === "unavailable") return `${reasonOf(model.job.problem)} The page keeps trying.`;
   return STATES[state][1];
-};
+}
 
-export function stepText({ step, progress, outcome }) {
+export function stepText({ step, status, outcome }) {
   if (outcome === "succeeded") return "Done";
   if (step !== null) return step;
   if (outcome !== null) return "Stopped";
-  if (progress === null) return "…";
-  return progress === 0 ? "Waiting for a worker" : "Working";
+  if (status === null) return "…";
+  return status === "queued" ? "Waiting for a worker" : "Working";
 }
 
 /** A step as it is spoken. */
 export const spokenStep = (job) =>
-  job.isIndeterminate ? stepText(job) : `${stepText(job)}, ${job.progress ?? 0} percent`;
+  isIndeterminate(job) ? stepText(job) : `${stepText(job)}, ${job.progress ?? 0} percent`;
 
-function countsText({ current, total, unit, filesDone, filesTotal, bytesDone, bytesTotal }) {
+const number = (value) => (Number.isFinite(value) ? value : null);
+
+function countsText(fields) {
+  const [current, total] = [number(fields.current), number(fields.total)];
+  const [filesDone, filesTotal] = [number(fields.filesDone), number(fields.filesTotal)];
+  const [bytesDone, bytesTotal] = [number(fields.bytesDone), number(fields.bytesTotal)];
+  const unit = typeof fields.unit === "string" ? fields.unit : "item";
   const texts = [];
   if (filesDone == null && current != null) {
     texts.push(total != null ? `${count(current)} of ${plural(total, unit)}` : `${plural(current, unit)} so far`);
@@ -61,10 +79,10 @@ function setUsable(button, isUsable, attribute) {
 }
 
 /** The percentage, or null while there is none to show. */
-const shownProgress = ({ progress, isIndeterminate, outcome }) => (isIndeterminate && outcome === null ? null : progress);
+const shownProgress = (job) => (isIndeterminate(job) ? null : job.progress);
 
 function drawProgress(state, job) {
-  const { eta, outcome, counts } = job;
+  const { eta, outcome, fields } = job;
   const bar = $("progress");
   const progress = shownProgress(job);
   const percent = progress === null ? "–" : `${progress}%`;
@@ -73,9 +91,9 @@ function drawProgress(state, job) {
   setText($("percent"), percent);
   setText($("step"), stepText(job));
   setText($("eta"), left);
-  setText($("counts"), outcome === "succeeded" ? "" : countsText(counts));
+  setText($("counts"), outcome === "succeeded" ? "" : countsText(fields));
   bar.style.setProperty("--progress", String(progress ?? 0));
-  bar.toggleAttribute("data-indeterminate", job.isIndeterminate && outcome === null);
+  bar.toggleAttribute("data-indeterminate", isIndeterminate(job));
   if (progress === null) {
     bar.removeAttribute("aria-valuenow");
     bar.setAttribute("aria-valuetext", "not known yet");
@@ -105,7 +123,7 @@ export function drawJob(model) {
   $("job").dataset.state = state;
   $("state").dataset.state = state;
   setText($("state"), STATES[state][0]);
-  setText($("note"), sentence(state, model));
+  setText($("note"), sentence(model));
   $("job-line").hidden = jobId === null;
   setText($("job-id"), jobId ?? "");
   $("second-tab").hidden = !hasJob;
@@ -116,7 +134,7 @@ export function drawJob(model) {
   drawError(state, job);
   setUsable($("cancel"), hasJob && !FINAL.has(state) && !model.isCancelling, "disabled");
   setUsable($("retry"), (state === "failed" || state === "cancelled") && !model.isRetrying, "disabled");
-  const isWaiting = state === "unavailable" || state === "reconnecting";
+  const isWaiting = ["unavailable", "reconnecting", "polling"].includes(state);
   setUsable($("reconnect"), isWaiting, "hidden");
   document.title = titleText(state, job);
 }

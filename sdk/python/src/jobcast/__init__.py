@@ -6,12 +6,14 @@
             run.result = {"pages": 12}
 
 Every event is one atomic step in Redis: checked, logged, folded into the job's state and published.
-A refusal raises a `JobcastError` and leaves no trace. What Redis itself raises (`redis.RedisError`:
-no connection, no answer in time) is passed on as it is and nothing is sent twice: after it, whether
-the event was written is not known.
+A refusal raises a `JobcastError` and leaves no trace. While Redis is unavailable, calls wait and
+events are repeated until they are acknowledged; each is written exactly once, in order.
+
+`jobcast.sync` has the same names without ``await``.
 """
 
 from jobcast._errors import (
+    BufferFull,
     InvalidEvent,
     JobCancelled,
     JobcastError,
@@ -23,11 +25,12 @@ from jobcast._errors import (
     UnknownJob,
 )
 from jobcast._jobs import Jobs, connect
-from jobcast._run import Run
+from jobcast._run import Run, current_run
 from jobcast.redis.address import Address, parse_address
 
 __all__ = [
     "Address",
+    "BufferFull",
     "InvalidEvent",
     "JobCancelled",
     "JobExists",
@@ -40,5 +43,6 @@ __all__ = [
     "Run",
     "UnknownJob",
     "connect",
+    "current_run",
     "parse_address",
 ]

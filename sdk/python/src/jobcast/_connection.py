@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import math
 from typing import Any
 
 from hiredis import ReplyError
 
 from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append
-from jobcast.protocol.names import LISTED_S, index_member, is_entry_id, owner_keys, state_key
+from jobcast.protocol.names import LISTED_S, created_by, index_member, owner_keys, state_key
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
@@ -17,33 +18,44 @@ _log = logging.getLogger("jobcast")
 
 
 class Connection:
-    """Runs the append script. Opened at first use, shared by any number of runs."""
+    """Runs the append script. Opened at first use, shared by any number of runs.
 
-    def __init__(self, url: str) -> None:
-        self._caller = Caller(parse_address(url))
+    Here nothing is repeated. ``try_s`` is the longest time that a call may wait for its answer, if
+    that is less than the address says. ``closings`` counts how often it was closed.
+    """
+
+    def __init__(self, url: str, *, try_s: float | None = None) -> None:
+        self._caller = Caller(parse_address(url), math.inf if try_s is None else try_s)
         self._warned = False
+        self.closings = 0
 
     async def append(
-        self, job_id: str, event: Append, *, attempt: int | None = None, run: str = ""
+        self,
+        job_id: str,
+        event: Append,
+        attempt: int | None = None,
+        run: str = "",
+        seq: str = "",
     ) -> Answer:
-        """Append an event to a job's log; a `JobcastError` when the script refuses it."""
-        reply = await self._caller.append(job_id, event, attempt, run)
+        """Append an event to a job's log; a `JobcastError` when the script refuses it.
+
+        With ``seq``, the number of the append within its run or the token of a creation, the call
+        may be repeated: the event is written once.
+        """
+        reply = await self._caller.append(job_id, event, attempt, run, seq)
         if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
             raise refusal
         answer = Answer.from_reply(answer_of(reply))
         if answer.receivers < 0 and not self._warned:
             self._warned = True
-            _log.warning("this Redis user may not publish: viewers learn of events late, or never")
+            _log.warning("this Redis user may not publish: viewers get events late")
         return answer
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
         """Return the first log entry of a job; None unless it is of exactly these owners."""
         state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
-        texts = [None if value is None else value.decode(errors="replace") for value in reply]
-        created_id, *owners = texts
-        is_theirs = owners == [user_id, session_id]
-        return created_id if is_theirs and created_id and is_entry_id(created_id) else None
+        return created_by(reply, user_id, session_id)
 
     async def index(
         self,
@@ -74,4 +86,5 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close it; calls without an answer raise ``redis.ConnectionError``."""
+        self.closings += 1
         await self._caller.aclose()

@@ -40,6 +40,10 @@ class InvalidEvent(JobcastError, ValueError):
     """An argument is not what the contract allows."""
 
 
+class BufferFull(JobcastError):
+    """Redis is unavailable, and as many events of this run wait for it as may."""
+
+
 class JobCancelled(JobcastError):
     """The job was asked to stop."""
 

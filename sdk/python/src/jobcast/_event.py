@@ -12,6 +12,8 @@ from jobcast.protocol import append
 from jobcast.protocol.append import Append, Bounds
 
 MAX_PROGRESS: Final = 100
+LEVELS: Final = ("debug", "info", "warning", "error")
+"""How grave a line of a log is."""
 MAX_TYPE_CHARACTERS: Final = 128
 MAX_SESSION_CHARACTERS: Final = 255
 
@@ -74,6 +76,14 @@ def progressed(
     return _progress("progress", _percent(progress), step, eta, more)
 
 
+def counted(
+    progress: int | None, step: str | None, eta: float | None, more: Mapping[str, object]
+) -> Append:
+    """Return a ``progress-update`` that a count gives; without ``progress`` the job's own stays."""
+    percent = "" if progress is None else _percent(progress)
+    return _progress("progress", percent, step, eta, more)
+
+
 def stepped(
     step: str, progress: int | None, eta: float | None, more: Mapping[str, object]
 ) -> Append:
@@ -90,6 +100,17 @@ def emitted(name: str, data: Mapping[str, object]) -> Append:
     if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
         raise InvalidEvent(f"the event name {name} is reserved")
     return Append("emit", name=name, data=to_json(_object(data, "data"), "data"))
+
+
+def logged(text: str, level: str, more: Mapping[str, object]) -> Append:
+    """Return a ``log`` event."""
+    _text(text, "text")
+    if level not in LEVELS:
+        raise InvalidEvent(f"level must be one of {', '.join(LEVELS)}")
+    for name in ("text", "level"):
+        if name in more:
+            raise InvalidEvent(f"{name} has an argument of its own and can't be a further field")
+    return Append("emit", name="log", data=to_json({"text": text, "level": level, **more}, "data"))
 
 
 def completed(result: object) -> Append:

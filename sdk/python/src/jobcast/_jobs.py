@@ -1,32 +1,41 @@
 """The jobs of one Redis."""
 
+import secrets
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent, JobExists
+from jobcast._errors import JobExists
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
 from jobcast._run import Run
-from jobcast.protocol.append import Bounds
-from jobcast.protocol.names import new_job_id, parse_job_id
+from jobcast._sender import Senders, repeated
+from jobcast._settings import (
+    BLOCK_S,
+    BUFFER_BYTES,
+    BUFFER_EVENTS,
+    DAY_SECONDS,
+    LEASE_S,
+    canonical,
+    checked,
+    checked_attempt,
+)
+from jobcast.protocol.append import Append, Bounds
+from jobcast.protocol.names import new_job_id
 
-DAY_SECONDS = 24 * 3600
-MIN_ENTRIES = 2
-MIN_EVENT_BYTES = 1024
-LEASE_S = 60.0
-MIN_LEASE_S = 0.1
 
-
-def connect(
+def connect(  # noqa: PLR0913 - settings, each by name
     url: str,
     *,
     retention_s: int = DAY_SECONDS,
     max_entries: int = 10_000,
     max_event_bytes: int = MAX_EVENT_BYTES,
     lease_s: float | None = LEASE_S,
+    block_s: float | None = BLOCK_S,
+    buffer_events: int = BUFFER_EVENTS,
+    buffer_bytes: int = BUFFER_BYTES,
 ) -> "Jobs":
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
@@ -45,25 +54,34 @@ def connect(
     the lease belongs into a thread or process. It should be longer than the queue takes to hand a
     lost worker's job to another. At least 0.1 and at most a day; None for runs without a lease,
     which nobody misses.
+
+    While Redis is unavailable, calls are repeated, and ``block_s`` bounds how many seconds one
+    waits; None is for ever. After that `create` and the start of a run raise what redis-py raised.
+    Any other event stays in a buffer of its run, at most ``buffer_events`` events and about
+    ``buffer_bytes`` bytes, and is written, in order and once, when Redis is back: see `Run`.
     """
-    _check_number("retention_s", retention_s, at_least=1)
-    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
-    _check_number("max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES)
-    if max_event_bytes > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"max_event_bytes must be at most {MAX_EVENT_BYTES}")
-    if lease_s is not None:
-        _check_lease(lease_s)
-    connection = Connection(url)
-    bounds = Bounds(retention_s, max_entries, max_event_bytes)
-    return Jobs(connection, Leases(connection, lease_s), bounds)
+    bounds, limits = checked(
+        retention_s=retention_s,
+        max_entries=max_entries,
+        max_event_bytes=max_event_bytes,
+        lease_s=lease_s,
+        block_s=block_s,
+        buffer_events=buffer_events,
+        buffer_bytes=buffer_bytes,
+    )
+    connection = Connection(url, try_s=block_s)
+    return Jobs(connection, Leases(connection, lease_s), Senders(limits), bounds)
 
 
 class Jobs:
     """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
 
-    def __init__(self, connection: Connection, leases: Leases, bounds: Bounds) -> None:
+    def __init__(
+        self, connection: Connection, leases: Leases, senders: Senders, bounds: Bounds
+    ) -> None:
         self._connection = connection
         self._leases = leases
+        self._senders = senders
         self._bounds = bounds
 
     async def create(
@@ -81,10 +99,11 @@ class Jobs:
         comes to the service as either may watch it; at least one is needed. ``input`` is what the
         run gets. Putting the job on a queue is the caller's. Raises `JobExists`, `InvalidEvent`.
 
-        When Redis is lost meanwhile, a repeat with the same ``job_id`` finishes what was begun, and
+        While Redis is unavailable the call is repeated (see `connect`), and creates the job once.
+        If it fails in the end, another call with the same ``job_id`` finishes what was begun, and
         raises `JobExists` if that was the job's log.
         """
-        job_id = new_job_id() if job_id is None else _canonical(job_id)
+        job_id = new_job_id() if job_id is None else canonical(job_id)
         event = _event.created(
             job_type=type,
             user_id=user_id,
@@ -92,8 +111,19 @@ class Jobs:
             job_input=input,
             bounds=self._bounds,
         )
+        token = secrets.token_hex(8)
+
+        async def create() -> None:
+            await self._create(job_id, event, token, user_id, session_id)
+
+        await repeated(create, self._connection, self._senders.limits.block_s)
+        return job_id
+
+    async def _create(
+        self, job_id: str, event: Append, token: str, user_id: str | None, session_id: str | None
+    ) -> None:
         try:
-            answer = await self._connection.append(job_id, event)
+            answer = await self._connection.append(job_id, event, seq=token)
         except JobExists:
             # Perhaps by a call like this one, which Redis was lost to before the job was listed.
             created_id = await self._connection.created(job_id, user_id, session_id)
@@ -101,7 +131,6 @@ class Jobs:
                 await self._list(job_id, created_id, user_id, session_id)
             raise
         await self._list(job_id, answer.entry_id, user_id, session_id)
-        return job_id
 
     async def _list(
         self, job_id: str, created_id: str, user_id: str | None, session_id: str | None
@@ -120,15 +149,22 @@ class Jobs:
         With ``attempt``, the number that came with the queue entry, a run that comes late for an
         earlier attempt is refused at its start. Raises `InvalidEvent` for a malformed id.
         """
-        if attempt is not None:
-            _check_number("attempt", attempt, at_least=1)
-        return Run(self._connection, self._leases, _canonical(job_id), attempt)
+        return Run(
+            self._connection,
+            self._leases,
+            self._senders,
+            canonical(job_id),
+            checked_attempt(attempt),
+        )
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.
 
-        The leases of runs that have not ended are renewed no longer.
+        Waits for the events that wait for Redis, as long as a call may; what is not written then is
+        given up, but for the ends of runs. The leases of runs that have not ended are renewed no
+        longer.
         """
+        await self._senders.close()
         self._leases.close()
         await self._connection.aclose()
 
@@ -142,26 +178,3 @@ class Jobs:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _canonical(job_id: object) -> str:
-    canonical = parse_job_id(job_id)
-    if canonical is None:
-        raise InvalidEvent("job_id must be 1 to 128 letters, digits, dots, underscores and hyphens")
-    return canonical
-
-
-def _check_lease(lease_s: object) -> None:
-    if (
-        isinstance(lease_s, bool)
-        or not isinstance(lease_s, int | float)
-        or not MIN_LEASE_S <= lease_s <= DAY_SECONDS
-    ):
-        raise InvalidEvent(
-            f"lease_s must be a number of seconds from {MIN_LEASE_S} to {DAY_SECONDS}, or None"
-        )
-
-
-def _check_number(name: str, value: object, *, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise InvalidEvent(f"{name} must be a whole number, {at_least} or more")

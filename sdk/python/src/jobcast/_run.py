@@ -1,23 +1,36 @@
 """One run of one job."""
 
 import asyncio
+import logging
 import secrets
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
+from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import brief, describe, is_a, text_of
-from jobcast._json import from_json
 from jobcast._lease import Lease, Leases
+from jobcast._log_lines import LineHandler
+from jobcast._run_state import RunState, current
+from jobcast._sender import Sender, Senders
 from jobcast.protocol.append import Answer, Append
 
+T = TypeVar("T")
 
-class Run:
+
+def current_run() -> "Run | None":
+    """Return the run that was started last in this task, None if there is none that goes on."""
+    run = current()
+    return run if isinstance(run, Run) else None
+
+
+class Run(RunState):
     """One run of one job, from its start to its end. Made by `Jobs.run`.
 
     As a context manager it starts the job; when the block ends, it completes it with `result`,
@@ -33,38 +46,40 @@ class Run:
 
     Each method returns the id of the log entry that it wrote. Each raises `JobSuperseded` once
     another run or attempt has taken over, `JobFinished` after the job's end (`JobStalled`, one of
-    its kind, if that came because the lease ran out), `UnknownJob` once it has expired,
-    `InvalidEvent` for arguments that the contract refuses (before anything is sent), and a
-    ``redis.RedisError`` when Redis can't be reached. Calls of one run are in the order in which
-    they are awaited; don't overlap them.
+    its kind, if that came because the lease ran out), `UnknownJob` once it has expired, and
+    `InvalidEvent` for arguments that the contract refuses (before anything is sent). Events of one
+    run are in the order of the calls, also of calls that overlap.
+
+    While Redis is unavailable, an event is repeated until it is acknowledged, and is written once.
+    A call waits for that no longer than ``block_s`` of `connect`. Then it returns an empty id, and
+    its event waits in the run's buffer; the calls that follow return at once until all that waits
+    was written, but for the end of the run, which waits for as long again. When the buffer is full,
+    only the newest progress in it is kept; if that makes no room within ``block_s``, the call
+    raises `BufferFull` and its event is not written. The end of the run always has room. What is
+    refused after its call has returned is logged, and the next call is refused too. A call that is
+    cancelled while its event is on its way may have written it or not.
     """
 
-    job_id: str
-    """The job's id."""
-    attempt: int | None
-    """The job's attempt, from 1; None before the start, unless it was asked for."""
-    type: str = ""
-    """The job's type; known after the start."""
-    input: dict[str, Any]
-    """The job's input; known after the start, and empty when the job has none."""
-    result: object = None
-    """What the job is completed with at the end of the block."""
-    finished: bool = False
-    """Whether this run has completed or failed the job."""
-    cancel_requested: bool = False
-    """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
-    to a renewal of its lease."""
-
     def __init__(
-        self, connection: Connection, leases: Leases, job_id: str, attempt: int | None
+        self,
+        connection: Connection,
+        leases: Leases,
+        senders: Senders,
+        job_id: str,
+        attempt: int | None,
     ) -> None:
-        self.job_id = job_id
-        self.attempt = attempt
-        self.input = {}
-        self._connection = connection
+        super().__init__(job_id, attempt)
+        self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
         self._lease: Lease | None = None
-        self._token: str | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this run has completed or failed the job, acknowledged or not."""
+        return self.finished or self._sender.has_end
 
     async def start(self) -> str:
         """Start the job, or take it over from an earlier run of the same attempt.
@@ -74,35 +89,40 @@ class Run:
         is no JSON object that Python reads.
         """
         self._end_lease()
-        self._token = secrets.token_hex(8)
-        lease = self._leases.of_run(self.job_id, self._token)
+        token = secrets.token_hex(8)
+        lease = self._leases.of_run(self.job_id, token)
+        announce = None if lease is None else lease.announce
+        event = _event.started(self._leases.length_ms)
         try:
-            if lease is not None:
-                await lease.announce()
-            answer = await self._append(_event.started(self._leases.length_ms))
+            answer = await self._sender.start(token, event, announce)
         except JobcastError:
-            self._token = None
+            self._sender.token = None
             if lease is not None:
                 lease.end()
             raise
         if lease is not None:
             lease.keep(weakref.WeakMethod(self._renew))
             self._lease = lease
-        self.attempt = answer.attempt
-        self.type = answer.type
+        self._loop = asyncio.get_running_loop()
+        self._sender.attempt = answer.attempt
         try:
-            self.input = _input_of(answer)
+            self._began(answer)
         except ValueError:
             await self.fail("The job's input can't be read", "BAD_INPUT")
             raise InvalidEvent("the job's input can't be read; the job was failed") from None
-        return _unless_cancelled(answer)
+        if answer.cancel_requested:
+            raise JobCancelled
+        return answer.entry_id
 
-    async def progress(
+    async def progress(  # noqa: PLR0913 - each by name
         self,
-        progress: int,
+        progress: int | None = None,
         /,
         step: str | None = None,
         *,
+        current: float | None = None,
+        total: float | None = None,
+        unit: str | None = None,
         eta: float | None = None,
         **more: object,
     ) -> str:
@@ -110,7 +130,24 @@ class Run:
 
         What is left out is null for the viewers. A lower ``progress`` than the job's is raised to
         it. Raises `JobCancelled`, after the event was written, when the job was asked to stop.
+
+        Or report a count, ``progress(current=3, total=12, unit="page")``: then the percentage
+        follows from it, and the seconds left from how fast it went lately, once that is worth
+        showing (after 3 s and 2 %). ``total`` and ``unit`` stay as they are until the next step.
+        Without a total, viewers see that the end is unknown (``indeterminate``). Counts are sent 20
+        times a second at the most: one that follows another sooner returns an empty id, and the
+        last one is sent 50 ms after that other, or before the next event of another kind.
         """
+        if current is not None or total is not None or unit is not None:
+            if progress is None:
+                self._counting().set(
+                    current=current, total=total, unit=unit, step=step, eta=eta, more=more
+                )
+                return await self._count_on()
+            counted = {"current": current, "total": total, "unit": unit}
+            more |= {name: value for name, value in counted.items() if value is not None}
+        elif progress is None:
+            raise InvalidEvent("progress needs a percentage, or current")
         return await self._report(_event.progressed(progress, step, eta, more))
 
     async def step(
@@ -125,7 +162,74 @@ class Run:
 
         Without ``progress`` the job's own stays.
         """
+        if self._has_news:
+            await self._flush()
+        if self._count is not None or "total" in more:
+            progress = self._counting().step(step, progress, more)
         return await self._report(_event.stepped(step, progress, eta, more))
+
+    async def advance(self, count: float = 1) -> str:
+        """Report that so much more of the current step is done.
+
+        Its total is what `step` or `progress` were given as ``total``. See `progress`.
+        """
+        self._counting().advance(count)
+        return await self._count_on()
+
+    async def track(
+        self,
+        items: Iterable[T] | AsyncIterable[T],
+        step: str | None = None,
+        *,
+        unit: str | None = None,
+        total: float | None = None,
+    ) -> AsyncIterator[T]:
+        """Go through items, and report each as done when the next one is asked for.
+
+        ``async for file in run.track(files, "Hashing", unit="file")``. ``step`` begins a step.
+        Without ``total``, that is the length of the items; if they have none, viewers see how many
+        are done and that the end is unknown (``indeterminate``).
+        """
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        if step is None:
+            self._counting().anew()
+        else:
+            await self.step(step)
+        await self.progress(None, step, current=0, total=total, unit=unit)
+        if isinstance(items, AsyncIterable):
+            async for item in items:
+                yield item
+                await self.advance()
+        else:
+            for item in items:
+                yield item
+                await self.advance()
+        await self._flush()
+        if self.cancel_requested:
+            raise JobCancelled
+
+    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+        """Report a count from code that can't await; any thread may call it."""
+        self._counting().set(current=current, total=total, unit=unit, step=step, eta=None, more={})
+        self._has_news = True
+        if self._timer is None and self._loop is not None and not self._loop.is_closed():
+            delay_s = max(0.0, self._counting().due_in_s)
+            self._loop.call_soon_threadsafe(self._flush_in, delay_s)
+        if self.cancel_requested:
+            raise JobCancelled
+
+    async def log(self, text: str, level: str = "info", **more: object) -> str:
+        """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
+        return await self._report(_event.logged(text, level, more))
+
+    def log_handler(self, level: int = logging.NOTSET) -> logging.Handler:
+        """Return a handler that sends what Python's logging gets to the job as lines.
+
+        ``logging.getLogger("my.work").addHandler(run.log_handler())``. It blocks nobody and may be
+        used by any thread; when more than 1,000 lines wait, the oldest are dropped.
+        """
+        return LineHandler(self._add_line, level)
 
     async def emit(self, name: str, data: Mapping[str, object]) -> str:
         """Send an event of your own, which reaches viewers in order and is never dropped.
@@ -151,12 +255,9 @@ class Run:
             return await self._finish(_event.failed(error, code))
         message, its_code = describe(error)
         code = its_code if code is None else code
-        event = _event.failed(message, code)
-        try:
-            return await self._finish(event)
-        except InvalidEvent:
-            # The job allows no event of this length, and its end must not hang on a text.
-            return await self._finish(_event.failed(*brief(message, code)))
+        # The job may allow no event of this length, and its end must not hang on a text.
+        otherwise = _event.failed(*brief(message, code))
+        return await self._finish(_event.failed(message, code), otherwise)
 
     async def __aenter__(self) -> Self:
         try:
@@ -175,14 +276,12 @@ class Run:
         try:
             return await self._leave(error)
         finally:
-            if self._lease is not None:
+            if self._lease is not None and not self._sender.has_end:
                 self._lease.stop()
 
     async def _leave(self, error: BaseException | None) -> bool:
-        if error is None and not self.finished:
-            await self._complete()
-        elif error is not None and not self.finished:
-            await self._fail_with(error)
+        if not self.has_ended:
+            await (self._complete() if error is None else self._fail_with(error))
         return is_a(error, JobCancelled)
 
     async def _complete(self) -> None:
@@ -212,42 +311,80 @@ class Run:
                 raise
 
     async def _report(self, event: Append) -> str:
-        return _unless_cancelled(await self._append(event))
+        if self._has_news:
+            await self._flush()
+        entry_id = self._id_of(await self._sender.send(event, self._answered))
+        if self.cancel_requested:
+            raise JobCancelled
+        return entry_id
 
-    async def _finish(self, event: Append) -> str:
-        answer = await self._append(event)
-        self.finished = True
-        self._end_lease()
+    async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        if self._has_news:
+            with suppress(JobcastError):  # they must not keep the job from its end
+                await self._flush()
+        answer = await self._sender.send(event, self._answered, otherwise)
+        if answer is None:
+            return ""
+        if not self.finished:
+            self._answered(event, answer)
         return answer.entry_id
 
+    async def _count_on(self) -> str:
+        """Send the count, or have it be sent as soon as the last event is old enough."""
+        self._has_news = True
+        delay_s, entry_id = self._counting().due_in_s, ""
+        if delay_s <= 0:
+            entry_id = await self._flush()
+        else:
+            self._flush_in(delay_s)
+        if self.cancel_requested:
+            raise JobCancelled
+        return entry_id
+
+    def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
+        self._lines.append(_event.logged(text, level, more))
+        self._has_news = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._flush_in, 0)
+
+    def _flush_in(self, delay_s: float) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin_flush)
+
+    def _begin_flush(self) -> None:
+        self._timer = None
+        if self._has_news:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_quietly())
+
+    async def _flush_quietly(self) -> None:
+        with suppress(JobcastError, RedisError):  # the next call meets the same
+            await self._flush()
+
+    async def _flush(self) -> str:
+        """Send the lines and the count that wait; return the entry of the count."""
+        self._has_news, entry_id = False, ""
+        while self._lines:
+            self._id_of(await self._sender.send(self._lines.popleft(), self._answered))
+        if self._count is not None and self._count.is_held:
+            entry_id = self._id_of(await self._sender.send(self._count.event(), self._answered))
+        return entry_id
+
+    def _id_of(self, answer: Answer | None) -> str:
+        if answer is None:
+            return ""
+        self.cancel_requested = answer.cancel_requested
+        return answer.entry_id
+
+    def _answered(self, event: Append, answer: Answer) -> None:
+        self.cancel_requested = answer.cancel_requested
+        if event.is_end:
+            self.finished = True
+            self._end_lease()
+
     async def _renew(self, lease_ms: int) -> None:
-        await self._append(_event.renewed(lease_ms))
+        self.cancel_requested |= await self._sender.renew(_event.renewed(lease_ms))
 
     def _end_lease(self) -> None:
         if self._lease is not None:
             self._lease.end()
             self._lease = None
-
-    async def _append(self, event: Append) -> Answer:
-        if self._token is None:
-            raise JobNotRunning
-        answer = await self._connection.append(
-            self.job_id, event, attempt=self.attempt, run=self._token
-        )
-        self.cancel_requested = answer.cancel_requested
-        return answer
-
-
-def _input_of(answer: Answer) -> dict[str, Any]:
-    job_input = from_json(answer.input) if answer.input else None
-    if job_input is None:
-        return {}
-    if not isinstance(job_input, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - the input is wrong, not a type
-    return job_input
-
-
-def _unless_cancelled(answer: Answer) -> str:
-    if answer.cancel_requested:
-        raise JobCancelled
-    return answer.entry_id

@@ -15,12 +15,21 @@
 --       7 progress 0-100 (progress and step); '' is the state's own.
 --         Length of the run's lease in ms (start and renew); '' is none
 --       8 count of state fields that follow
---       9 that many pairs of name and value to set, then the names to clear
+--       9 sequence number of this append within its run, from 1; '' is none. To create, a token that
+--         the caller drew for this creation; '' is none
+--      10 that many pairs of name and value to set, then the names to clear
 --
 -- Answer: [id of the entry or '', cancel requested 0/1, receivers of the publication (-1: refused by
 -- Redis), attempt, status before]; to start also the job's type and input, '' where it has none.
 -- Errors: NOJOB EXISTS FINISHED STALLED SUPERSEDED NOTRUNNING NOTFAILED NOTCANCELLABLE LEASED
 -- BADEVENT; then nothing was written or published. After LEASED comes how many ms are left.
+--
+-- A caller that got no answer repeats the append with the same sequence number. The state keeps the
+-- highest number that its run has appended, the log that of each entry. A number that is not higher
+-- is a repeat: nothing is written or published, and the answer has the id of the entry that is there
+-- ('' if it was trimmed, or there is none), 0 receivers, and the rest as it is now. Numbers may have
+-- gaps, and a state that a failover set back accepts any higher one. A creation is a repeat if the
+-- job was created with the same token.
 --
 -- A lease is until when a run need not be heard of, by this server's clock. It is beside the log: to
 -- renew it writes no entry. Once it is over, stall ends that run and leaves it where it is, so that
@@ -34,12 +43,10 @@ local MAX_ENTRIES = 10000 -- the same
 local LEAST_EVENT_BYTES = 1024 -- what every job takes
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
 local LATEST_MS = 1e15 -- no lease lasts until then
-local RESERVED = ' progress-update step-change complete failed connected reset ping left '
-  .. 'message error open chunk artifact input-requested ' -- and names that begin with child-
 
 local log, state = KEYS[1], KEYS[2]
-local publish, op, attempt, run, name, data, progress, count = unpack(ARGV, 1, 8)
-local fields_end = 8 + 2 * count
+local publish, op, attempt, run, name, data, progress, count, seq = unpack(ARGV, 1, 9)
+local fields_end = 9 + 2 * count
 local lease_ms = (op == 'start' or op == 'renew') and progress ~= '' and tonumber(progress)
 
 local refuse = redis.error_reply
@@ -47,8 +54,8 @@ local refuse = redis.error_reply
 -- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. What is to be
 -- cleared is asked for as well: mostly none of it is there.
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
-  'maxEntries', unpack(ARGV, fields_end + 1))
-local status, its_attempt, its_run, percent, cancel_requested, last, limit = unpack(before, 1, 7)
+  'maxEntries', 'seq', unpack(ARGV, fields_end + 1))
+local status, its_attempt, its_run, percent, cancel_requested, last, limit, its_seq = unpack(before, 1, 8)
 -- Whoever wrote the state, what is written here can be read: its numbers are checked before use.
 local number = tonumber(its_attempt)
 if not (number and number >= 1 and number < 2^53 and number % 1 == 0) then its_attempt = '1' end
@@ -60,12 +67,50 @@ local function stored_number(field, least, most)
   return stored and stored >= least and stored <= most and stored or nil
 end
 
-local function now_ms()
+local now_ms
+if lease_ms or op == 'stall' then
   local now = redis.call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
+  now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+local seq_number
+if op ~= 'create' then
+  if run == '' or seq == '' then seq = nil end
+  if seq then
+    seq_number = tonumber(seq)
+    if not (seq_number and seq_number >= 1 and seq_number < 2^53 and seq_number % 1 == 0) then
+      return refuse('BADEVENT a sequence number must be a whole number from 1')
+    end
+    if its_seq and run == its_run and seq_number <= (tonumber(its_seq) or 0) then
+      -- The numbers of a run fall from the log's end to the run's start.
+      local id, upper, is_over = '', '+', false
+      repeat
+        local entries = redis.call('XREVRANGE', log, upper, '-', 'COUNT', 100)
+        for _, entry in ipairs(entries) do
+          local fields = entry[2]
+          for i = 3, fields[2] == '_checkpoint' and 0 or #fields, 2 do
+            local its_number = fields[i] == 'seq' and tonumber(fields[i + 1])
+            if its_number == seq_number then id = entry[1] end
+            is_over = is_over or its_number and its_number <= seq_number or fields[i] == 'run'
+          end
+          if is_over then break end
+          upper = '(' .. entry[1]
+        end
+      until is_over or #entries < 100
+      local repeated = { id, cancel_requested and 1 or 0, 0, tonumber(its_attempt), status }
+      if op == 'start' then
+        local job = redis.call('HMGET', state, 'type', 'input')
+        repeated[6], repeated[7] = job[1] or '', job[2] or ''
+      end
+      return repeated
+    end
+  end
 end
 
 if op == 'create' then
+  if status and seq and seq ~= '' and redis.call('HGET', state, 'token') == seq then
+    return { redis.call('HGET', state, 'created') or '', 0, 0, 1, '' }
+  end
   if status then return refuse('EXISTS the job exists already') end
   its_attempt = '1'
 elseif not status then
@@ -100,12 +145,12 @@ if lease_ms == nil or lease_ms and not (lease_ms >= 1 and lease_ms < 1e12)
   return refuse('BADEVENT a lease must be a number of milliseconds')
 end
 if op == 'renew' then
-  redis.call('HSET', state, 'lease', string.format('%.0f', now_ms() + lease_ms))
+  redis.call('HSET', state, 'lease', string.format('%.0f', now_ms + lease_ms))
   return { '', cancel_requested and 1 or 0, 0, tonumber(its_attempt), status }
 elseif op == 'stall' then
   local lease = stored_number('lease', 0, LATEST_MS)
   if not lease then return refuse('NOTRUNNING this run has no lease') end
-  local left = lease - now_ms()
+  local left = lease - now_ms
   if left > 0 then return refuse(string.format('LEASED %.0f ms of the lease are left', left)) end
 end
 
@@ -124,15 +169,17 @@ if op == 'progress' or op == 'step' then
   if op == 'step' or n > reached then percent = string.format('%d', n) end
   data = '{"progress":' .. percent .. data
 elseif op == 'emit' then
+  local reserved = ' progress-update step-change complete failed connected reset ping left '
+    .. 'message error open chunk artifact input-requested ' -- and names that begin with child-
   if #name > 64 or not string.match(name, '^[a-z][a-z0-9%-]*$')
-    or string.find(RESERVED, ' ' .. name .. ' ', 1, true) or string.sub(name, 1, 6) == 'child-' then
+    or string.find(reserved, ' ' .. name .. ' ', 1, true) or string.sub(name, 1, 6) == 'child-' then
     return refuse('BADEVENT this event name is reserved or malformed')
   end
 elseif op == 'start' then
   name, status, percent = 'step-change', 'running', '0'
   data = '{"progress":0,"currentStep":null,"estimatedTimeRemaining":null}'
-  more = { 'run', run }
-  if lease_ms then more[3], more[4] = 'lease', string.format('%.0f', now_ms() + lease_ms) end
+  more = { 'run', run, 'seq', seq or '0' }
+  if lease_ms then more[5], more[6] = 'lease', string.format('%.0f', now_ms + lease_ms) end
 elseif op == 'complete' then
   name, status, percent = 'complete', 'succeeded', '100'
 elseif op == 'fail' or op == 'abandon' or op == 'stall' then
@@ -183,23 +230,36 @@ end
 
 local id
 if op == 'start' then
-  id = redis.call('XADD', log, '*', 'event', name, 'data', data, 'run', run)
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data, 'run', run, 'seq', seq or '0')
 elseif op == 'create' then
-  id = redis.call('XADD', log, '*', 'event', name, 'data', data, unpack(ARGV, 9, fields_end))
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data, unpack(ARGV, 10, fields_end))
+elseif seq then
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data, 'seq', seq)
 else
   id = redis.call('XADD', log, '*', 'event', name, 'data', data)
 end
 if op == 'create' or op == 'retry' then
   more[#more + 1], more[#more + 2] = 'attemptId', id
   if op == 'create' then more[#more + 1], more[#more + 2] = 'created', id end
+  if op == 'create' and seq and seq ~= '' then more[#more + 1], more[#more + 2] = 'token', seq end
 end
 
-redis.call('HSET', state, 'progress', percent or '0', 'last', id, unpack(ARGV, 9, fields_end))
+if op == 'create' then
+  -- What each append looks up comes first: Redis searches a small hash from its beginning.
+  redis.call('HSET', state, 'progress', percent, 'last', id, 'seq', '0', unpack(ARGV, 10, fields_end))
+elseif seq_number and percent and percent == before[4] then
+  redis.call('HSET', state, 'last', id, 'seq', seq, unpack(ARGV, 10, fields_end))
+elseif seq_number then
+  redis.call('HSET', state, 'progress', percent or '0', 'last', id, 'seq', seq,
+    unpack(ARGV, 10, fields_end))
+else
+  redis.call('HSET', state, 'progress', percent or '0', 'last', id, unpack(ARGV, 10, fields_end))
+end
 if more then redis.call('HSET', state, unpack(more)) end
 if not lease_ms and (op == 'start' or status ~= 'running' and op ~= 'stall') then
   redis.call('HDEL', state, 'lease')
 end
-for i = 8, #before do
+for i = 9, #before do
   if before[i] then
     redis.call('HDEL', state, unpack(ARGV, fields_end + 1))
     break

@@ -10,6 +10,10 @@ SCRIPT: Final = files("jobcast.protocol").joinpath("append.lua").read_text("utf-
 _DIGEST: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
+ENDS: Final = ("complete", "fail")
+"""The operations that end a run."""
+
+
 class Append(NamedTuple):
     """One call of the append script, but for the job, the attempt and the run it is for.
 
@@ -25,13 +29,31 @@ class Append(NamedTuple):
     fields: Mapping[str, str] = MappingProxyType({})
     cleared: tuple[str, ...] = ()
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it ends its run."""
+        return self.operation in ENDS
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, about: what is the same for all is left out."""
+        texts = (self.name, self.data, *self.fields.values())
+        return sum(len(text.encode()) for text in texts)
+
     def command(
-        self, publish: str, keys: tuple[str, str], attempt: int | None, run: str | bytes
+        self,
+        publish: str,
+        keys: tuple[str, str],
+        attempt: int | None,
+        run: str | bytes,
+        seq: str = "",
     ) -> list[str | bytes]:
         """Return the command that appends it in this attempt (None: any) and run ('': any).
 
-        ``publish`` is the command that publishes it, ``keys`` are the job's log and state. A Redis
-        that does not know the script refuses with ``NOSCRIPT``: see `with_script`.
+        ``publish`` is the command that publishes it, ``keys`` are the job's log and state. ``seq``
+        is the number of the append within its run, or the token of a creation: with it the command
+        may be repeated. A Redis that does not know the script refuses with ``NOSCRIPT``: see
+        `with_script`.
         """
         fields = [part for pair in self.fields.items() for part in pair]
         return [
@@ -47,6 +69,7 @@ class Append(NamedTuple):
             self.data,
             self.number,
             str(len(self.fields)),
+            seq,
             *fields,
             *self.cleared,
         ]

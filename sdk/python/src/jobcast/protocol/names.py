@@ -26,10 +26,11 @@ _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
 class PubSub(NamedTuple):
     """How events are published and followed: Redis' names for that.
 
-    ``channel_format`` is of the name of a job's channel, ``publish`` the command that publishes,
-    ``subscribe`` the command that follows and in lower case the push that confirms it,
-    ``unsubscribe`` the command that follows no more, ``message`` the push that brings what was
-    published, and ``together`` whether one command may name channels of several jobs.
+    ``channel_format`` is of the name of a job's channel (``append.lua`` builds the same),
+    ``publish`` the command that publishes, ``subscribe`` the command that follows and in lower case
+    the push that confirms it, ``unsubscribe`` the command that follows no more, ``message`` the
+    push that brings what was published, and ``together`` whether one command may name channels of
+    several jobs: not in a Cluster.
     """
 
     channel_format: str
@@ -85,6 +86,18 @@ def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
     if session_id is not None:
         keys.append(f"jobs:by-session:{session_id}")
     return keys
+
+
+def created_by(
+    reply: list[bytes | None], user_id: str | None, session_id: str | None
+) -> str | None:
+    """Return a job's first entry, of the fields ``created userId sessionId`` of its state.
+
+    None unless the job is of exactly these owners.
+    """
+    created_id, *owners = [each and each.decode(errors="replace") for each in reply]
+    is_theirs = owners == [user_id, session_id]
+    return created_id if is_theirs and created_id and is_entry_id(created_id) else None
 
 
 def index_member(job_id: str, created: str) -> str:

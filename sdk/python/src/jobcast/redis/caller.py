@@ -52,11 +52,16 @@ class Caller:
         return answer_of(await self.reply(key, packed(*command)))
 
     async def append(
-        self, job_id: str, event: Append, attempt: int | None, run: str | bytes
+        self,
+        job_id: str,
+        event: Append,
+        attempt: int | None,
+        run: str | bytes,
+        seq: str = "",
     ) -> Reply:
         """Run the append script for a job and return its reply; see ``reply``."""
         keys = log_key(job_id), state_key(job_id)
-        command = event.command(self.servers.pubsub.publish, keys, attempt, run)
+        command = event.command(self.servers.pubsub.publish, keys, attempt, run, seq)
         reply = await self.reply(keys[0], packed(*command))
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             return await self.reply(keys[0], packed(*with_script(command)))

@@ -1,0 +1,76 @@
+"""``/jobcast.js`` and ``/jobcast-element.js``: the browser client, for pages without npm.
+
+Both are cached for minutes and import the modules themselves, whose URLs contain a version and are
+immutable. So all modules of a page have the same version.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from quart import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
+
+blueprint = Blueprint("browser", __name__)
+
+_SHORT: Final = "public, max-age=300"
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_NOT_AT_ALL: Final = "no-store"
+
+_INDEX: Final = """\
+import { defaults } from "./jobcast.js";
+defaults.base = new URL("..", import.meta.url).href;
+export * from "./jobcast.js";
+"""
+"""Sets the URL of the service, which is where this module was loaded from."""
+
+_CORE: Final = ("state.js", "link.js", "jobcast.js")
+"""Imported by the others too; listed in the entry, so that browsers load them in parallel."""
+
+_FOLDER: Final = Path(__file__).parent.parent / "browser"
+_MODULES: Final = {
+    "index.js": _INDEX,
+    **{path.name: path.read_text() for path in sorted(_FOLDER.glob("*.js"))},
+}
+_VERSION: Final = sha256(repr(_MODULES).encode()).hexdigest()[:12]
+
+
+def _entry(*names: str) -> str:
+    lines = [
+        *(f'import "./jobcast@{_VERSION}/{name}";\n' for name in _CORE),
+        *(f'export * from "./jobcast@{_VERSION}/{name}";\n' for name in names),
+    ]
+    return "".join(lines)
+
+
+@blueprint.get("/jobcast.js")
+async def jobcast() -> Response:
+    """Export the client."""
+    return await _script(_entry("index.js"), _SHORT)
+
+
+@blueprint.get("/jobcast-element.js")
+async def element() -> Response:
+    """Export the client and the element that shows a job."""
+    return await _script(_entry("index.js", "element.js"), _SHORT)
+
+
+@blueprint.get("/jobcast@<version>/<name>")
+async def module(version: str, name: str) -> Response:
+    """Return a module of the client.
+
+    During a rolling update a page may request a version that this process does not have. It gets
+    this process's version, uncached, because a 404 would break the page.
+    """
+    text = _MODULES.get(name)
+    if text is None:
+        raise NotFound
+    return await _script(text, _FOR_EVER if version == _VERSION else _NOT_AT_ALL)
+
+
+async def _script(text: str, cached: str) -> Response:
+    response = Response(text, content_type="text/javascript; charset=utf-8")
+    response.headers["Cache-Control"] = cached
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.set_etag(sha256(text.encode()).hexdigest()[:32])
+    return await response.make_conditional(request)

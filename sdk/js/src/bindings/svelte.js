@@ -1,0 +1,31 @@
+/** @import { Readable } from "svelte/store" */
+/** @import { Job, JobState, Options } from "../types.js" */
+import { readable } from "svelte/store";
+import { initial, watchJob } from "../jobcast.js";
+
+/**
+ * A store of a job's state. The job is watched while somebody subscribes, and on a server never.
+ *
+ * @param {Options} options as of `watchJob`
+ * @returns {Readable<JobState> & { cancel(): Promise<void>, retry(): Promise<void>, wake(): void }}
+ */
+export function jobStore(options) {
+  /** @type {Job | undefined} */
+  let job;
+  const { subscribe } = readable(initial, (set) => {
+    if (!globalThis.document) return;
+    const own = (job = watchJob(options));
+    const end = own.subscribe(set);
+    return () => {
+      end();
+      own.close();
+      job = undefined;
+    };
+  });
+  return {
+    subscribe,
+    cancel: async () => job?.cancel(),
+    retry: async () => job?.retry(),
+    wake: () => job?.wake(),
+  };
+}

@@ -1,0 +1,253 @@
+/** @import { Address, Call, Connect, Hear, Open } from "./types.js" */
+
+const S = 1000;
+const PATIENCE = 6 * S;
+const MUTE = 2.5;
+const SLEPT = 2 * S;
+const FIRST_PAUSE = 2 * S;
+const LONGEST_PAUSE = 15 * S;
+const LONGEST_BACK_OFF = 60 * S;
+
+const CONTRACT = ["connected", "reset", "ping", "progress-update", "step-change", "complete", "failed", "log"];
+
+/** @type {Address} */
+export async function address(o, call, query) {
+  const { jobId, token, session: sessionId } = o;
+  const base = new URL(`${o.base}`.replace(/\/?$/, "/"), globalThis.location?.href);
+  const url = new URL(o.url ?? `api/v1/jobs/${encodeURIComponent(`${jobId}`)}`, base);
+  url.pathname = url.pathname.replace(/(\/(stream|status))?\/?$/, "/" + call);
+  const given = { ...query, sessionId, token: typeof token === "function" ? await token() : token };
+  for (const [name, value] of Object.entries(given)) if (value) url.searchParams.set(name, value);
+  return url;
+}
+
+/** @type {Call} */
+export async function call(o, name, method) {
+  try {
+    const answer = await fetch(await address(o, name), {
+      method,
+      credentials: o.withCredentials ? "include" : "same-origin",
+      signal: AbortSignal.timeout(10 * S),
+    });
+    const { status, headers } = answer;
+    return { status, body: await answer.json().catch(() => ({})), wait: Number(headers.get("retry-after")) * S };
+  } catch (error) {
+    return { status: 0, body: { code: "UNREACHABLE", message: `${error}` }, wait: 0 };
+  }
+}
+
+/** @type {Open} */
+export async function openStream(o, names, hear, lose, lastId) {
+  if (o.events === "all") return (await import("./fetched.js")).openFetched(o, names, hear, lose, lastId);
+  const url = await address(o, "stream", { ping: "1", from: o.from });
+  const source = new (o.EventSource ?? EventSource)(url, { withCredentials: !!o.withCredentials });
+  for (const name of names) {
+    source.addEventListener(name, ({ data, lastEventId }) => hear(name, JSON.parse(data), lastEventId));
+  }
+  source.onerror = () => lose(source.readyState === 2);
+  return source;
+}
+
+const none = { close() {} };
+
+/** @type {Connect} */
+export function connect(o, names, emit) {
+  let source = none;
+  let phase = "waiting";
+  let [turn, asked, failures, refusals, watchdog, next, endedAt] = [0, 0, 0, 0, 0, 0, 0];
+  let [isPolling, isSuspect, isAnswered, hasBegun] = [false, false, false, false];
+  let [heardAt, connectedAt, openAt, keepalive, pause] = [0, 0, 0, 15 * S, FIRST_PAUSE];
+  let [seen, lastId] = ["", ""];
+  const page = new AbortController();
+
+  const say = (connection = hasBegun ? "reconnecting" : "connecting", problem = null) =>
+    emit({ name: "$link", data: { connection, transport: isPolling ? "polling" : "stream", problem } });
+
+  function drop() {
+    turn += 1;
+    phase = "waiting";
+    source.close();
+    source = none;
+    clearTimeout(watchdog);
+  }
+
+  function stop() {
+    drop();
+    asked += 1;
+    clearTimeout(next);
+  }
+
+  function end(connection = "closed", problem = null) {
+    stop();
+    isPolling = false;
+    say(connection, problem);
+  }
+
+  /** @type {Hear} */
+  function tell(name, data, id) {
+    const { outcome, progress, updatedAt } = emit({ name, data, id });
+    if (!outcome) return;
+    endedAt = updatedAt ?? 0;
+    end();
+    if (outcome === "succeeded") page.abort();
+    else if (progress === null) ask();
+  }
+
+  function after(ms = 0, act = goOn) {
+    clearTimeout(next);
+    next = setTimeout(act, ms);
+  }
+
+  function backOff(least = 0) {
+    const most = Math.min(LONGEST_BACK_OFF, 2 ** failures++ * S);
+    openAt = Date.now() + Math.max(least, (most * (1 + Math.random())) / 2);
+  }
+
+  function expect(ms = MUTE * keepalive) {
+    clearTimeout(watchdog);
+    const due = Date.now() + ms;
+    watchdog = setTimeout(() => {
+      if (Math.abs(Date.now() - due) < SLEPT) return miss();
+      expect(PATIENCE);
+      ask();
+    }, ms);
+  }
+
+  function miss() {
+    if (phase !== "waiting" || (isPolling && isAnswered)) {
+      isSuspect = true;
+      drop();
+      backOff();
+    } else expect();
+    isPolling = true;
+    say();
+    ask();
+  }
+
+  async function open() {
+    drop();
+    source = { ...none };
+    const own = turn;
+    let isGap = hasBegun && !(lastId && o.events === "all");
+    expect(PATIENCE);
+    say();
+    /** @type {Parameters<Open>} */
+    const given = [
+      o,
+      [...new Set([...CONTRACT, ...names])],
+      (name, data, id) => {
+        if (own === turn) hear(name, data, id);
+        if (own === turn && isGap) tell("reset", { reason: "reopened" });
+        isGap = false;
+      },
+      (isClosed) => own === turn && lose(isClosed),
+      lastId,
+    ];
+    try {
+      const opened = await (o.shareAcrossTabs ? (await import("./shared.js")).openShared : openStream)(...given);
+      if (own === turn) source = opened;
+      else opened.close();
+    } catch {
+      if (own === turn) lose(true);
+    }
+  }
+
+  /** @type {Hear} */
+  function hear(name, data, id) {
+    heardAt = Date.now();
+    if (name === "connected") {
+      keepalive = data.keepaliveSeconds * S || keepalive;
+      connectedAt = heardAt;
+      phase = "trial";
+    }
+    if (phase === "trial" && (!isSuspect || heardAt > connectedAt + S)) {
+      phase = "live";
+      isSuspect = isPolling = false;
+      failures = refusals = 0;
+      clearTimeout(next);
+      say("live");
+    }
+    expect();
+    if (name === "ping") return;
+    hasBegun = true;
+    lastId = id || lastId;
+    tell(name, data, id);
+  }
+
+  function lose(isClosed = false) {
+    const hadBegun = phase !== "waiting";
+    phase = "waiting";
+    if (isClosed) {
+      drop();
+      backOff();
+      isPolling ||= failures > 1;
+      after(hadBegun ? Math.random() * S : 0, ask);
+    } else if (hadBegun) expect(PATIENCE);
+    if (hadBegun) say();
+  }
+
+  async function ask() {
+    const own = ++asked;
+    clearTimeout(next);
+    const { status, body, wait } = await call(o, "status");
+    if (own !== asked) return;
+    isAnswered = status === 200;
+    if (isAnswered) {
+      hasBegun = true;
+      refusals = 0;
+      if (!/succ|fail/.test(body.status) || source === none || isSuspect) {
+        const { outcome, updatedAt } = emit({ name: "$status", data: body });
+        if (outcome && updatedAt !== endedAt) return tell(outcome === "succeeded" ? "complete" : "failed", body);
+        if (outcome) return end();
+      }
+      if (phase === "live") return say(phase);
+      pause = body.updatedAt === seen ? Math.min(LONGEST_PAUSE, pause * 1.5) : FIRST_PAUSE;
+      seen = body.updatedAt;
+      say();
+      return goOn();
+    }
+    const problem = { ...body, status };
+    const mayChange = status === 401 && typeof o.token === "function" && !refusals++;
+    if (/40[134]/.test(`${status}`) && !mayChange) return end("denied", problem);
+    if (phase === "live") return;
+    backOff(wait);
+    say("unavailable", problem);
+    after(openAt - Date.now(), ask);
+  }
+
+  function goOn() {
+    if (source === none && openAt <= Date.now()) open();
+    const wait = source === none ? openAt - Date.now() : Infinity;
+    if (isPolling) after(Math.min(wait, pause), ask);
+    else if (source === none) after(wait);
+  }
+
+  function wake() {
+    if (page.signal.aborted) return;
+    if (phase === "live") {
+      if (Date.now() - heardAt < 1.2 * keepalive) return;
+      expect(PATIENCE);
+    }
+    openAt = 0;
+    pause = FIRST_PAUSE;
+    ask();
+  }
+
+  const on = (name = "", act = wake, /** @type {any} */ target = globalThis) =>
+    target?.addEventListener?.(name, act, page);
+  on("pagehide", () => {
+    stop();
+    on("pageshow");
+  });
+  on("online");
+  on("resume", wake, globalThis.document);
+  on("visibilitychange", () => document.hidden || wake(), globalThis.document);
+  open();
+  return {
+    wake,
+    close() {
+      page.abort();
+      end();
+    },
+  };
+}

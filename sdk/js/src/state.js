@@ -1,0 +1,55 @@
+/** @import { JobState, Reduce } from "./types.js" */
+const blank = {
+  status: null,
+  progress: null,
+  step: null,
+  eta: null,
+  fields: {},
+  result: null,
+  error: null,
+  errorCode: null,
+  outcome: null,
+  updatedAt: null,
+};
+
+/** @type {JobState} */
+export const initial = { ...blank, attempt: null, connection: "connecting", transport: "stream", problem: null };
+
+/** @type {Reduce} */
+export function reduce(state, { name, data, id }) {
+  const { progress, currentStep: step = null, estimatedTimeRemaining: eta = null, ...fields } = data;
+  const updatedAt = parseInt(id ?? "") || state.updatedAt;
+  const before = { ...state, ...blank };
+  const end = { ...state, updatedAt, eta: null, result: null, error: null, errorCode: null };
+  switch (name) {
+    case "progress-update":
+    case "step-change": {
+      // The snapshot of a queued job equals that of a just started one.
+      const runs = state.status === "running" || name === "step-change" || progress > 0 || step;
+      return { ...before, status: runs ? "running" : "queued", progress, step, eta, fields, updatedAt };
+    }
+    case "complete":
+      return { ...end, status: "succeeded", outcome: "succeeded", progress: 100, result: data.result ?? null };
+    case "failed": {
+      const { error, errorCode } = data;
+      const plain = error === "Cancelled" && !errorCode ? "cancelled" : "failed";
+      return { ...end, status: "failed", outcome: errorCode === "STALLED" ? "stalled" : plain, error, errorCode };
+    }
+    case "reset":
+      return { ...before, attempt: data.attempt ?? state.attempt };
+    case "$link":
+      return Object.entries(data).every(([key, value]) => Object(state)[key] === value) ? state : { ...state, ...data };
+    case "$status": {
+      const { status, attempt } = data;
+      const lag = (state.updatedAt ?? 0) - Date.parse(data.updatedAt);
+      // The response may be older than events received meanwhile.
+      if (attempt < (state.attempt ?? 0) || lag > 0) return state;
+      if (lag === 0 && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
+      const kept = attempt === (state.attempt ?? attempt) ? state.fields : {};
+      const now = { ...before, status, attempt, progress, step, eta, fields: kept, updatedAt: Date.parse(data.updatedAt) };
+      return reduce(now, { name: status === "succeeded" ? "complete" : status, data });
+    }
+    default:
+      return state;
+  }
+}

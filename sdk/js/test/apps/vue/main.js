@@ -1,0 +1,33 @@
+import { createApp, ref } from "vue/dist/vue.esm-bundler.js";
+import { useJob } from "jobcast/vue";
+
+const [session, ...ids] = location.hash.slice(1).split(",");
+
+const Job = {
+  props: ["id", "enabled"],
+  setup(props) {
+    const ticks = ref(0);
+    const options = () => ({ session, enabled: props.enabled, onTick: () => (ticks.value += 1) });
+    return { ticks, ...useJob(() => props.id, options) };
+  },
+  template: `<section>
+    <progress :value="state.progress ?? 0" max="100" />
+    <p data-testid="status">{{ state.outcome ?? state.status ?? "nothing" }}</p>
+    <p data-testid="connection">{{ state.connection }}</p>
+    <p data-testid="progress">{{ state.progress ?? "-" }}</p>
+    <p data-testid="ticks">{{ ticks }}</p>
+    <button @click="cancel">Cancel</button>
+    <button @click="retry">Retry</button>
+  </section>`,
+};
+
+createApp({
+  components: { Job },
+  setup: () => ({ ids, at: ref(0), enabled: ref(true), isThere: ref(true) }),
+  template: `<main>
+    <button @click="at += 1">Next</button>
+    <button @click="enabled = !enabled">Enabled</button>
+    <button @click="isThere = !isThere">There</button>
+    <Job v-if="isThere" :id="ids[at]" :enabled="enabled" />
+  </main>`,
+}).mount("#app");

@@ -1,0 +1,18 @@
+import type { MaybeRefOrGetter, ShallowRef } from "vue";
+import type { JobState, Options } from "../types.js";
+/**
+ * Watches a job for as long as a component, or another scope of effects, is there; on a server it watches none.
+ *
+ * @param {MaybeRefOrGetter<string | null | undefined>} jobId
+ * @param {MaybeRefOrGetter<Partial<Options> & { enabled?: boolean }>} [options] as of `watchJob`; others open the job
+ *   anew
+ * @returns {{ state: Readonly<ShallowRef<JobState>>, cancel(): Promise<void>, retry(): Promise<void>, wake(): void }}
+ */
+export declare function useJob(jobId: MaybeRefOrGetter<string | null | undefined>, options?: MaybeRefOrGetter<Partial<Options> & {
+    enabled?: boolean;
+}>): {
+    state: Readonly<ShallowRef<JobState>>;
+    cancel(): Promise<void>;
+    retry(): Promise<void>;
+    wake(): void;
+};

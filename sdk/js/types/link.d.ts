@@ -1,0 +1,17 @@
+/** @import { Address, Call, Connect, Hear, Open } from "./types.js" */
+import type { Hear } from "./types.js";
+/** @type {Address} */
+export declare function address(o: import("./types.js").Options, call: string, query: object | undefined): Promise<URL>;
+/** @type {Call} */
+export declare function call(o: import("./types.js").Options, name: string, method: string | undefined): Promise<{
+    status: number;
+    body: any;
+    wait: number;
+}>;
+/** @type {Open} */
+export declare function openStream(o: import("./types.js").Options, names: string[], hear: Hear, lose: import("./types.js").Lose, lastId: string): Promise<import("./types.js").Source>;
+/** @type {Connect} */
+export declare function connect(o: import("./types.js").Options, names: string[], emit: (event: import("./types.js").JobEvent) => import("./types.js").JobState): {
+    wake(): void;
+    close(): void;
+};

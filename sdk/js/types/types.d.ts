@@ -1,0 +1,296 @@
+export {};
+export type Outcome = "succeeded" | "failed" | "cancelled" | "stalled";
+export type Problem = {
+    status: number;
+    code: string;
+    message: string;
+};
+export type JobState = {
+    status: "queued" | "running" | "succeeded" | "failed" | null;
+    /**
+     * percent
+     */
+    progress: number | null;
+    step: string | null;
+    /**
+     * seconds
+     */
+    eta: number | null;
+    /**
+     * further fields of the last progress event
+     */
+    fields: Record<string, any>;
+    result: any;
+    error: string | null;
+    errorCode: string | null;
+    /**
+     * null until the job ends
+     */
+    outcome: Outcome | null;
+    /**
+     * counts from 1; null as long as no status and no `reset` has told it
+     */
+    attempt: number | null;
+    /**
+     * time of the last event, in ms since 1970
+     */
+    updatedAt: number | null;
+    connection: "connecting" | "live" | "reconnecting" | "unavailable" | "denied" | "closed";
+    /**
+     * what the state comes from
+     */
+    transport: "stream" | "polling";
+    /**
+     * why `connection` is `unavailable` or `denied`
+     */
+    problem: Problem | null;
+};
+export type JobEvent = {
+    name: string;
+    data: any;
+    /**
+     * of the last entry of the log that was seen
+     */
+    id?: string;
+};
+export type WatchOptions = {
+    jobId?: string;
+    /**
+     * of the job's stream or status, instead of `jobId`
+     */
+    url?: string | URL;
+    /**
+     * address below which the service is. By default the root of the page's origin; in a
+     * module that the service itself has served, its own.
+     */
+    base?: string | URL;
+    /**
+     * a JWT. A
+     * function is called before each connection, so also when a token has expired.
+     */
+    token?: string | null | (() => string | null | undefined | Promise<string | null | undefined>);
+    /**
+     * session id
+     */
+    session?: string;
+    /**
+     * send cookies to another origin
+     */
+    withCredentials?: boolean;
+    /**
+     * begin with the attempt's first event instead of the job's state
+     */
+    from?: "start";
+    /**
+     * custom events that have no callback. An EventSource hears only names that it
+     * knows: for `"all"` the stream is read by `fetch` instead.
+     */
+    events?: "all" | string[];
+    /**
+     * have one stream for all tabs of this origin that watch the job
+     */
+    shareAcrossTabs?: boolean;
+    signal?: AbortSignal;
+    /**
+     * instead of the browser's
+     */
+    EventSource?: typeof EventSource;
+    onState?: (state: JobState) => void;
+    onEvent?: (event: JobEvent) => void;
+    onProgressUpdate?: (data: import("../events.js").ProgressData, event: JobEvent) => void;
+    onStepChange?: (data: import("../events.js").ProgressData, event: JobEvent) => void;
+    onComplete?: (data: {
+        result: any;
+    }, event: JobEvent) => void;
+    onFailed?: (data: {
+        error: string;
+        errorCode: string | null;
+    }, event: JobEvent) => void;
+    onReset?: (data: {
+        reason: string;
+        attempt?: number;
+    }, event: JobEvent) => void;
+    onLog?: (data: {
+        text: string;
+        level?: string;
+        time?: string;
+        [field: string]: any;
+    }, event: JobEvent) => void;
+};
+export type Options = WatchOptions & {
+    [callback: `on${string}`]: ((data: any, event: JobEvent) => void) | undefined;
+};
+export type Handle = {
+    state: JobState;
+    /**
+     * settles when the job ends: with its outcome, or with null if `close` or
+     * the signal came first. Rejects if the job can't be watched. After a retry it is another promise.
+     */
+    closed: Promise<Outcome | null>;
+    /**
+     * calls a function with the state, at once
+     * and at each change; returns what ends that
+     */
+    subscribe: (subscriber: (state: JobState) => void) => () => unknown;
+    cancel: () => Promise<void>;
+    /**
+     * runs a failed job again, and watches that
+     */
+    retry: () => Promise<void>;
+    /**
+     * makes sure of the connection now; a failed job that was retried is watched again
+     */
+    wake: () => void;
+    close: () => void;
+};
+export type Job = Handle & AsyncIterable<JobEvent>;
+export type WatchJob = (options: Options) => Job;
+export type Reduce = (state: JobState, event: JobEvent) => JobState;
+export type Hear = (name: string, data: any, id?: string) => void;
+export type Lose = (isClosed: boolean) => void;
+export type Source = {
+    close(): void;
+};
+export type Open = (o: Options, names: string[], hear: Hear, lose: Lose, lastId: string) => Promise<Source>;
+export type Connect = (o: Options, names: string[], emit: (event: JobEvent) => JobState) => {
+    wake(): void;
+    close(): void;
+};
+export type Address = (o: Options, call: string, query?: object) => Promise<URL>;
+export type Call = (o: Options, call: string, method?: string) => Promise<{
+    status: number;
+    body: any;
+    wait: number;
+}>;
+/** @typedef {"succeeded" | "failed" | "cancelled" | "stalled"} Outcome */
+/**
+ * Why there are no live events, from the answer to a status request; `status` is 0 if none came.
+ *
+ * @typedef {{ status: number, code: string, message: string }} Problem
+ */
+/**
+ * What is known of a job. Every change makes a new object.
+ *
+ * @typedef {object} JobState
+ * @property {"queued" | "running" | "succeeded" | "failed" | null} status
+ * @property {number | null} progress percent
+ * @property {string | null} step
+ * @property {number | null} eta seconds
+ * @property {Record<string, any>} fields further fields of the last progress event
+ * @property {any} result
+ * @property {string | null} error
+ * @property {string | null} errorCode
+ * @property {Outcome | null} outcome null until the job ends
+ * @property {number | null} attempt counts from 1; null as long as no status and no `reset` has told it
+ * @property {number | null} updatedAt time of the last event, in ms since 1970
+ * @property {"connecting" | "live" | "reconnecting" | "unavailable" | "denied" | "closed"} connection
+ * @property {"stream" | "polling"} transport what the state comes from
+ * @property {Problem | null} problem why `connection` is `unavailable` or `denied`
+ */
+/**
+ * An event of the stream: `connected`, `reset`, `progress-update`, `step-change`, `complete`, `failed`, `log`, or one
+ * of the worker's own. `reset` of reason `reopened` is the client's: it had to open a new stream, which could not
+ * resume.
+ *
+ * @typedef {object} JobEvent
+ * @property {string} name
+ * @property {any} data
+ * @property {string} [id] of the last entry of the log that was seen
+ */
+/**
+ * @typedef {object} WatchOptions
+ * @property {string} [jobId]
+ * @property {string | URL} [url] of the job's stream or status, instead of `jobId`
+ * @property {string | URL} [base] address below which the service is. By default the root of the page's origin; in a
+ *   module that the service itself has served, its own.
+ * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>)} [token] a JWT. A
+ *   function is called before each connection, so also when a token has expired.
+ * @property {string} [session] session id
+ * @property {boolean} [withCredentials] send cookies to another origin
+ * @property {"start"} [from] begin with the attempt's first event instead of the job's state
+ * @property {"all" | string[]} [events] custom events that have no callback. An EventSource hears only names that it
+ *   knows: for `"all"` the stream is read by `fetch` instead.
+ * @property {boolean} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
+ * @property {AbortSignal} [signal]
+ * @property {typeof EventSource} [EventSource] instead of the browser's
+ * @property {(state: JobState) => void} [onState]
+ * @property {(event: JobEvent) => void} [onEvent]
+ * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onProgressUpdate]
+ * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onStepChange]
+ * @property {(data: { result: any }, event: JobEvent) => void} [onComplete]
+ * @property {(data: { error: string, errorCode: string | null }, event: JobEvent) => void} [onFailed]
+ * @property {(data: { reason: string, attempt?: number }, event: JobEvent) => void} [onReset]
+ * @property {(data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void} [onLog]
+ */
+/**
+ * Besides, each of the worker's own events may have a callback: `onFileHashed` for `file-hashed`.
+ *
+ * @typedef {WatchOptions & { [callback: `on${string}`]: ((data: any, event: JobEvent) => void) | undefined }} Options
+ */
+/**
+ * @typedef {object} Handle
+ * @property {JobState} state
+ * @property {Promise<Outcome | null>} closed settles when the job ends: with its outcome, or with null if `close` or
+ *   the signal came first. Rejects if the job can't be watched. After a retry it is another promise.
+ * @property {(subscriber: (state: JobState) => void) => () => unknown} subscribe calls a function with the state, at once
+ *   and at each change; returns what ends that
+ * @property {() => Promise<void>} cancel
+ * @property {() => Promise<void>} retry runs a failed job again, and watches that
+ * @property {() => void} wake makes sure of the connection now; a failed job that was retried is watched again
+ * @property {() => void} close
+ */
+/**
+ * A job that is being watched. What is asynchronously iterated are its events from then on, until it ends.
+ *
+ * @typedef {Handle & AsyncIterable<JobEvent>} Job
+ */
+/**
+ * A callback that throws affects no other: its error becomes an unhandled rejection. Subscribers never see the state
+ * between a reset or a status and the event that follows it immediately (`shown`).
+ *
+ * @typedef {(options: Options) => Job} WatchJob
+ */
+/**
+ * The state after an event. `$status` is the answer to a status request and `$link` what the client says of its
+ * connection; no event of a job can have such a name. The same object means that nothing has changed.
+ *
+ * @typedef {(state: JobState, event: JobEvent) => JobState} Reduce
+ */
+/** @typedef {(name: string, data: any, id?: string) => void} Hear */
+/** @typedef {(isClosed: boolean) => void} Lose gets whether the source has given up */
+/** @typedef {{ close(): void }} Source */
+/**
+ * Opens a stream that reconnects and resumes by itself unless it is refused. Only one that is fetched can begin after
+ * `lastId`.
+ *
+ * @typedef {(o: Options, names: string[], hear: Hear, lose: Lose, lastId: string) => Promise<Source>} Open
+ */
+/**
+ * Receives a job's events from a stream, and polls the status while no stream is live.
+ *
+ * A source reconnects and resumes by itself after a dropped connection, so it is not replaced while it tries. A refusal
+ * closes it without a reason, and it does not detect a proxy that buffers. Then the status is requested, and a new
+ * stream is opened with back-off.
+ *
+ * - A stream is `waiting` until `connected`; after `PATIENCE` polling begins beside it. A silence of `MUTE` keepalives
+ *   means that it is mute. Its successor is on `trial` until an event arrives after the first second, because a proxy
+ *   may let the first events through and buffer the next. Then it is `live`.
+ * - A timer that fires later than `SLEPT` was suspended, or the clock jumped: silence proves nothing then.
+ * - A final status is ignored while a stream reconnects, because the stream also has the events before the end.
+ * - A new EventSource can't send Last-Event-ID, so it is announced by a `reset`.
+ * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
+ *   back/forward cache, so `pagehide` closes it.
+ *
+ * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
+ */
+/**
+ * The address of a job's `stream`, `status`, `cancel` or `retry`, with who asks: in the query, because an EventSource
+ * sends no headers, and because a page of another origin needs no preflight then.
+ *
+ * @typedef {(o: Options, call: string, query?: object) => Promise<URL>} Address
+ */
+/**
+ * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
+ *
+ * @typedef {(o: Options, call: string, method?: string) => Promise<{ status: number, body: any, wait: number }>} Call
+ */

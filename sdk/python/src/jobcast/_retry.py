@@ -1,0 +1,49 @@
+"""Which errors of Redis pass by themselves, and how long to wait before a call is repeated."""
+
+import random
+from typing import Final
+
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from jobcast.redis.address import Address
+
+MIN_PAUSE_S: Final = 0.05
+MAX_PAUSE_S: Final = 1.0
+
+_UNAVAILABLE: Final = (
+    *(RedisConnectionError, RedisTimeoutError),
+    *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
+)
+_REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ", "BUSY ")
+"""How a Redis begins its refusal that can't take a write now; redis-py has no classes for them."""
+
+
+def will_pass(error: BaseException) -> bool:
+    """Say whether Redis is only unavailable, so that the same call can succeed later.
+
+    A wrong password or database does not pass by itself.
+    """
+    if isinstance(error, _UNAVAILABLE):
+        return Address.refusal_of(error) is None
+    return isinstance(error, ResponseError) and str(error).startswith(_REFUSES_WRITES)
+
+
+class Pauses:
+    """The pauses between tries: exponential back-off with jitter, at most a second or so."""
+
+    def __init__(self) -> None:
+        self._pause_s = MIN_PAUSE_S
+
+    def next(self) -> float:
+        """Return how many seconds to wait before the next try."""
+        pause_s = self._pause_s
+        self._pause_s = min(2 * pause_s, MAX_PAUSE_S)
+        return pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter

@@ -1,0 +1,95 @@
+"""What a run knows of its job, in both forms of the library."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import ref
+
+from jobcast._count import Count
+from jobcast._json import from_json
+from jobcast.protocol.append import Answer, Append
+
+MAX_LINES: Final = 1000
+"""How many lines of a logging handler wait; of more, the oldest are dropped."""
+
+running: Final[ContextVar["ref[RunState] | None"]] = ContextVar("jobcast_run", default=None)
+"""The run that was started last in this context. It is not held: one that nobody holds is lost."""
+
+
+def current() -> "RunState | None":
+    """Return the run that was started last in this context, None if there is none that goes on."""
+    held = running.get()
+    run = None if held is None else held()
+    return None if run is None or run.has_ended else run
+
+
+class RunState(ABC):
+    """What a run knows of its job."""
+
+    job_id: str
+    """The job's id."""
+    attempt: int | None
+    """The job's attempt, from 1; None before the start, unless it was asked for."""
+    type: str = ""
+    """The job's type; known after the start."""
+    input: dict[str, Any]
+    """The job's input; known after the start, and empty when the job has none."""
+    result: object = None
+    """What the job is completed with at the end of the block."""
+    finished: bool = False
+    """Whether this run has completed or failed the job, and Redis has acknowledged it."""
+    cancel_requested: bool = False
+    """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
+    to a renewal of its lease."""
+
+    def __init__(self, job_id: str, attempt: int | None) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.input = {}
+        self._count: Count | None = None
+        self._lines: deque[Append] = deque(maxlen=MAX_LINES)
+        self._has_news = False
+
+    @property
+    @abstractmethod
+    def has_ended(self) -> bool:
+        """Whether this run has completed or failed the job, acknowledged or not."""
+
+    @abstractmethod
+    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+        """Report a count from code that can't await: at once, or when there is time for it.
+
+        It is sent as `progress` sends counts, in a run of asyncio by the event loop.
+        """
+
+    def plan(self, weights: Mapping[str, float]) -> None:
+        """Say which steps there will be and what share of the work each is, in any unit.
+
+        ``{"download": 1, "analyse": 4}``: while ``step("analyse")`` counts from 0 to its total, the
+        job goes from 20 to 100 percent. The steps carry ``stepIndex`` and ``stepCount``.
+        """
+        self._counting().plan(weights)
+
+    def _counting(self) -> Count:
+        if self._count is None:
+            self._count = Count()
+        return self._count
+
+    def _began(self, answer: Answer) -> None:
+        """Learn what the start said; ValueError if the input can't be read, all else is known."""
+        self.attempt = answer.attempt
+        self.cancel_requested = answer.cancel_requested
+        self.type = answer.type
+        running.set(ref(self))
+        self.input = _input_of(answer)
+
+
+def _input_of(answer: Answer) -> dict[str, Any]:
+    job_input = from_json(answer.input) if answer.input else None
+    if job_input is None:
+        return {}
+    if not isinstance(job_input, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - the input is wrong, not a type
+    return job_input

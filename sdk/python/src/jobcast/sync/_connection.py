@@ -1,0 +1,133 @@
+"""The blocking connection to Redis: redis-py's own client, of a server, Sentinels or a Cluster."""
+
+import logging
+from typing import Any, Final, cast
+
+import redis.connection
+from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.client import NEVER_DECODE
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisClusterException, ResponseError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from jobcast._errors import refused
+from jobcast.protocol.append import Answer, Append, with_script
+from jobcast.protocol.names import log_key, state_key
+from jobcast.redis.address import Address, parse_address
+from jobcast.redis.server import TIMEOUT_S
+
+Client = Redis | RedisCluster
+
+_log: Final = logging.getLogger("jobcast")
+_AS_BYTES: Final[dict[str, Any]] = {NEVER_DECODE: True}
+
+
+class Connection:
+    """Runs the append script and other commands. Opened at first use, shared by all threads.
+
+    Here nothing is repeated but what was not sent. ``try_s`` is the longest time that a call may
+    wait for its answer, if that is less than the address says. ``closings`` counts how often it was
+    closed.
+    """
+
+    def __init__(self, url: str, *, try_s: float | None = None) -> None:
+        self._address = parse_address(url)
+        self._address.check()
+        timeout_s = self._address.options.get("socket_timeout") or TIMEOUT_S
+        self._timeout_s = timeout_s if try_s is None else min(timeout_s, try_s)
+        self._publish = "SPUBLISH" if self._address.kind == "cluster" else "PUBLISH"
+        self._client: Client | None = None
+        self._warned = False
+        self.closings = 0
+
+    def append(
+        self,
+        job_id: str,
+        event: Append,
+        attempt: int | None = None,
+        run: str = "",
+        seq: str = "",
+    ) -> Answer:
+        """Append an event to a job's log; a `JobcastError` when the script refuses it.
+
+        With ``seq``, the number of the append within its run or the token of a creation, the call
+        may be repeated: the event is written once.
+        """
+        keys = log_key(job_id), state_key(job_id)
+        asked = event.command(self._publish, keys, attempt, run, seq)
+        try:
+            reply = self._run(asked)
+        except ResponseError as error:
+            refusal = refused(str(error))
+            if refusal is not None:
+                raise refusal from None
+            raise
+        answer = Answer.from_reply(reply)
+        if answer.receivers < 0 and not self._warned:
+            self._warned = True
+            _log.warning("this Redis user may not publish: viewers learn of events late, or never")
+        return answer
+
+    def call(self, *command: str) -> Any:  # noqa: ANN401 - what Redis answers
+        """Have Redis carry out a command, one that may be repeated."""
+        return self._execute(command)
+
+    def forget(self) -> None:
+        """Open connections of its own in a forked process; those of the parent are left alone."""
+        self._client = None
+
+    def close(self) -> None:
+        """Close it; it is opened again at its next use."""
+        self.closings += 1
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _run(self, asked: list[str | bytes]) -> list[Any]:
+        try:
+            reply = self._execute(asked)
+        except NoScriptError:
+            reply = self._execute(with_script(asked))
+        return cast("list[Any]", reply)
+
+    def _execute(self, command: list[str | bytes] | tuple[str, ...]) -> Any:  # noqa: ANN401
+        client = self._client
+        try:
+            if client is None:
+                client = self._client = _opened(self._address, self._timeout_s)
+            return cast("Any", client).execute_command(*command, **_AS_BYTES)
+        except RedisClusterException as error:
+            # Without a base of redis-py's own: no node can be reached, or none serves the key.
+            raise RedisConnectionError(str(error)) from error
+
+
+def _opened(address: Address, timeout_s: float) -> Client:
+    options = {
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        **address.options,
+        "socket_timeout": timeout_s,
+    }
+    kind = options.pop("connection_class", None)
+    is_tls = address.is_tls
+    if kind is not None:
+        # The address names asyncio's; those that block have the same names.
+        kind = getattr(redis.connection, kind.__name__)
+    if address.kind == "cluster":
+        nodes: list[Any] = [cast("Any", ClusterNode)(*node) for node in address.nodes]
+        return RedisCluster(startup_nodes=nodes, ssl=is_tls, **options)
+    if address.kind == "sentinel":
+        sentinels = cast("Any", Sentinel)(
+            list(address.nodes),
+            sentinel_kwargs={"socket_timeout": timeout_s, **address.sentinel_options},
+            ssl=is_tls,
+            **options,
+        )
+        return cast("Redis", sentinels.master_for(address.name))
+    if kind is not None:
+        options["connection_class"] = kind
+    return Redis(connection_pool=ConnectionPool(**options))

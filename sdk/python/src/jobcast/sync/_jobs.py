@@ -1,0 +1,175 @@
+"""The jobs of one Redis, for code that blocks."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+from weakref import WeakSet
+
+from jobcast import _event
+from jobcast._errors import JobExists
+from jobcast._json import MAX_EVENT_BYTES
+from jobcast._settings import (
+    BLOCK_S,
+    BUFFER_BYTES,
+    BUFFER_EVENTS,
+    DAY_SECONDS,
+    LEASE_S,
+    canonical,
+    checked,
+    checked_attempt,
+)
+from jobcast.protocol.append import Append, Bounds
+from jobcast.protocol.names import (
+    LISTED_S,
+    created_by,
+    index_member,
+    new_job_id,
+    owner_keys,
+    state_key,
+)
+from jobcast.sync._connection import Connection
+from jobcast.sync._lease import Leases
+from jobcast.sync._run import Run
+from jobcast.sync._sender import Senders, repeated
+
+
+def connect(  # noqa: PLR0913 - settings, each by name
+    url: str,
+    *,
+    retention_s: int = DAY_SECONDS,
+    max_entries: int = 10_000,
+    max_event_bytes: int = MAX_EVENT_BYTES,
+    lease_s: float | None = LEASE_S,
+    block_s: float | None = BLOCK_S,
+    buffer_events: int = BUFFER_EVENTS,
+    buffer_bytes: int = BUFFER_BYTES,
+) -> "Jobs":
+    """Reach the jobs of one Redis; meant for ``with jobcast.sync.connect(url) as jobs``.
+
+    The arguments are those of `jobcast.connect`. Leases are renewed by a daemon thread, so code may
+    compute for as long as it likes. What is returned may be used by any number of threads. In a
+    forked process it opens connections and a thread of its own.
+    """
+    bounds, limits = checked(
+        retention_s=retention_s,
+        max_entries=max_entries,
+        max_event_bytes=max_event_bytes,
+        lease_s=lease_s,
+        block_s=block_s,
+        buffer_events=buffer_events,
+        buffer_bytes=buffer_bytes,
+    )
+    connection = Connection(url, try_s=block_s)
+    return Jobs(connection, Leases(connection, lease_s), Senders(limits), bounds)
+
+
+class Jobs:
+    """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
+
+    def __init__(
+        self, connection: Connection, leases: Leases, senders: Senders, bounds: Bounds
+    ) -> None:
+        self._connection = connection
+        self._leases = leases
+        self._senders = senders
+        self._bounds = bounds
+        _ALL.add(self)
+
+    def create(
+        self,
+        type: str,  # noqa: A002 - the contract's word
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        input: Mapping[str, object] | None = None,  # noqa: A002 - the contract's word
+        job_id: str | None = None,
+    ) -> str:
+        """Create a queued job and return its id: see `jobcast.Jobs.create`."""
+        job_id = new_job_id() if job_id is None else canonical(job_id)
+        event = _event.created(
+            job_type=type,
+            user_id=user_id,
+            session_id=session_id,
+            job_input=input,
+            bounds=self._bounds,
+        )
+        token = secrets.token_hex(8)
+
+        def create() -> None:
+            self._create(job_id, event, token, user_id, session_id)
+
+        repeated(create, self._connection, self._senders.limits.block_s)
+        return job_id
+
+    def run(self, job_id: str, attempt: int | None = None) -> Run:
+        """Return a run of the job, not started yet: see `jobcast.Jobs.run`."""
+        return Run(
+            self._connection,
+            self._leases,
+            self._senders,
+            canonical(job_id),
+            checked_attempt(attempt),
+        )
+
+    def close(self) -> None:
+        """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
+        self._senders.close()
+        self._leases.close()
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _create(
+        self, job_id: str, event: Append, token: str, user_id: str | None, session_id: str | None
+    ) -> None:
+        try:
+            created_id: str | None = self._connection.append(job_id, event, seq=token).entry_id
+        except JobExists:
+            # Perhaps by a call like this one, which Redis was lost to before the job was listed.
+            fields = ("created", "userId", "sessionId")
+            reply = self._connection.call("HMGET", state_key(job_id), *fields)
+            created_id = created_by(reply, user_id, session_id)
+            self._list(job_id, created_id, user_id, session_id)
+            raise
+        self._list(job_id, created_id, user_id, session_id)
+
+    def _list(
+        self, job_id: str, created_id: str | None, user_id: str | None, session_id: str | None
+    ) -> None:
+        """List a job among those of its owners, for longer than it can live."""
+        if created_id is None:
+            return
+        member = index_member(job_id, created_id)
+        expiry = str(LISTED_S + self._bounds.retention_s)
+        for key in owner_keys(user_id, session_id):
+            self._connection.call("ZADD", key, "0", member)
+            self._connection.call("EXPIRE", key, expiry)
+
+    def _forget(self) -> None:
+        self._connection.forget()
+        self._leases.forget()
+        self._senders.forget()
+
+
+_ALL: Final[WeakSet[Jobs]] = WeakSet()
+
+
+def _begin_anew() -> None:
+    """In a forked process: the parent's connections, threads and events are the parent's."""
+    for jobs in tuple(_ALL):
+        jobs._forget()  # noqa: SLF001 - for this alone
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

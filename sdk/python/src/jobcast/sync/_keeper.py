@@ -1,0 +1,81 @@
+"""A daemon thread that does what is due: renews leases, repeats events."""
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+LINGER_S: Final = 5.0
+"""How long the thread waits for another task before it ends."""
+
+_log: Final = logging.getLogger("jobcast")
+
+Task = Callable[[], float | None]
+"""Does something, and returns in how many seconds it is due again; None is never."""
+
+
+class Keeper:
+    """Calls tasks when they are due, one after the other, in a thread that starts with the first.
+
+    Tasks must not raise. As a daemon thread it keeps no process from ending.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.forget()
+
+    def forget(self) -> None:
+        """Have no tasks and no thread: in a forked process the thread does not exist."""
+        self._due: list[tuple[float, int, Task]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def after(self, delay_s: float, task: Task) -> None:
+        """Have a task be done in so many seconds."""
+        with self._changed:
+            self._is_closed = False
+            heapq.heappush(self._due, (monotonic() + delay_s, next(self._numbers), task))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep, name=self._name, daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Drop all tasks and end the thread, after the task that it is at."""
+        with self._changed:
+            self._is_closed = True
+            self._due.clear()
+            self._changed.notify_all()
+
+    def _keep(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                delay_s = task()
+            except Exception:  # noqa: BLE001 - the others must go on
+                _log.exception("a task in the background failed")
+                continue
+            if delay_s is not None:
+                with self._changed:
+                    if not self._is_closed:
+                        due = monotonic() + delay_s
+                        heapq.heappush(self._due, (due, next(self._numbers), task))
+
+    def _next(self) -> Task | None:
+        """Wait for the next task that is due; None when the thread shall end."""
+        with self._changed:
+            while True:
+                if not self._due and not self._is_closed:
+                    self._changed.wait_for(lambda: self._due or self._is_closed, LINGER_S)
+                if self._is_closed or not self._due:
+                    # A later task starts a thread of its own.
+                    self._thread = None
+                    return None
+                left_s = self._due[0][0] - monotonic()
+                if left_s <= 0:
+                    return heapq.heappop(self._due)[2]
+                self._changed.wait(left_s)

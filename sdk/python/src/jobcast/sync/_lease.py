@@ -1,0 +1,108 @@
+"""The leases of blocking runs, renewed by a daemon thread: computing does not lose them."""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+from weakref import WeakMethod
+
+from redis.exceptions import RedisError
+
+from jobcast._errors import JobcastError
+from jobcast._lease import MAX_INTERVAL_S, MAX_PAUSE_S, RENEWALS, TRIES
+from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
+from jobcast.sync._connection import Connection
+from jobcast.sync._keeper import Keeper
+
+_log: Final = logging.getLogger("jobcast")
+
+Renewal = WeakMethod[Callable[[int], None]]
+"""Renews the lease in the job's state, while somebody holds the run."""
+
+
+class Lease:
+    """Renews the lease of one run in the background."""
+
+    def __init__(
+        self, connection: Connection, keeper: Keeper, job_id: str, run: str, length_ms: int
+    ) -> None:
+        self._connection = connection
+        self._keeper = keeper
+        self._job_id = job_id
+        self._member = lease_member(job_id, run)
+        self._length_ms = length_ms
+        self._renew: Renewal | None = None
+
+    def announce(self) -> None:
+        """Enter the run into the index of leases, or its next renewal.
+
+        Done before the start, so that a worker that dies right after it is missed as well.
+        """
+        self._connection.call("EVAL", ENTER, "1", LEASES_KEY, self._member, str(self._length_ms))
+
+    def keep(self, renew: Renewal) -> None:
+        """Renew it from now on."""
+        self._renew = renew
+        self._keeper.after(self._interval_s(), self._try)
+
+    def stop(self) -> None:
+        """Renew it no longer: it runs out unless the run has ended."""
+        self._renew = None
+
+    def end(self) -> None:
+        """Take the run out of the index, for it has ended; the service would do so as well."""
+        self.stop()
+        try:
+            self._connection.call("ZREM", LEASES_KEY, self._member)
+        except RedisError as error:
+            _log.debug("job %s: its lease stays in the index: %s", self._job_id, error)
+
+    def _interval_s(self) -> float:
+        return min(self._length_ms / 1000 / RENEWALS, MAX_INTERVAL_S)
+
+    def _try(self) -> float | None:
+        """Renew it, and return in how many seconds that is due again."""
+        call = None if self._renew is None else self._renew()
+        if call is None:
+            return None
+        try:
+            call(self._length_ms)
+            self.announce()
+        except JobcastError as refusal:
+            _log.warning("job %s: its lease is renewed no longer: %s", self._job_id, refusal)
+            self.end()
+            return None
+        except RedisError as error:
+            _log.info("job %s: its lease could not be renewed: %s", self._job_id, error)
+            return self._pause_s()
+        except Exception:  # noqa: BLE001 - a run that lives must not be taken for lost
+            _log.exception("job %s: its lease could not be renewed", self._job_id)
+            return self._pause_s()
+        return self._interval_s()
+
+    def _pause_s(self) -> float:
+        pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
+        return pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+
+
+class Leases:
+    """The leases of the runs of one `Jobs`; ``length_s`` of None: there are none."""
+
+    def __init__(self, connection: Connection, length_s: float | None) -> None:
+        self._connection = connection
+        self._keeper = Keeper("jobcast-leases")
+        self.length_ms = None if length_s is None else round(length_s * 1000)
+
+    def of_run(self, job_id: str, run: str) -> Lease | None:
+        """Return the lease of a run that is about to start."""
+        if self.length_ms is None:
+            return None
+        return Lease(self._connection, self._keeper, job_id, run, self.length_ms)
+
+    def close(self) -> None:
+        """Renew none of them any longer."""
+        self._keeper.close()
+
+    def forget(self) -> None:
+        """Leave them to the process that this one was forked from."""
+        self._keeper.forget()

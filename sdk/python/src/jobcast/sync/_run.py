@@ -1,0 +1,314 @@
+"""One run of one job, for code that blocks."""
+
+import logging
+import secrets
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redis.exceptions import RedisError
+
+from jobcast import _event
+from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
+from jobcast._failure import brief, describe, is_a, text_of
+from jobcast._log_lines import LineHandler
+from jobcast._run_state import RunState, current
+from jobcast.protocol.append import Answer, Append
+from jobcast.sync._connection import Connection
+from jobcast.sync._lease import Lease, Leases
+from jobcast.sync._sender import Sender, Senders
+
+T = TypeVar("T")
+
+
+def current_run() -> "Run | None":
+    """Return the run that was started last in this context, None if there is none that goes on."""
+    run = current()
+    return run if isinstance(run, Run) else None
+
+
+class Run(RunState):
+    """One run of one job, from its start to its end. Made by `Jobs.run`.
+
+    All is as in `jobcast.Run`, but nothing is awaited: a call blocks its thread. Any number of
+    threads may use a run. Its lease is renewed by a thread of its own, however long the caller
+    computes.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        leases: Leases,
+        senders: Senders,
+        job_id: str,
+        attempt: int | None,
+    ) -> None:
+        super().__init__(job_id, attempt)
+        self._sender = Sender(connection, job_id, attempt, senders)
+        self._leases = leases
+        self._lease: Lease | None = None
+        self._senders = senders
+        self._news = threading.RLock()
+        self._is_due = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this run has completed or failed the job, acknowledged or not."""
+        return self.finished or self._sender.has_end
+
+    def start(self) -> str:
+        """Start the job, or take it over from an earlier run: see `jobcast.Run.start`."""
+        self._end_lease()
+        token = secrets.token_hex(8)
+        lease = self._leases.of_run(self.job_id, token)
+        announce = None if lease is None else lease.announce
+        try:
+            answer = self._sender.start(token, _event.started(self._leases.length_ms), announce)
+        except JobcastError:
+            self._sender.token = None
+            if lease is not None:
+                lease.end()
+            raise
+        if lease is not None:
+            lease.keep(weakref.WeakMethod(self._renew))
+            self._lease = lease
+        self._sender.attempt = answer.attempt
+        try:
+            self._began(answer)
+        except ValueError:
+            self.fail("The job's input can't be read", "BAD_INPUT")
+            raise InvalidEvent("the job's input can't be read; the job was failed") from None
+        if answer.cancel_requested:
+            raise JobCancelled
+        return answer.entry_id
+
+    def progress(  # noqa: PLR0913 - each by name
+        self,
+        progress: int | None = None,
+        /,
+        step: str | None = None,
+        *,
+        current: float | None = None,
+        total: float | None = None,
+        unit: str | None = None,
+        eta: float | None = None,
+        **more: object,
+    ) -> str:
+        """Report progress: see `jobcast.Run.progress`."""
+        if current is not None or total is not None or unit is not None:
+            if progress is None:
+                self._counting().set(
+                    current=current, total=total, unit=unit, step=step, eta=eta, more=more
+                )
+                return self._count_on()
+            counted = {"current": current, "total": total, "unit": unit}
+            more |= {name: value for name, value in counted.items() if value is not None}
+        elif progress is None:
+            raise InvalidEvent("progress needs a percentage, or current")
+        return self._report(_event.progressed(progress, step, eta, more))
+
+    def step(
+        self,
+        step: str,
+        /,
+        progress: int | None = None,
+        eta: float | None = None,
+        **more: object,
+    ) -> str:
+        """Report that a step begins: see `jobcast.Run.step`."""
+        if self._has_news:
+            self._flush()
+        if self._count is not None or "total" in more:
+            progress = self._counting().step(step, progress, more)
+        return self._report(_event.stepped(step, progress, eta, more))
+
+    def advance(self, count: float = 1) -> str:
+        """Report that so much more is done: see `jobcast.Run.advance`."""
+        self._counting().advance(count)
+        return self._count_on()
+
+    def track(
+        self,
+        items: Iterable[T],
+        step: str | None = None,
+        *,
+        unit: str | None = None,
+        total: float | None = None,
+    ) -> Iterator[T]:
+        """Go through items and report each: see `jobcast.Run.track`."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        if step is None:
+            self._counting().anew()
+        else:
+            self.step(step)
+        self.progress(None, step, current=0, total=total, unit=unit)
+        for item in items:
+            yield item
+            self.advance()
+        self._flush()
+        if self.cancel_requested:
+            raise JobCancelled
+
+    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+        """Report a count, as `progress` does."""
+        self.progress(None, step, current=current, total=total, unit=unit)
+
+    def log(self, text: str, level: str = "info", **more: object) -> str:
+        """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
+        return self._report(_event.logged(text, level, more))
+
+    def log_handler(self, level: int = logging.NOTSET) -> logging.Handler:
+        """Return a handler that sends what Python's logging gets to the job as lines.
+
+        ``logging.getLogger("my.work").addHandler(run.log_handler())``. Lines are sent by a
+        background thread; when more than 1,000 wait, the oldest are dropped.
+        """
+        return LineHandler(self._add_line, level)
+
+    def emit(self, name: str, data: Mapping[str, object]) -> str:
+        """Send an event of your own: see `jobcast.Run.emit`."""
+        return self._report(_event.emitted(name, data))
+
+    def complete(self, result: object = None) -> str:
+        """End the job well, with a result of at most 1 MiB of JSON."""
+        return self._finish(_event.completed(result))
+
+    def fail(self, error: str | BaseException, code: str | None = None) -> str:
+        """End the job badly: see `jobcast.Run.fail`."""
+        if not isinstance(error, BaseException):
+            return self._finish(_event.failed(error, code))
+        message, its_code = describe(error)
+        code = its_code if code is None else code
+        otherwise = _event.failed(*brief(message, code))
+        return self._finish(_event.failed(message, code), otherwise)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except JobCancelled as error:
+            self._fail_with(error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: object,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        try:
+            if not self.has_ended:
+                if error is None:
+                    self._complete()
+                else:
+                    self._fail_with(error)
+            return is_a(error, JobCancelled)
+        finally:
+            if self._lease is not None and not self._sender.has_end:
+                self._lease.stop()
+
+    def _complete(self) -> None:
+        try:
+            event = _event.completed(self.result)
+        except BaseException as unusable:
+            # Of any kind: to write out what the block left may call its own code.
+            self._fail_with(unusable)
+            raise
+        try:
+            self._finish(event)
+        except InvalidEvent as too_long:
+            self._fail_with(too_long)
+            raise
+
+    def _fail_with(self, error: BaseException) -> None:
+        try:
+            self.fail(error)
+        except JobcastError:
+            # The job ended or was taken over meanwhile: nothing is left for this run to end.
+            return
+        except Exception as obstacle:  # of any kind: the exception that is on its way goes first
+            # It may be one that takes no note.
+            with suppress(BaseException):
+                error.add_note(f"The job could not be failed: {text_of(obstacle)}")
+            if is_a(error, JobCancelled):
+                raise
+
+    def _report(self, event: Append) -> str:
+        if self._has_news:
+            self._flush()
+        entry_id = self._id_of(self._sender.send(event, self._answered))
+        if self.cancel_requested:
+            raise JobCancelled
+        return entry_id
+
+    def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        if self._has_news:
+            with suppress(JobcastError):  # they must not keep the job from its end
+                self._flush()
+        answer = self._sender.send(event, self._answered, otherwise)
+        if answer is None:
+            return ""
+        if not self.finished:
+            self._answered(event, answer)
+        return answer.entry_id
+
+    def _count_on(self) -> str:
+        """Send the count, or have it be sent as soon as the last event is old enough."""
+        self._has_news = True
+        delay_s, entry_id = self._counting().due_in_s, ""
+        if delay_s <= 0:
+            entry_id = self._flush()
+        else:
+            self._flush_in(delay_s)
+        if self.cancel_requested:
+            raise JobCancelled
+        return entry_id
+
+    def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
+        self._lines.append(_event.logged(text, level, more))
+        self._has_news = True
+        self._flush_in(0)
+
+    def _flush_in(self, delay_s: float) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._senders.pacer.after(delay_s, self._flush_quietly)
+
+    def _flush_quietly(self) -> None:
+        self._is_due = False
+        with suppress(JobcastError, RedisError):  # the next call meets the same
+            self._flush()
+
+    def _flush(self) -> str:
+        """Send the lines and the count that wait; return the entry of the count."""
+        with self._news:
+            self._has_news, entry_id = False, ""
+            while self._lines:
+                self._id_of(self._sender.send(self._lines.popleft(), self._answered))
+            if self._count is not None and self._count.is_held:
+                entry_id = self._id_of(self._sender.send(self._count.event(), self._answered))
+            return entry_id
+
+    def _id_of(self, answer: Answer | None) -> str:
+        if answer is None:
+            return ""
+        self.cancel_requested = answer.cancel_requested
+        return answer.entry_id
+
+    def _answered(self, event: Append, answer: Answer) -> None:
+        self.cancel_requested = answer.cancel_requested
+        if event.is_end:
+            self.finished = True
+            self._end_lease()
+
+    def _renew(self, lease_ms: int) -> None:
+        self.cancel_requested |= self._sender.renew(_event.renewed(lease_ms))
+
+    def _end_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None

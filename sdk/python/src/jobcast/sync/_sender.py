@@ -1,0 +1,286 @@
+"""How the events of one run get to Redis from threads: in order, each exactly once."""
+
+import threading
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import TypeVar
+from weakref import WeakSet
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from jobcast._errors import BufferFull, JobcastError, JobNotRunning
+from jobcast._outbox import Answered, Limits, Outbox, Verdict, Waiting
+from jobcast._retry import Pauses, will_pass
+from jobcast.protocol.append import Answer, Append
+from jobcast.sync._connection import Connection
+from jobcast.sync._keeper import Keeper
+
+T = TypeVar("T")
+
+
+class Sender:
+    """Appends the events of one run, from any number of threads.
+
+    As long as Redis answers, the caller's own thread sends its event. When an answer fails to come,
+    the event waits in the outbox, and a background thread repeats it until there is one.
+
+    ``token`` names the run, None before its start. ``attempt`` is the job's.
+    """
+
+    def __init__(
+        self, connection: Connection, job_id: str, attempt: int | None, senders: "Senders"
+    ) -> None:
+        self.attempt = attempt
+        self.token: str | None = None
+        self._connection = connection
+        self._job_id = job_id
+        self._senders = senders
+        self._outbox = Outbox(job_id, senders.limits)
+        self._changed = threading.Condition()
+        self._is_sending = False
+        self._is_repeating = False
+        self._pauses = Pauses()
+        self._why_not: str | None = None
+        senders.note(self)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the run's end waits to be written."""
+        return self._outbox.has_end
+
+    def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
+        """Start the run; the event that does so is not buffered, for the caller needs the answer.
+
+        ``announce`` is called before each try. Raises what the last try raised when Redis is
+        unavailable for longer than a call may wait.
+        """
+        with self._changed:
+            self.token = token
+            self._outbox.began(event)
+            number = self._outbox.numbered(Waiting(event))
+
+        def start() -> Answer:
+            if announce is not None:
+                announce()
+            return self._append(event, number)
+
+        return repeated(start, self._connection, self._senders.limits.block_s)
+
+    def send(
+        self, event: Append, answered: Answered, otherwise: Append | None = None
+    ) -> Answer | None:
+        """Append an event and return the answer.
+
+        None when Redis was unavailable for as long as a call may wait: the event is in the outbox,
+        and is written when Redis is back. Then ``answered`` is called, as for any that was in the
+        outbox. ``otherwise`` is a smaller event that takes its place if the job allows none of its
+        size. Raises the refusal, `BufferFull`, and a ``RedisError`` that does not pass by itself.
+        """
+        outbox, began_s = self._outbox, monotonic()
+        with self._changed:
+            if self.token is None:
+                raise JobNotRunning(self._why_not)
+            if self._is_sending or outbox.waiting:
+                return self._queue(Waiting(event, answered, otherwise), began_s)
+            self._is_sending = True
+            outbox.last_number = number = outbox.last_number + 1
+        closings = self._connection.closings
+        waiting = None
+        try:
+            return self._connection.append(
+                self._job_id, event, self.attempt, self.token, str(number)
+            )
+        except (RedisError, JobcastError) as error:
+            with self._changed:
+                waiting = Waiting(event, answered, otherwise, number)
+                waiting.is_awaited = True
+                outbox.add_first(waiting)
+                is_closed = closings != self._connection.closings
+                if is_closed or outbox.judge(error) is Verdict.REFUSED:
+                    outbox.pop()
+                    raise
+        finally:
+            with self._changed:
+                self._is_sending = False
+                if outbox.waiting:
+                    self._repeat()
+                self._changed.notify_all()
+        with self._changed:
+            return self._wait(waiting, began_s)
+
+    def renew(self, event: Append) -> bool:
+        """Renew the lease of the run, and say whether the job was asked to stop."""
+        try:
+            answer = self._append(event, None)
+        except JobNotRunning:
+            # A failover has lost the start. What is under way finds that out by itself.
+            with self._changed:
+                if not self._is_sending and not self._outbox.waiting:
+                    self._outbox.restart()
+                    self._repeat()
+            return False
+        return answer.cancel_requested
+
+    def abandon(self) -> None:
+        """Give up all that waits."""
+        with self._changed:
+            error = RedisConnectionError("Redis is unavailable, and the run was closed")
+            self._outbox.abandon(error)
+            self._changed.notify_all()
+
+    def forget(self) -> None:
+        """Leave what waits to the process that this one was forked from."""
+        self._changed = threading.Condition()
+        self._outbox = Outbox(self._job_id, self._senders.limits)
+        self._is_sending = self._is_repeating = False
+        if self.token is not None:
+            self.token, self._why_not = None, "A run is of the process that has started it"
+
+    def until_idle(self, until_s: float | None) -> None:
+        """Wait until nothing waits any more, or until then."""
+        with self._changed:
+            left_s = None if until_s is None else max(0.0, until_s - monotonic())
+            self._changed.wait_for(lambda: not self._outbox.waiting, left_s)
+
+    def _append(self, event: Append, number: int | None) -> Answer:
+        return self._connection.append(
+            self._job_id,
+            event,
+            self.attempt,
+            self.token or "",
+            "" if number is None else str(number),
+        )
+
+    def _left_s(self, began_s: float) -> float | None:
+        block_s = self._senders.limits.block_s
+        return None if block_s is None else max(0.0, began_s + block_s - monotonic())
+
+    def _queue(self, waiting: Waiting, began_s: float) -> Answer | None:
+        while True:
+            try:
+                self._outbox.add(waiting)
+            except BufferFull:
+                first = self._outbox.first
+                if first is None or not self._changed.wait_for(
+                    lambda: first.is_over,  # noqa: B023 - waited for at once
+                    self._left_s(began_s),
+                ):
+                    raise
+            else:
+                break
+        if not self._is_sending:
+            self._repeat()
+        if self._outbox.is_behind and not waiting.event.is_end:
+            return None
+        return self._wait(waiting, began_s)
+
+    def _wait(self, waiting: Waiting, began_s: float) -> Answer | None:
+        waiting.is_awaited = True
+        try:
+            if self._changed.wait_for(lambda: waiting.is_over, self._left_s(began_s)):
+                return waiting.result()
+        except BaseException:
+            self._outbox.withdraw(waiting)
+            raise
+        finally:
+            waiting.is_awaited = False
+        self._outbox.is_behind = True
+        return None
+
+    def _repeat(self) -> None:
+        """Have the background thread send what waits."""
+        if not self._is_repeating:
+            self._is_repeating = True
+            self._pauses = Pauses()
+            self._senders.add(self)
+            self._senders.keeper.after(0, self._send_first)
+
+    def _send_first(self) -> float | None:
+        """Send what is first; return in how many seconds that is due again, None when all is done.
+
+        Called in the background thread alone.
+        """
+        with self._changed:
+            first = self._outbox.first
+            if first is None or self._is_sending:
+                self._is_repeating = False
+                self._senders.discard(self)
+                return None
+            self._is_sending = True
+            number = self._outbox.numbered(first)
+        answer, problem = None, None
+        try:
+            answer = self._append(first.event, number)
+        except Exception as error:  # noqa: BLE001 - it is the caller's
+            problem = error
+        with self._changed:
+            self._is_sending = False
+            pause_s = 0.0
+            if self._outbox.first is not first:
+                pass  # given up meanwhile
+            elif answer is not None:
+                self._pauses = Pauses()
+                self._outbox.answered(answer)
+            elif problem is not None:
+                verdict = self._outbox.judge(problem)
+                if verdict is Verdict.LATER:
+                    pause_s = self._pauses.next()
+                elif verdict is Verdict.REFUSED:
+                    self._outbox.refused(problem)
+            self._changed.notify_all()
+        return pause_s
+
+
+class Senders:
+    """The senders of one `Jobs` that have events to repeat, and what bounds them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.keeper = Keeper("jobcast-events")
+        self.pacer = Keeper("jobcast-progress")
+        self._busy: set[Sender] = set()
+        self._all: WeakSet[Sender] = WeakSet()
+
+    def note(self, sender: Sender) -> None:
+        """Know a sender, for as long as somebody holds it."""
+        self._all.add(sender)
+
+    def add(self, sender: Sender) -> None:
+        """Hold on to a sender until what waits there was written."""
+        self._busy.add(sender)
+
+    def discard(self, sender: Sender) -> None:
+        """Let go of a sender with which nothing waits."""
+        self._busy.discard(sender)
+
+    def close(self) -> None:
+        """Wait for what waits, as long as a call may; then give up all but the ends of runs."""
+        block_s = self.limits.block_s
+        until_s = None if block_s is None else monotonic() + block_s
+        for sender in tuple(self._busy):
+            sender.until_idle(until_s)
+            if not sender.has_end:
+                sender.abandon()
+
+    def forget(self) -> None:
+        """Leave what waits to the process that this one was forked from."""
+        self.keeper.forget()
+        self.pacer.forget()
+        for sender in tuple(self._all):
+            sender.forget()
+        self._busy = set()
+
+
+def repeated(call: Callable[[], T], connection: Connection, block_s: float | None) -> T:
+    """Repeat a call that may be repeated while Redis is unavailable, as long as a call may wait."""
+    closings, began_s, pauses = connection.closings, monotonic(), Pauses()
+    while True:
+        try:
+            return call()
+        except RedisError as error:
+            pause_s = pauses.next()
+            is_late = block_s is not None and monotonic() + pause_s > began_s + block_s
+            if is_late or not will_pass(error) or closings != connection.closings:
+                raise
+            sleep(pause_s)

@@ -1,0 +1,309 @@
+"""``watchJob`` in Chromium, against the real service, through what befalls a page."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Page
+
+import jobcast
+from tests.support.browser import chromium
+from tests.support.needs import NGINX
+from tests.support.nginx import BINARY, Nginx
+from tests.support.service import SESSION, Service, token
+from tests.support.waiting import eventually
+from tests.support.watched import Watched
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+USER = "user-1"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
+    """Return the worker library in the loop that the browser is in."""
+    async with jobcast.connect(redis_url) as connected:
+        yield connected
+
+
+async def watch(page: Page, service: Service, job_id: str, **options: object) -> Watched:
+    return await Watched.job(page, service.url, job_id, session=SESSION, **options)
+
+
+async def test_a_job_is_watched_from_its_state_to_its_end(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    watched = await watch(page, service, job_id, events=["tick"])
+    await watched.until_live()
+    assert (await watched.state)["status"] == "queued"
+    async with jobs.run(job_id) as run:
+        await run.step("Writing", 10)
+        await run.progress(40, "Writing", eta=30, phase="draft")
+        await run.emit("tick", {"n": 1})
+        await watched.until("state.fields.phase === 'draft'")
+        state = await watched.state
+        assert (state["status"], state["progress"], state["step"], state["eta"]) == (
+            *("running", 40, "Writing"),
+            30,
+        )
+        run.result = {"ok": "ü"}
+    assert await watched.outcome() == "succeeded"
+    state = await watched.state
+    assert (state["result"], state["connection"]) == ({"ok": "ü"}, "closed")
+    assert await watched.data("tick") == [{"n": 1}]
+    assert len([line for line in service.log.splitlines() if job_id in line]) == 1
+
+
+async def test_it_gets_through_restarts_and_crashes_of_the_service_without_a_gap(
+    redis_url: str, jobs: jobcast.Jobs, page: Page
+) -> None:
+    with Service(redis_url) as service:
+        job_id = await jobs.create("anything", session_id=SESSION)
+        watched = await watch(page, service, job_id, events=["tick"])
+        await watched.until_live()
+        run = jobs.run(job_id)
+        await run.start()
+        for n, end in enumerate((service.stop, service.kill)):
+            await asyncio.to_thread(end)
+            await watched.until("state.connection !== 'live'")
+            await run.emit("tick", {"n": n})
+            await asyncio.to_thread(service.start)
+            await watched.until_live()
+        await run.complete()
+        assert await watched.outcome() == "succeeded"
+        assert await watched.data("tick") == [{"n": 0}, {"n": 1}]
+        assert "reset" not in await watched.names()
+
+
+async def test_behind_a_proxy_that_keeps_the_events_to_itself_the_end_arrives(
+    redis_url: str, jobs: jobcast.Jobs, page: Page
+) -> None:
+    if BINARY is None:
+        pytest.skip(NGINX)
+    hold_back = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"
+    with (
+        Service(redis_url, JOBCAST_KEEPALIVE_S="1") as service,
+        Nginx(service.url, hold_back) as nginx,
+    ):
+        job_id = await jobs.create("anything", session_id=SESSION)
+        watched = await Watched.job(page, nginx.url, job_id, session=SESSION)
+        await watched.until("state.transport === 'polling'")
+        run = jobs.run(job_id)
+        await run.start()
+        await run.progress(40, "Writing")
+        await watched.until("state.progress === 40")
+        assert await watched.names() == []
+        await run.complete({"ok": 1})
+        assert await watched.outcome() == "succeeded"
+        assert (await watched.state)["result"] == {"ok": 1}
+
+
+async def test_a_token_that_expires_is_asked_for_again(
+    redis_url: str, jobs: jobcast.Jobs, page: Page
+) -> None:
+    given: list[str] = []
+
+    def fresh() -> str:
+        given.append(token(USER, exp=int(time.time()) + (2 if not given else 3600)))
+        return given[-1]
+
+    await page.expose_function("freshToken", fresh)
+    with Service(redis_url) as service:
+        job_id = await jobs.create("anything", user_id=USER)
+        watched = await Watched.job(page, service.url, job_id, token="function")
+        await watched.until_live()
+        await watched.until("state.connection === 'reconnecting'")
+        await watched.until_live()
+        run = jobs.run(job_id)
+        await run.start()
+        await run.complete()
+        assert await watched.outcome() == "succeeded"
+        answers = [line for line in service.log.splitlines() if f"{job_id}/stream" in line]
+    assert [" 401 " in line for line in answers] == [False, True, False]
+    assert all(text not in service.log for text in given)
+
+
+@pytest.mark.parametrize(("session", "code"), [("another", "JOB_NOT_FOUND"), ("", "UNAUTHORIZED")])
+async def test_a_job_that_may_not_be_watched_is_told_apart(
+    service: Service, jobs: jobcast.Jobs, page: Page, session: str, code: str
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    watched = await Watched.job(page, service.url, job_id, session=session)
+    assert (await watched.outcome())["code"] == code
+    assert (await watched.state)["connection"] == "denied"
+
+
+async def test_too_many_streams_are_no_end_but_polling(
+    redis_url: str, jobs: jobcast.Jobs, context: BrowserContext
+) -> None:
+    with Service(redis_url, JOBCAST_STREAMS_PER_JOB="1") as service:
+        job_id = await jobs.create("anything", session_id=SESSION)
+        first = await watch(await context.new_page(), service, job_id)
+        await first.until_live()
+        second = await watch(await context.new_page(), service, job_id)
+        await second.until("state.transport === 'polling' && state.status === 'queued'")
+        await first.page.evaluate("watched.job.close()")
+        await second.until_live()
+        async with jobs.run(job_id):
+            pass
+        assert await second.outcome() == "succeeded"
+        assert await first.outcome() is None
+
+
+async def test_events_of_any_name_are_heard_by_fetch_and_none_is_missed_or_repeated(
+    redis_url: str, jobs: jobcast.Jobs, page: Page
+) -> None:
+    with Service(redis_url, JOBCAST_STREAM_MAX_AGE_S="2") as service:
+        job_id = await jobs.create("anything", session_id=SESSION)
+        watched = await watch(page, service, job_id, events="all")
+        await watched.until_live()
+        run = jobs.run(job_id)
+        await run.start()
+        names = [f"of-any-name-{n}" for n in range(12)]
+        for n, name in enumerate(names):
+            await run.emit(name, {"n": n})
+            if n % 4 == 3:
+                await watched.until("state.connection === 'reconnecting'")
+        await run.complete()
+        assert await watched.outcome() == "succeeded"
+        heard = [name for name in await watched.names() if name.startswith("of-any-name")]
+    assert heard == names
+    assert "reset" not in await watched.names()
+
+
+async def test_a_page_that_was_offline_is_live_again_when_it_is_back(
+    service: Service, jobs: jobcast.Jobs, page: Page, context: BrowserContext
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    watched = await watch(page, service, job_id)
+    await watched.until_live()
+    run = jobs.run(job_id)
+    await run.start()
+    await context.set_offline(True)
+    await run.progress(60)
+    await page.evaluate("watched.job.wake()")
+    await context.set_offline(False)
+    await watched.until("state.progress === 60")
+    await watched.until_live()
+    await run.complete()
+    assert await watched.outcome() == "succeeded"
+
+
+async def test_a_job_that_is_retried_under_an_open_page_is_watched_again(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    watched = await watch(page, service, job_id)
+    await watched.until_live()
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(70)
+    await run.fail("No paper")
+    assert await watched.outcome() == "failed"
+    await page.evaluate("watched.job.retry()")
+    await watched.until("state.outcome === null && state.attempt === 2")
+    await watched.until_live()
+    async with jobs.run(job_id) as second:
+        await second.progress(5)
+        await watched.until("state.progress === 5")
+    await watched.until("state.outcome === 'succeeded'")
+    assert await page.evaluate("watched.job.closed") == "succeeded"
+
+
+async def test_a_job_that_somebody_else_retried_is_noticed_when_the_page_is_looked_at(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    watched = await watch(page, service, job_id)
+    await watched.until_live()
+    run = jobs.run(job_id)
+    await run.start()
+    await run.fail("No paper")
+    assert await watched.outcome() == "failed"
+    async with service.client() as client:
+        assert (await client.post(f"/api/v1/jobs/{job_id}/retry")).status_code == 200
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await watched.until("state.attempt === 2 && state.connection === 'live'")
+
+
+async def test_a_frozen_page_catches_up_when_it_is_resumed(
+    redis_url: str, jobs: jobcast.Jobs, page: Page, context: BrowserContext
+) -> None:
+    with Service(redis_url, JOBCAST_KEEPALIVE_S="1") as service:
+        job_id = await jobs.create("anything", session_id=SESSION)
+        watched = await watch(page, service, job_id, events=["tick"])
+        await watched.until_live()
+        run = jobs.run(job_id)
+        await run.start()
+        cdp = await context.new_cdp_session(page)
+        await cdp.send("Page.setWebLifecycleState", {"state": "frozen"})
+        await run.emit("tick", {"n": 1})
+        await run.progress(60)
+        await cdp.send("Page.setWebLifecycleState", {"state": "active"})
+        await watched.until("state.progress === 60")
+        await watched.until_live()
+        await run.complete()
+        assert await watched.outcome() == "succeeded"
+        assert await watched.data("tick") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("options", [{}, {"shareAcrossTabs": True}, {"events": "all"}])
+async def test_a_page_that_comes_back_from_the_back_forward_cache_is_live_again(
+    service: Service, jobs: jobcast.Jobs, options: dict[str, object]
+) -> None:
+    async with chromium(caches_pages=True) as browser:
+        page = await browser.new_page()
+        job_id = await jobs.create("anything", session_id=SESSION)
+        watched = await watch(page, service, job_id, **options)
+        await watched.until_live()
+        await page.evaluate("addEventListener('pageshow', (e) => { watched.isBack = e.persisted })")
+        run = jobs.run(job_id)
+        await run.start()
+        await page.goto(f"{service.url}/static/css/page.css")
+        await eventually(lambda: _watched_by(service, 0))
+        await run.progress(60)
+        await page.go_back(wait_until="commit")  # it does not load again
+        await watched.until("state.progress === 60")
+        await watched.until_live()
+        assert await page.evaluate("watched.isBack") is True
+        await run.complete()
+        assert await watched.outcome() == "succeeded"
+
+
+async def test_ten_tabs_share_one_stream_and_another_leads_when_the_leader_goes(
+    service: Service, jobs: jobcast.Jobs, context: BrowserContext
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    tabs = []
+    for _ in range(10):
+        page = await context.new_page()
+        tabs.append(await watch(page, service, job_id, shareAcrossTabs=True, events=["tick"]))
+    for tab in tabs:
+        await tab.until_live()
+    assert await _watched_by(service, 1)
+    run = jobs.run(job_id)
+    await run.start()
+    for n in range(3):
+        await run.emit("tick", {"n": n})
+        for tab in tabs:
+            await tab.heard("tick", n + 1)
+        await tabs.pop(0).page.close()  # it came first, so it leads
+        for tab in tabs:
+            await tab.heard("reset", n + 1)
+    await run.progress(70)
+    for tab in tabs:
+        await tab.until("state.progress === 70")
+    assert await _watched_by(service, 1)
+    await run.complete({"ok": 1})
+    for tab in tabs:
+        assert await tab.outcome() == "succeeded"
+        assert (await tab.state)["result"] == {"ok": 1}
+        # To them the change of leader was a reset, and no more.
+        assert {state["transport"] for state in await tab.states} == {"stream"}
+
+
+async def _watched_by(service: Service, viewers: int) -> bool:
+    return (await service.metrics())["jobcast_streams"] == viewers

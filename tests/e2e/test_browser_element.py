@@ -1,0 +1,199 @@
+"""``<job-progress>`` in a bare HTML file, as a newcomer writes it."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Locator, Page, Route, expect
+
+import jobcast
+from tests.support.npm import installed
+from tests.support.service import SESSION, Service
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Scheme = Literal["light", "dark"]
+HTML: Final = """<!doctype html>
+<html lang="{lang}" dir="{dir}"><meta charset="utf-8"><title>A page of mine</title>
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'self'">
+<meta name="color-scheme" content="light dark">
+<script type="module" src="/jobcast-element.js"></script>
+<main>{body}</main></html>"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
+    """Return the worker library in the loop that the browser is in."""
+    async with jobcast.connect(redis_url) as connected:
+        yield connected
+
+
+async def shown(
+    page: Page, service: Service, body: str, *, lang: str = "en", direction: str = "ltr"
+) -> Locator:
+    """Open a page of the service's origin that consists of this, and return its element."""
+
+    async def answer(route: Route) -> None:
+        text = HTML.format(body=body, lang=lang, dir=direction)
+        await route.fulfill(content_type="text/html", body=text)
+
+    await page.route("**/mine", answer)
+    await page.goto(f"{service.url}/mine")
+    return page.locator("job-progress")
+
+
+async def is_cancelled(run: jobcast.Run) -> bool:
+    try:
+        await run.progress(30)
+    except jobcast.JobCancelled:
+        return True
+    return False
+
+
+def element(job_id: str, more: str = "", inner: str = "") -> str:
+    return f'<job-progress job="{job_id}" session="{SESSION}" {more}>{inner}</job-progress>'
+
+
+async def test_a_tag_shows_a_job_from_its_beginning_to_its_result(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    problems: list[str] = []
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    job_id = await jobs.create("report", session_id=SESSION)
+    inner = '<a slot="result" href="/report">The report</a>'
+    host = await shown(page, service, element(job_id, 'label="My report"', inner))
+    bar = page.get_by_role("progressbar", name="My report")
+    result = page.get_by_role("link", name="The report")
+    await expect(host).to_have_attribute("state", "queued")
+    await expect(host).to_contain_text("Waiting…")
+    async with jobs.run(job_id) as run:
+        await run.step("Looking around", 0, indeterminate=True)
+        await expect(bar).to_have_attribute("aria-valuetext", "Looking around")
+        assert await bar.get_attribute("aria-valuenow") is None
+        await run.progress(40, "Writing", eta=30)
+        await expect(bar).to_have_attribute("aria-valuenow", "40")
+        await expect(bar).to_have_attribute("aria-valuetext", "40%, Writing, 30 seconds left")
+        await expect(page.get_by_role("status")).to_contain_text("Writing, 40%")
+        await expect(result).to_be_hidden()
+    await expect(host).to_have_attribute("state", "succeeded")
+    await expect(bar).to_have_attribute("aria-valuenow", "100")
+    await expect(result).to_be_visible()
+    await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    await expect(page.get_by_role("status")).to_have_text("Done")
+    assert problems == []
+
+
+async def test_its_address_has_the_client_too(service: Service, page: Page) -> None:
+    await page.goto(f"{service.url}/static/css/tokens.css")
+    names: list[str] = await page.evaluate(
+        "import('/jobcast-element.js').then((module) => Object.keys(module))"
+    )
+    assert {"JobProgress", "watchJob", "defaults"} <= set(names)
+
+
+async def test_its_button_cancels_the_job_and_the_focus_stays_in_it(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    host = await shown(page, service, element(job_id))
+    button = page.get_by_role("button", name="Cancel")
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(20)
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "20")
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await expect(host).to_contain_text("Cancelling…")
+    await eventually(lambda: is_cancelled(run))
+    await run.fail("Cancelled")
+    await expect(host).to_have_attribute("state", "cancelled")
+    await expect(button).to_be_hidden()
+    await expect(page.get_by_role("progressbar")).to_be_focused()
+
+
+async def test_it_follows_its_attributes_and_leaves_with_the_page_part(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    first, second = [await jobs.create("report", session_id=SESSION) for _ in range(2)]
+    run = jobs.run(first)
+    await run.start()
+    await run.progress(20)
+    host = await shown(page, service, element(first))
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "20")
+    await host.evaluate("(host) => document.body.append(host)")  # moved, not opened anew
+    await host.evaluate("(host, job) => host.setAttribute('job', job)", second)
+    await expect(host).to_have_attribute("state", "queued")
+    assert (await service.metrics())["jobcast_streams"] == 1
+    await host.evaluate("(host) => host.remove()")
+
+    async def nobody_watches() -> bool:
+        return (await service.metrics())["jobcast_streams"] == 0
+
+    await eventually(nobody_watches)
+
+
+async def test_it_speaks_the_languages_of_its_page_and_of_its_owner(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    host = await shown(page, service, element(job_id), lang="ar", direction="rtl")
+    await page.evaluate("""() => {
+      document.querySelector("job-progress").texts = {
+        lang: "ar", label: "التقدم", cancel: "إلغاء", eta: (time) => `بقي ${time}`,
+        step: ({ step, fields }) => (fields.stepKey === "write" ? "يكتب" : step),
+      };
+    }""")
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(25, "Writing", eta=30, stepKey="write")
+    await expect(host).to_contain_text("يكتب")
+    await expect(host).to_contain_text("بقي")
+    await expect(page.get_by_role("progressbar", name="التقدم")).to_be_visible()
+    bar = await page.locator("job-progress [part=bar]").bounding_box()
+    track = await page.locator("job-progress [part=track]").bounding_box()
+    assert bar is not None
+    assert track is not None
+    assert abs((bar["x"] + bar["width"]) - (track["x"] + track["width"])) < 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("ends", ["not yet", "well", "badly"])
+async def test_axe_finds_no_fault(
+    service: Service, jobs: jobcast.Jobs, page: Page, scheme: Scheme, ends: str
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    heading = "<h1>Reports</h1>"
+    host = await shown(page, service, heading + element(job_id, inner="<p slot=result>Yes</p>"))
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(40, "Writing", eta=30)
+    if ends == "well":
+        await run.complete()
+    elif ends == "badly":
+        await run.fail("No paper", "PAPER")
+    state = {"not yet": "running", "well": "succeeded", "badly": "failed"}[ends]
+    await expect(host).to_have_attribute("state", state)
+    # What a browser paints behind a page that says nothing of it, axe takes for white.
+    await page.evaluate("document.documentElement.style.background = 'Canvas'")
+    axe = (installed() / "axe-core" / "axe.min.js").read_text()
+    found: Any = await page.evaluate(f"{axe}; axe.run()")
+    assert [(fault["id"], fault["nodes"]) for fault in found["violations"]] == []
+
+
+async def test_a_shared_stream_serves_many_elements(
+    service: Service, jobs: jobcast.Jobs, context: BrowserContext
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    page = await context.new_page()
+    await shown(page, service, element(job_id, "share-across-tabs") * 8)
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(35)
+    for bar in await page.get_by_role("progressbar").all():
+        await expect(bar).to_have_attribute("aria-valuenow", "35")
+    assert (await service.metrics())["jobcast_streams"] == 1

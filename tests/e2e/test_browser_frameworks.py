@@ -1,0 +1,145 @@
+"""The bindings for React, Vue and Svelte: a small app of each, built with vite from the package."""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, Route, expect
+
+import jobcast
+from tests.support.npm import SDK, installed, node
+from tests.support.service import SESSION, Service
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+APPS: Final = SDK / "test" / "apps"
+FRAMEWORKS: Final = ("react", "vue", "svelte")
+
+
+@pytest.fixture(scope="module")
+def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what the apps depend on, the package as npm would publish it too."""
+    modules = installed(APPS)
+    packed = tmp_path_factory.mktemp("packed")
+    command = ["npm", "pack", "--silent", "--pack-destination", str(packed)]
+    subprocess.run(command, cwd=SDK, check=True, capture_output=True)
+    (archive,) = packed.iterdir()
+    subprocess.run(["tar", "xzf", archive], cwd=packed, check=True)  # noqa: S607 - wherever it is
+    shutil.rmtree(modules / "jobcast", ignore_errors=True)
+    shutil.copytree(packed / "package", modules / "jobcast")
+    return modules
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
+    """Return the worker library in the loop that the browser is in."""
+    async with jobcast.connect(redis_url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def app(
+    request: pytest.FixtureRequest, dependencies: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the folder of a built app."""
+    built = tmp_path_factory.mktemp(request.param)
+    vite = dependencies / "vite" / "bin" / "vite.js"
+    options = ("--config", "vite.config.js", "--outDir", built, "--emptyOutDir")
+    command = (node(), vite, "build", request.param, *options)
+    done = subprocess.run(command, cwd=APPS, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+async def opened(page: Page, service: Service, app: Path, *job_ids: str) -> list[str]:
+    """Open the app below the service's origin; what its console calls an error is returned."""
+    problems: list[str] = []
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    async def answer(route: Route) -> None:
+        name = route.request.url.partition("/app/")[2].partition("#")[0]
+        await route.fulfill(path=app / (name or "index.html"))
+
+    await page.route("**/app/**", answer)
+    await page.goto(f"{service.url}/app/#{','.join((SESSION, *job_ids))}")
+    return problems
+
+
+async def test_an_app_shows_a_job_to_its_end_and_through_a_retry(
+    service: Service, jobs: jobcast.Jobs, page: Page, app: Path
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    problems = await opened(page, service, app, job_id)
+    status, progress = page.get_by_test_id("status"), page.get_by_test_id("progress")
+    await expect(status).to_have_text("queued")
+    assert await streams(service) == 1  # StrictMode opens all effects twice
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(40, "Writing")
+    await run.emit("tick", {})
+    await run.emit("tick", {})
+    await expect(progress).to_have_text("40")
+    await expect(page.get_by_test_id("ticks")).to_have_text("2")
+    await run.fail("No paper")
+    await expect(status).to_have_text("failed")
+    await page.get_by_role("button", name="Retry").click()
+    await expect(status).to_have_text("queued")
+    async with jobs.run(job_id) as second:
+        await second.progress(70)
+        await expect(progress).to_have_text("70")
+    await expect(status).to_have_text("succeeded")
+    assert problems == []
+
+
+async def test_an_app_follows_what_it_is_asked_to_show(
+    service: Service, jobs: jobcast.Jobs, page: Page, app: Path
+) -> None:
+    first, second = [await jobs.create("report", session_id=SESSION) for _ in range(2)]
+    runs = [jobs.run(job_id) for job_id in (first, second)]
+    for run, progress in zip(runs, (20, 60), strict=True):
+        await run.start()
+        await run.progress(progress)
+    problems = await opened(page, service, app, first, second)
+    shown = page.get_by_test_id("progress")
+    await expect(shown).to_have_text("20")
+    await page.get_by_role("button", name="Next").click()
+    await expect(shown).to_have_text("60")
+    await eventually(lambda: has_streams(service, 1))
+    for button in ("Enabled", "There"):
+        await page.get_by_role("button", name=button).click()
+        await eventually(lambda: has_streams(service, 0))
+        await page.get_by_role("button", name=button).click()
+        await expect(shown).to_have_text("60")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_test_id("connection")).to_have_text("live")
+    await eventually(lambda: is_cancelled(runs[1]))
+    assert problems == []
+
+
+async def test_on_a_server_they_show_a_job_of_which_nothing_is_known(dependencies: Path) -> None:
+    done = subprocess.run(  # noqa: ASYNC221 - nothing else runs
+        [node(), "server.js"], cwd=dependencies.parent, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+async def streams(service: Service) -> float:
+    return (await service.metrics())["jobcast_streams"]
+
+
+async def has_streams(service: Service, count: int) -> bool:
+    return await streams(service) == count
+
+
+async def is_cancelled(run: jobcast.Run) -> bool:
+    try:
+        await run.progress(61)
+    except jobcast.JobCancelled:
+        return True
+    return False

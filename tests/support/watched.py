@@ -1,0 +1,104 @@
+"""A job that a page of Chromium watches with the browser client, and all that it was told."""
+
+from typing import Any, Final, Self
+
+from playwright.async_api import Page
+
+from tests.support.waiting import PATIENCE_SECONDS
+
+_POLL_MS: Final = 20
+
+_WATCH: Final = """
+async ([module, options]) => {
+  const { watchJob } = await import(module);
+  const told = { states: [], events: [], outcome: undefined };
+  const callToken = options.token === "function" ? { token: () => freshToken() } : {};
+  const job = watchJob({
+    ...options,
+    ...callToken,
+    onState: (state) => told.states.push({ ...state, at: Date.now() }),
+    onEvent: (event) => told.events.push(event),
+  });
+  job.closed.then((outcome) => { told.outcome = outcome; }, ({ status, code }) => {
+    told.outcome = { status, code };
+  });
+  globalThis.watched = { job, told };
+}
+"""
+
+
+class Watched:
+    """What ``watchJob`` does in a page, one a page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    @classmethod
+    async def job(cls, page: Page, url: str, job_id: str, **options: Any) -> Self:  # noqa: ANN401
+        """Watch a job of the service at an address, from a page of its own there.
+
+        Args:
+            page: the page.
+            url: of the service.
+            job_id: the job.
+            options: of ``watchJob``; a ``token`` that is ``"function"`` calls ``freshToken``.
+        """
+        # A document without a policy or scripts of its own, and one that browsers may keep.
+        await page.goto(f"{url}/static/css/tokens.css")
+        await page.evaluate(_WATCH, [f"{url}/jobcast.js", {"jobId": job_id, **options}])
+        return cls(page)
+
+    @property
+    async def state(self) -> dict[str, Any]:
+        """Return the state."""
+        state: dict[str, Any] = await self.page.evaluate("watched.job.state")
+        return state
+
+    @property
+    async def states(self) -> list[dict[str, Any]]:
+        """Return all states since the start."""
+        states: list[dict[str, Any]] = await self.page.evaluate("watched.told.states")
+        return states
+
+    async def names(self) -> list[str]:
+        """Return the names of all events."""
+        names: list[str] = await self.page.evaluate("watched.told.events.map(({ name }) => name)")
+        return names
+
+    async def data(self, name: str) -> list[Any]:
+        """Return what the events of a name said."""
+        data: list[Any] = await self.page.evaluate(
+            "name => watched.told.events.filter((e) => e.name === name).map((e) => e.data)", name
+        )
+        return data
+
+    async def heard(self, name: str, times: int) -> None:
+        """Wait for so many events of a name."""
+        await self.page.wait_for_function(
+            "([n, t]) => watched.told.events.filter(({ name }) => name === n).length >= t",
+            arg=[name, times],
+            polling=_POLL_MS,
+            timeout=PATIENCE_SECONDS * 1000,
+        )
+
+    async def until(self, condition: str, argument: object = None) -> None:
+        """Wait for a condition of ``state`` and, if given, ``argument``."""
+        await self.page.wait_for_function(
+            f"argument => (({{ state }}) => {condition})(watched.job)",
+            arg=argument,
+            polling=_POLL_MS,
+            timeout=PATIENCE_SECONDS * 1000,
+        )
+
+    async def until_live(self) -> None:
+        """Wait until events arrive as they happen."""
+        await self.until('state.connection === "live" && state.progress !== null')
+
+    async def outcome(self) -> Any:  # noqa: ANN401 - or an error
+        """Wait for what ``closed`` settles with."""
+        await self.page.wait_for_function(
+            "watched.told.outcome !== undefined",
+            polling=_POLL_MS,
+            timeout=PATIENCE_SECONDS * 1000,
+        )
+        return await self.page.evaluate("watched.told.outcome")

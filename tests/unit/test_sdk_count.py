@@ -1,0 +1,146 @@
+"""Counting: percent, pace, estimate and plan, on a clock that the test moves."""
+
+import json
+from typing import Any
+
+import pytest
+
+from jobcast import InvalidEvent
+from jobcast._count import Count
+from jobcast.protocol.append import Append
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("jobcast._count.monotonic", clock)
+    return clock
+
+
+def told(count: Count, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - of `progress`
+    """Return what viewers are told after a call of `progress` with these arguments."""
+    whole: dict[str, Any] = {
+        "current": None,
+        "total": None,
+        "unit": None,
+        "step": None,
+        "eta": None,
+        "more": {},
+    }
+    count.set(**{**whole, **given})
+    return data_of(count.event())
+
+
+def data_of(event: Append) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(f'{{"progress":{event.number or "null"}{event.data}')
+    return data
+
+
+def test_the_percentage_follows_from_the_count(clock: Clock) -> None:
+    count = Count()
+    assert told(count, current=3, total=12, unit="page") == {
+        "progress": 25,
+        "currentStep": None,
+        "estimatedTimeRemaining": None,
+        "current": 3,
+        "total": 12,
+        "unit": "page",
+    }
+    count.advance(3)
+    assert data_of(count.event())["progress"] == 50
+    assert told(count, current=13)["progress"] == 100
+    assert told(count, current=1.5)["current"] == 1.5
+
+
+def test_a_count_without_a_total_is_indeterminate_and_says_nothing_of_the_percentage(
+    clock: Clock,
+) -> None:
+    data = told(Count(), current=7)
+    assert (data["progress"], data["current"], data["indeterminate"]) == (None, 7, True)
+    assert "total" not in data
+
+
+def test_a_total_of_nothing_is_no_percentage_above_0(clock: Clock) -> None:
+    assert told(Count(), current=0, total=0)["progress"] in {None, 0}
+
+
+def test_counts_are_sent_20_times_a_second_at_the_most(clock: Clock) -> None:
+    count = Count()
+    told(count, current=1, total=9)
+    count.advance(1)
+    assert count.is_held
+    assert count.due_in_s == pytest.approx(0.05)
+    clock.now_s += 0.05
+    assert count.due_in_s <= 0
+    count.event()
+    assert not count.is_held
+
+
+def test_an_estimate_is_given_once_it_is_worth_showing(clock: Clock) -> None:
+    count = Count()
+    assert told(count, current=0, total=100)["estimatedTimeRemaining"] is None
+    estimates = []
+    for _ in range(50):
+        clock.now_s += 0.1
+        count.advance(1)
+        estimates.append(data_of(count.event())["estimatedTimeRemaining"])
+    assert estimates[:28] == [None] * 28
+    assert estimates[-1] == pytest.approx(5, abs=0.2)
+
+
+def test_an_estimate_forgets_how_fast_it_went_long_ago(clock: Clock) -> None:
+    count = Count()
+    told(count, current=0, total=1000)
+    for _ in range(100):
+        clock.now_s += 0.1
+        count.advance(5)
+        count.event()
+    for _ in range(60):
+        clock.now_s += 1
+        count.advance(1)
+        data = data_of(count.event())
+    # 440 are left. On the average of all it would be 55 s, at the speed of now 440 s.
+    assert 200 < data["estimatedTimeRemaining"] < 440
+
+
+def test_an_estimate_of_the_workers_own_wins(clock: Clock) -> None:
+    assert told(Count(), current=1, total=9, eta=7)["estimatedTimeRemaining"] == 7
+
+
+def test_a_plan_weighs_its_steps(clock: Clock) -> None:
+    count = Count()
+    count.plan({"download": 1, "analyse": 4})
+    more: dict[str, object] = {}
+    assert count.step("download", None, more) == 0
+    assert more == {"stepIndex": 1, "stepCount": 2}
+    assert told(count, current=1, total=2)["progress"] == 10
+    assert count.step("analyse", None, {"total": 4, "unit": "page"}) == 20
+    count.advance(2)
+    data = data_of(count.event())
+    assert (data["progress"], data["unit"], data["currentStep"]) == (60, "page", "analyse")
+    assert count.step("by the way", 70, {}) == 70
+    assert count.step("by the way", None, {}) is None
+
+
+@pytest.mark.parametrize("weights", [{}, {"a": 0}, {"a": -1}, {"a": float("nan")}, {"a": "1"}])
+def test_a_plan_needs_weights(weights: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match="weight"):
+        Count().plan(weights)
+
+
+@pytest.mark.parametrize("value", [-1, "1", True, float("inf"), float("nan")])
+def test_a_count_is_a_number(value: object) -> None:
+    with pytest.raises(InvalidEvent, match="current"):
+        told(Count(), current=value)
+    with pytest.raises(InvalidEvent, match="total"):
+        told(Count(), total=value)
+    with pytest.raises(InvalidEvent, match="unit"):
+        told(Count(), current=1, unit=5)

@@ -1,0 +1,78 @@
+"""The browser client by itself: its own tests, its types and its size."""
+
+import filecmp
+import gzip
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.npm import SDK, installed, node
+
+SOURCE = SDK / "src"
+CORE_BYTES = 5 * 1024
+PACKAGE: dict[str, Any] = json.loads((SDK / "package.json").read_text())
+
+
+def run(*command: str | Path) -> None:
+    done = subprocess.run(command, cwd=SDK, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imported(path: Path) -> set[Path]:
+    """Return a module and all that a browser loads with it: not what it may load later."""
+    found = {path}
+    for name in re.findall(r'^(?:import|export) .*?"(\./.+?)";$', path.read_text(), re.MULTILINE):
+        found |= imported(path.parent / name)
+    return found
+
+
+def declarations(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.d.ts")}
+
+
+@pytest.mark.parametrize("file", sorted(SDK.glob("test/*.test.js")), ids=lambda path: path.stem)
+def test_the_clients_own_tests_pass(file: Path) -> None:
+    installed()
+    run(node(), "--test", file)
+
+
+def test_its_types_hold_and_are_those_that_are_committed(tmp_path: Path) -> None:
+    run(installed() / ".bin" / "tsc", "--outDir", tmp_path)
+    made, committed = declarations(tmp_path), declarations(SDK / "types")
+    assert made == committed, "run `npm run types` in sdk/js"
+    _, differ, odd = filecmp.cmpfiles(tmp_path, SDK / "types", made, shallow=False)
+    assert differ + odd == [], "run `npm run types` in sdk/js"
+
+
+def test_a_page_in_typescript_sees_them() -> None:
+    run(installed() / ".bin" / "tsc", "-p", "test")
+
+
+def test_the_core_is_small_as_it_is_shipped() -> None:
+    modules = imported(SOURCE / "jobcast.js")
+    sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in modules}
+    assert {"jobcast.js", "link.js", "state.js"} == set(sizes)
+    assert sum(sizes.values()) <= CORE_BYTES, sizes
+
+
+def test_what_the_package_exports_is_there() -> None:
+    for entry in PACKAGE["exports"].values():
+        for target in entry.values():
+            assert (SDK / target).is_file(), target
+
+
+def test_it_depends_on_nothing_and_pins_what_its_tests_need() -> None:
+    assert "dependencies" not in PACKAGE
+    for name, version in PACKAGE["devDependencies"].items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+    assert not (SDK / "package-lock.json").exists()
+
+
+def test_it_has_the_version_of_the_service() -> None:
+    project = tomllib.loads((SDK.parents[1] / "pyproject.toml").read_text())["project"]
+    assert PACKAGE["version"] == project["version"]
