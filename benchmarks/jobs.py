@@ -38,7 +38,7 @@ def prepare(port: int, jobs: Sequence[str]) -> str:
                 keys = (log_key(job_id), state_key(job_id))
                 fields = ("type", "load", "input", "{}", "maxEntries", "1000")
                 owner = ("userId", f"user-{job_id}", "sessionId", f"session-{job_id}")
-                create = ("PUBLISH", "create", "", "", "", "{}", "", 5, "", *fields, *owner)
+                create = ("PUBLISH", "create", "", "", "", "{}", "", 5, *fields, *owner)
                 pipe.evalsha(sha, 2, *keys, *create)
                 pipe.evalsha(sha, 2, *keys, "PUBLISH", "start", "", RUN, "", "", "", 0)
             pipe.execute()
@@ -51,7 +51,7 @@ def abandon(port: int, sha: str, jobs: Sequence[str]) -> None:
         for job_id in jobs:
             keys = (log_key(job_id), state_key(job_id))
             fields = ("type", "load", "input", "{}", "maxEntries", "1000")
-            redis.evalsha(sha, 2, *keys, "PUBLISH", "create", "", "", "", "{}", "", 3, "", *fields)
+            redis.evalsha(sha, 2, *keys, "PUBLISH", "create", "", "", "", "{}", "", 3, *fields)
             redis.evalsha(sha, 2, *keys, "PUBLISH", "start", "", RUN, "", "", "1", 0)
             redis.zadd(LEASES_KEY, {f"{job_id}:{RUN}": 0})
 

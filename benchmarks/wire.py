@@ -70,7 +70,7 @@ class AppendScript:
         """Return the bytes that append an event of a job, with places to fill in."""
         keys = (log_key(job_id), state_key(job_id))
         event = ("progress", "1", RUN, "", _REST, _PROGRESS)
-        fields = ("2", "", "currentStep", _STEP, "estimatedTimeRemaining", "30", "extra")
+        fields = ("2", "currentStep", _STEP, "estimatedTimeRemaining", "30", "extra")
         return resp("EVALSHA", self._sha, "2", *keys, "PUBLISH", *event, *fields)
 
 

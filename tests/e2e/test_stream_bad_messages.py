@@ -257,7 +257,7 @@ async def test_what_a_worker_wrote_into_the_log_badly_harms_no_other_job(
     async with Redis.from_url(redis_url) as raw, watching(service, job_id) as stream:
         await raw.register_script(SCRIPT)(
             keys=[f"jobs:{{{bad}}}:log", f"jobs:{{{bad}}}:state", f"jobs:{bad}:events"],
-            args=[*arguments, b"", b"currentStep", b"a\xffb"],
+            args=[*arguments, b"currentStep", b"a\xffb"],
         )
         async with asyncio.TaskGroup() as group:
             for of in (bad, job_id) * 5:

@@ -75,7 +75,7 @@ async def appended(redis: Redis, job_id: str, what: str, value: bytes) -> None:
     elif field:
         data = b'{"%b":%b}' % (field.encode(), value)
     log, state = f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
-    said = ("PUBLISH", operation, "", "", "note", data, "", str(len(pair) // 2), "", *pair)
+    said = ("PUBLISH", operation, "", "", "note", data, "", str(len(pair) // 2), *pair)
     await redis.eval(SCRIPT, 2, log, state, *said)
 
 

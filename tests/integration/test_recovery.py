@@ -27,7 +27,7 @@ async def create_all(redis: Redis) -> list[str]:
         for job_id in ids:
             keys = (f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state")
             fields = ("type", "t", "userId", "u1")
-            create = ("PUBLISH", "create", "", "", "", "{}", "", 2, "", *fields)
+            create = ("PUBLISH", "create", "", "", "", "{}", "", 2, *fields)
             pipe.eval(SCRIPT, 2, *keys, *create)
             pipe.eval(SCRIPT, 2, *keys, "PUBLISH", "start", "", "run", "", "", "", 0)
         await pipe.execute()

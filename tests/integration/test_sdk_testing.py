@@ -56,7 +56,7 @@ class InRedis:
             )
             data = '{"error":"The worker was lost","errorCode":"STALLED"}'
             fields = ("error", "The worker was lost", "errorCode", "STALLED")
-            said = ("PUBLISH", "stall", "", "", "", data, "", "2", "", *fields)
+            said = ("PUBLISH", "stall", "", "", "", data, "", "2", *fields)
             await self._redis.eval(SCRIPT, 2, *keys, *said)
         else:
             await {"cancel": cancel, "retry": retry}[what](self._redis, job_id)

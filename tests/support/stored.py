@@ -64,7 +64,7 @@ async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
     pairs = [part for pair in (fields or {}).items() for part in pair]
     answer: Any = await redis.register_script(SCRIPT)(
         keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
-        args=["PUBLISH", operation, "", "", "note", data, number, str(len(pairs) // 2), "", *pairs],
+        args=["PUBLISH", operation, "", "", "note", data, number, str(len(pairs) // 2), *pairs],
     )
     return str(answer[0])
 
@@ -72,5 +72,5 @@ async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
 async def _append(redis: Redis, job_id: str, operation: str, *cleared: str) -> None:
     await redis.register_script(SCRIPT)(
         keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
-        args=["PUBLISH", operation, "", "", "", "{}", "", "0", "", *cleared],
+        args=["PUBLISH", operation, "", "", "", "{}", "", "0", *cleared],
     )

@@ -14,10 +14,10 @@
 --         {"progress":N, so that a raised progress needs no JSON library here
 --       7 progress 0-100 (progress and step); '' is the state's own.
 --         Length of the run's lease in ms (start and renew); '' is none
---       8 count of state fields that follow
---       9 sequence number of this append within its run, from 1; '' is none. To create, a token that
---         the caller drew for this creation; '' is none
---      10 that many pairs of name and value to set, then the names to clear
+--       8 count of state fields that follow; then, after a space, the sequence number of this append
+--         within its run, from 1, or to create a token that the caller drew for this creation.
+--         Both are optional: "2 17", or "2"
+--       9 that many pairs of name and value to set, then the names to clear
 --
 -- Answer: [id of the entry or '', cancel requested 0/1, receivers of the publication (-1: refused by
 -- Redis), attempt, status before]; to start also the job's type and input, '' where it has none.
@@ -45,8 +45,9 @@ local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at th
 local LATEST_MS = 1e15 -- no lease lasts until then
 
 local log, state = KEYS[1], KEYS[2]
-local publish, op, attempt, run, name, data, progress, count, seq = unpack(ARGV, 1, 9)
-local fields_end = 9 + 2 * count
+local publish, op, attempt, run, name, data, progress = unpack(ARGV, 1, 7)
+local count, seq = string.match(ARGV[8], '^(%S*) ?(.*)$')
+local fields_end = 8 + 2 * count
 local lease_ms = (op == 'start' or op == 'renew') and progress ~= '' and tonumber(progress)
 
 local refuse = redis.error_reply
@@ -108,7 +109,7 @@ if op ~= 'create' then
 end
 
 if op == 'create' then
-  if status and seq and seq ~= '' and redis.call('HGET', state, 'token') == seq then
+  if status and seq ~= '' and redis.call('HGET', state, 'token') == seq then
     return { redis.call('HGET', state, 'created') or '', 0, 0, 1, '' }
   end
   if status then return refuse('EXISTS the job exists already') end
@@ -232,7 +233,7 @@ local id
 if op == 'start' then
   id = redis.call('XADD', log, '*', 'event', name, 'data', data, 'run', run, 'seq', seq or '0')
 elseif op == 'create' then
-  id = redis.call('XADD', log, '*', 'event', name, 'data', data, unpack(ARGV, 10, fields_end))
+  id = redis.call('XADD', log, '*', 'event', name, 'data', data, unpack(ARGV, 9, fields_end))
 elseif seq then
   id = redis.call('XADD', log, '*', 'event', name, 'data', data, 'seq', seq)
 else
@@ -241,19 +242,19 @@ end
 if op == 'create' or op == 'retry' then
   more[#more + 1], more[#more + 2] = 'attemptId', id
   if op == 'create' then more[#more + 1], more[#more + 2] = 'created', id end
-  if op == 'create' and seq and seq ~= '' then more[#more + 1], more[#more + 2] = 'token', seq end
+  if op == 'create' and seq ~= '' then more[#more + 1], more[#more + 2] = 'token', seq end
 end
 
 if op == 'create' then
   -- What each append looks up comes first: Redis searches a small hash from its beginning.
-  redis.call('HSET', state, 'progress', percent, 'last', id, 'seq', '0', unpack(ARGV, 10, fields_end))
+  redis.call('HSET', state, 'progress', percent, 'last', id, 'seq', '0', unpack(ARGV, 9, fields_end))
 elseif seq_number and percent and percent == before[4] then
-  redis.call('HSET', state, 'last', id, 'seq', seq, unpack(ARGV, 10, fields_end))
+  redis.call('HSET', state, 'last', id, 'seq', seq, unpack(ARGV, 9, fields_end))
 elseif seq_number then
   redis.call('HSET', state, 'progress', percent or '0', 'last', id, 'seq', seq,
-    unpack(ARGV, 10, fields_end))
+    unpack(ARGV, 9, fields_end))
 else
-  redis.call('HSET', state, 'progress', percent or '0', 'last', id, unpack(ARGV, 10, fields_end))
+  redis.call('HSET', state, 'progress', percent or '0', 'last', id, unpack(ARGV, 9, fields_end))
 end
 if more then redis.call('HSET', state, unpack(more)) end
 if not lease_ms and (op == 'start' or status ~= 'running' and op ~= 'stall') then

@@ -68,8 +68,7 @@ class Append(NamedTuple):
             self.name,
             self.data,
             self.number,
-            str(len(self.fields)),
-            seq,
+            f"{len(self.fields)} {seq}" if seq else str(len(self.fields)),
             *fields,
             *self.cleared,
         ]
