@@ -57,9 +57,9 @@ class Connection:
         may be repeated: the event is written once.
         """
         keys = log_key(job_id), state_key(job_id)
-        asked = event.command(self._publish, keys, attempt, run, seq)
+        request = event.command(self._publish, keys, attempt, run, seq)
         try:
-            reply = self._run(asked)
+            reply = self._run(request)
         except ResponseError as error:
             refusal = refused(str(error))
             if refusal is not None:
@@ -86,11 +86,11 @@ class Connection:
         if client is not None:
             client.close()
 
-    def _run(self, asked: list[str | bytes]) -> list[Any]:
+    def _run(self, request: list[str | bytes]) -> list[Any]:
         try:
-            reply = self._execute(asked)
+            reply = self._execute(request)
         except NoScriptError:
-            reply = self._execute(with_script(asked))
+            reply = self._execute(with_script(request))
         return cast("list[Any]", reply)
 
     def _execute(self, command: list[str | bytes] | tuple[str, ...]) -> Any:  # noqa: ANN401
