@@ -47,7 +47,7 @@ async def script(redis: Redis, operation: str, run: str, seq: str, data: str = "
     """Append as a worker does that repeats for itself."""
     answer: list[Any] = await redis.register_script(SCRIPT)(
         keys=["jobs:{j1}:log", STATE],
-        args=["PUBLISH", operation, "", run, "note", data, "", "0", seq],
+        args=["PUBLISH", operation, "", run, "note", data, "", f"0 {seq}"],
     )
     return answer
 
@@ -367,7 +367,7 @@ async def test_the_numbers_of_a_run_are_its_own(jobs: jobcast.Jobs, redis_client
         assert len(await log_of(redis_client, "j1")) == length + 2
 
 
-@pytest.mark.parametrize("seq", ["0", "-1", "1.5", "x", "1e400"])
+@pytest.mark.parametrize("seq", ["0", "-1", "1.5", "x", "1e400", "1 2"])
 async def test_a_sequence_number_is_a_whole_number(
     jobs: jobcast.Jobs, redis_client: Redis, seq: str
 ) -> None:
