@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 import jobcast
 import jobcast.sync
 from jobcast import InvalidEvent, JobCancelled
+from jobcast._run_state import MAX_LINES
 from tests.support.stored import cancel, log_of, state_of
 from tests.support.waiting import eventually
 
@@ -229,6 +230,68 @@ async def test_a_handler_without_asyncio_sends_too(
     *lines, (end, _) = await events_of(redis_client)
     assert [line["text"] for _, line in lines] == ["one"]
     assert end == "complete"
+
+
+async def test_the_end_waits_for_lines_that_are_being_sent(
+    run: jobcast.Run, redis_client: Redis, logger: logging.Logger
+) -> None:
+    async def is_there() -> bool:
+        return bool(await events_of(redis_client))
+
+    logger.addHandler(run.log_handler())
+    for n in range(MAX_LINES):
+        logger.info("%d", n)
+    await eventually(is_there)
+    await run.complete()
+    *lines, (end, _) = await events_of(redis_client)
+    assert end == "complete"
+    assert [line["text"] for _, line in lines] == [str(n) for n in range(MAX_LINES)]
+
+
+async def test_the_end_without_asyncio_waits_for_lines_that_are_being_sent(
+    blocking: jobcast.sync.Run, redis_client: Redis, logger: logging.Logger
+) -> None:
+    async def is_there() -> bool:
+        return bool(await events_of(redis_client))
+
+    logger.addHandler(blocking.log_handler())
+    for n in range(MAX_LINES):
+        logger.info("%d", n)
+    await eventually(is_there)
+    blocking.complete()
+    *lines, (end, _) = await events_of(redis_client)
+    assert end == "complete"
+    assert [line["text"] for _, line in lines] == [str(n) for n in range(MAX_LINES)]
+
+
+async def test_a_line_that_the_job_has_no_room_for_is_left_out(
+    redis_url: str, redis_client: Redis, logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
+        async with run:
+            logger.addHandler(run.log_handler())
+            logger.info("x" * 2000)
+            logger.info("short")
+            await run.progress(50)
+    assert [name for name, _ in await events_of(redis_client)] == [
+        *("log", "progress-update", "complete"),
+    ]
+    assert "a line was left out" in caplog.text
+
+
+def test_a_line_that_the_job_has_no_room_for_is_left_out_without_asyncio(
+    redis_url: str, logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        jobcast.sync.connect(redis_url, max_event_bytes=1024) as jobs,
+        jobs.run(jobs.create("report", user_id="u1", job_id="j1")) as run,
+    ):
+        logger.addHandler(run.log_handler())
+        for _ in range(50):
+            logger.info("x" * 2000)
+            run.progress(50)
+    assert "a line was left out" in caplog.text
 
 
 async def test_the_run_that_goes_on_is_known(jobs: jobcast.Jobs, run: jobcast.Run) -> None:

@@ -362,11 +362,14 @@ class Run(RunState):
 
     async def _flush(self) -> str:
         """Send the lines and the count that wait; return the entry of the count."""
-        self._has_news, entry_id = False, ""
-        while self._lines:
-            self._id_of(await self._sender.send(self._lines.popleft(), self._answered))
-        if self._count is not None and self._count.is_held:
-            entry_id = self._id_of(await self._sender.send(self._count.event(), self._answered))
+        entry_id = ""
+        while (event := self._next_news()) is not None:
+            try:
+                its_id = self._id_of(await self._sender.send(event, self._answered))
+            except InvalidEvent as refusal:
+                self._leave_out(event, refusal)
+            else:
+                entry_id = its_id if event.operation == "progress" else entry_id
         return entry_id
 
     def _id_of(self, answer: Answer | None) -> str:

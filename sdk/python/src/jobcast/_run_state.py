@@ -1,5 +1,6 @@
 """What a run knows of its job, in both forms of the library."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
@@ -8,8 +9,11 @@ from typing import Any, Final
 from weakref import ref
 
 from jobcast._count import Count
+from jobcast._errors import InvalidEvent
 from jobcast._json import from_json
 from jobcast.protocol.append import Answer, Append
+
+_log: Final = logging.getLogger("jobcast")
 
 MAX_LINES: Final = 1000
 """How many lines of a logging handler wait; of more, the oldest are dropped."""
@@ -76,6 +80,24 @@ class RunState(ABC):
         if self._count is None:
             self._count = Count()
         return self._count
+
+    def _next_news(self) -> Append | None:
+        """Take out what is to be sent next: a line, or else the count."""
+        event = None
+        self._has_news = False  # first, for another thread may add to it meanwhile
+        if self._lines:
+            event = self._lines.popleft()
+        elif self._count is not None and self._count.is_held:
+            event = self._count.event()
+        if self._lines or (self._count is not None and self._count.is_held):
+            self._has_news = True
+        return event
+
+    def _leave_out(self, line: Append, refusal: InvalidEvent) -> None:
+        """Go on without a line, which the call that meets its refusal has nothing to do with."""
+        if line.operation != "emit":
+            raise refusal
+        _log.warning("job %s: a line was left out: %s", self.job_id, refusal)
 
     def _began(self, answer: Answer) -> None:
         """Learn what the start said; ValueError if the input can't be read, all else is known."""
