@@ -30,7 +30,7 @@ export async function call(o, name, method) {
       signal: AbortSignal.timeout(10 * S),
     });
     const { status, headers } = answer;
-    return { status, body: await answer.json().catch(() => ({})), wait: Number(headers.get("retry-after")) * S };
+    return { status, body: await answer.json().catch(() => ({})), wait: Number(headers.get("retry-after")) * S || 0 };
   } catch (error) {
     return { status: 0, body: { code: "UNREACHABLE", message: `${error}` }, wait: 0 };
   }

@@ -189,6 +189,16 @@ for (const status of [429, 503, 502, 500]) {
   });
 }
 
+test("a Retry-After that is a date makes no loop", async () => {
+  const later = { status: 503, retryAfter: "Wed, 21 Oct 2026 07:28:00 GMT" };
+  // The 404 ends the loop that there would be.
+  world.answers = [...Array(50).fill(later), { status: 404 }];
+  await world.watch();
+  world.source.refuse();
+  await world.seconds(10);
+  assert.equal(world.requests.length, 3);
+});
+
 test("back-off grows to a minute, at random", async () => {
   await world.watch();
   world.answers = [unavailable];
