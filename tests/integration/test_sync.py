@@ -1,6 +1,7 @@
 """The blocking form: the same log for the same calls, from threads and forked processes."""
 
 import json
+import logging
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +24,8 @@ from jobcast import (
     UnknownJob,
 )
 from jobcast.protocol.append import SCRIPT
-from jobcast.sync import Jobs, Run, connect
+from jobcast.sync import Jobs, Run, connect, current_run
+from jobcast.tqdm import tqdm
 from tests.support.hurry import hurry
 from tests.support.sentinels import SentinelSet
 from tests.support.valkey import Valkey
@@ -274,6 +276,42 @@ def test_a_client_that_was_inherited_over_fork_opens_its_own_connection_and_thre
         until(lambda: int(state_of(redis)["lease"]) > first)
         run.complete()
     assert redis.hget("jobs:{child}:state", "status") == "succeeded"
+
+
+def bar_in_child(answers: Any) -> None:  # noqa: ANN401 - a queue of some context
+    answers.put(list(tqdm([1, 2], disable=True)))
+    answers.put(current_run() is None)
+
+
+def test_in_a_forked_process_no_run_goes_on(jobs: Jobs) -> None:
+    context = multiprocessing.get_context("fork")
+    run = started(jobs)
+    answers = context.Queue()
+    child = context.Process(target=bar_in_child, args=(answers,))
+    child.start()
+    child.join()
+    assert answers.get(timeout=30) == [1, 2]
+    assert answers.get(timeout=30) is True
+    assert current_run() is run
+
+
+def test_a_handler_that_stays_after_the_end_sends_nothing(jobs: Jobs, redis: Redis) -> None:
+    run = started(jobs)
+    handler = run.log_handler()
+    run.complete()
+    before = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+    handler.emit(logging.makeLogRecord({"name": "of.a.test", "msg": "late"}))
+    with pytest.raises(JobFinished):
+        run.emit("note", {})
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
+
+
+def test_a_line_that_is_not_unicode_is_sent_all_the_same(jobs: Jobs, redis: Redis) -> None:
+    run = started(jobs)
+    record = logging.LogRecord("of.a.test", logging.INFO, "", 0, "file \udcff", (), None)
+    run.log_handler().emit(record)
+    run.complete()
+    assert [json.loads(fields["data"]).get("text") for _, fields in log_of(redis)][2] == "file ?"
 
 
 def test_a_failover_of_sentinels_costs_nothing_but_time(sentinels: SentinelSet) -> None:

@@ -1,13 +1,27 @@
 """Counting: percent, pace, estimate and plan, on a clock that the test moves."""
 
 import json
+import sys
+import threading
 from typing import Any
 
 import pytest
 
 from jobcast import InvalidEvent
 from jobcast._count import Count
+from jobcast._run_state import RunState
 from jobcast.protocol.append import Append
+
+OFTEN = 5000
+WRONG_WEIGHTS: list[dict[str, Any]] = [
+    {},
+    {"a": 0},
+    {"a": -1},
+    {"a": float("nan")},
+    {"a": "1"},
+    {"a": 10**400, "b": 1},
+    {"a": 1.7e308, "b": 1.7e308, "c": 1},
+]
 
 
 class Clock:
@@ -37,6 +51,28 @@ def told(count: Count, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - of `pr
     }
     count.set(**{**whole, **given})
     return data_of(count.event())
+
+
+def told_later(count: Count, **given: Any) -> None:  # noqa: ANN401 - of `progress`
+    nothing = dict.fromkeys(("current", "total", "unit", "step", "eta"))
+    whole: dict[str, Any] = {**nothing, "more": {}}
+    count.set(**{**whole, **given})
+
+
+class Counting(RunState):
+    """Counts, and sends nothing."""
+
+    has_ended = False
+
+    def note(self, *given: object) -> None:
+        """Do nothing."""
+
+    def advance_often(self) -> None:
+        for _ in range(OFTEN):
+            self._counting().advance(1)
+
+    def last(self) -> Append:
+        return self._counting().event()
 
 
 def data_of(event: Append) -> dict[str, Any]:
@@ -130,13 +166,13 @@ def test_a_plan_weighs_its_steps(clock: Clock) -> None:
     assert count.step("by the way", None, {}) is None
 
 
-@pytest.mark.parametrize("weights", [{}, {"a": 0}, {"a": -1}, {"a": float("nan")}, {"a": "1"}])
+@pytest.mark.parametrize("weights", WRONG_WEIGHTS)
 def test_a_plan_needs_weights(weights: dict[str, Any]) -> None:
     with pytest.raises(InvalidEvent, match="weight"):
         Count().plan(weights)
 
 
-@pytest.mark.parametrize("value", [-1, "1", True, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [-1, "1", True, float("inf"), float("nan"), 10**400])
 def test_a_count_is_a_number(value: object) -> None:
     with pytest.raises(InvalidEvent, match="current"):
         told(Count(), current=value)
@@ -144,3 +180,52 @@ def test_a_count_is_a_number(value: object) -> None:
         told(Count(), total=value)
     with pytest.raises(InvalidEvent, match="unit"):
         told(Count(), current=1, unit=5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"step": 5},
+        {"step": "\ud800"},
+        {"unit": "\ud800"},
+        {"eta": -1},
+        {"more": {"at": float("nan")}},
+        {"more": {"progress": 5}},
+    ],
+)
+def test_what_is_wrong_is_refused_at_the_call_and_not_when_it_is_sent(
+    clock: Clock, given: dict[str, Any]
+) -> None:
+    count = Count()
+    told(count, current=1, total=5)
+    with pytest.raises(InvalidEvent):
+        told_later(count, current=2, **given)
+    assert data_of(count.event())["current"] == 1
+
+
+def test_what_stands_still_gets_no_estimate_in_the_end(clock: Clock) -> None:
+    count = Count()
+    told(count, current=50, total=100)
+    for _ in range(6):
+        clock.now_s += 1
+        told(count, current=50, total=100)
+    assert told(count)["estimatedTimeRemaining"] is not None
+    for _ in range(12_000):
+        clock.now_s += 1
+        last = told(count, current=50, total=100)
+    assert last["estimatedTimeRemaining"] is None
+
+
+def test_no_thread_takes_from_what_another_has_advanced_by() -> None:
+    run = Counting("j1", None)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=run.advance_often) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert data_of(run.last())["current"] == 4 * OFTEN

@@ -4,6 +4,8 @@ Nothing here waits or sends; both forms of the library use it.
 """
 
 import math
+import sys
+import threading
 from collections.abc import Mapping
 from time import monotonic
 from typing import Final, TypeGuard
@@ -20,6 +22,9 @@ WORTH_S: Final = 3.0
 """No estimate before so many seconds of a step."""
 WORTH_SHARE: Final = 0.02
 """No estimate before this share of it is done."""
+
+LONGEST_S: Final = 7 * 24 * 3600.0
+"""No estimate of more than a job lives."""
 
 
 class Rate:
@@ -59,6 +64,7 @@ class Count:
         self.is_held = False
         self._plan: dict[str, tuple[float, float]] = {}
         self._sent_s = -math.inf
+        self._adding = threading.Lock()
         self._begin(None)
 
     def plan(self, weights: Mapping[str, float]) -> None:
@@ -66,7 +72,9 @@ class Count:
         shares = list(weights.values())
         if not shares or not all(_is_number(share) and share > 0 for share in shares):
             raise InvalidEvent("a plan needs a weight above 0 for each of its steps")
-        done, whole = 0.0, sum(shares)
+        done, whole = 0.0, sum(map(float, shares))
+        if not _is_number(whole):
+            raise InvalidEvent("the weights of a plan are too large")
         self._plan = {}
         for step, share in weights.items():
             self._plan[step] = done / whole, (done + share) / whole
@@ -96,6 +104,10 @@ class Count:
         more: Mapping[str, object],
     ) -> None:
         """Say how much is done; what is None stays as it is."""
+        is_new = step not in (None, self._step) or unit not in (None, self._unit)
+        if is_new or more or eta is not None:
+            # Refused now, not when the count is sent: that may be in the background.
+            _event.counted(None, step, eta, {**more, "unit": unit})
         if step is not None and step != self._step:
             self._begin(step)
         self._take(current=current, total=total, unit=unit)
@@ -110,7 +122,8 @@ class Count:
         """Say that so much more is done."""
         if not _is_number(count):
             raise InvalidEvent("what a run advances by must be a number")
-        self._take(current=self._current + count)
+        with self._adding:
+            self._take(current=self._current + count)
         self._eta = None
         self.is_held = True
 
@@ -174,6 +187,8 @@ class Count:
         if self._current < WORTH_SHARE * self._total or self._rate.per_s <= 0:
             return None
         left_s = max(0.0, self._total - self._current) / self._rate.per_s
+        if left_s > LONGEST_S:  # infinite, too: of what stands still, the rate falls without end
+            return None
         return round(left_s, 1) if left_s < 10 else round(left_s)  # noqa: PLR2004 - by the eye
 
 
@@ -181,7 +196,7 @@ def _is_number(value: object) -> TypeGuard[float]:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and -math.inf < value < math.inf
+        and abs(value) <= sys.float_info.max  # an int may be more than a float can be
     )
 
 

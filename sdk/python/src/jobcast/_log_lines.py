@@ -25,7 +25,9 @@ class LineHandler(logging.Handler):
         try:
             time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
             more = {"time": time.replace("+00:00", "Z"), "logger": record.name}
-            self._send(self.format(record), _level(record.levelno), more)
+            # A file's name, say, may have what is not Unicode.
+            text = self.format(record).encode(errors="replace").decode()
+            self._send(text, _level(record.levelno), more)
         except Exception:  # noqa: BLE001 - as logging's handlers do
             self.handleError(record)
 

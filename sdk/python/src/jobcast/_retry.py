@@ -1,6 +1,7 @@
 """Which errors of Redis pass by themselves, and how long to wait before a call is repeated."""
 
 import random
+import re
 from typing import Final
 
 from redis.exceptions import (
@@ -22,8 +23,12 @@ _UNAVAILABLE: Final = (
     *(RedisConnectionError, RedisTimeoutError),
     *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
 )
-_REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ", "BUSY ")
-"""How a Redis begins its refusal that can't take a write now; redis-py has no classes for them."""
+_REFUSES_WRITES: Final = re.compile(
+    r"(?:^|^Error running script .*: -)"
+    r"(?:BUSY|CLUSTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
+)
+"""How a Redis refuses that can't take a write now, where redis-py has no class for it: Redis 6
+wraps the refusal of a command in that of the script."""
 
 
 def will_pass(error: BaseException) -> bool:
@@ -33,7 +38,7 @@ def will_pass(error: BaseException) -> bool:
     """
     if isinstance(error, _UNAVAILABLE):
         return Address.refusal_of(error) is None
-    return isinstance(error, ResponseError) and str(error).startswith(_REFUSES_WRITES)
+    return isinstance(error, ResponseError) and bool(_REFUSES_WRITES.search(str(error)))
 
 
 class Pauses:

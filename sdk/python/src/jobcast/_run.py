@@ -342,6 +342,8 @@ class Run(RunState):
         return entry_id
 
     def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
+        if self.finished:
+            return  # a handler may stay where it was added
         self._lines.append(_event.logged(text, level, more))
         self._has_news = True
         if self._loop is not None and not self._loop.is_closed():

@@ -1,6 +1,8 @@
 """What a run knows of its job, in both forms of the library."""
 
 import logging
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
@@ -15,6 +17,8 @@ from jobcast.protocol.append import Answer, Append
 
 _log: Final = logging.getLogger("jobcast")
 
+_making: Final = threading.Lock()
+
 MAX_LINES: Final = 1000
 """How many lines of a logging handler wait; of more, the oldest are dropped."""
 
@@ -27,6 +31,11 @@ def current() -> "RunState | None":
     held = running.get()
     run = None if held is None else held()
     return None if run is None or run.has_ended else run
+
+
+if hasattr(os, "register_at_fork"):
+    # A run is of the process that has started it.
+    os.register_at_fork(after_in_child=lambda: running.set(None))
 
 
 class RunState(ABC):
@@ -77,9 +86,10 @@ class RunState(ABC):
         self._counting().plan(weights)
 
     def _counting(self) -> Count:
-        if self._count is None:
-            self._count = Count()
-        return self._count
+        with _making:  # threads may share a run
+            if self._count is None:
+                self._count = Count()
+            return self._count
 
     def _next_news(self) -> Append | None:
         """Take out what is to be sent next: a line, or else the count."""

@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
@@ -51,7 +50,6 @@ class Run(RunState):
         self._leases = leases
         self._lease: Lease | None = None
         self._senders = senders
-        self._news = threading.RLock()
         self._is_due = False
 
     @property
@@ -269,6 +267,8 @@ class Run(RunState):
         return entry_id
 
     def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
+        if self.finished:
+            return  # a handler may stay where it was added
         self._lines.append(_event.logged(text, level, more))
         self._has_news = True
         self._flush_in(0)
@@ -285,7 +285,7 @@ class Run(RunState):
 
     def _flush(self) -> str:
         """Send the lines and the count that wait; return the entry of the count."""
-        with self._news:
+        with self._sender.turn:
             entry_id = ""
             while (event := self._next_news()) is not None:
                 self._has_news = True  # until it was sent, so that no other thread overtakes it

@@ -25,7 +25,8 @@ class Sender:
     As long as Redis answers, the caller's own thread sends its event. When an answer fails to come,
     the event waits in the outbox, and a background thread repeats it until there is one.
 
-    ``token`` names the run, None before its start. ``attempt`` is the job's.
+    ``token`` names the run, None before its start. ``attempt`` is the job's. ``turn`` is held by
+    whoever sends lines and counts that wait.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Sender:
         self._senders = senders
         self._outbox = Outbox(job_id, senders.limits)
         self._changed = threading.Condition()
+        self.turn = threading.RLock()
         self._is_sending = False
         self._is_repeating = False
         self._pauses = Pauses()
@@ -47,7 +49,8 @@ class Sender:
     @property
     def has_end(self) -> bool:
         """Whether the run's end waits to be written."""
-        return self._outbox.has_end
+        with self._changed:
+            return self._outbox.has_end
 
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
         """Start the run; the event that does so is not buffered, for the caller needs the answer.
@@ -132,6 +135,7 @@ class Sender:
     def forget(self) -> None:
         """Leave what waits to the process that this one was forked from."""
         self._changed = threading.Condition()
+        self.turn = threading.RLock()
         self._outbox = Outbox(self._job_id, self._senders.limits)
         self._is_sending = self._is_repeating = False
         if self.token is not None:
