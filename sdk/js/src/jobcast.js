@@ -17,6 +17,7 @@ const failure = (problem) => Object.assign(new Error(problem.message), problem);
 /** @type {WatchJob} */
 export function watchJob(options) {
   const o = { ...defaults, ...options };
+  o.base ??= defaults.base;
   if (!o.jobId && !o.url) throw new TypeError("no jobId");
   const { onState, onEvent, events, ...rest } = o;
   const named = Object.entries(rest).filter(([key, value]) => /^on[A-Z]/.test(key) && value);

@@ -42,7 +42,7 @@ export async function openStream(o, names, hear, lose, lastId) {
   const url = await address(o, "stream", { ping: "1", from: o.from });
   const source = new (o.EventSource ?? EventSource)(url, { withCredentials: !!o.withCredentials });
   for (const name of names) {
-    source.addEventListener(name, ({ data, lastEventId }) => hear(name, JSON.parse(data), lastEventId));
+    source.addEventListener(name, ({ data, lastEventId }) => data && hear(name, JSON.parse(data), lastEventId));
   }
   source.onerror = () => lose(source.readyState === 2);
   return source;
@@ -61,6 +61,7 @@ export function connect(o, names, emit) {
   const page = new AbortController();
 
   const say = (connection = hasBegun ? "reconnecting" : "connecting", problem = null) =>
+    (page.signal.aborted && connection !== "closed") ||
     emit({ name: "$link", data: { connection, transport: isPolling ? "polling" : "stream", problem } });
 
   function drop() {
@@ -191,7 +192,7 @@ export function connect(o, names, emit) {
     clearTimeout(next);
     const { status, body, wait } = await call(o, "status");
     if (own !== asked) return;
-    isAnswered = status === 200;
+    isAnswered = status === 200 && !!body?.jobId;
     if (isAnswered) {
       hasBegun = true;
       refusals = 0;
@@ -248,6 +249,7 @@ export function connect(o, names, emit) {
     close() {
       page.abort();
       end();
+      queueMicrotask(stop);
     },
   };
 }

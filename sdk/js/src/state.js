@@ -24,7 +24,6 @@ export function reduce(state, { name, data, id }) {
   switch (name) {
     case "progress-update":
     case "step-change": {
-      // The snapshot of a queued job equals that of a just started one.
       const runs = state.status === "running" || name === "step-change" || progress > 0 || step;
       return { ...before, status: runs ? "running" : "queued", progress, step, eta, fields, updatedAt };
     }

@@ -103,6 +103,7 @@ export {};
 /**
  * The state after an event. `$status` is the answer to a status request and `$link` what the client says of its
  * connection; no event of a job can have such a name. The same object means that nothing has changed.
+ * The snapshot of a queued job equals that of a just started one.
  *
  * @typedef {(state: JobState, event: JobEvent) => JobState} Reduce
  */

@@ -103,7 +103,8 @@ test("a new one after a mute one goes on, too", async () => {
   const { first, job } = await watch();
   await first.send(HEAD + PROGRESS);
   const second = stream();
-  world.answers = [{ status: 200, body: { status: "running", updatedAt: world.later(-9e9), attempt: 1 } }, second.answer];
+  const body = { jobId: "j", status: "running", updatedAt: world.later(-9e9), attempt: 1 };
+  world.answers = [{ status: 200, body }, { ...second.answer, body }];
   await world.seconds(38);
   await world.seconds(2);
   await arrived();

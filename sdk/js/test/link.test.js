@@ -501,3 +501,46 @@ test("a page whose timers were held back is looked after as soon as it is looked
   await settled();
   assert.deepEqual([world.requests.length, world.open.length], [1, 1]);
 });
+
+for (const [at, isThen] of [
+  ["live", ({ connection }) => connection === "live"],
+  ["unavailable", ({ connection }) => connection === "unavailable"],
+  ["polling", ({ transport }) => transport === "polling"],
+]) {
+  test(`who closes in a callback, ${at}, is left alone`, async () => {
+    let isClosed = false;
+    let job;
+    const onState = (state) => {
+      if (isClosed || !job || !isThen(state)) return;
+      isClosed = true;
+      job.close();
+    };
+    job = await world.watch({ onState });
+    world.answers = [unavailable];
+    if (at !== "unavailable") world.source.connect();
+    if (at === "unavailable") world.source.refuse();
+    await world.seconds(60);
+    assert.ok(isClosed);
+    const before = [world.requests.length, world.sources.length];
+    await world.seconds(300);
+    assert.equal(job.state.connection, "closed");
+    assert.deepEqual([world.requests.length, world.sources.length], before);
+  });
+}
+
+for (const body of [{}, null]) {
+  test(`a 200 that is no status (${JSON.stringify(body)}) is no answer`, async () => {
+    const job = await world.watch();
+    world.answers = [{ status: 200, body }];
+    world.source.refuse();
+    await world.seconds(30);
+    assert.equal(job.state.connection, "unavailable");
+    assert.equal(job.state.status, null);
+    assert.ok(world.requests.length > 1);
+  });
+}
+
+test("a base that is not set is the default one", async () => {
+  await world.watch({ base: undefined });
+  assert.equal(world.source.url.pathname, "/api/v1/jobs/j/stream");
+});
