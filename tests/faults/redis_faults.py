@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -117,14 +116,11 @@ class IdUsedAgain(KeysDeleted):
         async with jobcast.connect(self.world.valkey.url) as jobs:
             await jobs.create("anything", session_id="stranger", job_id=job_id)
             await self.command("PUBLISH", PLAIN.channel(job_id), said)
-            # A worker of the job before it may start it once more, and take it over.
-            with suppress(jobcast.JobSuperseded):
-                run = jobs.run(job_id)
-                await run.start()
+            async with jobs.run(job_id) as run:
                 await run.step(FOREIGN)
                 await after(self.length_s / 2)
                 await run.emit("note", {"text": FOREIGN})
-                await run.complete({"text": FOREIGN})
+                run.result = {"text": FOREIGN}
         entries = await log_of(self.world.direct, job_id)
         self.world.deleted[job_id].update(entry_id for entry_id, _ in entries)
 

@@ -9,7 +9,14 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from jobcast import BufferFull, JobCancelled, JobExists, JobStalled, JobSuperseded
+from jobcast import (
+    BufferFull,
+    JobCancelled,
+    JobExists,
+    JobStalled,
+    JobSuperseded,
+    UnknownJob,
+)
 from jobcast.protocol.append import SCRIPT
 from tests.support.channel import Channel
 from tests.support.hurry import hurry
@@ -256,6 +263,28 @@ async def test_a_failover_that_lost_the_start_is_made_good(
     names = await names_of(redis_client)
     assert names[:2] == ["_created", "step-change"]
     assert len(names) == 3
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_another_job_under_the_same_id_is_not_taken_over(
+    jobs: jobcast.Jobs, redis_client: Redis, name: str
+) -> None:
+    run = await started(jobs)
+    await redis_client.delete(STATE, "jobs:{j1}:log")
+    await jobs.create("report", user_id="stranger", job_id="j1")
+    with pytest.raises(UnknownJob):
+        await CALLS[name](run)
+    assert await names_of(redis_client) == ["_created"]
+    assert (await state_of(redis_client, "j1"))["status"] == "queued"
+
+
+async def test_nor_is_it_by_a_renewal(jobs: jobcast.Jobs, redis_client: Redis) -> None:
+    run = await started(jobs)
+    await redis_client.delete(STATE, "jobs:{j1}:log")
+    await jobs.create("report", user_id="stranger", job_id="j1")
+    await run._renew(60_000)
+    await until(lambda: run._sender.is_idle)
+    assert await names_of(redis_client) == ["_created"]
 
 
 async def test_a_run_whose_lease_was_lost_with_its_start_is_started_again_by_its_renewal(

@@ -113,10 +113,15 @@ class Outbox:
         """Whether the end of the run is among what waits."""
         return any(each.event.is_end for each in self.waiting)
 
-    def began(self, start: Append) -> None:
-        """Remember how the run was started, and that nothing of an earlier run waits."""
+    def begin(self, start: Append) -> None:
+        """Remember how the run is started, and that nothing of an earlier run waits."""
         self.abandon(JobSuperseded("The run was started again"))
         self._start = start
+
+    def began(self, entry_id: str) -> None:
+        """Remember which entry the start is, so that it is repeated in no later job."""
+        if self._start is not None:
+            self._start = self._start._replace(name=entry_id)
 
     def numbered(self, waiting: Waiting) -> int:
         """Return the sequence number of an event, the same for each repeat."""

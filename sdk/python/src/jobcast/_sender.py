@@ -65,7 +65,7 @@ class Sender:
         """
         self._stop()
         self.token = token
-        self._outbox.began(event)
+        self._outbox.begin(event)
         number = self._outbox.numbered(Waiting(event))
 
         async def start() -> Answer:
@@ -73,7 +73,9 @@ class Sender:
                 await announce()
             return await self._append(event, number)
 
-        return await repeated(start, self._connection, self._senders.limits.block_s)
+        answer = await repeated(start, self._connection, self._senders.limits.block_s)
+        self._outbox.began(answer.entry_id)
+        return answer
 
     async def send(
         self, event: Append, answered: Answered, otherwise: Append | None = None

@@ -9,7 +9,8 @@
 --       2 operation: create start progress step emit complete fail cancel retry abandon renew stall
 --       3 attempt the caller works on; '' is any
 --       4 run token of the caller; '' is any, and lets complete and fail end a queued job
---       5 name of the event (emit only)
+--       5 name of the event (emit). To start again what a failover has lost, the id that the start had:
+--         a job that was created later is another one, and is refused with NOJOB
 --       6 data of the event, one line of JSON. For progress and step only what follows the number in
 --         {"progress":N, so that a raised progress needs no JSON library here
 --       7 progress 0-100 (progress and step); '' is the state's own.
@@ -177,6 +178,15 @@ elseif op == 'emit' then
     return refuse('BADEVENT this event name is reserved or malformed')
   end
 elseif op == 'start' then
+  local lost_ms, lost_n = string.match(name, '^(%d+)%-(%d+)$')
+  if lost_ms then
+    local created = redis.call('HGET', state, 'created') or ''
+    local ms, n = string.match(created, '^(%d+)%-(%d+)$')
+    ms, lost_ms = tonumber(ms), tonumber(lost_ms)
+    if ms and (ms > lost_ms or ms == lost_ms and tonumber(n) > tonumber(lost_n)) then
+      return refuse('NOJOB the job that this run had started is gone')
+    end
+  end
   name, status, percent = 'step-change', 'running', '0'
   data = '{"progress":0,"currentStep":null,"estimatedTimeRemaining":null}'
   more = { 'run', run, 'seq', seq or '0' }

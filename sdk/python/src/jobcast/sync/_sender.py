@@ -60,7 +60,7 @@ class Sender:
         """
         with self._changed:
             self.token = token
-            self._outbox.began(event)
+            self._outbox.begin(event)
             number = self._outbox.numbered(Waiting(event))
 
         def start() -> Answer:
@@ -68,7 +68,10 @@ class Sender:
                 announce()
             return self._append(event, number)
 
-        return repeated(start, self._connection, self._senders.limits.block_s)
+        answer = repeated(start, self._connection, self._senders.limits.block_s)
+        with self._changed:
+            self._outbox.began(answer.entry_id)
+        return answer
 
     def send(
         self, event: Append, answered: Answered, otherwise: Append | None = None
