@@ -5,32 +5,18 @@ import logging
 from enum import Enum, auto
 from typing import Final
 
-from redis.exceptions import (
-    ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError, ResponseError
 
 from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
 from jobcast._failure import text_of
+from jobcast._retry import UNAVAILABLE, refuses_writes
 from worker.failure import Failure
 from worker.queue_entry import QueueEntry
 from worker.registry import Registry
 
 MAX_DELIVERIES: Final = 10
 CANCEL_TIMEOUT_S: Final = 5.0
-
-_UNAVAILABLE: Final = (
-    *(RedisConnectionError, RedisTimeoutError),
-    *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
-)
-_REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ", "BUSY ")
-"""Prefixes of temporary write errors for which redis-py has no classes."""
 
 _MAX_LOGGED: Final = 200
 """Characters of an exception's text that are logged."""
@@ -121,7 +107,7 @@ class Runner:
             return await _fail(run, ended)
         except asyncio.CancelledError as error:
             return await _fail(run, _STOPPED if _is_cancelled() else error)
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             if entry.deliveries < MAX_DELIVERIES and not run.finished:
                 _log.warning("job %s: Redis is unavailable: %s", run.job_id, _text(error))
                 return Outcome.LATER
@@ -142,7 +128,7 @@ class Runner:
             if not run.has_ended:
                 await run.complete(result)
         except ResponseError as error:
-            if str(error).startswith(_REFUSES_WRITES):
+            if refuses_writes(error):
                 raise RedisConnectionError(str(error)) from error
             raise
 

@@ -19,16 +19,25 @@ from jobcast.redis.address import Address
 MIN_PAUSE_S: Final = 0.05
 MAX_PAUSE_S: Final = 1.0
 
-_UNAVAILABLE: Final = (
+UNAVAILABLE: Final = (
     *(RedisConnectionError, RedisTimeoutError),
     *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
 )
+"""What a call raises while Redis can't be reached or can't take a write, where redis-py has a class
+for it; see `refuses_writes`."""
+
 _REFUSES_WRITES: Final = re.compile(
     r"(?:^|^Error running script .*: -)"
     r"(?:BUSY|CLUSTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
 )
-"""How a Redis refuses that can't take a write now, where redis-py has no class for it: Redis 6
-wraps the refusal of a command in that of the script."""
+
+
+def refuses_writes(error: ResponseError) -> bool:
+    """Say whether Redis can't take a write now, where redis-py has no class for it.
+
+    Redis 6 wraps the refusal of a command in that of the script.
+    """
+    return _REFUSES_WRITES.search(str(error)) is not None
 
 
 def will_pass(error: BaseException) -> bool:
@@ -36,9 +45,9 @@ def will_pass(error: BaseException) -> bool:
 
     A wrong password or database does not pass by itself.
     """
-    if isinstance(error, _UNAVAILABLE):
+    if isinstance(error, UNAVAILABLE):
         return Address.refusal_of(error) is None
-    return isinstance(error, ResponseError) and bool(_REFUSES_WRITES.search(str(error)))
+    return isinstance(error, ResponseError) and refuses_writes(error)
 
 
 class Pauses:
