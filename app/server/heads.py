@@ -5,6 +5,7 @@ only by date and, with CORS, by origin; the cache is valid for one second.
 """
 
 import time
+from functools import lru_cache
 from typing import Any, Final
 
 import h11
@@ -15,9 +16,8 @@ from app.asgi import Message
 _REQUEST: Final = b"GET / HTTP/1.1\r\nHost: any\r\n\r\n"
 _CHUNKED: Final = (b"transfer-encoding", b"chunked")
 
-_Head = tuple[h11.Response, bytes]
-_heads: Final[dict[Any, _Head]] = {}
-_second: int = 0
+_MOST: Final = 64
+"""Heads that are kept: more origins than most services allow."""
 
 
 def begin_response(stream: HTTPStream, head: Message) -> bytes | None:
@@ -42,29 +42,26 @@ def begin_response(stream: HTTPStream, head: Message) -> bytes | None:
         or stream.state is not ASGIHTTPState.REQUEST
     ):
         return None
-    response, data = _head(protocol.config, tuple(head["headers"]))
+    response, data = _encode(protocol.config, tuple(head["headers"]), int(time.time()))
     process(h11.SERVER, response)  # h11's ``send`` without the encoding
     stream.response = head  # type: ignore[assignment]  # a mapping of that shape
     stream.state = ASGIHTTPState.RESPONSE
     return data
 
 
-def _head(config: Any, headers: tuple[tuple[bytes, bytes], ...]) -> _Head:  # noqa: ANN401 - Hypercorn's
-    global _second  # noqa: PLW0603 - the second for which the cache is valid
-    now = int(time.time())
-    if now != _second:
-        _heads.clear()
-        _second = now
-    head = _heads.get((config, headers))
-    if head is None:
-        head = _heads[config, headers] = _encode([*headers, *config.response_headers("h11")])
-    return head
+@lru_cache(_MOST)
+def _encode(
+    config: Any,  # noqa: ANN401 - Hypercorn's
+    headers: tuple[tuple[bytes, bytes], ...],
+    _second: int,
+) -> tuple[h11.Response, bytes]:
+    """Return a response as h11 records it once sent, and the bytes that h11 sends.
 
-
-def _encode(headers: list[tuple[bytes, bytes]]) -> _Head:
-    """Return a response as h11 records it once sent, and the bytes that h11 sends."""
+    The head has the date of its second, and is of use in that one alone.
+    """
+    sent = [*headers, *config.response_headers("h11")]
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(_REQUEST)
     connection.next_event()
-    data = connection.send(h11.Response(status_code=200, headers=headers)) or b""
-    return h11.Response(status_code=200, headers=[*headers, _CHUNKED]), data
+    data = connection.send(h11.Response(status_code=200, headers=sent)) or b""
+    return h11.Response(status_code=200, headers=[*sent, _CHUNKED]), data

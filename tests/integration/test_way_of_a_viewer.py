@@ -43,7 +43,7 @@ ON_THE_WAY = [
     *("Limits.reserve", "_owner_keys", "Place.__init__"),
     *("Streams._viewer", "Identity.lifetime_s", "Parameters.get", "Viewer.__init__"),
     *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
-    *("open_outlet", "server_behind", "begin_response", "_head"),
+    *("open_outlet", "server_behind", "begin_response"),
     *("TransportOutlet.__init__", "MailboxPump.__init__", "Mailbox.__init__"),
     *("Streams._viewer.<locals>.watch", "Mailbox.put", "TransportOutlet.offer"),
     *("Streams._connected", "encode", "Mailbox.put"),
