@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
-from jobcast._failure import brief, describe, is_a, text_of
-from jobcast._lease import Lease, Leases
+from jobcast._failure import is_a, text_of
+from jobcast._lease import Leases
 from jobcast._log_lines import LineHandler
-from jobcast._run_state import RunState, current
+from jobcast._run_state import RunState, current, failure
 from jobcast._sender import Sender, Senders
-from jobcast.protocol.append import Answer, Append
+from jobcast.protocol.append import Append
 
 T = TypeVar("T")
 
@@ -71,7 +71,6 @@ class Run(RunState):
         super().__init__(job_id, attempt)
         self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
-        self._lease: Lease | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -138,17 +137,8 @@ class Run(RunState):
         times a second at the most: one that follows another sooner returns an empty id, and the
         last one is sent 50 ms after that other, or before the next event of another kind.
         """
-        if current is not None or total is not None or unit is not None:
-            if progress is None:
-                self._counting().set(
-                    current=current, total=total, unit=unit, step=step, eta=eta, more=more
-                )
-                return await self._count_on()
-            counted = {"current": current, "total": total, "unit": unit}
-            more |= {name: value for name, value in counted.items() if value is not None}
-        elif progress is None:
-            raise InvalidEvent("progress needs a percentage, or current")
-        return await self._report(_event.progressed(progress, step, eta, more))
+        event = self._progress(progress, step, current, total, unit, eta, more)
+        return await (self._count_on() if event is None else self._report(event))
 
     async def step(
         self,
@@ -251,13 +241,7 @@ class Run(RunState):
 
         An exception is written as the end of a block writes it: see `Run`.
         """
-        if not isinstance(error, BaseException):
-            return await self._finish(_event.failed(error, code))
-        message, its_code = describe(error)
-        code = its_code if code is None else code
-        # The job may allow no event of this length, and its end must not hang on a text.
-        otherwise = _event.failed(*brief(message, code))
-        return await self._finish(_event.failed(message, code), otherwise)
+        return await self._finish(*failure(error, code))
 
     async def __aenter__(self) -> Self:
         try:
@@ -374,22 +358,5 @@ class Run(RunState):
                 entry_id = its_id if event.operation == "progress" else entry_id
         return entry_id
 
-    def _id_of(self, answer: Answer | None) -> str:
-        if answer is None:
-            return ""
-        self.cancel_requested = answer.cancel_requested
-        return answer.entry_id
-
-    def _answered(self, event: Append, answer: Answer) -> None:
-        self.cancel_requested = answer.cancel_requested
-        if event.is_end:
-            self.finished = True
-            self._end_lease()
-
     async def _renew(self, lease_ms: int) -> None:
         self.cancel_requested |= await self._sender.renew(_event.renewed(lease_ms))
-
-    def _end_lease(self) -> None:
-        if self._lease is not None:
-            self._lease.end()
-            self._lease = None

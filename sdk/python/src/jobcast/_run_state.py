@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from weakref import ref
 
+from jobcast import _event
 from jobcast._count import Count
 from jobcast._errors import InvalidEvent
+from jobcast._failure import brief, describe
 from jobcast._json import from_json
 from jobcast.protocol.append import Answer, Append
 
@@ -36,6 +38,16 @@ def current() -> "RunState | None":
 if hasattr(os, "register_at_fork"):
     # A run is of the process that has started it.
     os.register_at_fork(after_in_child=lambda: running.set(None))
+
+
+class Lease(Protocol):
+    """The lease of a run, which is renewed in the background."""
+
+    def stop(self) -> None:
+        """Renew it no longer."""
+
+    def end(self) -> None:
+        """Take the run out of the index of leases."""
 
 
 class RunState(ABC):
@@ -64,6 +76,7 @@ class RunState(ABC):
         self._count: Count | None = None
         self._lines: deque[Append] = deque(maxlen=MAX_LINES)
         self._has_news = False
+        self._lease: Lease | None = None
 
     @property
     @abstractmethod
@@ -91,6 +104,26 @@ class RunState(ABC):
                 self._count = Count()
             return self._count
 
+    def _progress(  # noqa: PLR0913, PLR0917 - what `progress` takes
+        self,
+        progress: int | None,
+        step: str | None,
+        current: float | None,
+        total: float | None,
+        unit: str | None,
+        eta: float | None,
+        more: Mapping[str, object],
+    ) -> Append | None:
+        """Return the event of a call of `progress`; None if it counts, which was noted then."""
+        counted = {"current": current, "total": total, "unit": unit}
+        given = {name: value for name, value in counted.items() if value is not None}
+        if progress is not None:
+            return _event.progressed(progress, step, eta, {**more, **given})
+        if not given:
+            raise InvalidEvent("progress needs a percentage, or current")
+        self._counting().set(current=current, total=total, unit=unit, step=step, eta=eta, more=more)
+        return None
+
     def _next_news(self) -> Append | None:
         """Take out what is to be sent next: a line, or else the count."""
         event = None
@@ -109,6 +142,23 @@ class RunState(ABC):
             raise refusal
         _log.warning("job %s: a line was left out: %s", self.job_id, refusal)
 
+    def _id_of(self, answer: Answer | None) -> str:
+        if answer is None:
+            return ""
+        self.cancel_requested = answer.cancel_requested
+        return answer.entry_id
+
+    def _answered(self, event: Append, answer: Answer) -> None:
+        self.cancel_requested = answer.cancel_requested
+        if event.is_end:
+            self.finished = True
+            self._end_lease()
+
+    def _end_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
+
     def _began(self, answer: Answer) -> None:
         """Learn what the start said; ValueError if the input can't be read, all else is known."""
         self.attempt = answer.attempt
@@ -116,6 +166,18 @@ class RunState(ABC):
         self.type = answer.type
         running.set(ref(self))
         self.input = _input_of(answer)
+
+
+def failure(error: str | BaseException, code: str | None) -> tuple[Append, Append | None]:
+    """Return the event of a call of `fail`, and a smaller one for a job that allows none as long.
+
+    The end of a job must not hang on the text of an exception.
+    """
+    if not isinstance(error, BaseException):
+        return _event.failed(error, code), None
+    message, its_code = describe(error)
+    code = its_code if code is None else code
+    return _event.failed(message, code), _event.failed(*brief(message, code))
 
 
 def _input_of(answer: Answer) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
-from jobcast._failure import brief, describe, is_a, text_of
+from jobcast._failure import is_a, text_of
 from jobcast._log_lines import LineHandler
-from jobcast._run_state import RunState, current
-from jobcast.protocol.append import Answer, Append
+from jobcast._run_state import RunState, current, failure
+from jobcast.protocol.append import Append
 from jobcast.sync._connection import Connection
-from jobcast.sync._lease import Lease, Leases
+from jobcast.sync._lease import Leases
 from jobcast.sync._sender import Sender, Senders
 
 T = TypeVar("T")
@@ -48,7 +48,6 @@ class Run(RunState):
         super().__init__(job_id, attempt)
         self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
-        self._lease: Lease | None = None
         self._senders = senders
         self._is_due = False
 
@@ -96,17 +95,8 @@ class Run(RunState):
         **more: object,
     ) -> str:
         """Report progress: see `jobcast.Run.progress`."""
-        if current is not None or total is not None or unit is not None:
-            if progress is None:
-                self._counting().set(
-                    current=current, total=total, unit=unit, step=step, eta=eta, more=more
-                )
-                return self._count_on()
-            counted = {"current": current, "total": total, "unit": unit}
-            more |= {name: value for name, value in counted.items() if value is not None}
-        elif progress is None:
-            raise InvalidEvent("progress needs a percentage, or current")
-        return self._report(_event.progressed(progress, step, eta, more))
+        event = self._progress(progress, step, current, total, unit, eta, more)
+        return self._count_on() if event is None else self._report(event)
 
     def step(
         self,
@@ -177,12 +167,7 @@ class Run(RunState):
 
     def fail(self, error: str | BaseException, code: str | None = None) -> str:
         """End the job badly: see `jobcast.Run.fail`."""
-        if not isinstance(error, BaseException):
-            return self._finish(_event.failed(error, code))
-        message, its_code = describe(error)
-        code = its_code if code is None else code
-        otherwise = _event.failed(*brief(message, code))
-        return self._finish(_event.failed(message, code), otherwise)
+        return self._finish(*failure(error, code))
 
     def __enter__(self) -> Self:
         try:
@@ -297,22 +282,5 @@ class Run(RunState):
                     entry_id = its_id if event.operation == "progress" else entry_id
             return entry_id
 
-    def _id_of(self, answer: Answer | None) -> str:
-        if answer is None:
-            return ""
-        self.cancel_requested = answer.cancel_requested
-        return answer.entry_id
-
-    def _answered(self, event: Append, answer: Answer) -> None:
-        self.cancel_requested = answer.cancel_requested
-        if event.is_end:
-            self.finished = True
-            self._end_lease()
-
     def _renew(self, lease_ms: int) -> None:
         self.cancel_requested |= self._sender.renew(_event.renewed(lease_ms))
-
-    def _end_lease(self) -> None:
-        if self._lease is not None:
-            self._lease.end()
-            self._lease = None
