@@ -1,7 +1,7 @@
 """Appends by the service."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from hiredis import ReplyError
@@ -10,21 +10,21 @@ from msgspec import Struct
 from eventlog.complaints import complaints
 from eventlog.connection import available
 from eventlog.errors import REFUSALS, UnreadableJob
-from jobcast.protocol.append import Answer, Append, Bounds, completed, created, failed
+from jobcast.protocol.append import (
+    CANCEL,
+    RETRY,
+    STALLED,
+    Answer,
+    Append,
+    Bounds,
+    completed,
+    created,
+    failed,
+)
 from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import answer_of
 from schema.events import Complete, FailedData, Terminal
-
-_CANCEL: Final = Append("cancel")
-_RETRY: Final = Append(
-    "retry",
-    cleared=(
-        *("run", "currentStep", "estimatedTimeRemaining", "extra", "result"),
-        *("error", "errorCode", "cancel"),
-    ),
-)
-_STALLED: Final = FailedData("The worker was lost", "STALLED")
 
 
 class NewJob(Struct, frozen=True):
@@ -70,7 +70,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, _CANCEL)
+        return await self._append(job_id, CANCEL)
 
     async def retry(self, job_id: str) -> Answer:
         """Queue a failed job for another attempt.
@@ -81,7 +81,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, _RETRY)
+        return await self._append(job_id, RETRY)
 
     async def abandon(self, job_id: str, attempt: int, failure: FailedData) -> Answer:
         """Fail an attempt that no worker has started.
@@ -107,7 +107,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, _failed(_STALLED, "stall"), run=run)
+        return await self._append(job_id, STALLED, run=run)
 
     async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Answer:
         """Append the terminal event of a publish-only worker, also to a queued job.

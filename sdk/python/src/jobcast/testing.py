@@ -22,7 +22,7 @@ from jobcast._lease import Leases
 from jobcast._outbox import Limits
 from jobcast._sender import Senders
 from jobcast._settings import BUFFER_BYTES, BUFFER_EVENTS, DAY_SECONDS, checked
-from jobcast.protocol.append import Answer, Append, Bounds
+from jobcast.protocol.append import CANCEL, RETRY, STALLED, Answer, Append, Bounds
 from jobcast.sync import _connection as _sync_connection
 from jobcast.sync import _jobs as _sync_jobs
 from jobcast.sync._lease import Leases as SyncLeases
@@ -30,10 +30,6 @@ from jobcast.sync._sender import Senders as SyncSenders
 
 _ENDED: Final = ("succeeded", "failed")
 _LEAST_EVENT_BYTES: Final = 1024
-_OF_AN_ATTEMPT: Final = (
-    *("run", "currentStep", "estimatedTimeRemaining", "extra", "result", "error", "errorCode"),
-    "cancel",
-)
 
 
 class _Job:
@@ -86,17 +82,15 @@ class Memory:
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job, as its owner can."""
-        self.append(job_id, Append("cancel"))
+        self.append(job_id, CANCEL)
 
     def retry(self, job_id: str) -> None:
         """Queue a failed job for another attempt, as its owner can."""
-        self.append(job_id, Append("retry", cleared=_OF_AN_ATTEMPT))
+        self.append(job_id, RETRY)
 
     def stall(self, job_id: str) -> None:
         """Fail the run of a job, as the service does when its lease ran out."""
-        data = '{"error":"The worker was lost","errorCode":"STALLED"}'
-        fields = {"error": "The worker was lost", "errorCode": "STALLED"}
-        self.append(job_id, Append("stall", data=data, fields=fields))
+        self.append(job_id, STALLED)
 
     def append(
         self,

@@ -79,6 +79,16 @@ def with_script(command: list[str | bytes]) -> list[str | bytes]:
     return ["EVAL", SCRIPT, *command[2:]]
 
 
+CANCEL: Final = Append("cancel")
+RETRY: Final = Append(
+    "retry",
+    cleared=(
+        *("run", "currentStep", "estimatedTimeRemaining", "extra", "result"),
+        *("error", "errorCode", "cancel"),
+    ),
+)
+
+
 class Bounds(NamedTuple):
     """What a job may take: seconds after its end, entries of its log, bytes of one event."""
 
@@ -121,6 +131,15 @@ def failed(data: str, error: str, code: str | None, operation: str = "fail") -> 
     if code is None:
         return Append(operation, data=data, fields={"error": error}, cleared=("errorCode",))
     return Append(operation, data=data, fields={"error": error, "errorCode": code})
+
+
+STALLED: Final = failed(
+    '{"error":"The worker was lost","errorCode":"STALLED"}',
+    "The worker was lost",
+    "STALLED",
+    operation="stall",
+)
+"""Ends the run whose lease has run out."""
 
 
 class Answer(NamedTuple):
