@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from eventlog.connection import available
-from jobcast.protocol.names import LISTED_S, index_member, listed_job, owner_keys
+from jobcast.protocol.names import Command, listed_job, listing, owner_keys
 from jobcast.redis.caller import Caller
 from schema.entry_id import position
 from schema.owner import Owner
@@ -53,15 +53,14 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is unavailable.
         """
-        member = index_member(job_id, created)
-        expiry = str(LISTED_S + retention_s)
 
-        async def enter(key: str) -> None:
-            await self._redis.call(key, "ZADD", key, "0", member)
-            await self._redis.call(key, "EXPIRE", key, expiry)
+        async def enter(key: str, commands: list[Command]) -> None:
+            for command in commands:
+                await self._redis.call(key, *command)
 
+        found = listing(job_id, created, owner.user_id, owner.session_id, retention_s)
         async with available():
-            await asyncio.gather(*map(enter, owner_keys(owner.user_id, owner.session_id)))
+            await asyncio.gather(*(enter(*each) for each in found.items()))
 
     async def page(
         self, user_id: str | None, session_id: str | None, limit: int, after: bytes | None

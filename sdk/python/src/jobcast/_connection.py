@@ -9,12 +9,25 @@ from hiredis import ReplyError
 
 from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append
-from jobcast.protocol.names import LISTED_S, created_by, index_member, owner_keys, state_key
+from jobcast.protocol.names import Command, created_by, listing, state_key
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
 
 _log = logging.getLogger("jobcast")
+
+
+class PublishWarning:
+    """Says once that this Redis user may not publish."""
+
+    def __init__(self) -> None:
+        self._is_said = False
+
+    def check(self, answer: Answer) -> None:
+        """Say it if an answer shows it."""
+        if answer.receivers < 0 and not self._is_said:
+            self._is_said = True
+            _log.warning("this Redis user may not publish: viewers get events late")
 
 
 class Connection:
@@ -26,7 +39,7 @@ class Connection:
 
     def __init__(self, url: str, *, try_s: float | None = None) -> None:
         self._caller = Caller(parse_address(url), math.inf if try_s is None else try_s)
-        self._warned = False
+        self._warning = PublishWarning()
         self.closings = 0
 
     async def append(
@@ -46,9 +59,7 @@ class Connection:
         if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
             raise refusal
         answer = Answer.from_reply(answer_of(reply))
-        if answer.receivers < 0 and not self._warned:
-            self._warned = True
-            _log.warning("this Redis user may not publish: viewers get events late")
+        self._warning.check(answer)
         return answer
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
@@ -67,14 +78,13 @@ class Connection:
         retention_s: int,
     ) -> None:
         """List a job among those of its owners, for longer than it can live."""
-        member = index_member(job_id, created_id)
-        expiry = str(LISTED_S + retention_s)
 
-        async def list_it(key: str) -> None:
-            await self.call(key, "ZADD", key, "0", member)
-            await self.call(key, "EXPIRE", key, expiry)
+        async def enter(key: str, commands: list[Command]) -> None:
+            for command in commands:
+                await self.call(key, *command)
 
-        await asyncio.gather(*map(list_it, owner_keys(user_id, session_id)))
+        found = listing(job_id, created_id, user_id, session_id, retention_s)
+        await asyncio.gather(*(enter(*each) for each in found.items()))
 
     async def call(self, key: str, *command: str) -> Reply:
         """Have Redis carry out a command on a key, one that may be repeated."""

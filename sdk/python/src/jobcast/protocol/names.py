@@ -109,6 +109,24 @@ def index_member(job_id: str, created: str) -> str:
     return f"{milliseconds:0>13}:{job_id}"
 
 
+Command = tuple[str, ...]
+
+
+def listing(
+    job_id: str, created: str, user_id: str | None, session_id: str | None, retention_s: int
+) -> dict[str, list[Command]]:
+    """Return the commands that list a job among those of its owners, by the key that they are on.
+
+    It stays listed for longer than it can live. ``created`` is the job's first log entry.
+    """
+    member = index_member(job_id, created)
+    expiry = str(LISTED_S + retention_s)
+    return {
+        key: [("ZADD", key, "0", member), ("EXPIRE", key, expiry)]
+        for key in owner_keys(user_id, session_id)
+    }
+
+
 def listed_job(member: bytes) -> tuple[str, str] | None:
     """Read a member of an index: the job, and an entry id of the millisecond of its first entry.
 

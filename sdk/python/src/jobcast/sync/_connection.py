@@ -1,6 +1,5 @@
 """The blocking connection to Redis: redis-py's own client, of a server, Sentinels or a Cluster."""
 
-import logging
 from typing import Any, Final, cast
 
 import redis.connection
@@ -13,15 +12,15 @@ from redis.exceptions import NoScriptError, RedisClusterException, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from jobcast._connection import PublishWarning
 from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append, with_script
-from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.names import PLAIN, SHARDED, log_key, state_key
 from jobcast.redis.address import Address, parse_address
 from jobcast.redis.server import TIMEOUT_S
 
 Client = Redis | RedisCluster
 
-_log: Final = logging.getLogger("jobcast")
 _AS_BYTES: Final[dict[str, Any]] = {NEVER_DECODE: True}
 
 
@@ -38,9 +37,9 @@ class Connection:
         self._address.check()
         timeout_s = self._address.options.get("socket_timeout") or TIMEOUT_S
         self._timeout_s = timeout_s if try_s is None else min(timeout_s, try_s)
-        self._publish = "SPUBLISH" if self._address.kind == "cluster" else "PUBLISH"
+        self._pubsub = SHARDED if self._address.kind == "cluster" else PLAIN
         self._client: Client | None = None
-        self._warned = False
+        self._warning = PublishWarning()
         self.closings = 0
 
     def append(
@@ -57,7 +56,7 @@ class Connection:
         may be repeated: the event is written once.
         """
         keys = log_key(job_id), state_key(job_id)
-        command = event.command(self._publish, keys, attempt, run, seq)
+        command = event.command(self._pubsub.publish, keys, attempt, run, seq)
         try:
             reply = self._run(command)
         except ResponseError as error:
@@ -66,9 +65,7 @@ class Connection:
                 raise refusal from None
             raise
         answer = Answer.from_reply(reply)
-        if answer.receivers < 0 and not self._warned:
-            self._warned = True
-            _log.warning("this Redis user may not publish: viewers learn of events late, or never")
+        self._warning.check(answer)
         return answer
 
     def call(self, *command: str) -> Any:  # noqa: ANN401 - what Redis answers

@@ -21,14 +21,7 @@ from jobcast._settings import (
     checked_attempt,
 )
 from jobcast.protocol.append import Append, Bounds
-from jobcast.protocol.names import (
-    LISTED_S,
-    created_by,
-    index_member,
-    new_job_id,
-    owner_keys,
-    state_key,
-)
+from jobcast.protocol.names import created_by, listing, new_job_id, state_key
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Leases
 from jobcast.sync._run import Run
@@ -150,11 +143,10 @@ class Jobs:
         """List a job among those of its owners, for longer than it can live."""
         if created_id is None:
             return
-        member = index_member(job_id, created_id)
-        expiry = str(LISTED_S + self._bounds.retention_s)
-        for key in owner_keys(user_id, session_id):
-            self._connection.call("ZADD", key, "0", member)
-            self._connection.call("EXPIRE", key, expiry)
+        retention_s = self._bounds.retention_s
+        for commands in listing(job_id, created_id, user_id, session_id, retention_s).values():
+            for command in commands:
+                self._connection.call(*command)
 
     def _forget(self) -> None:
         self._connection.forget()
