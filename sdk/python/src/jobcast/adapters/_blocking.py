@@ -34,6 +34,7 @@ from jobcast.adapters._task import (
     Leniency,
     Notices,
     OnCancel,
+    Outage,
     Parts,
     Scope,
     Settings,
@@ -67,7 +68,8 @@ class Tasks:
         self._senders = Senders(parts.limits)
         self._jobs = Jobs(self._connection, self._leases, self._senders, parts.bounds)
         self.notices = Notices()
-        self._enqueueing = Enqueueing(self.notices)
+        self._outage = Outage()
+        self._enqueueing = Enqueueing(self.notices, self._outage)
 
     def enqueued(self, task_id: str, name: str, owner: Owner | None = None) -> Ticket | None:
         """Create the job of a task that is about to be enqueued, and return what goes with it.
@@ -76,7 +78,7 @@ class Tasks:
         enough, the worker creates the job.
         """
         ticket = self._enqueueing.ticket(task_id, name, owner)
-        if ticket is None or not self._enqueueing.is_worth_trying:
+        if ticket is None or self._outage.is_on:
             return ticket
         try:
             return self._created(ticket)
@@ -88,8 +90,8 @@ class Tasks:
         scope = Scope()
         job_id = new_job_id() if ticket is None else ticket.job_id
         leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
-        attempt = None if ticket is None else ticket.attempt
-        sender = TaskSender(self._connection, job_id, attempt, self._senders, leniency)
+        sender = TaskSender(self._connection, job_id, self._senders, leniency, self._outage)
+        sender.attempt = None if ticket is None else ticket.attempt
         run = TaskRun(self._connection, self._leases, self._senders, sender, job_id, on_cancel)
         is_cancelled = ticket is not None and self._is_cancelled_at_start(run, ticket, leniency)
         scope.enter(run, None if ticket is None else ticket.owner)
@@ -289,12 +291,17 @@ class TaskSender(Sender):
         self,
         connection: Connection,
         job_id: str,
-        attempt: int | None,
         senders: Senders,
         leniency: Leniency,
+        outage: Outage,
     ) -> None:
-        super().__init__(connection, job_id, attempt, senders)
+        super().__init__(connection, job_id, None, senders)
         self._leniency = leniency
+        self._outage = outage
+
+    @property
+    def _patience_s(self) -> float | None:
+        return 0 if self._outage.is_on else super()._patience_s
 
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
         """Start the run; while Redis is unavailable, in the background, with an empty answer."""
@@ -303,6 +310,7 @@ class TaskSender(Sender):
         except RedisError as error:
             if not will_pass(error):
                 raise
+        self._outage.begin()
         with self._changed:
             self._outbox.restart()
             self._outbox.is_behind = True
