@@ -1,4 +1,4 @@
-"""Jobs that the service puts on queues of RQ and Celery, run by workers with the adapters."""
+"""Jobs that the service puts on a queue of RQ, run by a worker with the adapter."""
 
 from collections.abc import AsyncIterator, Iterator
 
