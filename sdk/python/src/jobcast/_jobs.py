@@ -45,8 +45,9 @@ def connect(  # noqa: PLR0913 - settings, each by name
     other, for an option that no connection has and for files of TLS that can't be used. With
     Sentinels or a Cluster, a call that was not sent yet waits for a failover, in the time that it
     gets. Connections are opened at first use. ``retention_s`` is how many seconds a job that is
-    created here is kept after its end, ``max_entries`` bounds its log and ``max_event_bytes`` (1024
-    to 1 MiB) the data of each event, a result too: what is larger is refused with `InvalidEvent`.
+    created here is kept after its end (at most ten years), ``max_entries`` (2 to 1,000,000) bounds
+    its log and ``max_event_bytes`` (1024 to 1 MiB) the data of each event, a result too: what is
+    larger is refused with `InvalidEvent`.
 
     ``lease_s`` is after how many seconds without a word a run's worker is taken for lost: the
     service then fails the job with ``STALLED``. Runs say a word of themselves every 10 s, or third

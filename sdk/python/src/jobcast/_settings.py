@@ -7,7 +7,9 @@ from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import parse_job_id
 
 DAY_SECONDS = 24 * 3600
+MAX_RETENTION_S = 10 * 365 * DAY_SECONDS
 MIN_ENTRIES = 2
+MAX_ENTRIES = 1_000_000
 MIN_EVENT_BYTES = 1024
 LEASE_S = 60.0
 MIN_S = 0.1
@@ -27,11 +29,11 @@ def checked(  # noqa: PLR0913 - settings, each by name
     buffer_bytes: int,
 ) -> tuple[Bounds, Limits]:
     """Return what bounds a job and what bounds its calls; `InvalidEvent` that names the setting."""
-    _check_number("retention_s", retention_s, at_least=1)
-    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
-    _check_number("max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES)
-    if max_event_bytes > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"max_event_bytes must be at most {MAX_EVENT_BYTES}")
+    _check_number("retention_s", retention_s, at_least=1, at_most=MAX_RETENTION_S)
+    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES, at_most=MAX_ENTRIES)
+    _check_number(
+        "max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES, at_most=MAX_EVENT_BYTES
+    )
     if lease_s is not None:
         _check_seconds("lease_s", lease_s)
     if block_s is not None:
@@ -68,6 +70,8 @@ def _check_seconds(name: str, seconds: object) -> None:
         )
 
 
-def _check_number(name: str, value: object, *, at_least: int) -> None:
+def _check_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise InvalidEvent(f"{name} must be a whole number, {at_least} or more")
+    if at_most is not None and value > at_most:
+        raise InvalidEvent(f"{name} must be at most {at_most}")
