@@ -219,7 +219,7 @@ def _request(
 
 
 def _ports(given: str) -> Sequence[int]:
-    """Return the ports that the service may take: the one that was given, else the first free one."""
+    """Return the ports that the service may take: the one that was given, else a hundred."""
     if not given:
         return range(FIRST_PORT, FIRST_PORT + 100)
     if not re.fullmatch("[0-9]{1,5}", given) or not 1 <= int(given) <= MAX_PORT:
