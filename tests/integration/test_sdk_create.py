@@ -36,8 +36,9 @@ async def test_the_longest_retention_is_one_that_redis_takes(
     redis_url: str, redis_client: Redis
 ) -> None:
     async with jobcast.connect(redis_url, retention_s=TEN_YEARS, max_entries=1_000_000) as jobs:
-        async with jobs.run(await jobs.create("report", user_id="u1", job_id="j1")):
-            pass
+        run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
+        await run.start()
+        await run.complete()
     assert await redis_client.ttl("jobs:{j1}:state") > TEN_YEARS - SEVEN_DAYS
     assert await redis_client.ttl("jobs:by-user:u1") > TEN_YEARS
 

@@ -100,7 +100,7 @@ async def test_the_log_of_a_run_is_that_of_the_asynchronous_form(
     assert [entry_id for entry_id, _ in blocking][2:] == written
     state = state_of(redis)
     redis.flushdb()
-    async with jobcast.connect(redis_url) as others:
+    async with jobcast.connect(redis_url, progress_per_s=None) as others:
         other = others.run(
             await others.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
         )

@@ -10,6 +10,7 @@ from jobcast._connection import Connection
 from jobcast._errors import JobExists
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
+from jobcast._pace import PROGRESS_PER_S
 from jobcast._run import Run
 from jobcast._sender import Senders, repeated
 from jobcast._settings import (
@@ -36,6 +37,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
     block_s: float | None = BLOCK_S,
     buffer_events: int = BUFFER_EVENTS,
     buffer_bytes: int = BUFFER_BYTES,
+    progress_per_s: float | None = PROGRESS_PER_S,
 ) -> "Jobs":
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
@@ -60,6 +62,9 @@ def connect(  # noqa: PLR0913 - settings, each by name
     waits; None is for ever. After that `create` and the start of a run raise what redis-py raised.
     Any other event stays in a buffer of its run, at most ``buffer_events`` events and about
     ``buffer_bytes`` bytes, and is written, in order and once, when Redis is back: see `Run`.
+
+    ``progress_per_s`` is how many progress events a second a run sends at the most (0.01 to 1000);
+    with None, each call of `Run.progress` is written.
     """
     bounds, limits = checked(
         retention_s=retention_s,
@@ -69,6 +74,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
         block_s=block_s,
         buffer_events=buffer_events,
         buffer_bytes=buffer_bytes,
+        progress_per_s=progress_per_s,
     )
     connection = Connection(url, try_s=block_s)
     return Jobs(connection, Leases(connection, lease_s), Senders(limits), bounds)

@@ -2,7 +2,9 @@
 
 from jobcast._errors import InvalidEvent
 from jobcast._json import MAX_EVENT_BYTES
+from jobcast._level import is_number
 from jobcast._outbox import Limits
+from jobcast._pace import PROGRESS_PER_S
 from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import parse_job_id
 
@@ -16,6 +18,8 @@ MIN_S = 0.1
 BLOCK_S = 30.0
 BUFFER_EVENTS = 1000
 BUFFER_BYTES = 4 * MAX_EVENT_BYTES
+MIN_PER_S = 0.01
+MAX_PER_S = 1000
 
 
 def checked(  # noqa: PLR0913 - settings, each by name
@@ -27,6 +31,7 @@ def checked(  # noqa: PLR0913 - settings, each by name
     block_s: float | None,
     buffer_events: int,
     buffer_bytes: int,
+    progress_per_s: float | None = PROGRESS_PER_S,
 ) -> tuple[Bounds, Limits]:
     """Return what bounds a job and what bounds its calls; `InvalidEvent` that names the setting."""
     _check_number("retention_s", retention_s, at_least=1, at_most=MAX_RETENTION_S)
@@ -40,8 +45,15 @@ def checked(  # noqa: PLR0913 - settings, each by name
         _check_seconds("block_s", block_s)
     _check_number("buffer_events", buffer_events, at_least=1)
     _check_number("buffer_bytes", buffer_bytes, at_least=1)
+    if progress_per_s is not None and not (
+        is_number(progress_per_s) and MIN_PER_S <= progress_per_s <= MAX_PER_S
+    ):
+        raise InvalidEvent(
+            f"progress_per_s must be a number from {MIN_PER_S} to {MAX_PER_S}, or None"
+        )
     bounds = Bounds(retention_s, max_entries, max_event_bytes)
-    return bounds, Limits(block_s, buffer_events, buffer_bytes)
+    interval_s = 0.0 if progress_per_s is None else 1 / progress_per_s
+    return bounds, Limits(block_s, buffer_events, buffer_bytes, interval_s)
 
 
 def checked_attempt(attempt: int | None) -> int | None:
