@@ -88,7 +88,7 @@ class Settings(Struct, frozen=True):
     grace_s: PositiveTime = 10
     reconnects_per_s: Positive = 1000
     stall_grace_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 20
-    retention_s: Positive = 86_400
+    retention_s: Annotated[int, Meta(gt=0, le=315_360_000)] = 86_400
     log_entries: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
     event_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 1024 * 1024
     streams_per_owner: Positive = 10_000

@@ -22,6 +22,7 @@ from benchmarks.cases.load import LOAD_ALONE
 from benchmarks.cases.memory import CHURN, MEMORY
 from benchmarks.cases.paused import PAUSED
 from benchmarks.cases.pauses import DESCRIPTORS, PAUSES
+from benchmarks.cases.progress import PROGRESS
 from benchmarks.cases.scale import TWENTY_THOUSAND
 from benchmarks.cases.status import STATUS
 from benchmarks.processes import LOAD_CORE, pin
@@ -29,7 +30,15 @@ from benchmarks.report import heading, load_average, table
 
 _DELIVERY: Final = (FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST)
 _STREAMS: Final = (MEMORY, CHURN, CONNECT, TWENTY_THOUSAND, BURST, PAUSED, HTTP2, PAUSES)
-CASES: Final[Sequence[Case]] = (*_DELIVERY, *_STREAMS, *APPEND, STATUS, *IDLE, LOAD_ALONE)
+CASES: Final[Sequence[Case]] = (
+    *_DELIVERY,
+    *_STREAMS,
+    *APPEND,
+    *PROGRESS,
+    STATUS,
+    *IDLE,
+    LOAD_ALONE,
+)
 
 _RUNS: Final = 3
 _SECONDS: Final = 15.0

@@ -43,8 +43,8 @@ async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
-    """Return the worker library, connected."""
-    async with jobcast.connect(redis_url) as connected:
+    """Return the worker library, connected; each call of `progress` is written."""
+    async with jobcast.connect(redis_url, progress_per_s=None) as connected:
         yield connected
 
 

@@ -22,12 +22,12 @@ from benchmarks.wire import AddAndPublish, AppendScript
 from benchmarks.workers import Workers
 
 _DEPTH: Final = 32
-_WARM_UP_S: Final = 0.5
-_US_PER_S: Final = 1e6
+WARM_UP_S: Final = 0.5
+US_PER_S: Final = 1e6
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """Started jobs on a Redis that has loaded the append script."""
 
     port: int
@@ -36,19 +36,20 @@ class _Target:
 
 
 @dataclass(frozen=True)
-class _Rate:
+class Rate:
     """Appends a second, and the seconds of CPU that whoever appended used in a second."""
 
     per_s: float
     cpu: float
 
 
-Appending = Callable[[_Target, float], Awaitable[_Rate]]
+Appending = Callable[[Target, float], Awaitable[Rate]]
 """Appends for so many seconds, after a warm-up."""
 
 
-async def _with_the_library(target: _Target, seconds: float) -> _Rate:
-    async with jobcast.connect(f"redis://{HOST}:{target.port}/0") as jobs:
+async def _with_the_library(target: Target, seconds: float) -> Rate:
+    url = f"redis://{HOST}:{target.port}/0"
+    async with jobcast.connect(url, progress_per_s=None) as jobs:
         runs = [jobs.run(job_id) for job_id in target.jobs]
         await asyncio.gather(*(run.start() for run in runs))
 
@@ -63,28 +64,28 @@ async def _with_the_library(target: _Target, seconds: float) -> _Rate:
             until = time.monotonic() + seconds
             return sum(await asyncio.gather(*(report(run, until) for run in runs)))
 
-        await report_all(_WARM_UP_S)
+        await report_all(WARM_UP_S)
         began, cpu_s = time.monotonic(), time.process_time()
         count = await report_all(seconds)
         took_s = time.monotonic() - began
-        return _Rate(count / took_s, (time.process_time() - cpu_s) / took_s)
+        return Rate(count / took_s, (time.process_time() - cpu_s) / took_s)
 
 
-async def _rush(worker: Workers, answers: int, seconds: float) -> _Rate:
+async def _rush(worker: Workers, answers: int, seconds: float) -> Rate:
     async with worker:
         await worker.connect()
-        await worker.rush(_WARM_UP_S, answers)
+        await worker.rush(WARM_UP_S, answers)
         began, cpu_s = time.monotonic(), worker.cpu_s()
         per_s = await worker.rush(seconds, answers)
-        return _Rate(per_s, (worker.cpu_s() - cpu_s) / (time.monotonic() - began))
+        return Rate(per_s, (worker.cpu_s() - cpu_s) / (time.monotonic() - began))
 
 
-async def _script(target: _Target, seconds: float) -> _Rate:
+async def _script(target: Target, seconds: float) -> Rate:
     worker = Workers(AppendScript(target.sha), target.jobs, target.port, 1)
     return await _rush(worker, 1, seconds)
 
 
-async def _add_and_publish(target: _Target, seconds: float) -> _Rate:
+async def _add_and_publish(target: Target, seconds: float) -> Rate:
     return await _rush(Workers(AddAndPublish(), target.jobs, target.port, 1), 2, seconds)
 
 
@@ -93,11 +94,11 @@ async def append(appending: Appending, depth: int, seconds: float) -> Sample:
     with ExitStack() as stack:
         redis = stack.enter_context(valkey(SERVER_CORE))
         jobs = job_ids(depth)
-        target = _Target(redis.port, jobs, prepare(redis.port, jobs))
+        target = Target(redis.port, jobs, prepare(redis.port, jobs))
         redis_s, began = redis.cpu_s(), time.monotonic()
         rate = await appending(target, seconds)
         redis_share = (redis.cpu_s() - redis_s) / (time.monotonic() - began)
-        more = {"µs here": rate.cpu / rate.per_s * _US_PER_S, "Redis core %": 100 * redis_share}
+        more = {"µs here": rate.cpu / rate.per_s * US_PER_S, "Redis core %": 100 * redis_share}
         return Sample(rate.per_s, more)
 
 

@@ -27,7 +27,7 @@ HTML: Final = """<!doctype html>
 @pytest_asyncio.fixture(loop_scope="session")
 async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library in the loop that the browser is in."""
-    async with jobcast.connect(redis_url) as connected:
+    async with jobcast.connect(redis_url, progress_per_s=None) as connected:
         yield connected
 
 
@@ -85,6 +85,28 @@ async def test_a_tag_shows_a_job_from_its_beginning_to_its_result(
     await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     await expect(page.get_by_role("status")).to_have_text("Done")
     assert problems == []
+
+
+async def test_what_was_set_before_the_module_has_loaded_counts(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    await page.goto(f"{service.url}/static/css/tokens.css")
+    await page.evaluate(
+        """([jobId, session]) => {
+            const early = document.createElement("job-progress");
+            early.options = { jobId, session, base: location.origin };
+            early.texts = { queued: "Bitte warten" };
+            early.setAttribute("job", jobId);
+            document.body.append(early);
+        }""",
+        [job_id, SESSION],
+    )
+    await page.evaluate("import('/jobcast-element.js')")
+    host = page.locator("job-progress")
+    await expect(host).to_have_attribute("state", "queued")
+    await expect(host).to_contain_text("Bitte warten")
+    assert await page.evaluate("Object.keys(document.querySelector('job-progress'))") == []
 
 
 async def test_its_address_has_the_client_too(service: Service, page: Page) -> None:

@@ -43,7 +43,7 @@ async def watching(page: Page, service: Service, job_id: str) -> Source:
 async def test_an_event_source_left_open_sees_complete_once_and_is_stopped_by_204(
     service: Service, redis_url: str, page: Page
 ) -> None:
-    async with jobcast.connect(redis_url) as jobs:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
         job_id = await jobs.create("anything", session_id=SESSION)
         source = await watching(page, service, job_id)
         async with jobs.run(job_id) as run:
@@ -67,7 +67,7 @@ async def test_it_gets_through_an_outage_of_redis_and_misses_and_repeats_nothing
         Service(valkey.url, JOBCAST_KEEPALIVE_S="1") as steady,
         Service(valkey.url, JOBCAST_STREAM_MAX_AGE_S="1") as restless,
     ):
-        async with jobcast.connect(valkey.url) as jobs:
+        async with jobcast.connect(valkey.url, progress_per_s=None) as jobs:
             job_id = await jobs.create("anything", session_id=SESSION)
             stays = await watching(await context.new_page(), steady, job_id)
             reconnects = await watching(await context.new_page(), restless, job_id)
@@ -95,7 +95,7 @@ async def test_it_misses_and_repeats_nothing_when_the_service_restarts_or_crashe
     redis_url: str, page: Page
 ) -> None:
     with Service(redis_url) as service:
-        async with jobcast.connect(redis_url) as jobs:
+        async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
             job_id = await jobs.create("anything", session_id=SESSION)
             source = await watching(page, service, job_id)
             run = jobs.run(job_id)
@@ -117,7 +117,7 @@ async def test_it_comes_again_at_the_streams_max_age_and_misses_and_repeats_noth
     redis_url: str, page: Page
 ) -> None:
     with Service(redis_url, JOBCAST_STREAM_MAX_AGE_S="1") as service:
-        async with jobcast.connect(redis_url) as jobs:
+        async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
             job_id = await jobs.create("anything", session_id=SESSION)
             source = await watching(page, service, job_id)
             run = jobs.run(job_id)
@@ -136,7 +136,7 @@ async def test_a_page_of_another_origin_can_watch_when_it_is_allowed_to(
     service: Service, redis_url: str, page: Page
 ) -> None:
     with Service(redis_url, JOBCAST_CORS_ORIGINS=service.url) as allowing:
-        async with jobcast.connect(redis_url) as jobs:
+        async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
             job_id = await jobs.create("anything", session_id=SESSION)
             # Another port is another origin. This document has no policy of its own.
             await page.goto(f"{service.url}/healthz")
@@ -157,7 +157,7 @@ async def test_a_hundred_events_of_any_text_arrive_intact_and_in_order(
     service: Service, redis_url: str, page: Page
 ) -> None:
     sent = [{"n": n, "text": SAYINGS[n % len(SAYINGS)], "naïve 🔑": [n]} for n in range(100)]
-    async with jobcast.connect(redis_url) as jobs:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
         job_id = await jobs.create("anything", session_id=SESSION)
         source = await watching(page, service, job_id)
         async with jobs.run(job_id) as run:

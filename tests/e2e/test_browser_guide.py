@@ -34,7 +34,7 @@ async def test_the_first_examples_show_a_job_in_a_page_of_another_origin(
 ) -> None:
     assert len(example.splitlines()) <= 5
     site = Site()
-    async with serving(site) as origin, jobcast.connect(redis_url) as jobs:
+    async with serving(site) as origin, jobcast.connect(redis_url, progress_per_s=None) as jobs:
         with Service(redis_url, JOBCAST_CORS_ORIGINS=origin) as service:
             job_id = await jobs.create("report", session_id=SESSION)
             for given, own in (

@@ -20,7 +20,7 @@ SESSION = "the-session-of-the-demo"
 @pytest_asyncio.fixture(loop_scope="session")
 async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library in the loop that the browser is in."""
-    async with jobcast.connect(redis_url) as connected:
+    async with jobcast.connect(redis_url, progress_per_s=None) as connected:
         yield connected
 
 

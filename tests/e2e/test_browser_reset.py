@@ -28,7 +28,7 @@ async def test_a_reset_and_pings_reach_a_page_and_leave_its_last_event_id_alone(
     redis_url: str, page: Page
 ) -> None:
     with Service(redis_url, JOBCAST_KEEPALIVE_S="1") as service:
-        async with jobcast.connect(redis_url) as jobs:
+        async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
             job_id = await jobs.create("anything", session_id=SESSION)
             await page.goto(f"{service.url}/healthz")
             url = f"{service.url}/api/v1/jobs/{job_id}/stream?sessionId={SESSION}&ping=1"
@@ -75,7 +75,7 @@ async def test_the_page_forgets_on_a_reset_what_it_had_gathered(
     session = await page.evaluate("localStorage.getItem('jobcast.session')")
     rows = page.get_by_test_id("log").locator("li")
     async with (
-        jobcast.connect(redis_url) as jobs,
+        jobcast.connect(redis_url, progress_per_s=None) as jobs,
         Redis.from_url(redis_url, decode_responses=True) as redis,
     ):
         job_id = await jobs.create("checksum", session_id=session)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.demo_process import DemoProcess
 from tests.support.sse import watch
+from tests.support.valkey import free_port
 
 SPARSE_BYTES = 64 * 1024**3
 
@@ -23,7 +24,10 @@ def files(tmp_path: Path) -> Path:
 async def test_ctrl_c_ends_the_demo_and_all_it_started_while_a_job_runs_and_is_watched(
     tmp_path: Path, files: Path
 ) -> None:
-    with DemoProcess(tmp_path / "data", files, JOBCAST_GRACE_S="1") as demo:
+    port = str(free_port())
+    settings = {"JOBCAST_GRACE_S": "1", "JOBCAST_DEMO_PORT": port}
+    with DemoProcess(tmp_path / "data", files, **settings) as demo:
+        assert demo.url == f"http://127.0.0.1:{port}"
         async with watch(demo.url, demo.first_job, session=demo.session) as stream:
             events = [await stream.next(), await stream.next()]
             assert [event.name for event in events] == ["connected", "progress-update"]

@@ -29,7 +29,7 @@ def form(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, Service]]
 
 async def test_a_job_is_created_watched_and_finished(form: tuple[Deployment, Service]) -> None:
     at, service = form
-    async with service.client() as client, jobcast.connect(at.url) as jobs:
+    async with service.client() as client, jobcast.connect(at.url, progress_per_s=None) as jobs:
         await eventually(lambda: is_ready(service))
         created = await client.post("/api/v1/jobs", json={"type": "report"})
         assert created.status_code == 201
@@ -200,7 +200,7 @@ async def test_a_viewer_sees_each_event_after_a_whole_cluster_was_away(
 async def told(url: str) -> AsyncIterator[Story]:
     """Start a service, a run and a viewer; at the end the viewer has to see the end of the job."""
     with Service(url) as service:
-        async with jobcast.connect(f"{url}?socket_timeout=2") as jobs:
+        async with jobcast.connect(f"{url}?socket_timeout=2", progress_per_s=None) as jobs:
             job_id = await jobs.create("report", session_id=SESSION)
             run = jobs.run(job_id)
             first = await run.start()

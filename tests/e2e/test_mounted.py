@@ -55,7 +55,7 @@ def site(request: pytest.FixtureRequest, mounted: Service) -> Iterator[str]:
 
 @pytest.fixture
 async def jobs(valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
-    async with jobcast.connect(valkey.url) as connected:
+    async with jobcast.connect(valkey.url, progress_per_s=None) as connected:
         yield connected
 
 
@@ -189,7 +189,7 @@ async def test_the_page_works_below_a_prefix(site: str, valkey: Valkey, page: Pa
     await expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live")
     job_id = await page.get_by_test_id("job-id").text_content()
     assert job_id is not None
-    async with jobcast.connect(valkey.url) as jobs, jobs.run(job_id) as run:
+    async with jobcast.connect(valkey.url, progress_per_s=None) as jobs, jobs.run(job_id) as run:
         await run.progress(50)
         await expect(page.get_by_test_id("percent")).to_contain_text("50")
     await expect(page.get_by_test_id("state")).to_have_attribute("data-state", "succeeded")

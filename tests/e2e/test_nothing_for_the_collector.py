@@ -133,7 +133,7 @@ def own_service(own_valkey: Valkey) -> Iterator[Service]:
 @pytest.fixture
 async def own_jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library, connected to it."""
-    async with jobcast.connect(own_valkey.url) as connected:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as connected:
         yield connected
 
 

@@ -119,7 +119,7 @@ async def test_any_other_value_is_as_none(
 @pytest.fixture
 async def few(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library, set to keep short logs."""
-    async with jobcast.connect(redis_url, max_entries=10) as connected:
+    async with jobcast.connect(redis_url, max_entries=10, progress_per_s=None) as connected:
         yield connected
 
 

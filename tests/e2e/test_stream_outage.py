@@ -49,7 +49,7 @@ async def service(own_service: Service) -> Service:
 @pytest.fixture
 async def jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library, connected to it."""
-    async with jobcast.connect(own_valkey.url) as connected:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as connected:
         yield connected
 
 
@@ -75,7 +75,7 @@ async def test_streams_stay_open_while_redis_is_away_and_go_on_when_it_is_back(
         await kept_alive(stream, 2)
         await restarted(own_valkey)
         back = time.monotonic()
-        async with jobcast.connect(own_valkey.url) as again:
+        async with jobcast.connect(own_valkey.url, progress_per_s=None) as again:
             late = again.run(job_id)
             ids = [await late.start(), await late.progress(40), await late.emit("note", {})]
             ids.append(await late.complete())
@@ -139,7 +139,7 @@ async def test_many_jobs_recover_together(
         await restarted(own_valkey)
         back = time.monotonic()
         expected = {}
-        async with jobcast.connect(own_valkey.url) as again:
+        async with jobcast.connect(own_valkey.url, progress_per_s=None) as again:
             for job_id in runs:
                 late = again.run(job_id)
                 ids = [await late.start(), await late.emit("note", {}), await late.complete()]
@@ -298,7 +298,7 @@ async def test_who_comes_while_redis_is_away_is_put_off_within_two_seconds(
         (own_valkey.pause, own_valkey.resume),
         (own_valkey.kill, own_valkey.start),
     ):
-        async with jobcast.connect(own_valkey.url) as connected:
+        async with jobcast.connect(own_valkey.url, progress_per_s=None) as connected:
             job_id = await connected.create("anything", session_id=SESSION)
         take_away()
         try:
@@ -377,7 +377,7 @@ async def test_outages_one_after_the_other_lose_nothing(
     async def work() -> None:
         number = 0
         while True:
-            async with jobcast.connect(own_valkey.url) as own:
+            async with jobcast.connect(own_valkey.url, progress_per_s=None) as own:
                 try:
                     run = own.run(job_id)
                     await run.start()

@@ -151,7 +151,7 @@ async def test_a_viewer_of_an_earlier_attempt_gets_its_end_from_a_process_that_l
 async def test_what_was_trimmed_before_a_process_could_read_it_is_a_reset_and_a_snapshot(
     second: Service, redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, max_entries=10) as few:
+    async with jobcast.connect(redis_url, max_entries=10, progress_per_s=None) as few:
         job_id = await few.create("anything", session_id=SESSION)
         run = few.run(job_id)
         first = await run.start()

@@ -78,7 +78,7 @@ def own_service(own_valkey: Valkey) -> Iterator[Service]:
 @pytest.fixture
 async def own_jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
     """Return what a worker calls; it renews no lease while a test lasts."""
-    async with jobcast.connect(own_valkey.url, lease_s=3600) as connected:
+    async with jobcast.connect(own_valkey.url, lease_s=3600, progress_per_s=None) as connected:
         yield connected
 
 

@@ -14,7 +14,7 @@ import jobcast
 
 async def work(url: str, job_id: str, lease_s: str) -> None:
     """Take the job over and report without end."""
-    async with jobcast.connect(url, lease_s=float(lease_s)) as jobs:
+    async with jobcast.connect(url, lease_s=float(lease_s), progress_per_s=None) as jobs:
         run = jobs.run(job_id)
         await run.start()
         for number in itertools.count():

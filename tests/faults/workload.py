@@ -87,7 +87,7 @@ class Worker:
     async def create(self) -> str:
         """Create the job."""
         bound = self.work.plan.max_entries
-        async with jobcast.connect(self._url, max_entries=bound) as jobs:
+        async with jobcast.connect(self._url, max_entries=bound, progress_per_s=None) as jobs:
             self.work.job_id = await jobs.create("anything", session_id=SESSION)
         self.work.created = (await state_of(self._redis, self.work.job_id))["created"]
         return self.work.job_id
@@ -142,7 +142,9 @@ class Worker:
                 self.work.end = state["last"]
             case _:
                 lease_s = self.work.plan.lease_s
-                async with jobcast.connect(self._url, lease_s=lease_s, block_s=_BLOCK_S) as jobs:
+                async with jobcast.connect(
+                    self._url, lease_s=lease_s, block_s=_BLOCK_S, progress_per_s=None
+                ) as jobs:
                     await self._attempt(jobs.run(self.work.job_id), is_last=is_last)
 
     async def _attempt(self, run: jobcast.Run, *, is_last: bool) -> None:

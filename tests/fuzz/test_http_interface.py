@@ -48,7 +48,7 @@ def own_service(valkey: Valkey) -> Iterator[Service]:
     """Return a service with a job in each state."""
 
     async def make_jobs() -> None:
-        async with jobcast.connect(valkey.url) as jobs:
+        async with jobcast.connect(valkey.url, progress_per_s=None) as jobs:
             for name in JOBS:
                 owner = "another" if name == "foreign" else SESSION
                 await jobs.create("anything", session_id=owner, job_id=name)

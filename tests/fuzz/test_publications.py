@@ -27,7 +27,7 @@ DROPPED = "jobcast_publications_dropped_total"
 async def viewer_gets_the_log(service: Service, redis_url: str, payloads: list[bytes]) -> None:
     """Publish payloads between a job's events, and compare what its viewer got with its log."""
     async with (
-        jobcast.connect(redis_url) as jobs,
+        jobcast.connect(redis_url, progress_per_s=None) as jobs,
         Redis.from_url(redis_url, decode_responses=True) as redis,
     ):
         job_id = await jobs.create("anything", session_id=SESSION)

@@ -186,7 +186,7 @@ async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(  # noqa: 
 ) -> None:
     job_id = new_job_id()
     async with (
-        jobcast.connect(redis_url, max_entries=max_entries) as jobs,
+        jobcast.connect(redis_url, max_entries=max_entries, progress_per_s=None) as jobs,
         Channel(redis_client, f"jobs:{job_id}:events") as channel,
     ):
         history = History(jobs, caller, redis_client, channel, job_id)

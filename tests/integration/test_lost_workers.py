@@ -50,13 +50,13 @@ async def looking_out(caller: Caller) -> AsyncIterator[StalledRuns]:
 
 
 async def created(redis_url: str, job_id: str = "j1") -> str:
-    async with jobcast.connect(redis_url) as jobs:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
         return await jobs.create("report", user_id="u1", job_id=job_id)
 
 
 async def abandoned(redis_url: str, *job_ids: str, lease_s: float | None = SHORT_S) -> None:
     """Create and start jobs whose worker then says no more."""
-    async with jobcast.connect(redis_url, lease_s=lease_s) as jobs:
+    async with jobcast.connect(redis_url, lease_s=lease_s, progress_per_s=None) as jobs:
         for job_id in job_ids:
             run = jobs.run(await jobs.create("report", user_id="u1", job_id=job_id))
             await run.start()
@@ -115,7 +115,10 @@ async def test_a_worker_that_blocks_its_event_loop_is_taken_for_dead(
     redis_url: str, redis_client: Redis, caller: Caller
 ) -> None:
     async def block() -> None:
-        async with jobcast.connect(redis_url, lease_s=SHORT_S) as jobs, jobs.run("j1") as run:
+        async with (
+            jobcast.connect(redis_url, lease_s=SHORT_S, progress_per_s=None) as jobs,
+            jobs.run("j1") as run,
+        ):
             started.set()
             asyncio.run_coroutine_threadsafe(until_failed(redis_client), loop).result()
             await run.progress(50)
@@ -228,7 +231,7 @@ async def test_an_outage_longer_than_the_lease_fails_only_whose_workers_are_gone
     with Valkey() as own:
         caller = connect(own.url)
         async with (
-            jobcast.connect(own.url, lease_s=SHORT_S) as jobs,
+            jobcast.connect(own.url, lease_s=SHORT_S, progress_per_s=None) as jobs,
             Redis.from_url(own.url, decode_responses=True) as redis,
             looking_out(caller),
         ):
@@ -252,7 +255,7 @@ async def test_a_clock_that_leaps_past_a_long_lease_fails_only_whose_workers_are
     with Valkey(environment=clock.environment) as own:
         caller = connect(own.url)
         async with (
-            jobcast.connect(own.url, lease_s=1800) as jobs,
+            jobcast.connect(own.url, lease_s=1800, progress_per_s=None) as jobs,
             Redis.from_url(own.url, decode_responses=True) as redis,
             looking_out(caller),
         ):
@@ -294,7 +297,7 @@ async def test_an_index_that_was_lost_is_made_again_by_the_renewals(
         return bool(await redis_client.exists(INDEX))
 
     async with looking_out(caller):
-        async with jobcast.connect(redis_url, lease_s=SHORT_S) as jobs:
+        async with jobcast.connect(redis_url, lease_s=SHORT_S, progress_per_s=None) as jobs:
             run = await begun(jobs)
             await redis_client.delete(INDEX)
             await eventually(is_listed)

@@ -42,7 +42,7 @@ def test_calls_at_once_share_one_connection_and_each_gets_its_answer(
 ) -> None:
     async def check() -> None:
         async with (
-            jobcast.connect(redis_url) as jobs,
+            jobcast.connect(redis_url, progress_per_s=None) as jobs,
             Redis.from_url(redis_url, decode_responses=True) as client,
         ):
             others = await connections_to(client)
@@ -61,7 +61,7 @@ def test_calls_at_once_share_one_connection_and_each_gets_its_answer(
 
 
 async def test_a_path_of_a_unix_socket_is_an_address(own_valkey: Valkey, tmp_path: Path) -> None:
-    async with jobcast.connect(f"unix://{tmp_path}/valkey.sock") as jobs:
+    async with jobcast.connect(f"unix://{tmp_path}/valkey.sock", progress_per_s=None) as jobs:
         await (await started(jobs, "j1")).progress(10)
     assert own_valkey.port
 
@@ -69,9 +69,11 @@ async def test_a_path_of_a_unix_socket_is_an_address(own_valkey: Valkey, tmp_pat
 async def test_a_password_is_given(own_valkey: Valkey) -> None:
     async with Redis.from_url(own_valkey.url) as client:
         await client.config_set("requirepass", "secret")
-    async with jobcast.connect(own_valkey.url.replace("//", "//:secret@")) as jobs:
+    async with jobcast.connect(
+        own_valkey.url.replace("//", "//:secret@"), progress_per_s=None
+    ) as jobs:
         await (await started(jobs, "j1")).progress(10)
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         with pytest.raises(RedisConnectionError, match=r"[Aa]uthentication"):
             await jobs.run("j1").start()
 
@@ -79,7 +81,7 @@ async def test_a_password_is_given(own_valkey: Valkey) -> None:
 async def test_what_happened_to_the_connection_while_the_loop_was_busy_goes_unnoticed(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs, "j1")
         # Not in a thread: a worker that computes lets the event loop see nothing.
         own_valkey.kill()
@@ -90,7 +92,7 @@ async def test_what_happened_to_the_connection_while_the_loop_was_busy_goes_unno
 async def test_a_call_that_gets_no_answer_in_time_leaves_the_later_ones_their_time(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=4) as jobs:
+    async with jobcast.connect(own_valkey.url, block_s=4, progress_per_s=None) as jobs:
         first, second = await started(jobs, "j1"), await started(jobs, "j2")
         own_valkey.pause()
         early = asyncio.create_task(first.progress(10))
@@ -110,7 +112,7 @@ async def after(delay_s: float, call: Coroutine[Any, Any, str]) -> str:
 
 
 async def test_a_call_under_way_learns_that_the_connection_is_closed(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs, "j1")
         own_valkey.pause()
         call = asyncio.create_task(run.progress(10))
@@ -132,13 +134,15 @@ async def test_what_is_no_answer_of_redis_ends_the_connection() -> None:
 
     async with await asyncio.start_server(talk, HOST, 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with jobcast.connect(f"redis://{HOST}:{port}/0", block_s=2) as jobs:
+        async with jobcast.connect(
+            f"redis://{HOST}:{port}/0", block_s=2, progress_per_s=None
+        ) as jobs:
             with pytest.raises(RedisConnectionError, match="no answer"):
                 await jobs.run("j1").start()
 
 
 def test_another_event_loop_gets_a_connection_of_its_own(redis_url: str) -> None:
-    jobs = jobcast.connect(redis_url)
+    jobs = jobcast.connect(redis_url, progress_per_s=None)
 
     async def begin() -> None:
         await started(jobs, "j1")

@@ -1,15 +1,18 @@
 import re
+from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from jobcast import JobExists, UnknownJob
+import jobcast.sync
+from jobcast import InvalidEvent, JobExists, UnknownJob
 from tests.support.channel import Channel
 from tests.support.stored import log_of, retry, state_of
 
 NINE_DAYS = 9 * 24 * 3600  # the life of an unfinished job and the retention after it, and more
 SEVEN_DAYS = 7 * 24 * 3600
+TEN_YEARS = 10 * 365 * 24 * 3600
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -27,6 +30,29 @@ async def test_a_job_that_is_there_and_damaged_is_not_listed_under_what_it_says(
     with pytest.raises(JobExists):
         await jobs.create("report", user_id="u1", job_id=job_id)
     assert await redis_client.zrange("jobs:by-user:u1", 0, -1) == listed
+
+
+async def test_the_longest_retention_is_one_that_redis_takes(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, retention_s=TEN_YEARS, max_entries=1_000_000) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
+        await run.start()
+        await run.complete()
+    assert await redis_client.ttl("jobs:{j1}:state") > TEN_YEARS - SEVEN_DAYS
+    assert await redis_client.ttl("jobs:by-user:u1") > TEN_YEARS
+
+
+@pytest.mark.parametrize("connect", [jobcast.connect, jobcast.sync.connect])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("retention_s", TEN_YEARS + 1), ("retention_s", 10**30), ("max_entries", 1_000_001)],
+)
+def test_a_bound_that_redis_or_the_log_can_not_keep_is_refused_before_any_job(
+    connect: Callable[..., object], setting: str, value: int
+) -> None:
+    with pytest.raises(InvalidEvent, match=setting):
+        connect("redis://127.0.0.1:1", **{setting: value})
 
 
 async def test_a_job_begins_queued_with_all_that_was_given(

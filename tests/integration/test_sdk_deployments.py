@@ -15,7 +15,7 @@ def redis(request: pytest.FixtureRequest) -> Deployment:
 
 
 async def test_a_run_is_logged_published_and_indexed(redis: Deployment) -> None:
-    async with jobcast.connect(redis.url) as jobs:
+    async with jobcast.connect(redis.url, progress_per_s=None) as jobs:
         job_id = await jobs.create("report", user_id="u1", session_id="s1")
         server = redis.server_of(f"jobs:{{{job_id}}}:log")
         with server.client() as client, client.pubsub(ignore_subscribe_messages=True) as followed:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 import jobcast
 from jobcast import (
@@ -85,7 +86,7 @@ async def test_a_call_whose_answer_gets_lost_is_written_once_and_returns_its_ent
 ) -> None:
     async with (
         Interruption(valkey.port, 0) as way,
-        jobcast.connect(way.url) as jobs,
+        jobcast.connect(way.url, progress_per_s=None) as jobs,
         Channel(redis_client, "jobs:j1:events") as channel,
     ):
         run = await started(jobs)
@@ -102,7 +103,10 @@ async def test_a_call_whose_answer_gets_lost_is_written_once_and_returns_its_ent
 async def test_a_start_whose_answer_gets_lost_starts_once(
     valkey: Valkey, redis_client: Redis, moment: Moment, at: int
 ) -> None:
-    async with Interruption(valkey.port, 0) as way, jobcast.connect(way.url) as jobs:
+    async with (
+        Interruption(valkey.port, 0) as way,
+        jobcast.connect(way.url, progress_per_s=None) as jobs,
+    ):
         run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1", input={"pages": 3}))
         way._at, way._moment = way.count + at, moment
         assert await run.start() == (await log_of(redis_client, "j1"))[-1][0]
@@ -116,7 +120,10 @@ async def test_a_start_whose_answer_gets_lost_starts_once(
 async def test_a_creation_whose_answer_gets_lost_creates_once_and_lists_the_job(
     valkey: Valkey, redis_client: Redis, moment: Moment, at: int
 ) -> None:
-    async with Interruption(valkey.port, 0) as way, jobcast.connect(way.url) as jobs:
+    async with (
+        Interruption(valkey.port, 0) as way,
+        jobcast.connect(way.url, progress_per_s=None) as jobs,
+    ):
         way._at, way._moment = way.count + at, moment
         assert await jobs.create("report", user_id="u1", job_id="j1") == "j1"
         with pytest.raises(JobExists):
@@ -128,7 +135,10 @@ async def test_a_creation_whose_answer_gets_lost_creates_once_and_lists_the_job(
 async def test_calls_under_way_when_the_connection_breaks_are_written_once_and_in_order(
     valkey: Valkey, redis_client: Redis
 ) -> None:
-    async with Interruption(valkey.port, 0) as way, jobcast.connect(way.url) as jobs:
+    async with (
+        Interruption(valkey.port, 0) as way,
+        jobcast.connect(way.url, progress_per_s=None) as jobs,
+    ):
         run = await started(jobs)
         for moment in LOST * 5:
             way.fail_next(moment)
@@ -140,7 +150,7 @@ async def test_calls_under_way_when_the_connection_breaks_are_written_once_and_i
 
 
 async def test_a_restart_of_redis_costs_nothing_but_time(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=None) as jobs:
+    async with jobcast.connect(own_valkey.url, block_s=None, progress_per_s=None) as jobs:
         run = await started(jobs)
         own_valkey.kill()
         call = asyncio.create_task(run.emit("note", {"n": 1}))
@@ -155,7 +165,7 @@ async def test_a_restart_of_redis_costs_nothing_but_time(own_valkey: Valkey) -> 
 async def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_later(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs)
         hurry(jobs)
         own_valkey.kill()
@@ -174,7 +184,7 @@ async def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_late
 async def test_a_full_buffer_keeps_the_newest_progress_and_then_refuses_all_but_the_end(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url, buffer_events=4) as jobs:
+    async with jobcast.connect(own_valkey.url, buffer_events=4, progress_per_s=None) as jobs:
         run = await started(jobs)
         hurry(jobs)
         own_valkey.kill()
@@ -195,7 +205,7 @@ async def test_a_full_buffer_keeps_the_newest_progress_and_then_refuses_all_but_
 
 
 async def test_closing_waits_for_what_waits(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=5) as jobs:
+    async with jobcast.connect(own_valkey.url, block_s=5, progress_per_s=None) as jobs:
         run = await started(jobs)
         own_valkey.kill()
         call = asyncio.create_task(run.emit("note", {"n": 1}))
@@ -208,7 +218,7 @@ async def test_closing_waits_for_what_waits(own_valkey: Valkey) -> None:
 
 
 async def test_closing_gives_up_events_but_not_the_end_of_a_run(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         first, second = await started(jobs), jobs.run(await jobs.create("report", user_id="u1"))
         await second.start()
         hurry(jobs)
@@ -223,7 +233,7 @@ async def test_closing_gives_up_events_but_not_the_end_of_a_run(own_valkey: Valk
 
 
 async def test_a_cancelled_call_that_was_not_sent_is_not_written(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs)
         own_valkey.pause()
         first = asyncio.create_task(run.emit("note", {"n": 1}))
@@ -290,7 +300,7 @@ async def test_nor_is_it_by_a_renewal(jobs: jobcast.Jobs, redis_client: Redis) -
 async def test_a_run_whose_lease_was_lost_with_its_start_is_started_again_by_its_renewal(
     redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, lease_s=0.6) as jobs:
+    async with jobcast.connect(redis_url, lease_s=0.6, progress_per_s=None) as jobs:
         run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
         before = await saved(redis_client)
         await run.start()
@@ -304,13 +314,13 @@ async def test_a_run_whose_lease_was_lost_with_its_start_is_started_again_by_its
 
 
 async def test_a_run_that_was_taken_over_meanwhile_is_refused(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs)
         hurry(jobs)
         own_valkey.kill()
         assert await run.emit("note", {"n": 1}) == ""
         await asyncio.to_thread(own_valkey.start)
-        async with jobcast.connect(own_valkey.url) as others:
+        async with jobcast.connect(own_valkey.url, progress_per_s=None) as others:
             await others.run("j1").start()
 
         async def is_refused() -> bool:
@@ -324,7 +334,10 @@ async def test_a_run_that_was_taken_over_meanwhile_is_refused(own_valkey: Valkey
 
 
 async def test_a_lease_that_ran_out_meanwhile_is_said(valkey: Valkey, redis_client: Redis) -> None:
-    async with Interruption(valkey.port, 0) as way, jobcast.connect(way.url) as jobs:
+    async with (
+        Interruption(valkey.port, 0) as way,
+        jobcast.connect(way.url, progress_per_s=None) as jobs,
+    ):
         run = await started(jobs)
         token = (await state_of(redis_client, "j1"))["run"]
         await redis_client.hset(STATE, "lease", "1")
@@ -339,7 +352,10 @@ async def test_a_lease_that_ran_out_meanwhile_is_said(valkey: Valkey, redis_clie
 async def test_a_cancel_request_between_call_and_repeat_is_told(
     valkey: Valkey, redis_client: Redis
 ) -> None:
-    async with Interruption(valkey.port, 0) as way, jobcast.connect(way.url) as jobs:
+    async with (
+        Interruption(valkey.port, 0) as way,
+        jobcast.connect(way.url, progress_per_s=None) as jobs,
+    ):
         run = await started(jobs)
         way.fail_next("late")
         call = asyncio.create_task(run.emit("note", {"n": 1}))
@@ -408,7 +424,7 @@ async def test_a_sequence_number_is_a_whole_number(
 async def test_a_repeat_of_what_was_trimmed_is_written_no_second_time(
     redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, max_entries=10) as jobs:
+    async with jobcast.connect(redis_url, max_entries=10, progress_per_s=None) as jobs:
         await jobs.create("report", user_id="u1", job_id="j1")
     await script(redis_client, "start", "r", "1")
     for number in range(2, 40):
@@ -417,3 +433,32 @@ async def test_a_repeat_of_what_was_trimmed_is_written_no_second_time(
     assert (await script(redis_client, "emit", "r", "3"))[0] == ""
     assert (await script(redis_client, "emit", "r", "38"))[0] == log[-2][0]
     assert await log_of(redis_client, "j1") == log
+
+
+async def test_a_refused_number_that_a_later_one_has_passed_is_not_written_out_of_order(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    await jobs.create("report", user_id="u1", job_id="j1")
+    await script(redis_client, "start", "r", "1")
+    too_large = json.dumps({"text": "x" * 2**20})
+    with pytest.raises(ResponseError, match="BADEVENT"):
+        await script(redis_client, "emit", "r", "2", too_large)
+    later = await script(redis_client, "emit", "r", "3")
+    log = await log_of(redis_client, "j1")
+    # A caller that lost both answers repeats both, in order: what is empty is not in the log.
+    for data in (too_large, "{}"):
+        assert (await script(redis_client, "emit", "r", "2", data))[0] in {"", b""}
+    assert (await script(redis_client, "emit", "r", "3"))[0] == later[0]
+    assert await log_of(redis_client, "j1") == log
+
+
+async def test_a_number_that_was_refused_is_judged_anew_as_long_as_no_later_one_was_written(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    await jobs.create("report", user_id="u1", job_id="j1")
+    await script(redis_client, "start", "r", "1")
+    too_large = json.dumps({"text": "x" * 2**20})
+    for _ in range(2):
+        with pytest.raises(ResponseError, match="BADEVENT"):
+            await script(redis_client, "emit", "r", "2", too_large)
+    assert (await script(redis_client, "emit", "r", "2"))[0]

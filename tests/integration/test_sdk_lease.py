@@ -28,7 +28,7 @@ INDEX = "jobs:leases"
 @pytest.fixture
 async def leasing(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library with leases so short that a test sees them renewed."""
-    async with jobcast.connect(redis_url, lease_s=LEASE_S) as connected:
+    async with jobcast.connect(redis_url, lease_s=LEASE_S, progress_per_s=None) as connected:
         yield connected
 
 
@@ -92,7 +92,7 @@ async def test_a_start_takes_a_lease_by_the_clock_of_redis(
     redis_url: str, redis_client: Redis
 ) -> None:
     lease_s = 60  # not renewed before it is looked at
-    async with jobcast.connect(redis_url, lease_s=lease_s) as jobs:
+    async with jobcast.connect(redis_url, lease_s=lease_s, progress_per_s=None) as jobs:
         await started(jobs)
         state = await state_of(redis_client, "j1")
     assert list(await indexed(redis_client)) == [f"j1:{state['run']}"]
@@ -155,7 +155,7 @@ async def test_a_cancel_request_is_told_by_the_renewal(
 async def test_without_a_lease_nothing_is_written_of_one(
     redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, lease_s=None) as jobs:
+    async with jobcast.connect(redis_url, lease_s=None, progress_per_s=None) as jobs:
         run = await started(jobs)
         assert await lease_of(redis_client) == 0
         await run.complete()
@@ -166,7 +166,7 @@ async def test_a_run_without_a_lease_that_takes_over_has_none(
     leasing: jobcast.Jobs, redis_url: str, redis_client: Redis
 ) -> None:
     await started(leasing)
-    async with jobcast.connect(redis_url, lease_s=None) as jobs:
+    async with jobcast.connect(redis_url, lease_s=None, progress_per_s=None) as jobs:
         run = jobs.run("j1")
         await run.start()
         assert await lease_of(redis_client) == 0
@@ -214,7 +214,7 @@ async def test_a_run_that_nobody_holds_is_renewed_no_longer(
 async def test_closing_leaves_the_lease_of_an_unfinished_run_to_run_out(
     redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, lease_s=LEASE_S) as jobs:
+    async with jobcast.connect(redis_url, lease_s=LEASE_S, progress_per_s=None) as jobs:
         run = await started(jobs)
         await until_renewed(redis_client)
     await until_over(redis_client)
@@ -228,7 +228,9 @@ def test_an_event_loop_may_end_at_any_time(
     caplog: pytest.LogCaptureFixture,
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    jobs = jobcast.connect(redis_url, lease_s=60)  # not renewed while the test lasts
+    jobs = jobcast.connect(
+        redis_url, lease_s=60, progress_per_s=None
+    )  # not renewed while the test lasts
     loop = new_loop()
     run = loop.run_until_complete(started(jobs))
     loop.run_until_complete(loop.run_until_complete(started(jobs, "j2")).complete())
@@ -243,7 +245,7 @@ def test_an_event_loop_may_end_at_any_time(
 async def test_a_lease_is_renewed_again_when_redis_is_back() -> None:
     with Valkey() as own:
         async with (
-            jobcast.connect(own.url, lease_s=LEASE_S) as jobs,
+            jobcast.connect(own.url, lease_s=LEASE_S, progress_per_s=None) as jobs,
             Redis.from_url(own.url, decode_responses=True) as client,
         ):
             run = await started(jobs)
@@ -328,4 +330,4 @@ async def test_a_renewal_that_comes_after_the_stall_is_said_in_the_log(
 @pytest.mark.parametrize("lease_s", [0, -1, 0.05, float("nan"), float("inf"), 86_401, True, "60"])
 def test_a_lease_is_a_number_of_seconds(lease_s: float) -> None:
     with pytest.raises(InvalidEvent, match="lease_s"):
-        jobcast.connect("redis://127.0.0.1:1", lease_s=lease_s)
+        jobcast.connect("redis://127.0.0.1:1", lease_s=lease_s, progress_per_s=None)

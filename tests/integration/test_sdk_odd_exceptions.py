@@ -75,7 +75,7 @@ async def test_an_error_of_a_text_class_of_its_own_is_read_as_text(
 async def test_a_text_longer_than_the_job_allows_is_cut_and_the_job_fails(
     redis_url: str, redis_client: Redis, text: str
 ) -> None:
-    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+    async with jobcast.connect(redis_url, max_event_bytes=1024, progress_per_s=None) as jobs:
         await jobs.create("report", user_id="u1", job_id="j1")
         error = ValueError(text)
         with pytest.raises(ValueError, match=text[:10]):
@@ -88,7 +88,7 @@ async def test_a_text_longer_than_the_job_allows_is_cut_and_the_job_fails(
 async def test_a_code_is_kept_beside_a_text_that_is_cut_unless_it_is_long(
     redis_url: str, redis_client: Redis, code: str
 ) -> None:
-    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+    async with jobcast.connect(redis_url, max_event_bytes=1024, progress_per_s=None) as jobs:
         await jobs.create("report", user_id="u1", job_id="j1")
         run = jobs.run("j1")
         await run.start()
@@ -153,7 +153,7 @@ async def test_data_that_raise_when_they_are_read_are_refused_and_leave_no_trace
 
 async def test_an_exception_that_takes_no_note_goes_on_when_redis_is_away() -> None:
     with Valkey() as own:
-        async with jobcast.connect(own.url, block_s=2) as jobs:
+        async with jobcast.connect(own.url, block_s=2, progress_per_s=None) as jobs:
             run = jobs.run(await jobs.create("report", user_id="u1"))
             assert await goes_on(run, Noteless("No paper"), own.kill)
 

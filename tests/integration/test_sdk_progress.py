@@ -5,9 +5,11 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 import jobcast
@@ -18,6 +20,13 @@ from tests.support.stored import cancel, log_of, state_of
 from tests.support.waiting import eventually
 
 MANY = 100_000
+
+
+@pytest.fixture
+async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
+    """Return the worker library as it is by default."""
+    async with jobcast.connect(redis_url) as connected:
+        yield connected
 
 
 @pytest.fixture
@@ -107,29 +116,172 @@ async def test_a_count_that_waits_comes_before_any_other_event(
     run: jobcast.Run, redis_client: Redis
 ) -> None:
     calls: list[Callable[[], Awaitable[str]]] = [
-        *(lambda: run.emit("note", {}), lambda: run.step("Next"), lambda: run.progress(90)),
+        *(lambda: run.emit("note", {}), lambda: run.step("Next")),
     ]
     for n, call in enumerate(calls):
         await run.progress(current=n, total=9)
         await run.progress(current=n + 0.5, total=9)
         await call()
-    names = [name for name, _ in await events_of(redis_client)]
-    assert names[-1] == "progress-update"
     data = [data.get("current") for name, data in await events_of(redis_client)]
     assert data[data.index(0.5) + 1] is None
-    assert 1.5 in data
-    assert 2.5 in data
+    assert data[data.index(1.5) + 1] is None
 
 
-async def test_a_percentage_is_always_written_and_returns_its_entry(
+async def test_without_a_pace_each_progress_is_written_and_returns_its_entry(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
+        await run.start()
+        ids = [await run.progress(n, current=n, total=99) for n in range(20)]
+        ids += [await run.progress(current=n, total=99) for n in range(20, 40)]
+        log = await log_of(redis_client, "j1")
+        assert [entry_id for entry_id, _ in log[2:]] == ids
+        assert json.loads(log[-1][1]["data"])["current"] == 39
+        with pytest.raises(InvalidEvent, match="percentage"):
+            await run.progress()
+
+
+@pytest.mark.parametrize("connect", [jobcast.connect, jobcast.sync.connect])
+@pytest.mark.parametrize("pace", [0, -1, 1001, True, "20", float("nan"), float("inf")])
+def test_a_pace_that_none_can_be_is_refused(connect: Callable[..., object], pace: object) -> None:
+    with pytest.raises(InvalidEvent, match="progress_per_s"):
+        connect("redis://127.0.0.1:1", progress_per_s=pace)
+
+
+SLOW = 0.01
+"""Events a second: the next one is due after any test."""
+
+
+@pytest.fixture
+async def slow(redis_url: str) -> AsyncIterator[jobcast.Run]:
+    """Return a run of the job ``j1`` whose next progress is due after any test."""
+    async with jobcast.connect(redis_url, progress_per_s=SLOW) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
+        await run.start()
+        yield run
+
+
+async def test_a_percentage_that_waits_is_sent_before_any_other_event_and_the_newest_of_them(
+    slow: jobcast.Run, redis_client: Redis
+) -> None:
+    assert await slow.progress(10, "One")
+    assert [await slow.progress(n, f"Page {n}", eta=n) for n in (20, 40, 30)] == ["", "", ""]
+    await slow.emit("note", {})
+    await slow.progress(50, phase="draft")
+    await slow.step("Next")
+    await slow.progress(60)
+    await slow.progress(current=1, total=10)
+    await slow.complete()
+    events = await events_of(redis_client)
+    assert [(name, data.get("progress"), data.get("currentStep")) for name, data in events] == [
+        ("progress-update", 10, "One"),
+        ("progress-update", 40, "Page 30"),  # the highest, as the script would have made it
+        ("note", None, None),
+        ("progress-update", 50, None),
+        ("step-change", 50, "Next"),
+        ("progress-update", 60, "Next"),
+        ("complete", None, None),
+    ]
+    assert events[3][1]["phase"] == "draft"
+    assert events[5][1]["current"] == 1
+
+
+def test_a_percentage_that_waits_is_sent_as_the_jobs_are_closed_without_asyncio(
+    redis_url: str,
+) -> None:
+    with jobcast.sync.connect(redis_url, progress_per_s=SLOW) as jobs:
+        run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+        run.start()
+        for n in (10, 20, 30):
+            run.progress(n)
+    with BlockingRedis.from_url(redis_url, decode_responses=True) as redis:
+        assert redis.hget("jobs:{j1}:state", "progress") == "30"
+
+
+async def test_a_percentage_that_waits_is_sent_as_the_jobs_are_closed(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, progress_per_s=SLOW) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1", job_id="j1"))
+        await run.start()
+        for n in (10, 20, 30):
+            await run.progress(n)
+    assert (await state_of(redis_client, "j1"))["progress"] == "30"
+
+
+async def test_a_tight_loop_of_percentages_sends_few_and_the_last_one(
     run: jobcast.Run, redis_client: Redis
 ) -> None:
-    ids = [await run.progress(n, current=n, total=99) for n in range(20)]
-    log = await log_of(redis_client, "j1")
-    assert [entry_id for entry_id, _ in log[2:]] == ids
-    assert json.loads(log[-1][1]["data"])["current"] == 19
-    with pytest.raises(InvalidEvent, match="percentage"):
-        await run.progress()
+    for n in range(MANY):
+        await run.progress(100 * (n + 1) // MANY, "Writing", row=n)
+
+    async def is_there() -> bool:
+        extra = (await state_of(redis_client, "j1")).get("extra", "{}")
+        return bool(json.loads(extra).get("row") == MANY - 1)
+
+    await eventually(is_there)
+    assert len(await events_of(redis_client)) < MANY / 100
+
+
+async def test_a_tight_loop_of_percentages_without_asyncio_does_the_same(
+    blocking: jobcast.sync.Run, redis_client: Redis
+) -> None:
+    for n in range(MANY):
+        blocking.progress(100 * (n + 1) // MANY, "Writing", row=n)
+
+    async def is_there() -> bool:
+        extra = (await state_of(redis_client, "j1")).get("extra", "{}")
+        return bool(json.loads(extra).get("row") == MANY - 1)
+
+    await eventually(is_there)
+    assert len(await events_of(redis_client)) < MANY / 100
+
+
+@pytest.mark.parametrize("form", ["asyncio", "blocking"])
+async def test_a_cancel_request_ends_a_tight_loop_of_percentages(
+    redis_url: str, redis_client: Redis, form: str
+) -> None:
+    def block() -> None:
+        with jobcast.sync.connect(redis_url) as jobs, jobs.run("j1") as run:
+            while True:
+                run.progress(50)
+
+    async with jobcast.connect(redis_url) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        await cancel_when_running(redis_client, block if form == "blocking" else jobs)
+    assert (await state_of(redis_client, "j1"))["error"] == "Cancelled"
+
+
+async def cancel_when_running(redis: Redis, work: Callable[[], None] | jobcast.Jobs) -> None:
+    async def report() -> None:
+        assert isinstance(work, jobcast.Jobs)
+        async with work.run("j1") as run:
+            while True:
+                await run.progress(50)
+
+    async def is_running() -> bool:
+        return (await state_of(redis, "j1"))["status"] == "running"
+
+    working = report() if isinstance(work, jobcast.Jobs) else asyncio.to_thread(work)
+    task = asyncio.create_task(working)
+    await eventually(is_running)
+    await cancel(redis, "j1")
+    await task
+
+
+async def test_progress_that_the_job_has_no_room_for_is_refused_to_nobody_else(
+    redis_url: str, redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+    async with jobcast.connect(redis_url, progress_per_s=SLOW) as jobs, jobs.run("j1") as run:
+        with pytest.raises(InvalidEvent, match="bytes"):
+            await run.progress(10, "x" * 2000)
+        await run.progress(20, "x" * 2000)
+        await run.emit("note", {})
+    assert [name for name, _ in await events_of(redis_client)] == ["note", "complete"]
+    assert "progress was left out" in caplog.text
 
 
 async def numbers() -> AsyncIterator[int]:
@@ -150,6 +302,76 @@ async def test_track_goes_through_what_is_given_and_counts(
     assert (last["current"], last["indeterminate"]) == (5, True)
     assert [n async for n in run.track(numbers(), total=10)] == list(range(5))
     assert (await events_of(redis_client))[-1][1]["total"] == 10
+
+
+async def progress_of(redis: Redis) -> list[tuple[int, object]]:
+    """Return percentage and step of each event that was sent."""
+    events = await events_of(redis)
+    return [(data["progress"], data["currentStep"]) for _, data in events if "progress" in data]
+
+
+NESTED = [
+    *((0, "Files"), (0, "Files")),
+    *((0, "Pages"), (0, "Pages"), (25, "Pages"), (50, "Pages"), (50, "Files")),
+    *((50, "Pages"), (50, "Pages"), (75, "Pages"), (100, "Pages"), (100, "Files")),
+]
+
+
+async def test_a_loop_within_a_loop_moves_the_outer_one_on(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        async with jobs.run("j1") as run:
+            async for _ in run.track(range(2), "Files"):
+                async for _ in run.track(range(2), "Pages"):
+                    pass
+    assert await progress_of(redis_client) == NESTED
+
+
+async def test_a_loop_within_a_loop_moves_the_outer_one_on_without_asyncio(
+    redis_url: str, redis_client: Redis
+) -> None:
+    with jobcast.sync.connect(redis_url, progress_per_s=None) as jobs:
+        jobs.create("report", user_id="u1", job_id="j1")
+        with jobs.run("j1") as run:
+            for _ in run.track(range(2), "Files"):
+                for _ in run.track(range(2), "Pages"):
+                    pass
+    assert await progress_of(redis_client) == NESTED
+
+
+async def test_a_step_within_a_loop_moves_the_outer_one_on(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        async with jobs.run("j1") as run:
+            async for _ in run.track(range(2), "Files"):
+                await run.step("Opening", total=4)
+                await run.advance(2)
+    assert await progress_of(redis_client) == [
+        *((0, "Files"), (0, "Files")),
+        *((0, "Opening"), (25, "Opening"), (50, "Files")),
+        *((50, "Opening"), (75, "Opening"), (100, "Files")),
+    ]
+
+
+async def test_a_loop_that_is_left_is_not_around_the_next(
+    redis_url: str, redis_client: Redis
+) -> None:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        async with jobs.run("j1") as run:
+            async for n in run.track(range(10), "Looking"):
+                if n == 1:
+                    break
+            with suppress(ValueError):
+                async for _ in run.track(range(10), "Looking again"):
+                    raise ValueError
+            async for n in run.track(range(2), "Working"):
+                assert (await progress_of(redis_client))[-1] == ([10, 50][n], "Working")
+    assert (await progress_of(redis_client))[-1] == (100, "Working")
 
 
 async def test_a_plan_is_followed(run: jobcast.Run, redis_client: Redis) -> None:
@@ -277,7 +499,7 @@ async def test_a_line_that_the_job_has_no_room_for_is_left_out(
     assert [name for name, _ in await events_of(redis_client)] == [
         *("log", "progress-update", "complete"),
     ]
-    assert "a line was left out" in caplog.text
+    assert "log was left out" in caplog.text
 
 
 def test_a_line_that_the_job_has_no_room_for_is_left_out_without_asyncio(
@@ -291,7 +513,7 @@ def test_a_line_that_the_job_has_no_room_for_is_left_out_without_asyncio(
         for _ in range(50):
             logger.info("x" * 2000)
             run.progress(50)
-    assert "a line was left out" in caplog.text
+    assert "log was left out" in caplog.text
 
 
 async def test_the_run_that_goes_on_is_known(jobs: jobcast.Jobs, run: jobcast.Run) -> None:

@@ -1,10 +1,13 @@
 import json
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 import jobcast
+import jobcast.sync
 from jobcast import (
     InvalidEvent,
     JobCancelled,
@@ -359,7 +362,7 @@ async def test_a_retry_forgets_the_cancel_request(
 async def test_a_log_stays_within_its_bound_and_keeps_a_checkpoint(
     redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, max_entries=10) as jobs:
+    async with jobcast.connect(redis_url, max_entries=10, progress_per_s=None) as jobs:
         await jobs.create("report", user_id="u1", input={"title": "Grüße"}, job_id="j1")
         run = jobs.run("j1")
         await run.start()
@@ -376,9 +379,9 @@ async def test_a_log_stays_within_its_bound_and_keeps_a_checkpoint(
 async def test_an_event_larger_than_its_job_allows_is_refused_and_leaves_no_trace(
     redis_url: str, redis_client: Redis
 ) -> None:
-    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+    async with jobcast.connect(redis_url, max_event_bytes=1024, progress_per_s=None) as jobs:
         await jobs.create("report", user_id="u1", job_id="j1")
-    async with jobcast.connect(redis_url) as others, others.run("j1") as run:
+    async with jobcast.connect(redis_url, progress_per_s=None) as others, others.run("j1") as run:
         before = await log_of(redis_client, "j1")
         for call in (
             run.complete("x" * 1024),
@@ -395,7 +398,7 @@ async def test_an_event_larger_than_its_job_allows_is_refused_and_leaves_no_trac
 @pytest.mark.parametrize("max_event_bytes", [1023, 1024 * 1024 + 1, 0, -1])
 def test_a_bound_that_no_event_can_have_is_refused(max_event_bytes: int) -> None:
     with pytest.raises(InvalidEvent, match="max_event_bytes"):
-        jobcast.connect("redis://127.0.0.1:1", max_event_bytes=max_event_bytes)
+        jobcast.connect("redis://127.0.0.1:1", max_event_bytes=max_event_bytes, progress_per_s=None)
 
 
 async def test_a_flushed_script_cache_goes_unnoticed(run: Run, redis_client: Redis) -> None:
@@ -413,3 +416,59 @@ async def test_a_key_of_another_kind_is_an_error_of_redis_and_harms_nothing(
     with pytest.raises(Exception, match="WRONGTYPE"):
         await run.progress(10)
     assert await state_of(redis_client, "j1") == state
+
+
+async def calls_of_the_script(redis: Redis) -> int:
+    stats = await redis.info("commandstats")
+    return int(stats["cmdstat_evalsha"]["calls"])
+
+
+async def test_after_a_refusal_that_is_final_nothing_more_is_sent(
+    jobs: jobcast.Jobs, run: Run, redis_client: Redis
+) -> None:
+    await run.start()
+    handler = run.log_handler()
+    second = jobs.run("j1")
+    await second.start()
+    with pytest.raises(JobSuperseded):
+        await run.emit("note", {})
+    before = await calls_of_the_script(redis_client)
+    for call in CALLS.values():
+        handler.emit(logging.makeLogRecord({"name": "of.a.test", "msg": "late"}))
+        with pytest.raises(JobSuperseded, match="took over"):
+            await call(run)
+    with pytest.raises(JobSuperseded):
+        await run._renew(1000)
+    assert await calls_of_the_script(redis_client) == before
+    await run.start()  # a start is judged anew
+    await run.progress(10)
+    with pytest.raises(JobSuperseded):
+        await second.progress(10)
+
+
+def test_after_a_refusal_that_is_final_nothing_more_is_sent_without_asyncio(redis_url: str) -> None:
+    with (
+        jobcast.sync.connect(redis_url) as jobs,
+        BlockingRedis.from_url(redis_url, decode_responses=True) as redis,
+    ):
+        run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+        run.start()
+        handler = run.log_handler()
+        jobs.run("j1").start()
+        with pytest.raises(JobSuperseded):
+            run.emit("note", {})
+        before = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+        for n in range(20):
+            handler.emit(logging.makeLogRecord({"name": "of.a.test", "msg": "late"}))
+            with pytest.raises(JobSuperseded, match="took over"):
+                run.progress(n)
+        with pytest.raises(JobSuperseded):
+            run.complete()
+        assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before
+
+
+async def test_a_refusal_of_one_event_is_not_final(run: Run) -> None:
+    await run.start()
+    with pytest.raises(InvalidEvent):
+        await run.emit("note", {"text": "x" * 2**20})
+    await run.emit("note", {})

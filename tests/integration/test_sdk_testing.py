@@ -130,7 +130,9 @@ async def test_any_history_comes_to_the_same(
     redis_url: str, redis_client: Redis, first: list[str], history: list[str]
 ) -> None:
     job_id = new_job_id()
-    async with jobcast.connect(redis_url, max_event_bytes=1024, lease_s=None) as jobs:
+    async with jobcast.connect(
+        redis_url, max_event_bytes=1024, lease_s=None, progress_per_s=None
+    ) as jobs:
         real = await played(InRedis(jobs, redis_client), job_id, [*first, *history])
     assert await played(InMemory(), job_id, [*first, *history]) == real
 

@@ -20,7 +20,7 @@ def own_valkey() -> Iterator[Valkey]:
 async def test_what_needs_an_answer_raises_when_redis_stays_unavailable(
     own_valkey: Valkey,
 ) -> None:
-    async with jobcast.connect(own_valkey.url, block_s=2) as jobs:
+    async with jobcast.connect(own_valkey.url, block_s=2, progress_per_s=None) as jobs:
         run = jobs.run(await jobs.create("report", user_id="u1"))
         own_valkey.kill()
         with pytest.raises(RedisConnectionError):
@@ -30,7 +30,7 @@ async def test_what_needs_an_answer_raises_when_redis_stays_unavailable(
 
 
 async def test_a_run_goes_on_after_a_restart(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = jobs.run(await jobs.create("report", user_id="u1"))
         await run.start()
         own_valkey.kill()
@@ -40,7 +40,7 @@ async def test_a_run_goes_on_after_a_restart(own_valkey: Valkey) -> None:
 
 
 async def test_a_call_that_is_given_up_leaves_the_connection_in_order(own_valkey: Valkey) -> None:
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = jobs.run(await jobs.create("report", user_id="u1"))
         await run.start()
         own_valkey.pause()
@@ -73,7 +73,7 @@ async def test_a_task_that_is_cancelled_at_any_moment_ends(jobs: jobcast.Jobs) -
 
 
 async def test_many_runs_at_once_share_few_connections(redis_url: str) -> None:
-    async with jobcast.connect(redis_url) as jobs:
+    async with jobcast.connect(redis_url, progress_per_s=None) as jobs:
         ids = await asyncio.gather(*(jobs.create("report", user_id="u1") for _ in range(100)))
 
         async def work(job_id: str) -> None:

@@ -190,7 +190,10 @@ async def test_a_job_that_a_worker_has_is_left_to_it(
         await service.jobs.create(ME, REPORT, None)
     await allow(redis)
     ((job_id, _),) = [name.rsplit("-", 1) for name in await waiting(redis)]
-    async with jobcast.connect(own_valkey.url) as jobs, jobs.run(job_id) as run:
+    async with (
+        jobcast.connect(own_valkey.url, progress_per_s=None) as jobs,
+        jobs.run(job_id) as run,
+    ):
         if ended:
             await run.complete("done")
         assert await service.sweeper.sweep(0) == 0
@@ -281,7 +284,7 @@ async def test_what_creates_a_job_may_come_long_after_its_caller_was_told(
 ) -> None:
     await redis.zadd("jobs:unconfirmed", {"late": time.time() - 60})
     assert await service.sweeper.sweep(30) == 0
-    async with jobcast.connect(own_valkey.url) as jobs:
+    async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         await jobs.create("report", session_id="session-1", job_id="late")
     assert await service.sweeper.sweep(30) == 1
     assert await ending_of(redis, "late") == NOT_QUEUED

@@ -23,7 +23,7 @@ from jobcast import (
     JobSuperseded,
     UnknownJob,
 )
-from jobcast.protocol.append import SCRIPT
+from jobcast.protocol.append import CANCEL, SCRIPT
 from jobcast.sync import Jobs, Run, connect, current_run
 from jobcast.tqdm import tqdm
 from tests.support.hurry import hurry
@@ -81,9 +81,8 @@ def until(condition: Callable[[], object]) -> None:
     raise TimeoutError
 
 
-def service_appends(redis: Redis, operation: str) -> None:
-    cleared = ("run", "error", "errorCode", "cancel") if operation == "retry" else ()
-    redis.eval(SCRIPT, 2, LOG, STATE, "PUBLISH", operation, "", "", "", "{}", "", "0", "", *cleared)
+def cancel(redis: Redis) -> None:
+    redis.eval(SCRIPT, 2, *CANCEL.command("PUBLISH", (LOG, STATE), None, "")[3:])
 
 
 async def test_the_log_of_a_run_is_that_of_the_asynchronous_form(
@@ -101,7 +100,7 @@ async def test_the_log_of_a_run_is_that_of_the_asynchronous_form(
     assert [entry_id for entry_id, _ in blocking][2:] == written
     state = state_of(redis)
     redis.flushdb()
-    async with jobcast.connect(redis_url) as others:
+    async with jobcast.connect(redis_url, progress_per_s=None) as others:
         other = others.run(
             await others.create("report", user_id="u1", input={"pages": 3}, job_id="j1")
         )
@@ -148,7 +147,7 @@ def test_a_result_that_is_no_json_fails_the_job(jobs: Jobs, redis: Redis) -> Non
 def test_a_cancel_request_ends_the_block(jobs: Jobs, redis: Redis) -> None:
     jobs.create("report", user_id="u1", job_id="j1")
     with jobs.run("j1") as run:
-        service_appends(redis, "cancel")
+        cancel(redis)
         run.progress(10)
         pytest.fail("the job went on after it was cancelled")
     assert state_of(redis)["error"] == "Cancelled"
@@ -168,7 +167,7 @@ def test_refusals_are_those_of_the_asynchronous_form(jobs: Jobs, redis: Redis) -
         first.progress(10)
     with pytest.raises(InvalidEvent):
         second.progress(101)
-    service_appends(redis, "cancel")
+    cancel(redis)
     with pytest.raises(JobCancelled):
         jobs.run("j1").start()
 
@@ -179,7 +178,7 @@ def test_the_lease_is_renewed_while_the_caller_computes(redis_url: str, redis: R
         first = int(state_of(redis)["lease"])
         # Nothing here gives way to an event loop.
         until(lambda: int(state_of(redis)["lease"]) > first + 600)
-        service_appends(redis, "cancel")
+        cancel(redis)
         until(lambda: run.cancel_requested)
         run.fail("Cancelled")
         until(lambda: not redis.zcard("jobs:leases"))

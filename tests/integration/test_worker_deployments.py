@@ -61,7 +61,7 @@ async def jobs_on(url: str) -> AsyncIterator[Jobs]:
     """Serve the queue, and yield what puts jobs into it."""
     caller = connect(url)
     try:
-        async with jobcast.connect(url) as connected:
+        async with jobcast.connect(url, progress_per_s=None) as connected:
             jobs = Jobs(connected, BullQueue(QUEUE, caller))
             async with working(url, jobs.registry, grace_s=5):
                 yield jobs

@@ -62,7 +62,9 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 async def _work(redis_url: str, job_id: str, lease_s: str) -> None:
-    async with jobcast.connect(redis_url, lease_s=float(lease_s) if lease_s else None) as jobs:
+    async with jobcast.connect(
+        redis_url, lease_s=float(lease_s) if lease_s else None, progress_per_s=None
+    ) as jobs:
         run = jobs.run(job_id)
         await run.start()
         _say(_RUNNING)

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from jobcast.protocol.append import SCRIPT
+from jobcast.protocol.append import CANCEL, RETRY, SCRIPT, Append
 
 
 async def job_ids(redis: Redis) -> list[str]:
@@ -38,15 +38,12 @@ async def ending_of(redis: Redis, job_id: str) -> tuple[str | None, ...]:
 
 async def cancel(redis: Redis, job_id: str) -> None:
     """Cancel the job, as the service does when its owner asks for it."""
-    await _append(redis, job_id, "cancel")
+    await _append(redis, job_id, CANCEL)
 
 
 async def retry(redis: Redis, job_id: str) -> None:
     """Put the failed job back into the state queued, with its next attempt."""
-    progress = ("currentStep", "estimatedTimeRemaining", "extra")
-    await _append(
-        redis, job_id, "retry", "run", *progress, "result", "error", "errorCode", "cancel"
-    )
+    await _append(redis, job_id, RETRY)
 
 
 async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
@@ -69,8 +66,7 @@ async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
     return str(answer[0])
 
 
-async def _append(redis: Redis, job_id: str, operation: str, *cleared: str) -> None:
-    await redis.register_script(SCRIPT)(
-        keys=[f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"],
-        args=["PUBLISH", operation, "", "", "", "{}", "", "0", *cleared],
-    )
+async def _append(redis: Redis, job_id: str, event: Append) -> None:
+    keys = f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"
+    command = event.command("PUBLISH", keys, None, "")
+    await redis.register_script(SCRIPT)(keys=list(keys), args=command[5:])

@@ -9,6 +9,7 @@ import pytest
 
 from jobcast import InvalidEvent
 from jobcast._count import Count
+from jobcast._pace import Pace
 from jobcast._run_state import RunState
 from jobcast.protocol.append import Append
 
@@ -35,7 +36,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("jobcast._count.monotonic", clock)
+    for module in ("_level", "_pace"):
+        monkeypatch.setattr(f"jobcast.{module}.monotonic", clock)
     return clock
 
 
@@ -108,16 +110,19 @@ def test_a_total_of_nothing_is_no_percentage_above_0(clock: Clock) -> None:
     assert told(Count(), current=0, total=0)["progress"] in {None, 0}
 
 
-def test_counts_are_sent_20_times_a_second_at_the_most(clock: Clock) -> None:
-    count = Count()
-    told(count, current=1, total=9)
-    count.advance(1)
-    assert count.is_held
-    assert count.due_in_s == pytest.approx(0.05)
+def test_progress_is_due_when_the_last_one_is_old_enough(clock: Clock) -> None:
+    pace = Pace(0.05)
+    assert pace.due_in_s <= 0
+    pace.note()
+    assert pace.due_in_s == pytest.approx(0.05)
     clock.now_s += 0.05
-    assert count.due_in_s <= 0
-    count.event()
-    assert not count.is_held
+    assert pace.due_in_s <= 1e-9
+
+
+def test_without_a_pace_progress_is_always_due(clock: Clock) -> None:
+    pace = Pace(0)
+    pace.note()
+    assert pace.due_in_s == 0
 
 
 def test_an_estimate_is_given_once_it_is_worth_showing(clock: Clock) -> None:
@@ -229,3 +234,126 @@ def test_no_thread_takes_from_what_another_has_advanced_by() -> None:
     finally:
         sys.setswitchinterval(before)
     assert data_of(run.last())["current"] == 4 * OFTEN
+
+
+def test_a_loop_within_a_loop_is_a_share_of_its_item(clock: Clock) -> None:
+    count = Count()
+    outer = count.enter("Files", 4, "file")
+    seen = []
+    for _ in range(4):
+        inner = count.enter("Pages", 2, "page")
+        seen.append(data_of(count.event()))
+        for _ in range(2):
+            count.advance(1, inner)
+            seen.append(data_of(count.event()))
+        count.leave(inner)
+        count.advance(1, outer)
+        seen.append(data_of(count.event()))
+    count.leave(outer)
+    assert [each["progress"] for each in seen] == [
+        *(0, 12, 25, 25),
+        *(25, 37, 50, 50),
+        *(50, 62, 75, 75),
+        *(75, 87, 100, 100),
+    ]
+    assert [each["currentStep"] for each in seen] == [*["Pages"] * 3, "Files"] * 4
+    assert [(each["current"], each["total"], each["unit"]) for each in seen[-2:]] == [
+        *((2, 2, "page"), (4, 4, "file")),
+    ]
+
+
+def test_a_loop_of_unknown_length_says_nothing_of_the_percentage_whatever_is_within(
+    clock: Clock,
+) -> None:
+    count = Count()
+    count.enter("Files")
+    inner = count.enter("Pages", 2)
+    count.advance(1, inner)
+    data = data_of(count.event())
+    assert (data["progress"], data["current"], data["total"]) == (None, 1, 2)
+    assert data["indeterminate"] is True
+
+
+def test_a_loop_of_unknown_length_within_another_adds_nothing(clock: Clock) -> None:
+    count = Count()
+    outer = count.enter("Files", 2)
+    count.advance(1, outer)
+    inner = count.enter("Pages")
+    count.advance(7, inner)
+    data = data_of(count.event())
+    assert (data["progress"], data["current"], data["indeterminate"]) == (50, 7, True)
+
+
+def test_a_step_within_a_loop_ends_with_its_item(clock: Clock) -> None:
+    count = Count()
+    outer = count.enter("Files", 2, "file")
+    count.step("Opening", None, {"total": 10})
+    count.advance(5)
+    assert data_of(count.event())["progress"] == 25
+    told_later(count, current=1, total=4, step="Closing")
+    assert data_of(count.event())["progress"] == 12
+    count.advance(1, outer)
+    data = data_of(count.event())
+    assert (data["progress"], data["current"], data["total"]) == (50, 1, 2)
+    assert (data["currentStep"], data["unit"]) == ("Files", "file")
+
+
+def test_a_loop_that_was_left_in_the_middle_is_forgotten(clock: Clock) -> None:
+    count = Count()
+    first = count.enter("One", 10)
+    count.advance(5, first)
+    count.leave(first)
+    second = count.enter("Two", 10)
+    count.advance(1, second)
+    assert data_of(count.event())["progress"] == 10
+    count.leave(first)
+    assert not Count().is_nested
+    assert data_of(count.event())["current"] == 1
+
+
+def test_loops_in_threads_each_go_on_from_where_they_were(clock: Clock) -> None:
+    count = Count()
+    one, other = count.enter("One", 10), count.enter("Other", 10)
+    for _ in range(4):
+        count.advance(1, one)
+        count.advance(1, other)
+    assert data_of(count.event())["current"] == 4
+    count.leave(one)
+    count.advance(1, other)
+    data = data_of(count.event())
+    assert (data["current"], data["progress"]) == (5, 50)
+
+
+def test_a_planned_step_has_its_share_within_a_loop_too(clock: Clock) -> None:
+    count = Count()
+    count.plan({"download": 1, "analyse": 4})
+    count.enter(None, 2)
+    count.enter("analyse", 4)
+    count.advance(2)
+    assert data_of(count.event())["progress"] == 60
+
+
+def test_the_estimate_is_that_of_the_outermost_loop(clock: Clock) -> None:
+    count = Count()
+    outer = count.enter("Files", 10)
+    estimates = []
+    for _ in range(5):
+        inner = count.enter("Pages", 10)
+        for _ in range(10):
+            clock.now_s += 0.2
+            count.advance(1, inner)
+            estimates.append(data_of(count.event())["estimatedTimeRemaining"])
+        count.leave(inner)
+        count.advance(1, outer)
+    assert estimates[13] is None
+    assert estimates[-1] == pytest.approx(10, abs=0.5)
+
+
+@pytest.mark.parametrize("given", [{"total": -1}, {"total": "4"}, {"unit": 5}])
+def test_a_loop_that_is_refused_is_not_begun(clock: Clock, given: dict[str, Any]) -> None:
+    count = Count()
+    with pytest.raises(InvalidEvent):
+        count.enter("Files", **given)
+    with pytest.raises(InvalidEvent):
+        count.enter(5)  # type: ignore[arg-type]
+    assert not count.is_nested

@@ -123,6 +123,8 @@ def test_an_empty_text_is_unset() -> None:
         ("JOBCAST_STALL_GRACE_S", "0.5"),
         ("JOBCAST_RETENTION_S", "1.5"),
         ("JOBCAST_RETENTION_S", "0"),
+        ("JOBCAST_RETENTION_S", "315360001"),
+        ("JOBCAST_RETENTION_S", "9" * 30),
         ("JOBCAST_LOG_ENTRIES", "9"),
         ("JOBCAST_LOG_ENTRIES", "1000001"),
         ("JOBCAST_STREAMS_PER_OWNER", "0"),

@@ -141,6 +141,8 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
   }
 
   connectedCallback() {
+    this.#adopt("options");
+    this.#adopt("texts");
     this.#plan();
   }
 
@@ -162,6 +164,14 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
       this.#isCancelling = false;
       this.#draw();
     }
+  }
+
+  /** Takes a property that was set before the module was loaded, and so hides the accessor of its name. */
+  #adopt(/** @type {"options" | "texts"} */ name) {
+    if (!Object.hasOwn(this, name)) return;
+    const given = this[name];
+    delete this[name];
+    /** @type {any} */ (this)[name] = given;
   }
 
   /** @returns {any} */

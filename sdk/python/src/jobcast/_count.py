@@ -4,77 +4,42 @@ Nothing here waits or sends; both forms of the library use it.
 """
 
 import math
-import sys
 import threading
 from collections.abc import Mapping
-from time import monotonic
-from typing import Final, TypeGuard
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
+from jobcast._level import Level, is_number
 from jobcast.protocol.append import Append
-
-PACE_S: Final = 1 / 20
-"""Shortest time between two events that only count on."""
-MEMORY_S: Final = 15.0
-"""Time constant of the damped rate: what is older counts less and less."""
-WORTH_S: Final = 3.0
-"""No estimate before so many seconds of a step."""
-WORTH_SHARE: Final = 0.02
-"""No estimate before this share of it is done."""
-
-LONGEST_S: Final = 7 * 24 * 3600.0
-"""No estimate of more than a job lives."""
-
-
-class Rate:
-    """How many units a second, damped: a moving average with exponentially falling weights."""
-
-    def __init__(self, now_s: float) -> None:
-        self._rate = self._weight = 0.0
-        self._at_s = now_s
-        self._count = 0.0
-
-    def note(self, count: float, now_s: float) -> None:
-        """Take in that so many units are done."""
-        passed_s = now_s - self._at_s
-        if passed_s <= 0:
-            return
-        share = 1 - math.exp(-passed_s / MEMORY_S)
-        self._rate += share * ((count - self._count) / passed_s - self._rate)
-        self._weight += share * (1 - self._weight)
-        self._count, self._at_s = count, now_s
-
-    @property
-    def per_s(self) -> float:
-        """Units a second; what was before the first note has no weight."""
-        return self._rate / self._weight if self._weight else 0.0
 
 
 class Count:
-    """How much of the current step is done.
+    """How much of the current step is done, and of the loops around it.
+
+    A step that begins within a loop is a share of the one item that the loop is at: viewers see the
+    step, and the percentage and the seconds left are those of the outermost loop.
 
     ``is_held`` is whether there is news that was not sent, because the last event is too recent.
     """
 
-    _more: Mapping[str, object]
-    _eta: float | None
-    _ready: Append | None
-
     def __init__(self) -> None:
         self.is_held = False
         self._plan: dict[str, tuple[float, float]] = {}
-        self._sent_s = -math.inf
-        self._adding = threading.Lock()
-        self._begin(None)
+        self._changing = threading.RLock()
+        self._levels = [Level(None)]  # the outermost first
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the current step is one within a loop."""
+        return self._levels[0].is_tracked
 
     def plan(self, weights: Mapping[str, float]) -> None:
         """Say which steps there will be, in order, and what share of the work each is."""
         shares = list(weights.values())
-        if not shares or not all(_is_number(share) and share > 0 for share in shares):
+        if not shares or not all(is_number(share) and share > 0 for share in shares):
             raise InvalidEvent("a plan needs a weight above 0 for each of its steps")
         done, whole = 0.0, sum(map(float, shares))
-        if not _is_number(whole):
+        if not is_number(whole):
             raise InvalidEvent("the weights of a plan are too large")
         self._plan = {}
         for step, share in weights.items():
@@ -83,16 +48,45 @@ class Count:
 
     def step(self, step: str, progress: int | None, more: dict[str, object]) -> int | None:
         """Begin a step, and return its progress; fields of the plan are added to ``more``."""
-        self._begin(step)
-        for name in ("current", "total", "unit"):
-            if name in more:
-                self._take(**{name: more[name]})
-        if step in self._plan:
-            more.setdefault("stepIndex", list(self._plan).index(step) + 1)
-            more.setdefault("stepCount", len(self._plan))
-            if progress is None:
-                return self._percent()
-        return progress
+        with self._changing:
+            self._begin(Level(step))
+            for name in ("current", "total", "unit"):
+                if name in more:
+                    self._levels[-1].take(**{name: more[name]})
+            return self.planned(step, progress, more)
+
+    def planned(
+        self, step: str | None, progress: int | None, more: dict[str, object]
+    ) -> int | None:
+        """Return the progress of a step that has begun; fields of the plan are added to ``more``.
+
+        None if the job's own stays, as it does for each step within a loop.
+        """
+        if step not in self._plan:
+            return progress
+        more.setdefault("stepIndex", list(self._plan).index(step) + 1)
+        more.setdefault("stepCount", len(self._plan))
+        return self._percent() if progress is None and len(self._levels) == 1 else progress
+
+    def enter(self, step: str | None, total: object = None, unit: object = None) -> Level:
+        """Begin a loop; without a ``step`` it counts what is being done already."""
+        _event.counted(None, step, None, {"unit": unit})  # what is wrong is refused here
+        with self._changing:
+            top = self._levels[-1]
+            is_named = step is not None or not top.is_tracked
+            level = Level(top.step if step is None else step, is_tracked=True, is_named=is_named)
+            level.take(total=total, unit=unit)
+            self._begin(level)
+            self.is_held = True
+        return level
+
+    def leave(self, level: Level) -> None:
+        """End a loop; what it has counted stays, unless it is within another."""
+        with self._changing:
+            if level in self._levels:
+                index = self._levels.index(level)
+                level.is_tracked = False
+                del self._levels[max(1, index) :]  # the steps within it, too
 
     def set(  # noqa: PLR0913 - the arguments of `progress`
         self,
@@ -103,115 +97,87 @@ class Count:
         step: str | None,
         eta: float | None,
         more: Mapping[str, object],
+        level: Level | None = None,
     ) -> None:
-        """Say how much is done; what is None stays as it is."""
-        is_new = step not in (None, self._step) or unit not in (None, self._unit)
-        if is_new or more or eta is not None:
-            # Refused now, not when the count is sent: that may be in the background.
-            _event.counted(None, step, eta, {**more, "unit": unit})
-        if step is not None and step != self._step:
-            self._begin(step)
-        self._take(current=current, total=total, unit=unit)
-        self._more, self._eta = more, eta
-        self._ready = None
-        self.is_held = True
+        """Say how much is done, of ``level`` or the current step; what is None stays as it is."""
+        with self._changing:
+            if level is not None:
+                self._return_to(level)
+            top = self._levels[-1]
+            is_new = step not in (None, top.step) or unit not in (None, top.unit)
+            if is_new or more or eta is not None:
+                # Refused now, not when the count is sent: that may be in the background.
+                _event.counted(None, step, eta, {**more, "unit": unit})
+            if step is not None and step != top.step:
+                if level is None:
+                    self._begin(Level(step))
+                else:
+                    level.step = step
+            top = self._levels[-1]
+            top.take(current=current, total=total, unit=unit)
+            top.more, top.eta = more, eta
+            self.is_held = True
 
-    def hold(self, event: Append) -> None:
-        """Have an event of progress that is no count be sent next, at the same pace."""
-        with self._adding:
-            self._ready = event
-        self.is_held = True
-
-    def anew(self) -> None:
-        """Count from 0 again, within the same step."""
-        self._begin(self._step)
-
-    def advance(self, count: object) -> None:
-        """Say that so much more is done."""
-        if not _is_number(count):
+    def advance(self, count: object, level: Level | None = None) -> None:
+        """Say that so much more is done, of ``level`` or the current step."""
+        if not is_number(count):
             raise InvalidEvent("what a run advances by must be a number")
-        with self._adding:
-            self._take(current=self._current + count)
-        self._eta = None
-        self._ready = None
-        self.is_held = True
-
-    @property
-    def due_in_s(self) -> float:
-        """In how many seconds the next event may be sent."""
-        return self._sent_s + PACE_S - monotonic()
+        with self._changing:
+            if level is not None:
+                self._return_to(level)
+            top = self._levels[-1]
+            top.take(current=top.current + count)
+            top.eta = None
+            self.is_held = True
 
     def event(self) -> Append:
         """Return the event that says where things are, to be sent now."""
-        self.is_held = False
-        self._sent_s = monotonic()
-        with self._adding:
-            ready, self._ready = self._ready, None
-        if ready is not None:
-            return ready
-        fields: dict[str, object] = {"current": _plain(self._current)}
-        if self._total is None:
-            fields["indeterminate"] = True
-        else:
-            fields["total"] = _plain(self._total)
-        if self._unit is not None:
-            fields["unit"] = self._unit
-        left_s = self._seconds_left()
-        eta = left_s if self._eta is None else self._eta
-        return _event.counted(self._percent(), self._step, eta, {**self._more, **fields})
+        with self._changing:
+            self.is_held = False
+            top, percent = self._levels[-1], self._percent()
+            fields: dict[str, object] = {"current": _plain(top.current)}
+            if top.total is None or percent is None:
+                fields["indeterminate"] = True
+            if top.total is not None:
+                fields["total"] = _plain(top.total)
+            if top.unit is not None:
+                fields["unit"] = top.unit
+            left_s = self._levels[0].seconds_left(self._inner(0))
+            eta = left_s if top.eta is None else top.eta
+            return _event.counted(percent, top.step, eta, {**top.more, **fields})
 
-    def _begin(self, step: str | None) -> None:
-        self._step = step
-        self._current = 0.0
-        self._total: float | None = None
-        self._unit: str | None = None
-        self._more = {}
-        self._eta = None
-        self._begun_s = monotonic()
-        self._rate = Rate(self._begun_s)
-        self._ready = None
+    def _begin(self, level: Level) -> None:
+        """Put a step in the place of the last one, or within the loop that is going on."""
+        if not self._levels[-1].is_tracked:
+            self._levels.pop()
+        self._levels.append(level)
         self.is_held = False
 
-    def _take(self, current: object = None, total: object = None, unit: object = None) -> None:
-        for name, value in (("current", current), ("total", total)):
-            if value is not None and not (_is_number(value) and value >= 0):
-                raise InvalidEvent(f"{name} must be a number, 0 or more")
-        if unit is not None and not isinstance(unit, str):
-            raise InvalidEvent("unit must be a string")
-        if _is_number(current):
-            self._current = current
-        if _is_number(total):
-            self._total = total
-        if unit is not None:
-            self._unit = unit
+    def _return_to(self, level: Level) -> None:
+        """End the steps within a loop, for it has gone on."""
+        if level in self._levels:
+            del self._levels[self._levels.index(level) + 1 :]
+        else:  # another one, in another thread perhaps, has gone on meanwhile
+            self._begin(level)
 
     def _percent(self) -> int | None:
-        """Return the progress of the whole job; None if this step says nothing of it."""
-        lower, upper = self._plan.get(self._step or "", (0.0, 1.0))
-        if self._total is None and self._step not in self._plan:
+        """Return the progress of the whole job; None if the count says nothing of it."""
+        first, bounds = 0, None
+        for index, level in enumerate(self._levels):
+            if level.is_named and level.step in self._plan:
+                first, bounds = index, self._plan[level.step]
+        share = self._levels[first].share(self._inner(first))
+        if share is None and bounds is None:
             return None
-        done = min(self._current / self._total, 1.0) if self._total else 0.0
-        return math.floor(100 * (lower + (upper - lower) * done) + 1e-9)
+        lower, upper = bounds or (0.0, 1.0)
+        return math.floor(100 * (lower + (upper - lower) * (share or 0.0)) + 1e-9)
 
-    def _seconds_left(self) -> float | None:
-        now_s = monotonic()
-        self._rate.note(self._current, now_s)
-        if not self._total or now_s - self._begun_s < WORTH_S:
-            return None
-        if self._current < WORTH_SHARE * self._total or self._rate.per_s <= 0:
-            return None
-        left_s = max(0.0, self._total - self._current) / self._rate.per_s
-        if left_s > LONGEST_S:  # infinite, too: of what stands still, the rate falls without end
-            return None
-        return round(left_s, 1) if left_s < 10 else round(left_s)  # noqa: PLR2004 - by the eye
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) <= sys.float_info.max  # an int may be more than a float can be
-    )
+    def _inner(self, index: int) -> float:
+        """Return what share of the item that a loop is at is done by the steps within."""
+        inner = 0.0
+        for level in reversed(self._levels[index + 1 :]):
+            inner = level.share(inner) or 0.0
+        return inner
 
 
 def _plain(number: float) -> float:

@@ -10,6 +10,7 @@ from jobcast._connection import Connection
 from jobcast._errors import JobExists
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
+from jobcast._pace import PROGRESS_PER_S
 from jobcast._run import Run
 from jobcast._sender import Senders, repeated
 from jobcast._settings import (
@@ -36,6 +37,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
     block_s: float | None = BLOCK_S,
     buffer_events: int = BUFFER_EVENTS,
     buffer_bytes: int = BUFFER_BYTES,
+    progress_per_s: float | None = PROGRESS_PER_S,
 ) -> "Jobs":
     """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
 
@@ -45,8 +47,9 @@ def connect(  # noqa: PLR0913 - settings, each by name
     other, for an option that no connection has and for files of TLS that can't be used. With
     Sentinels or a Cluster, a call that was not sent yet waits for a failover, in the time that it
     gets. Connections are opened at first use. ``retention_s`` is how many seconds a job that is
-    created here is kept after its end, ``max_entries`` bounds its log and ``max_event_bytes`` (1024
-    to 1 MiB) the data of each event, a result too: what is larger is refused with `InvalidEvent`.
+    created here is kept after its end (at most ten years), ``max_entries`` (2 to 1,000,000) bounds
+    its log and ``max_event_bytes`` (1024 to 1 MiB) the data of each event, a result too: what is
+    larger is refused with `InvalidEvent`.
 
     ``lease_s`` is after how many seconds without a word a run's worker is taken for lost: the
     service then fails the job with ``STALLED``. Runs say a word of themselves every 10 s, or third
@@ -59,6 +62,9 @@ def connect(  # noqa: PLR0913 - settings, each by name
     waits; None is for ever. After that `create` and the start of a run raise what redis-py raised.
     Any other event stays in a buffer of its run, at most ``buffer_events`` events and about
     ``buffer_bytes`` bytes, and is written, in order and once, when Redis is back: see `Run`.
+
+    ``progress_per_s`` is how many progress events a second a run sends at the most (0.01 to 1000);
+    with None, each call of `Run.progress` is written.
     """
     bounds, limits = checked(
         retention_s=retention_s,
@@ -68,6 +74,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
         block_s=block_s,
         buffer_events=buffer_events,
         buffer_bytes=buffer_bytes,
+        progress_per_s=progress_per_s,
     )
     connection = Connection(url, try_s=block_s)
     return Jobs(connection, Leases(connection, lease_s), Senders(limits), bounds)

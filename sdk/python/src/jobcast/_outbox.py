@@ -12,7 +12,15 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from jobcast import _event
-from jobcast._errors import BufferFull, InvalidEvent, JobcastError, JobNotRunning, JobSuperseded
+from jobcast._errors import (
+    BufferFull,
+    InvalidEvent,
+    JobcastError,
+    JobFinished,
+    JobNotRunning,
+    JobSuperseded,
+    UnknownJob,
+)
 from jobcast._failure import brief
 from jobcast._retry import will_pass
 from jobcast.protocol.append import Answer, Append
@@ -20,12 +28,21 @@ from jobcast.protocol.append import Answer, Append
 _log: Final = logging.getLogger("jobcast")
 
 
+_FINAL: Final = (JobFinished, JobSuperseded, UnknownJob)
+"""Refusals that each later event of the run would get too."""
+
+
 class Limits(NamedTuple):
-    """How long a call may wait for Redis (None: for ever), and how much may wait of each run."""
+    """What bounds the calls of a run.
+
+    How long one may wait for Redis (None: for ever), how much may wait of each run, and the
+    shortest time between two progress events.
+    """
 
     block_s: float | None
     max_events: int
     max_bytes: int
+    interval_s: float = 0.0
 
 
 Answered = Callable[[Append, Answer], None]
@@ -90,6 +107,8 @@ class Waiting:
 class Outbox:
     """The events of one run that wait for Redis, oldest first.
 
+    After a refusal that is final, nothing more of the run is sent: see `check`.
+
     ``waiting`` are those events, ``last_number`` is the sequence number that was used last, and
     ``is_behind`` whether a caller has stopped waiting for an event.
     """
@@ -102,6 +121,17 @@ class Outbox:
         self.last_number = 0
         self._start: Append | None = None
         self.is_behind = False
+        self._refusal: JobcastError | None = None
+
+    def check(self) -> None:
+        """Raise the refusal that every event of this run gets, if one has got it."""
+        if self._refusal is not None:
+            raise type(self._refusal)(str(self._refusal))
+
+    def note(self, error: BaseException) -> None:
+        """Take in a refusal, which may be of all that this run sends."""
+        if isinstance(error, _FINAL):
+            self._refusal = error
 
     @property
     def first(self) -> Waiting | None:
@@ -117,6 +147,7 @@ class Outbox:
         """Remember how the run is started, and that nothing of an earlier run waits."""
         self.abandon(JobSuperseded("The run was started again"))
         self._start = start
+        self._refusal = None
 
     def began(self, entry_id: str) -> None:
         """Remember which entry the start is, so that it is repeated in no later job."""
@@ -177,6 +208,7 @@ class Outbox:
     def judge(self, error: BaseException) -> Verdict:
         """Say what follows an error that the first event got, and put in order what has to be."""
         first = self.waiting[0]
+        self.note(error)
         if will_pass(error):
             return Verdict.LATER
         if isinstance(error, JobNotRunning) and self._start and not first.follows_restart:

@@ -6,6 +6,7 @@ import secrets
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,9 +17,11 @@ from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import is_a, text_of
 from jobcast._lease import Leases
+from jobcast._level import Level
 from jobcast._log_lines import LineHandler
 from jobcast._run_state import RunState, current, failure
 from jobcast._sender import Sender, Senders
+from jobcast._track import Track
 from jobcast.protocol.append import Append
 
 T = TypeVar("T")
@@ -44,11 +47,11 @@ class Run(RunState):
     From its start on it holds a lease (see `connect`) until it has ended, its block ends, its
     `Jobs` is closed, or nobody holds the run any more.
 
-    Each method returns the id of the log entry that it wrote. Each raises `JobSuperseded` once
-    another run or attempt has taken over, `JobFinished` after the job's end (`JobStalled`, one of
-    its kind, if that came because the lease ran out), `UnknownJob` once it has expired, and
-    `InvalidEvent` for arguments that the contract refuses (before anything is sent). Events of one
-    run are in the order of the calls, also of calls that overlap.
+    Each method returns the id of the log entry that it wrote, empty for progress that waits. Each
+    raises `JobSuperseded` once another run or attempt has taken over, `JobFinished` after the job's
+    end (`JobStalled`, one of its kind, if that came because the lease ran out), `UnknownJob` once
+    it has expired, and `InvalidEvent` for arguments that the contract refuses (before anything is
+    sent). Events of one run are in the order of the calls, also of calls that overlap.
 
     While Redis is unavailable, an event is repeated until it is acknowledged, and is written once.
     A call waits for that no longer than ``block_s`` of `connect`. Then it returns an empty id, and
@@ -68,8 +71,9 @@ class Run(RunState):
         job_id: str,
         attempt: int | None,
     ) -> None:
-        super().__init__(job_id, attempt)
+        super().__init__(job_id, attempt, senders.limits.interval_s)
         self._sender = Sender(connection, job_id, attempt, senders)
+        self._senders = senders
         self._leases = leases
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -133,12 +137,15 @@ class Run(RunState):
         Or report a count, ``progress(current=3, total=12, unit="page")``: then the percentage
         follows from it, and the seconds left from how fast it went lately, once that is worth
         showing (after 3 s and 2 %). ``total`` and ``unit`` stay as they are until the next step.
-        Without a total, viewers see that the end is unknown (``indeterminate``). Counts are sent 20
-        times a second at the most: one that follows another sooner returns an empty id, and the
-        last one is sent 50 ms after that other, or before the next event of another kind.
+        Without a total, viewers see that the end is unknown (``indeterminate``).
+
+        Progress is sent 20 times a second at the most (``progress_per_s`` of `connect`). One that
+        follows another sooner returns an empty id and waits: the newest of those that wait, with
+        the highest percentage, is sent 50 ms after that other, or before the next event of another
+        kind, the end or the closing of the `Jobs`.
         """
         event = self._progress(progress, step, current, total, unit, eta, more)
-        return await (self._count_on() if event is None else self._report(event))
+        return await (self._report_soon() if event is None else self._report(event))
 
     async def step(
         self,
@@ -154,8 +161,7 @@ class Run(RunState):
         """
         if self._has_news:
             await self._flush()
-        if self._count is not None or "total" in more:
-            progress = self._counting().step(step, progress, more)
+        progress = self._counting().step(step, progress, more)
         return await self._report(_event.stepped(step, progress, eta, more))
 
     async def advance(self, count: float = 1) -> str:
@@ -164,9 +170,9 @@ class Run(RunState):
         Its total is what `step` or `progress` were given as ``total``. See `progress`.
         """
         self._counting().advance(count)
-        return await self._count_on()
+        return await self._report_soon()
 
-    async def track(
+    def track(
         self,
         items: Iterable[T] | AsyncIterable[T],
         step: str | None = None,
@@ -179,32 +185,52 @@ class Run(RunState):
         ``async for file in run.track(files, "Hashing", unit="file")``. ``step`` begins a step.
         Without ``total``, that is the length of the items; if they have none, viewers see how many
         are done and that the end is unknown (``indeterminate``).
+
+        Within the loop there may be others, and steps: viewers see the innermost one and what it
+        counts, while the percentage and the seconds left are those of the outermost loop, in which
+        what is within counts as a share of the one item.
         """
         if total is None and isinstance(items, Sized):
             total = len(items)
-        if step is None:
-            self._counting().anew()
-        else:
-            await self.step(step)
-        await self.progress(None, step, current=0, total=total, unit=unit)
-        if isinstance(items, AsyncIterable):
-            async for item in items:
-                yield item
-                await self.advance()
-        else:
-            for item in items:
-                yield item
-                await self.advance()
-        await self._flush()
+        begin = partial(self._begin_loop, step, total, unit)
+        return Track(items, begin, self._item_done, self._end_loop, self._counting().leave)
+
+    async def _begin_loop(self, step: str | None, total: float | None, unit: str | None) -> Level:
+        if self._has_news:
+            await self._flush()
+        level, event = self._entered(step, total, unit)
+        try:
+            if event is not None:
+                await self._report(event)
+            await self._report_soon()
+        except BaseException:
+            self._counting().leave(level)
+            raise
+        return level
+
+    async def _item_done(self, level: Level) -> None:
+        self._counting().advance(1, level)
+        await self._report_soon()
+
+    async def _end_loop(self, level: Level) -> None:
+        self._counting().leave(level)
+        if not self._counting().is_nested:
+            await self._flush(is_own=True)
         if self.cancel_requested:
             raise JobCancelled
 
-    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+    def note(
+        self,
+        current: float,
+        total: float | None,
+        unit: str | None,
+        step: str | None,
+        level: Level | None = None,
+    ) -> None:
         """Report a count from code that can't await; any thread may call it."""
-        self._counting().set(current=current, total=total, unit=unit, step=step, eta=None, more={})
-        self._has_news = True
+        self._note(current, total, unit, step, level)
         if self._timer is None and self._loop is not None and not self._loop.is_closed():
-            delay_s = max(0.0, self._counting().due_in_s)
+            delay_s = max(0.0, self._due_in_s)
             self._loop.call_soon_threadsafe(self._flush_in, delay_s)
         if self.cancel_requested:
             raise JobCancelled
@@ -285,11 +311,9 @@ class Run(RunState):
         try:
             await self.fail(error)
         except JobcastError:
-            # The job ended or was taken over meanwhile: nothing is left for this run to end.
-            return
+            return  # The job ended or was taken over meanwhile: this run has nothing to end.
         except Exception as obstacle:  # of any kind: the exception that is on its way goes first
-            # It may be one that takes no note.
-            with suppress(BaseException):
+            with suppress(BaseException):  # it may be one that takes no note
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
             if is_a(error, JobCancelled):
                 raise
@@ -313,12 +337,13 @@ class Run(RunState):
             self._answered(event, answer)
         return answer.entry_id
 
-    async def _count_on(self) -> str:
-        """Send the count, or have it be sent as soon as the last event is old enough."""
+    async def _report_soon(self) -> str:
+        """Send the progress that was noted, at once or when the last event is old enough."""
+        self._sender.check()
         self._has_news = True
-        delay_s, entry_id = self._counting().due_in_s, ""
+        delay_s, entry_id = self._due_in_s, ""
         if delay_s <= 0:
-            entry_id = await self._flush()
+            entry_id = await self._flush(is_own=True)
         else:
             self._flush_in(delay_s)
         if self.cancel_requested:
@@ -336,23 +361,36 @@ class Run(RunState):
     def _flush_in(self, delay_s: float) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin_flush)
+            self._senders.unsent.add(self._flush_now)
 
     def _begin_flush(self) -> None:
-        self._timer = None
+        if self._is_early:
+            self._timer = asyncio.get_running_loop().call_later(self._due_in_s, self._begin_flush)
+            return
+        self._flushing = asyncio.get_running_loop().create_task(self._flush_now())
+
+    async def _flush_now(self) -> None:
+        """Send what waits, for nothing else has sent it."""
+        self._senders.unsent.discard(self._flush_now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._has_news:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush_quietly())
+            with suppress(JobcastError, RedisError):  # the next call meets the same
+                await self._flush()
 
-    async def _flush_quietly(self) -> None:
-        with suppress(JobcastError, RedisError):  # the next call meets the same
-            await self._flush()
+    async def _flush(self, *, is_own: bool = False) -> str:
+        """Send the lines and the progress that wait; return the entry of the progress.
 
-    async def _flush(self) -> str:
-        """Send the lines and the count that wait; return the entry of the count."""
+        ``is_own`` is whether that progress is the caller's, so that it raises its refusal.
+        """
         entry_id = ""
         while (event := self._next_news()) is not None:
             try:
                 its_id = self._id_of(await self._sender.send(event, self._answered))
             except InvalidEvent as refusal:
+                if is_own and event.operation == "progress":
+                    raise
                 self._leave_out(event, refusal)
             else:
                 entry_id = its_id if event.operation == "progress" else entry_id

@@ -15,6 +15,8 @@ from jobcast._count import Count
 from jobcast._errors import InvalidEvent
 from jobcast._failure import brief, describe
 from jobcast._json import from_json
+from jobcast._level import Level
+from jobcast._pace import Pace, merged
 from jobcast.protocol.append import Answer, Append
 
 _log: Final = logging.getLogger("jobcast")
@@ -69,11 +71,14 @@ class RunState(ABC):
     """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
     to a renewal of its lease."""
 
-    def __init__(self, job_id: str, attempt: int | None) -> None:
+    def __init__(self, job_id: str, attempt: int | None, interval_s: float = 0.0) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.input = {}
         self._count: Count | None = None
+        self._pace = Pace(interval_s)
+        self._held: Append | None = None
+        self._holding = threading.Lock()
         self._lines: deque[Append] = deque(maxlen=MAX_LINES)
         self._has_news = False
         self._lease: Lease | None = None
@@ -84,11 +89,27 @@ class RunState(ABC):
         """Whether this run has completed or failed the job, acknowledged or not."""
 
     @abstractmethod
-    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+    def note(
+        self,
+        current: float,
+        total: float | None,
+        unit: str | None,
+        step: str | None,
+        level: Level | None = None,
+    ) -> None:
         """Report a count from code that can't await: at once, or when there is time for it.
 
-        It is sent as `progress` sends counts, in a run of asyncio by the event loop.
+        It is sent as `progress` sends counts, in a run of asyncio by the event loop. ``level`` is
+        what `enter` has returned, of a bar that may have others within.
         """
+
+    def enter(self) -> Level:
+        """Begin a bar that is reported by `note`, within the loop that is going on."""
+        return self._counting().enter(None)
+
+    def leave(self, level: Level) -> None:
+        """End a bar."""
+        self._counting().leave(level)
 
     def plan(self, weights: Mapping[str, float]) -> None:
         """Say which steps there will be and what share of the work each is, in any unit.
@@ -97,6 +118,29 @@ class RunState(ABC):
         job goes from 20 to 100 percent. The steps carry ``stepIndex`` and ``stepCount``.
         """
         self._counting().plan(weights)
+
+    def _note(
+        self,
+        current: float,
+        total: float | None,
+        unit: str | None,
+        step: str | None,
+        level: Level | None,
+    ) -> None:
+        self._counting().set(
+            current=current, total=total, unit=unit, step=step, eta=None, more={}, level=level
+        )
+        self._has_news = True
+
+    def _entered(
+        self, step: str | None, total: float | None, unit: str | None
+    ) -> tuple[Level, Append | None]:
+        """Begin a loop; return its level, and the event of its step if it has one of its own."""
+        count, more = self._counting(), dict[str, object]()
+        level = count.enter(step, total, unit)
+        if step is None:
+            return level, None
+        return level, _event.stepped(step, count.planned(step, None, more), None, more)
 
     def _counting(self) -> Count:
         with _making:  # threads may share a run
@@ -114,33 +158,61 @@ class RunState(ABC):
         eta: float | None,
         more: Mapping[str, object],
     ) -> Append | None:
-        """Return the event of a call of `progress`; None if it counts, which was noted then."""
+        """Return the event that a call of `progress` sends; None if it was noted for later."""
         counted = {"current": current, "total": total, "unit": unit}
         given = {name: value for name, value in counted.items() if value is not None}
         if progress is not None:
-            return _event.progressed(progress, step, eta, {**more, **given})
+            return self._paced(_event.progressed(progress, step, eta, {**more, **given}))
         if not given:
             raise InvalidEvent("progress needs a percentage, or current")
         self._counting().set(current=current, total=total, unit=unit, step=step, eta=eta, more=more)
         return None
 
+    def _paced(self, event: Append) -> Append | None:
+        """Return the progress to send; None if it waits, because the last one is too recent."""
+        with self._holding:
+            event = merged(event, self._unsent())
+            if self._due_in_s > 0:
+                self._held = event
+                return None
+            self._pace.note()
+            return event
+
+    @property
+    def _due_in_s(self) -> float:
+        """In how many seconds progress may be sent; what is too late is refused at once."""
+        return 0.0 if self.finished else self._pace.due_in_s
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether all that waits is progress, and a call has sent another meanwhile."""
+        return not self._lines and self._due_in_s > 0
+
+    def _unsent(self) -> Append | None:
+        """Take out the progress that waits."""
+        held, self._held = self._held, None
+        if self._count is not None and self._count.is_held:
+            return merged(self._count.event(), held)
+        return held
+
     def _next_news(self) -> Append | None:
-        """Take out what is to be sent next: a line, or else the count."""
-        event = None
+        """Take out what is to be sent next: a line, or else the progress."""
         self._has_news = False  # first, for another thread may add to it meanwhile
-        if self._lines:
+        try:
             event = self._lines.popleft()
-        elif self._count is not None and self._count.is_held:
-            event = self._count.event()
-        if self._lines or (self._count is not None and self._count.is_held):
-            self._has_news = True
+        except IndexError:
+            with self._holding:
+                unsent = self._unsent()
+                if unsent is not None:
+                    self._pace.note()
+            return unsent
+        self._has_news = True
         return event
 
-    def _leave_out(self, line: Append, refusal: InvalidEvent) -> None:
-        """Go on without a line, which the call that meets its refusal has nothing to do with."""
-        if line.operation != "emit":
-            raise refusal
-        _log.warning("job %s: a line was left out: %s", self.job_id, refusal)
+    def _leave_out(self, event: Append, refusal: InvalidEvent) -> None:
+        """Go on without an event, which the call that meets its refusal has nothing to do with."""
+        name = event.name or event.operation
+        _log.warning("job %s: %s was left out: %s", self.job_id, name, refusal)
 
     def _id_of(self, answer: Answer | None) -> str:
         if answer is None:

@@ -95,6 +95,7 @@ class Sender:
         """
         if self.token is None:
             raise JobNotRunning
+        self._outbox.check()
         if self._is_sending or self._outbox.waiting:
             return await self._queue(Waiting(event, answered, otherwise))
         self._is_sending = True
@@ -122,6 +123,7 @@ class Sender:
 
     async def renew(self, event: Append) -> bool:
         """Renew the lease of the run, and say whether the job was asked to stop."""
+        self._outbox.check()
         try:
             answer = await self._append(event, None)
         except JobNotRunning:
@@ -130,7 +132,14 @@ class Sender:
                 self._outbox.restart()
                 self._begin()
             return False
+        except JobcastError as refusal:
+            self._outbox.note(refusal)
+            raise
         return answer.cancel_requested
+
+    def check(self) -> None:
+        """Raise the refusal that every event of this run gets, if one has got it."""
+        self._outbox.check()
 
     def abandon(self) -> None:
         """Give up all that waits."""
@@ -160,6 +169,8 @@ class Sender:
         if not self._is_sending:
             self._begin()
         if self._outbox.is_behind and not waiting.event.is_end:
+            # Without a pause a loop of reports would keep the event loop from repeating any.
+            await asyncio.sleep(0)
             return None
         return await self._wait(waiting, began_s)
 
@@ -224,10 +235,14 @@ class Sender:
 
 
 class Senders:
-    """The senders of one `Jobs` that have events to repeat, and what bounds them."""
+    """The senders of one `Jobs` that have events to repeat, and what bounds them.
+
+    ``unsent`` is what is called to send the progress of a run that waits for its time.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.unsent: set[Callable[[], Awaitable[None]]] = set()
         self._busy: set[Sender] = set()
         self._is_closed = False
 
@@ -241,6 +256,7 @@ class Senders:
 
     async def close(self) -> None:
         """Wait for what waits, as long as a call may; then give up all but the ends of runs."""
+        await asyncio.gather(*(send() for send in tuple(self.unsent)))
         tasks = [sender.task for sender in self._busy if sender.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self.limits.block_s)

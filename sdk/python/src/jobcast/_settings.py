@@ -2,18 +2,24 @@
 
 from jobcast._errors import InvalidEvent
 from jobcast._json import MAX_EVENT_BYTES
+from jobcast._level import is_number
 from jobcast._outbox import Limits
+from jobcast._pace import PROGRESS_PER_S
 from jobcast.protocol.append import Bounds
 from jobcast.protocol.names import parse_job_id
 
 DAY_SECONDS = 24 * 3600
+MAX_RETENTION_S = 10 * 365 * DAY_SECONDS
 MIN_ENTRIES = 2
+MAX_ENTRIES = 1_000_000
 MIN_EVENT_BYTES = 1024
 LEASE_S = 60.0
 MIN_S = 0.1
 BLOCK_S = 30.0
 BUFFER_EVENTS = 1000
 BUFFER_BYTES = 4 * MAX_EVENT_BYTES
+MIN_PER_S = 0.01
+MAX_PER_S = 1000
 
 
 def checked(  # noqa: PLR0913 - settings, each by name
@@ -25,21 +31,29 @@ def checked(  # noqa: PLR0913 - settings, each by name
     block_s: float | None,
     buffer_events: int,
     buffer_bytes: int,
+    progress_per_s: float | None = PROGRESS_PER_S,
 ) -> tuple[Bounds, Limits]:
     """Return what bounds a job and what bounds its calls; `InvalidEvent` that names the setting."""
-    _check_number("retention_s", retention_s, at_least=1)
-    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES)
-    _check_number("max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES)
-    if max_event_bytes > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"max_event_bytes must be at most {MAX_EVENT_BYTES}")
+    _check_number("retention_s", retention_s, at_least=1, at_most=MAX_RETENTION_S)
+    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES, at_most=MAX_ENTRIES)
+    _check_number(
+        "max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES, at_most=MAX_EVENT_BYTES
+    )
     if lease_s is not None:
         check_seconds("lease_s", lease_s)
     if block_s is not None:
         check_seconds("block_s", block_s)
     _check_number("buffer_events", buffer_events, at_least=1)
     _check_number("buffer_bytes", buffer_bytes, at_least=1)
+    if progress_per_s is not None and not (
+        is_number(progress_per_s) and MIN_PER_S <= progress_per_s <= MAX_PER_S
+    ):
+        raise InvalidEvent(
+            f"progress_per_s must be a number from {MIN_PER_S} to {MAX_PER_S}, or None"
+        )
     bounds = Bounds(retention_s, max_entries, max_event_bytes)
-    return bounds, Limits(block_s, buffer_events, buffer_bytes)
+    interval_s = 0.0 if progress_per_s is None else 1 / progress_per_s
+    return bounds, Limits(block_s, buffer_events, buffer_bytes, interval_s)
 
 
 def checked_attempt(attempt: int | None) -> int | None:
@@ -69,6 +83,8 @@ def check_seconds(name: str, seconds: object) -> None:
         )
 
 
-def _check_number(name: str, value: object, *, at_least: int) -> None:
+def _check_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise InvalidEvent(f"{name} must be a whole number, {at_least} or more")
+    if at_most is not None and value > at_most:
+        raise InvalidEvent(f"{name} must be at most {at_most}")

@@ -6,8 +6,8 @@
     assert memory.events(job_id)[-1] == ("complete", {"result": {"words": 1200}})
 
 Runs, refusals and cancel requests are as with Redis, in both forms of the library. Nothing expires,
-logs are not trimmed, and runs hold no leases; `Memory.stall` ends a run as the service ends one
-whose lease ran out.
+logs are not trimmed, runs hold no leases, and each progress is written; `Memory.stall` ends a run
+as the service ends one whose lease ran out.
 """
 
 import json
@@ -55,15 +55,25 @@ class Memory:
         self._lock = threading.RLock()
         self._ids = count()
 
-    def connect(self, *, max_event_bytes: int = _LEAST_EVENT_BYTES * 1024) -> _jobs.Jobs:
-        """Return what `jobcast.connect` returns, on these jobs."""
-        bounds, limits = _settings(max_event_bytes)
+    def connect(
+        self,
+        *,
+        max_event_bytes: int = _LEAST_EVENT_BYTES * 1024,
+        progress_per_s: float | None = None,
+    ) -> _jobs.Jobs:
+        """Return what `jobcast.connect` returns, on these jobs; by default without a pace."""
+        bounds, limits = _settings(max_event_bytes, progress_per_s)
         connection = _Connection(self)
         return _jobs.Jobs(connection, Leases(connection, None), Senders(limits), bounds)
 
-    def connect_sync(self, *, max_event_bytes: int = _LEAST_EVENT_BYTES * 1024) -> _sync_jobs.Jobs:
-        """Return what `jobcast.sync.connect` returns, on these jobs."""
-        bounds, limits = _settings(max_event_bytes)
+    def connect_sync(
+        self,
+        *,
+        max_event_bytes: int = _LEAST_EVENT_BYTES * 1024,
+        progress_per_s: float | None = None,
+    ) -> _sync_jobs.Jobs:
+        """Return what `jobcast.sync.connect` returns, on these jobs; by default without a pace."""
+        bounds, limits = _settings(max_event_bytes, progress_per_s)
         connection = _SyncConnection(self)
         return _sync_jobs.Jobs(
             connection, SyncLeases(connection, None), SyncSenders(limits), bounds
@@ -211,7 +221,7 @@ def _written(job: _Job, event: Append) -> tuple[str, str]:
     return data, progress
 
 
-def _settings(max_event_bytes: int) -> tuple[Bounds, Limits]:
+def _settings(max_event_bytes: int, progress_per_s: float | None) -> tuple[Bounds, Limits]:
     return checked(
         retention_s=DAY_SECONDS,
         max_entries=10_000,
@@ -220,6 +230,7 @@ def _settings(max_event_bytes: int) -> tuple[Bounds, Limits]:
         block_s=None,
         buffer_events=BUFFER_EVENTS,
         buffer_bytes=BUFFER_BYTES,
+        progress_per_s=progress_per_s,
     )
 
 

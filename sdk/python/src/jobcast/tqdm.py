@@ -7,8 +7,10 @@
 
 In the terminal it is tqdm's own bar. Viewers see how much is done of how much, and the bar's
 description as the step, in runs of both forms of the library; without a running job it is a bar and
-no more. A bar that tqdm disables (``disable=True``) still reports. Raises `JobCancelled` when the
-job was asked to stop. Needs the extra ``jobcast[tqdm]``.
+no more. A bar within another's loop is a share of the one item, as with `Run.track`. A bar that
+tqdm disables (``disable=True``) still reports. What tqdm takes and a job can't say (a count below
+0, a total that is no number) is left out of the report. Raises `JobCancelled` when the job was
+asked to stop. Needs the extra ``jobcast[tqdm]``.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from typing import Any, Final
 
 from tqdm import tqdm as _tqdm
 
-from jobcast._run_state import current
+from jobcast._level import Level, is_number
+from jobcast._run_state import RunState, current
 
 _ITEMS: Final = "it"
 """tqdm's unit where none is given."""
@@ -24,6 +27,10 @@ _ITEMS: Final = "it"
 
 class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ships no types
     """A bar of tqdm, with all of its arguments."""
+
+    _job: RunState | None = None  # until it is made, as tqdm may fail to
+    _level: Level
+    _is_iterated = False
 
     def __init__(
         self,
@@ -33,13 +40,15 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
         **kwargs: Any,  # noqa: ANN401 - as tqdm's
     ) -> None:
         super().__init__(iterable, desc, *args, **kwargs)
-        self._job = current()
         self._done = self.n
-        self._is_iterated = False
-        self._step = desc
+        self._step = _text(desc)
         unit = kwargs.get("unit", _ITEMS)
-        self._of = None if unit == _ITEMS else unit
-        self._report()
+        self._of = None if unit == _ITEMS else _text(unit)
+        job = current()
+        if job is not None:
+            self._level = job.enter()
+            self._job = job
+            self._report()
 
     def __iter__(self) -> Iterator[Any]:
         self._is_iterated = True
@@ -49,13 +58,59 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
             self._report()
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Advance, as tqdm does."""
-        shown: bool | None = super().update(n)
+        """Advance, as tqdm does; back, with a number below 0."""
         if not self._is_iterated:  # else tqdm itself calls this now and then, to draw the bar
             self._done += 1 if n is None else n
+        shown: bool | None = super().update(n)
+        if not self._is_iterated:
             self._report()
         return shown
 
+    def reset(self, total: float | None = None) -> None:
+        """Begin again from 0, as tqdm does."""
+        self._done = 0
+        super().reset(total)
+        self._report()
+
+    def refresh(self, *args: Any, **kwargs: Any) -> bool | None:  # noqa: ANN401 - as tqdm's
+        """Draw the bar, and report what was set by hand: ``n`` or ``total``."""
+        shown: bool | None = super().refresh(*args, **kwargs)
+        if self._job is not None and not self._is_iterated and not self.disable:
+            self._done = self.n
+            self._report()
+        return shown
+
+    def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:  # noqa: FBT001, FBT002 - as tqdm's
+        """Change the description, and so the step."""
+        super().set_description(desc, refresh)
+        self._step = _text(desc)
+        self._report()
+
+    def set_description_str(self, desc: str | None = None, refresh: bool | None = True) -> None:  # noqa: FBT001, FBT002 - as tqdm's
+        """Change the description, and so the step."""
+        super().set_description_str(desc, refresh)
+        self._step = _text(desc)
+        self._report()
+
+    def close(self) -> None:
+        """End the bar, as tqdm does."""
+        if self._job is not None:
+            self._job.leave(self._level)
+            self._job = None
+        super().close()
+
     def _report(self) -> None:
         if self._job is not None:
-            self._job.note(self._done, self.total, self._of, self._step)
+            total = self.total if is_number(self.total) and self.total >= 0 else None
+            done = self._done if is_number(self._done) else 0
+            self._job.note(max(0, done), total, self._of, self._step, self._level)
+
+
+def trange(*args: Any, **kwargs: Any) -> tqdm:  # noqa: ANN401 - as tqdm's
+    """Return a bar over ``range(*args)``, as ``tqdm.trange`` does."""
+    return tqdm(range(*args), **kwargs)
+
+
+def _text(given: object) -> str | None:
+    """Return what a job can say of a text: tqdm takes anything, and None or nothing for none."""
+    return str(given).encode(errors="replace").decode() if given else None

@@ -9,7 +9,6 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._count import Count
 from jobcast._errors import (
     InvalidEvent,
     JobCancelled,
@@ -27,7 +26,7 @@ from jobcast._owner import Owner
 from jobcast._retry import will_pass
 from jobcast._run import Run
 from jobcast._sender import Sender, Senders
-from jobcast.adapters._report import read
+from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
     CANCELLED,
     COMPLETED,
@@ -239,7 +238,7 @@ class Task:
         try:
             report = read(meta, self._complain)
             if report is not None:
-                await self.run.count_on(report.enter)
+                await self.run.take(report)
         except JobCancelled:
             raise
         except Exception as error:  # noqa: BLE001 - the task goes on whatever happens here
@@ -271,7 +270,7 @@ class Task:
 
     def leave(self) -> None:
         """Leave the job as it is: another worker will go on with it, or its lease runs out."""
-        self.run.leave()
+        self.run.let_go()
         self._scope.leave(self.run)
 
     async def _end(self, event: Append, otherwise: Append | None = None) -> bool:
@@ -364,16 +363,19 @@ class TaskRun(Run):
             self._sender.attempt = self.attempt = None
         return entry_id
 
-    async def count_on(self, enter: Callable[[Count], None]) -> None:
-        """Enter a report into the count, and send it at the pace of counts."""
-        enter(self._counting())
-        await self._count_on()
+    async def take(self, report: Report) -> None:
+        """Send a report, at the pace of progress."""
+        event = report.enter(self._counting())
+        if event is None or (event := self._paced(event)) is None:
+            await self._report_soon()
+        else:
+            await self._report(event)
 
     async def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run."""
         await self._finish(event, otherwise)
 
-    def leave(self) -> None:
+    def let_go(self) -> None:
         """Renew the lease no longer, unless the end of the run still waits for Redis."""
         if self._lease is not None and not self._sender.has_end:
             self._lease.stop()

@@ -8,7 +8,6 @@ from typing import Final, Unpack
 from redis.exceptions import RedisError
 
 from jobcast import _event
-from jobcast._count import Count
 from jobcast._errors import (
     InvalidEvent,
     JobCancelled,
@@ -22,7 +21,7 @@ from jobcast._failure import text_of
 from jobcast._outbox import Answered
 from jobcast._owner import Owner
 from jobcast._retry import will_pass
-from jobcast.adapters._report import read
+from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
     CANCELLED,
     COMPLETED,
@@ -231,7 +230,7 @@ class Task:
         try:
             report = read(meta, self._complain)
             if report is not None:
-                self.run.count_on(report.enter)
+                self.run.take(report)
         except JobCancelled:
             raise
         except Exception as error:  # noqa: BLE001 - the task goes on whatever happens here
@@ -263,7 +262,7 @@ class Task:
 
     def leave(self) -> None:
         """Leave the job as it is: another worker will go on with it, or its lease runs out."""
-        self.run.leave()
+        self.run.let_go()
         self._scope.leave(self.run)
 
     def _end(self, event: Append, otherwise: Append | None = None) -> bool:
@@ -355,16 +354,19 @@ class TaskRun(Run):
             self._sender.attempt = self.attempt = None
         return entry_id
 
-    def count_on(self, enter: Callable[[Count], None]) -> None:
-        """Enter a report into the count, and send it at the pace of counts."""
-        enter(self._counting())
-        self._count_on()
+    def take(self, report: Report) -> None:
+        """Send a report, at the pace of progress."""
+        event = report.enter(self._counting())
+        if event is None or (event := self._paced(event)) is None:
+            self._report_soon()
+        else:
+            self._report(event)
 
     def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run."""
         self._finish(event, otherwise)
 
-    def leave(self) -> None:
+    def let_go(self) -> None:
         """Renew the lease no longer, unless the end of the run still waits for Redis."""
         if self._lease is not None and not self._sender.has_end:
             self._lease.stop()

@@ -22,6 +22,7 @@ from jobcast._errors import InvalidEvent
 from jobcast._event import MAX_PROGRESS, counted
 from jobcast._failure import text_of
 from jobcast._json import to_json
+from jobcast.protocol.append import Append
 
 MAX_FIELDS_BYTES: Final = 16 * 1024
 """How much the further fields of one report may have: they are sent with each."""
@@ -48,8 +49,8 @@ class Report(NamedTuple):
     eta: float | None
     more: dict[str, object]
 
-    def enter(self, count: Count) -> None:
-        """Have the report be what a run's count sends next."""
+    def enter(self, count: Count) -> Append | None:
+        """Enter the report into a run's count; if it is none, return the event that it is."""
         if self.current is not None and self.percent is None:
             count.set(
                 current=self.current,
@@ -59,10 +60,10 @@ class Report(NamedTuple):
                 eta=self.eta,
                 more=self.more,
             )
-        else:
-            given = {"current": self.current, "total": self.total, "unit": self.unit}
-            more = {name: value for name, value in given.items() if value is not None}
-            count.hold(counted(self.percent, self.step, self.eta, {**self.more, **more}))
+            return None
+        given = {"current": self.current, "total": self.total, "unit": self.unit}
+        more = {name: value for name, value in given.items() if value is not None}
+        return counted(self.percent, self.step, self.eta, {**self.more, **more})
 
 
 def read(meta: object, complain: Complain) -> Report | None:

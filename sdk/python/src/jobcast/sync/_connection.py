@@ -99,6 +99,10 @@ class Connection:
         except RedisClusterException as error:
             # Without a base of redis-py's own: no node can be reached, or none serves the key.
             raise RedisConnectionError(str(error)) from error
+        except (KeyboardInterrupt, SystemExit):
+            # Between a command and its answer, which the next command must not take for its own.
+            self._client = None
+            raise
 
 
 def _opened(address: Address, timeout_s: float) -> Client:

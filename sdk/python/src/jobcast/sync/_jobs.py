@@ -10,6 +10,7 @@ from weakref import WeakSet
 from jobcast import _event
 from jobcast._errors import JobExists
 from jobcast._json import MAX_EVENT_BYTES
+from jobcast._pace import PROGRESS_PER_S
 from jobcast._settings import (
     BLOCK_S,
     BUFFER_BYTES,
@@ -38,6 +39,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
     block_s: float | None = BLOCK_S,
     buffer_events: int = BUFFER_EVENTS,
     buffer_bytes: int = BUFFER_BYTES,
+    progress_per_s: float | None = PROGRESS_PER_S,
 ) -> "Jobs":
     """Reach the jobs of one Redis; meant for ``with jobcast.sync.connect(url) as jobs``.
 
@@ -53,6 +55,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
         block_s=block_s,
         buffer_events=buffer_events,
         buffer_bytes=buffer_bytes,
+        progress_per_s=progress_per_s,
     )
     connection = Connection(url, try_s=block_s)
     return Jobs(connection, Leases(connection, lease_s), Senders(limits), bounds)

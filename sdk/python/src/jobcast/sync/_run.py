@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
 from jobcast._failure import is_a, text_of
+from jobcast._level import Level
 from jobcast._log_lines import LineHandler
 from jobcast._run_state import RunState, current, failure
 from jobcast.protocol.append import Append
@@ -45,7 +46,7 @@ class Run(RunState):
         job_id: str,
         attempt: int | None,
     ) -> None:
-        super().__init__(job_id, attempt)
+        super().__init__(job_id, attempt, senders.limits.interval_s)
         self._sender = Sender(connection, job_id, attempt, senders)
         self._leases = leases
         self._senders = senders
@@ -96,7 +97,7 @@ class Run(RunState):
     ) -> str:
         """Report progress: see `jobcast.Run.progress`."""
         event = self._progress(progress, step, current, total, unit, eta, more)
-        return self._count_on() if event is None else self._report(event)
+        return self._report_soon() if event is None else self._report(event)
 
     def step(
         self,
@@ -109,14 +110,13 @@ class Run(RunState):
         """Report that a step begins: see `jobcast.Run.step`."""
         if self._has_news:
             self._flush()
-        if self._count is not None or "total" in more:
-            progress = self._counting().step(step, progress, more)
+        progress = self._counting().step(step, progress, more)
         return self._report(_event.stepped(step, progress, eta, more))
 
     def advance(self, count: float = 1) -> str:
         """Report that so much more is done: see `jobcast.Run.advance`."""
         self._counting().advance(count)
-        return self._count_on()
+        return self._report_soon()
 
     def track(
         self,
@@ -129,21 +129,36 @@ class Run(RunState):
         """Go through items and report each: see `jobcast.Run.track`."""
         if total is None and isinstance(items, Sized):
             total = len(items)
-        if step is None:
-            self._counting().anew()
-        else:
-            self.step(step)
-        self.progress(None, step, current=0, total=total, unit=unit)
-        for item in items:
-            yield item
-            self.advance()
-        self._flush()
+        if self._has_news:
+            self._flush()
+        count = self._counting()
+        level, event = self._entered(step, total, unit)
+        try:
+            if event is not None:
+                self._report(event)
+            self._report_soon()
+            for item in items:
+                yield item
+                count.advance(1, level)
+                self._report_soon()
+        finally:
+            count.leave(level)
+        if not count.is_nested:
+            self._flush(is_own=True)
         if self.cancel_requested:
             raise JobCancelled
 
-    def note(self, current: float, total: float | None, unit: str | None, step: str | None) -> None:
+    def note(
+        self,
+        current: float,
+        total: float | None,
+        unit: str | None,
+        step: str | None,
+        level: Level | None = None,
+    ) -> None:
         """Report a count, as `progress` does."""
-        self.progress(None, step, current=current, total=total, unit=unit)
+        self._note(current, total, unit, step, level)
+        self._report_soon()
 
     def log(self, text: str, level: str = "info", **more: object) -> str:
         """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
@@ -172,8 +187,9 @@ class Run(RunState):
     def __enter__(self) -> Self:
         try:
             self.start()
-        except JobCancelled as error:
-            self._fail_with(error)
+        except (JobCancelled, KeyboardInterrupt, SystemExit) as error:
+            if self._sender.token is not None:
+                self._fail_with(error)
             raise
         return self
 
@@ -239,12 +255,13 @@ class Run(RunState):
             self._answered(event, answer)
         return answer.entry_id
 
-    def _count_on(self) -> str:
-        """Send the count, or have it be sent as soon as the last event is old enough."""
+    def _report_soon(self) -> str:
+        """Send the progress that was noted, at once or when the last event is old enough."""
+        self._sender.check()
         self._has_news = True
-        delay_s, entry_id = self._counting().due_in_s, ""
+        delay_s, entry_id = self._due_in_s, ""
         if delay_s <= 0:
-            entry_id = self._flush()
+            entry_id = self._flush(is_own=True)
         else:
             self._flush_in(delay_s)
         if self.cancel_requested:
@@ -261,15 +278,28 @@ class Run(RunState):
     def _flush_in(self, delay_s: float) -> None:
         if not self._is_due:
             self._is_due = True
-            self._senders.pacer.after(delay_s, self._flush_quietly)
+            self._senders.unsent.add(self._flush_quietly)
+            self._senders.pacer.after(delay_s, self._flush_in_time)
+
+    def _flush_in_time(self) -> float | None:
+        if self._is_early:
+            return self._due_in_s
+        self._flush_quietly()
+        return None
 
     def _flush_quietly(self) -> None:
         self._is_due = False
+        self._senders.unsent.discard(self._flush_quietly)
+        if not self._has_news:
+            return
         with suppress(JobcastError, RedisError):  # the next call meets the same
             self._flush()
 
-    def _flush(self) -> str:
-        """Send the lines and the count that wait; return the entry of the count."""
+    def _flush(self, *, is_own: bool = False) -> str:
+        """Send the lines and the progress that wait; return the entry of the progress.
+
+        ``is_own`` is whether that progress is the caller's, so that it raises its refusal.
+        """
         with self._sender.turn:
             entry_id = ""
             while (event := self._next_news()) is not None:
@@ -277,6 +307,8 @@ class Run(RunState):
                 try:
                     its_id = self._id_of(self._sender.send(event, self._answered))
                 except InvalidEvent as refusal:
+                    if is_own and event.operation == "progress":
+                        raise
                     self._leave_out(event, refusal)
                 else:
                     entry_id = its_id if event.operation == "progress" else entry_id

@@ -41,6 +41,7 @@ class Sender:
         self._changed = threading.Condition()
         self.turn = threading.RLock()
         self._is_sending = False
+        self._sent_by: int | None = None
         self._is_repeating = False
         self._pauses = Pauses()
         self._why_not: str | None = None
@@ -92,8 +93,12 @@ class Sender:
         with self._changed:
             if self.token is None:
                 raise JobNotRunning(self._why_not)
+            outbox.check()
+            if self._sent_by == threading.get_ident():
+                self._is_sending = False  # a call of this thread was interrupted, by Ctrl-C say
             if self._is_sending or outbox.waiting:
                 return self._queue(Waiting(event, answered, otherwise), began_s)
+            self._sent_by = threading.get_ident()
             self._is_sending = True
             outbox.last_number = number = outbox.last_number + 1
         closings = self._connection.closings
@@ -122,6 +127,7 @@ class Sender:
 
     def renew(self, event: Append) -> bool:
         """Renew the lease of the run, and say whether the job was asked to stop."""
+        self._outbox.check()
         try:
             answer = self._append(event, None)
         except JobNotRunning:
@@ -131,7 +137,14 @@ class Sender:
                     self._outbox.restart()
                     self._repeat()
             return False
+        except JobcastError as refusal:
+            self._outbox.note(refusal)
+            raise
         return answer.cancel_requested
+
+    def check(self) -> None:
+        """Raise the refusal that every event of this run gets, if one has got it."""
+        self._outbox.check()
 
     def abandon(self) -> None:
         """Give up all that waits."""
@@ -219,6 +232,7 @@ class Sender:
                 self._is_repeating = False
                 self._senders.discard(self)
                 return None
+            self._sent_by = threading.get_ident()
             self._is_sending = True
             number = self._outbox.numbered(first)
         answer, problem = None, None
@@ -245,12 +259,16 @@ class Sender:
 
 
 class Senders:
-    """The senders of one `Jobs` that have events to repeat, and what bounds them."""
+    """The senders of one `Jobs` that have events to repeat, and what bounds them.
+
+    ``unsent`` is what is called to send the progress of a run that waits for its time.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.keeper = Keeper("jobcast-events")
         self.pacer = Keeper("jobcast-progress")
+        self.unsent: set[Callable[[], None]] = set()
         self._busy: set[Sender] = set()
         self._all: WeakSet[Sender] = WeakSet()
 
@@ -268,6 +286,8 @@ class Senders:
 
     def close(self) -> None:
         """Wait for what waits, as long as a call may; then give up all but the ends of runs."""
+        for send in tuple(self.unsent):
+            send()
         block_s = self.limits.block_s
         until_s = None if block_s is None else monotonic() + block_s
         for sender in tuple(self._busy):
@@ -282,6 +302,7 @@ class Senders:
         for sender in tuple(self._all):
             sender.forget()
         self._busy = set()
+        self.unsent = set()
 
 
 def repeated(call: Callable[[], T], connection: Connection, block_s: float | None) -> T:

@@ -1,0 +1,146 @@
+"""A blocking run that is interrupted by Ctrl-C, anywhere: its job ends, or is found stalled."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.client import Redis as Client
+
+from jobcast.sync import Jobs, Run, connect
+from jobcast.sync._lease import Lease
+
+TIMES = 150
+LATEST_S = 0.004
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def jobs(redis_url: str) -> Iterator[Jobs]:
+    with connect(redis_url, progress_per_s=None) as connected:
+        yield connected
+
+
+@contextmanager
+def interrupted_after(delay_s: float) -> Iterator[None]:
+    """Raise KeyboardInterrupt so many seconds from now, wherever Python is then."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGPROF, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_PROF, delay_s)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def test_a_run_that_is_interrupted_anywhere_fails_its_job_or_loses_its_lease(
+    jobs: Jobs, redis: Redis
+) -> None:
+    failed = 0
+    for n in range(TIMES):
+        job_id = jobs.create("report", user_id="u1", job_id=f"j{n}")
+        run = jobs.run(job_id)
+        with suppress(KeyboardInterrupt), interrupted_after(LATEST_S * (n + 1) / TIMES), run:
+            while True:
+                run.emit("note", {"n": 1})
+                run.progress(50)
+        status: Any = redis.hget(f"jobs:{{{job_id}}}:state", "status")
+        failed += status == "failed"
+        if status == "running":
+            lease = run._lease
+            assert lease is None or (isinstance(lease, Lease) and lease._renew is None)
+    assert failed > TIMES / 2
+
+
+def test_an_answer_that_was_not_read_is_taken_for_no_other_ones(
+    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.create("report", user_id="u1", job_id="j1")
+    run = jobs.run("j1")
+    run.start()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "parse_response", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run.emit("note", {"n": 1})
+    ids = [run.emit("note", {"n": n}) for n in (2, 3)]
+    entries: Any = redis.xrange("jobs:{j1}:log")
+    log = dict(entries)
+    assert [json.loads(log[entry_id]["data"]) for entry_id in ids] == [{"n": 2}, {"n": 3}]
+
+
+def test_an_interrupted_start_leaves_no_job_that_runs(
+    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.create("report", user_id="u1", job_id="j1")
+    run = jobs.run("j1")
+    began = run._began
+
+    def interrupt(answer: Any) -> None:  # noqa: ANN401 - an answer
+        began(answer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_began", interrupt)
+    with pytest.raises(KeyboardInterrupt), run:
+        pytest.fail("the block was entered")
+    assert redis.hmget("jobs:{j1}:state", "status", "error") == [
+        *("failed", "The run was interrupted before it ended"),
+    ]
+
+
+def test_a_call_that_was_interrupted_as_it_began_to_send_blocks_no_other(jobs: Jobs) -> None:
+    run: Run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+    run.start()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_within(run)
+    assert run.emit("note", {})
+
+
+def interrupt_within(run: Run) -> None:
+    """Do what a call has done when Ctrl-C comes right before it sends."""
+    del run._sender._connection.closings
+    try:
+        run.emit("note", {})
+    except AttributeError:
+        run._sender._connection.closings = 0
+        raise KeyboardInterrupt from None
+
+
+ENDLESS = """
+import sys, time
+import jobcast.sync
+
+with jobcast.sync.connect(sys.argv[1]) as jobs, jobs.run("j1") as run:
+    print("running", flush=True)
+    while True:
+        run.progress(50)
+        time.sleep(0.001)
+"""
+
+
+def test_ctrl_c_ends_a_process_and_its_job(jobs: Jobs, redis: Redis, redis_url: str) -> None:
+    jobs.create("report", user_id="u1", job_id="j1")
+    command = [sys.executable, "-c", ENDLESS, redis_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) != 0
+    assert redis.hget("jobs:{j1}:state", "error") == "The run was interrupted before it ended"
