@@ -216,7 +216,7 @@ def register(app: Quart) -> None:
         LogUnavailable: _of_log,
         Unreadable: _of_unreadable,
         UnknownJob: lambda _: _of_api(JobNotFound()),
-        BadEvent: lambda error: _of_api(TooLarge(str(error).capitalize())),
+        BadEvent: lambda error: _of_api(TooLarge(str(error))),
         **dict.fromkeys(_OF_LOG, lambda error: answer_for(type(error))),
         RequestEntityTooLarge: lambda _: _of_api(BadRequest(TooLarge.text)),
         HTTPException: _of_http,

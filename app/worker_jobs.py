@@ -91,6 +91,7 @@ class WorkerJobs:
             return
         await self._jobs.list_job(job_id, answer.entry_id, owner)
         if request.queued:
+            await self._queue.clear(job_id, FIRST_ATTEMPT)  # of an expired job with this id
             await self._queue.add(job_id, FIRST_ATTEMPT, request.type)
             await self._creation.confirm(job_id)
 

@@ -1,8 +1,6 @@
 """``/api/v1/jobs/{id}/events``: events of workers without access to Redis."""
 
-from typing import Any
-
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -31,7 +29,7 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1/jobs")
 
 
 class _Form(Struct):
-    events: Any = UNSET
+    events: Raw | UnsetType = UNSET
 
 
 @blueprint.post("/<job_id>/events")

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 import jobcast
 from tests.support.calls import ON_A_JOB, call, status_of
 from tests.support.http_worker import START, HttpWorker, event, new_run, worker_token
-from tests.support.queued import waiting
+from tests.support.queued import finish, waiting
 from tests.support.service import SESSION, Service, token
 from tests.support.stored import job_ids, log_of, state_of
 
@@ -270,6 +270,15 @@ async def test_a_creation_that_was_interrupted_is_finished_by_its_repeat(
     assert await log_of(redis_client, "j") == log
     assert await waiting(redis_client) == ["j-1"]
     assert await redis_client.exists("jobs:by-user:u")
+
+
+async def test_an_id_is_queued_again_when_its_job_has_expired(
+    worker: HttpWorker, redis_client: Redis
+) -> None:
+    await finish(redis_client, "j-1", {"jobId": "j", "attempt": 1})
+    body = {"type": "a", "userId": "u", "jobId": "j"}
+    assert (await worker.client.post(JOBS, json=body)).status_code == 201
+    assert await waiting(redis_client) == ["j-1"]
 
 
 async def test_a_worker_runs_what_it_has_created_from_its_start_to_its_end(
