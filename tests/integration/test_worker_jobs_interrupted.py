@@ -53,6 +53,8 @@ async def test_a_batch_that_was_interrupted_is_finished_by_its_repeat(
                 break
         log = await log_of(redis_client, "j")
         assert [entry for entry, _ in log[1:]][: len(first)] == first
+        if "lease" in await state_of(redis_client, "j"):  # it is missed, should nobody repeat
+            assert await redis_client.zcard("jobs:leases") == 1
         again: EntryIds = []
         await append(valkey.url, batch, again)
         log = await log_of(redis_client, "j")
