@@ -5,7 +5,7 @@ import secrets
 from app.auth import Grant, session_id
 from app.errors import BadRequest, Forbidden, JobNotFound
 from app.jobs import Jobs, digest_of
-from app.queue import FIRST_ATTEMPT, JobQueue
+from app.queues import FIRST_ATTEMPT, JobQueue
 from app.run_events import numbered_events
 from eventlog.creation import Claim, Creation
 from eventlog.errors import JobExists, UnreadableJob
@@ -52,6 +52,7 @@ class WorkerJobs:
         Raises:
             Forbidden: the grant does not cover the job.
             BadRequest: the session is none.
+            ApiError: the queue does not take jobs of this type.
             JobExists: there is a job with the given id.
             IdempotencyConflict: the key was used for another request.
             LogUnavailable: Redis is unavailable; the sweeper fails what was queued in part.
@@ -62,6 +63,8 @@ class WorkerJobs:
             raise Forbidden("type: the token is for other types of jobs")
         if grant.job_ids is not None and (given is None or not grant.covers_id(given)):
             raise Forbidden("jobId: the token is for other jobs")
+        if request.queued:
+            self._queue.check(request.type)
         if key is None:
             job_id = given or new_job_id()
             await self._create(job_id, owner, request, secrets.token_hex(8))
@@ -91,7 +94,7 @@ class WorkerJobs:
             return
         await self._jobs.list_job(job_id, answer.entry_id, owner)
         if request.queued:
-            await self._queue.clear(job_id, FIRST_ATTEMPT)  # of an expired job with this id
+            await self._queue.clear(job_id, FIRST_ATTEMPT)
             await self._queue.add(job_id, FIRST_ATTEMPT, request.type)
             await self._creation.confirm(job_id)
 

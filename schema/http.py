@@ -12,11 +12,11 @@ from schema.events import Percent, Seconds
 from schema.state import JobState, Status
 from schema.state_hash import STATUSES
 
+MAX_TYPE: Final = 128
+"""Characters of a job's type."""
+
 MAX_DEPTH: Final = 100
 """Nesting limit of a job's input."""
-
-MAX_TYPE: Final = 128
-"""Longest type of a job, in characters."""
 
 MAX_ID: Final = 255
 """Longest id of a user or a session, in characters."""
@@ -36,8 +36,8 @@ Attempt = Annotated[int, Meta(description="Counts from 1; a retry raises it")]
 ERROR_CODES: Final = (
     *("UNAUTHORIZED", "JOB_NOT_FOUND", "BAD_REQUEST", "JOB_NOT_CANCELLABLE", "JOB_NOT_FAILED"),
     *("IDEMPOTENCY_CONFLICT", "TOO_MANY_STREAMS", "SERVICE_UNAVAILABLE", "METHOD_NOT_ALLOWED"),
-    *("NOT_FOUND", "INTERNAL", "FORBIDDEN", "TOO_LARGE", "JOB_EXISTS", "JOB_FINISHED"),
-    *("JOB_STALLED", "JOB_SUPERSEDED", "JOB_NOT_RUNNING"),
+    *("NOT_FOUND", "INTERNAL", "NO_QUEUE", "FORBIDDEN", "TOO_LARGE", "JOB_EXISTS"),
+    *("JOB_FINISHED", "JOB_STALLED", "JOB_SUPERSEDED", "JOB_NOT_RUNNING"),
 )
 """All error codes; a code never changes its meaning."""
 

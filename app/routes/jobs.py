@@ -3,7 +3,7 @@
 from quart import Blueprint, Response, request
 
 from app.deadline import with_deadline
-from app.errors import BadRequest, Forbidden
+from app.errors import BadRequest, Forbidden, NoQueue
 from app.openapi import EVERYBODY, WORKER, Operation, header, query
 from app.prefix import public_path
 from app.requests import as_json, body_as, identify, service, worker_grant
@@ -42,7 +42,7 @@ _CURSOR = query("cursor", "Of the previous page; none for the first page", type=
     {201: JobCreated},
     body=(CreateJob, CreateJobAsWorker),
     parameters=[_KEY],
-    errors=[BadRequest, Forbidden, IdempotencyConflict, JobExists],
+    errors=[BadRequest, Forbidden, IdempotencyConflict, JobExists, NoQueue],
     security=(*EVERYBODY, *WORKER),
 )
 async def create() -> Response:
@@ -112,7 +112,7 @@ async def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@Operation("retryJob", {200: JobRetried}, errors=[NotFailed])
+@Operation("retryJob", {200: JobRetried}, errors=[NotFailed, NoQueue])
 @with_deadline
 async def retry(job_id: str) -> Response:
     """Queue a failed job again."""

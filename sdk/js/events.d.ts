@@ -238,7 +238,7 @@ export interface ErrorBody {
   success: false;
   error: string;
   message: string;
-  code: "UNAUTHORIZED" | "JOB_NOT_FOUND" | "BAD_REQUEST" | "JOB_NOT_CANCELLABLE" | "JOB_NOT_FAILED" | "IDEMPOTENCY_CONFLICT" | "TOO_MANY_STREAMS" | "SERVICE_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "INTERNAL" | "FORBIDDEN" | "TOO_LARGE" | "JOB_EXISTS" | "JOB_FINISHED" | "JOB_STALLED" | "JOB_SUPERSEDED" | "JOB_NOT_RUNNING";
+  code: "UNAUTHORIZED" | "JOB_NOT_FOUND" | "BAD_REQUEST" | "JOB_NOT_CANCELLABLE" | "JOB_NOT_FAILED" | "IDEMPOTENCY_CONFLICT" | "TOO_MANY_STREAMS" | "SERVICE_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "INTERNAL" | "NO_QUEUE" | "FORBIDDEN" | "TOO_LARGE" | "JOB_EXISTS" | "JOB_FINISHED" | "JOB_STALLED" | "JOB_SUPERSEDED" | "JOB_NOT_RUNNING";
   /** Only of a batch that was begun: the log entries of the events before the one that was refused or not acknowledged */
   ids?: (string | null)[];
 }
