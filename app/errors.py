@@ -5,19 +5,27 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from quart import Quart, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from eventlog.errors import (
+    BadEvent,
+    EventLogError,
     IdempotencyConflict,
+    JobExists,
+    JobFinished,
+    JobStalled,
     LogUnavailable,
     NotCancellable,
     NotFailed,
+    NotRunning,
+    Superseded,
     UnknownJob,
     Unreadable,
     UnreadableJob,
 )
-from schema.http import ErrorBody
+from schema.http import EntryIds, ErrorBody
 
 _log = logging.getLogger("jobcast.http")
 
@@ -50,6 +58,19 @@ class Unauthorized(ApiError):
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
 
 
+class WorkerTokenRequired(Unauthorized):
+    """The call is for workers, and the request has no valid token."""
+
+    text = "A worker token is required: Authorization: Bearer, with the scope jobs:publish"
+
+
+class Forbidden(ApiError):
+    """The token is valid and does not allow the call, whatever jobs there are."""
+
+    text = "The token lacks the scope jobs:publish"
+    status, title, code = 403, "Forbidden", "FORBIDDEN"
+
+
 class JobNotFound(ApiError):
     """The job does not exist, or has another owner."""
 
@@ -62,6 +83,13 @@ class BadRequest(ApiError):
 
     text = "The request is malformed"
     status, title, code = 400, "Bad request", "BAD_REQUEST"
+
+
+class TooLarge(ApiError):
+    """The body of a worker or one of its events is too large."""
+
+    text = "The body is larger than 1 MiB"
+    status, title, code = 413, "Content too large", "TOO_LARGE"
 
 
 class NoQueue(ApiError):
@@ -105,6 +133,22 @@ _OF_HTTP = {
 }
 
 _OF_LOG: dict[type[Exception], tuple[int, str, str, str]] = {
+    JobExists: (409, "Conflict", "A job with this id exists already", "JOB_EXISTS"),
+    JobFinished: (409, "Conflict", "The job has finished already", "JOB_FINISHED"),
+    JobStalled: (
+        *(409, "Conflict", "The lease of this run has expired, so the job was failed"),
+        "JOB_STALLED",
+    ),
+    Superseded: (
+        409,
+        "Conflict",
+        "Another run or attempt has taken the job over",
+        "JOB_SUPERSEDED",
+    ),
+    NotRunning: (
+        *(409, "Conflict", "The job is queued: start it by a step-change whose seq is 1"),
+        "JOB_NOT_RUNNING",
+    ),
     NotCancellable: (400, "Bad request", "Job is not cancellable", "JOB_NOT_CANCELLABLE"),
     NotFailed: (400, "Bad request", "Job is not in failed state", "JOB_NOT_FAILED"),
     IdempotencyConflict: (
@@ -112,6 +156,20 @@ _OF_LOG: dict[type[Exception], tuple[int, str, str, str]] = {
         "IDEMPOTENCY_CONFLICT",
     ),
 }
+
+
+class BatchStopped(Exception):
+    """An event of a batch was refused, or not acknowledged.
+
+    Args:
+        cause: why.
+        ids: entries of the events before it.
+    """
+
+    def __init__(self, cause: ApiError | EventLogError, ids: EntryIds) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.ids = ids
 
 
 class ErrorAnswer(NamedTuple):
@@ -122,6 +180,33 @@ class ErrorAnswer(NamedTuple):
     message: str
     code: str
     retry_after_s: int | None = None
+    allow: str | None = None
+    ids: EntryIds | UnsetType = UNSET
+
+    def response(self) -> Response:
+        """Return the error as JSON."""
+        response = Response(
+            msgspec.json.encode(
+                ErrorBody(
+                    success=False,
+                    error=self.title,
+                    message=self.message,
+                    code=self.code,
+                    ids=self.ids,
+                )
+            ),
+            self.status,
+            content_type="application/json",
+        )
+        response.headers["Cache-Control"] = "no-store"
+        if self.retry_after_s is not None:
+            response.headers["Retry-After"] = str(self.retry_after_s)
+        if self.allow is not None:
+            response.headers["Allow"] = self.allow
+        return response
+
+
+_INTERNAL = ErrorAnswer(500, "Internal server error", "Something went wrong", "INTERNAL")
 
 
 def answer_for(kind: type[Exception]) -> ErrorAnswer:
@@ -131,80 +216,68 @@ def answer_for(kind: type[Exception]) -> ErrorAnswer:
     return ErrorAnswer(*_OF_LOG[kind])
 
 
-def answer(  # noqa: PLR0913 - the fields of an error
-    status: int,
-    title: str,
-    message: str,
-    code: str,
-    *,
-    retry_after_s: int | None = None,
-    allow: str | None = None,
-) -> Response:
-    """Return an error as JSON."""
-    response = Response(
-        msgspec.json.encode(ErrorBody(success=False, error=title, message=message, code=code)),
-        status,
-        content_type="application/json",
-    )
-    response.headers["Cache-Control"] = "no-store"
-    if retry_after_s is not None:
-        response.headers["Retry-After"] = str(retry_after_s)
-    if allow is not None:
-        response.headers["Allow"] = allow
-    return response
+def register(app: Quart) -> None:
+    """Answer every error with JSON."""
+    handlers: dict[type[Exception], Callable[[Any], ErrorAnswer]] = {
+        ApiError: _of_api,
+        LogUnavailable: _of_log,
+        Unreadable: _of_unreadable,
+        UnknownJob: lambda _: _of_api(JobNotFound()),
+        BadEvent: lambda error: _of_api(TooLarge(str(error))),
+        **dict.fromkeys(_OF_LOG, lambda error: answer_for(type(error))),
+        RequestEntityTooLarge: lambda _: _of_api(BadRequest(TooLarge.text)),
+        HTTPException: _of_http,
+        Exception: _of_other,
+    }
+
+    def of_batch(stopped: BatchStopped) -> ErrorAnswer:
+        handle = next(handlers[kind] for kind in type(stopped.cause).__mro__ if kind in handlers)
+        return handle(stopped.cause)._replace(ids=stopped.ids)
+
+    handlers[BatchStopped] = of_batch
+    for kind, handle in handlers.items():
+        _add(app, kind, handle)
 
 
-def _add(app: Quart, kind: type[Exception], handle: Callable[[Any], Response]) -> None:
+def _add(app: Quart, kind: type[Exception], handle: Callable[[Any], ErrorAnswer]) -> None:
     # Quart runs a plain function in a thread, which may hold the interpreter for 5 ms.
     async def handle_in_loop(error: Exception) -> Response:
-        return handle(error)
+        return handle(error).response()
 
     app.register_error_handler(kind, handle_in_loop)
 
 
-def register(app: Quart) -> None:
-    """Answer every error with JSON."""
+def _of_api(error: ApiError) -> ErrorAnswer:
+    return answer_for(type(error))._replace(message=str(error))
 
-    def of_api(error: ApiError) -> Response:
-        return answer(
-            error.status, error.title, str(error), error.code, retry_after_s=error.retry_after_s
+
+def _of_log(error: LogUnavailable) -> ErrorAnswer:
+    _log.warning("redis is unavailable: %s", error.__cause__ or error)
+    return _of_api(ServiceUnavailable())
+
+
+def _of_unreadable(error: Unreadable) -> ErrorAnswer:
+    if isinstance(error, UnreadableJob):  # the reader logs those, once a job
+        return _INTERNAL._replace(message="What is stored of the job can't be read")
+    _log.error("corrupt data in Redis: %s", error)
+    return _INTERNAL._replace(message="What is stored can't be read")
+
+
+def _of_http(error: HTTPException) -> ErrorAnswer:
+    # Breaks a cycle: the traceback holds the request, which holds its routing error.
+    error.__traceback__ = error.__context__ = None
+    status = error.code or 500
+    methods: Any = getattr(error, "valid_methods", None)
+    allow = ", ".join(methods) if methods else None
+    if status in _OF_HTTP:
+        return ErrorAnswer(status, *_OF_HTTP[status], allow=allow)
+    if status < 500:  # noqa: PLR2004 - client errors
+        return ErrorAnswer(
+            status, error.name, error.description or error.name, "BAD_REQUEST", allow=allow
         )
+    return _INTERNAL._replace(status=status)
 
-    def of_log(error: LogUnavailable) -> Response:
-        _log.warning("redis is unavailable: %s", error.__cause__ or error)
-        return of_api(ServiceUnavailable())
 
-    def of_unreadable(error: Unreadable) -> Response:
-        message = "What is stored of the job can't be read"
-        if not isinstance(error, UnreadableJob):  # the reader logs those, once a job
-            message = "What is stored can't be read"
-            _log.error("corrupt data in Redis: %s", error)
-        return answer(500, "Internal server error", message, "INTERNAL")
-
-    def of_http(error: HTTPException) -> Response:
-        # Breaks a cycle: the traceback holds the request, which holds its routing error.
-        error.__traceback__ = error.__context__ = None
-        status = error.code or 500
-        if status in _OF_HTTP:
-            title, message, code = _OF_HTTP[status]
-        elif status < 500:  # noqa: PLR2004 - client errors
-            title, code = error.name, "BAD_REQUEST"
-            message = error.description or error.name
-        else:
-            title, message, code = "Internal server error", "Something went wrong", "INTERNAL"
-        methods: Any = getattr(error, "valid_methods", None)
-        return answer(status, title, message, code, allow=", ".join(methods) if methods else None)
-
-    def of_other(error: Exception) -> Response:
-        _log.exception("a request failed", exc_info=error)
-        return answer(500, "Internal server error", "Something went wrong", "INTERNAL")
-
-    _add(app, ApiError, of_api)
-    _add(app, LogUnavailable, of_log)
-    _add(app, Unreadable, of_unreadable)
-    _add(app, UnknownJob, lambda _: of_api(JobNotFound()))
-    for kind in _OF_LOG:
-        _add(app, kind, lambda error: answer(*_OF_LOG[type(error)]))
-    _add(app, RequestEntityTooLarge, lambda _: of_api(BadRequest("The body is larger than 1 MiB")))
-    _add(app, HTTPException, of_http)
-    _add(app, Exception, of_other)
+def _of_other(error: Exception) -> ErrorAnswer:
+    _log.exception("a request failed", exc_info=error)
+    return _INTERNAL

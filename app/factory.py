@@ -14,7 +14,7 @@ from app.contract import contract_of
 from app.lifecycle import attach, build
 from app.prefix import Prefix
 from app.route_matcher import RouteMatcher
-from app.routes import browser, contract, health, jobs, page, stream
+from app.routes import browser, contract, events, health, jobs, page, stream
 from app.settings import InvalidSettings, Settings, settings_from
 from app.streaming.head import EXPOSED, StreamHead
 from app.streaming.middleware import StreamMiddleware
@@ -60,7 +60,7 @@ def _app(settings: Settings) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.url_map._matcher = RouteMatcher()  # noqa: SLF001 - Werkzeug has no other way
     app.extensions["jobcast"] = service
-    for module in (jobs, stream, health, contract, page, browser):
+    for module in (jobs, events, stream, health, contract, page, browser):
         app.register_blueprint(module.blueprint)
     app.extensions["jobcast.contract"] = contract_of(app)
     errors.register(app)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+from contextlib import suppress
 
 import msgspec
 
@@ -15,9 +16,9 @@ from eventlog.creation import Claim, Creation
 from eventlog.errors import JobExists, NotFailed, UnreadableJob
 from eventlog.index import IndexEntry, OwnerIndex, parse_member
 from eventlog.reader import Reader
-from jobcast.protocol.append import Bounds
+from jobcast.protocol.append import Answer, Bounds
 from jobcast.protocol.names import new_job_id, parse_job_id
-from schema.http import CreateJob, JobList, JobSummary
+from schema.http import CreateJob, CreateJobAsWorker, JobList, JobSummary
 from schema.owner import Owner
 from schema.state import JobState
 
@@ -57,7 +58,7 @@ class Jobs:
         if idempotency_key is None:
             return await self._create(new_job_id(), owner, request)
         name = f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}"
-        fresh = Claim(new_job_id(), _digest(request))
+        fresh = Claim(new_job_id(), digest_of(request))
         claim = await self._creation.claim(name, idempotency_key, fresh)
         if not claim.queued:
             if claim.job_id != fresh.job_id:
@@ -72,10 +73,11 @@ class Jobs:
             return job_id
         await self._creation.begin(job_id)
         if state is None:
-            await self._begin_log(job_id, owner, request)
+            with suppress(JobExists):  # a concurrent call with the same key
+                await self.begin_log(job_id, owner, request)
             state = await self._reader.load(job_id)
         if state is not None:
-            await self._list(job_id, state)
+            await self.list_job(job_id, state.created, state.owner)
             await self._queue.add(job_id, state.attempt, request.type)
         await self._creation.confirm(job_id)
         return job_id
@@ -172,7 +174,7 @@ class Jobs:
         except NotFailed:
             await self._confirm(job_id)
             raise
-        await self._list(job_id, state)
+        await self.list_job(job_id, state.created, state.owner)
         await self._queue.clear(job_id, answer.attempt)
         await self._queue.add(job_id, answer.attempt, state.type)
         await self._creation.confirm(job_id)
@@ -184,21 +186,38 @@ class Jobs:
             await self._queue.add(job_id, state.attempt, state.type)
         await self._creation.confirm(job_id)
 
-    async def _list(self, job_id: str, state: JobState) -> None:
-        retention_s = self._settings.retention_s
-        await self._index.add(job_id, state.created, state.owner, retention_s)
+    async def list_job(self, job_id: str, created: str, owner: Owner) -> None:
+        """List a job among those of its owner; idempotent.
 
-    async def _begin_log(self, job_id: str, owner: Owner, request: CreateJob) -> None:
+        Raises:
+            LogUnavailable: Redis is unavailable.
+        """
+        await self._index.add(job_id, created, owner, self._settings.retention_s)
+
+    async def begin_log(
+        self, job_id: str, owner: Owner, request: CreateJob | CreateJobAsWorker, token: str = ""
+    ) -> Answer:
+        """Create a job's log.
+
+        Args:
+            job_id: the job.
+            owner: its owner.
+            request: its type and input.
+            token: of this creation, so that it may be repeated.
+
+        Raises:
+            JobExists: there is one already.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
+        """
         settings = self._settings
         bounds = Bounds(settings.retention_s, settings.log_entries, settings.event_bytes)
         new = NewJob(request.type, request.input, owner.user_id, owner.session_id, bounds)
-        try:
-            await self._appender.create(job_id, new)
-        except JobExists:
-            return  # a concurrent call with the same key
+        return await self._appender.create(job_id, new, token)
 
 
-def _digest(request: CreateJob) -> str:
+def digest_of(request: CreateJob | CreateJobAsWorker) -> str:
+    """Return a digest of a request, by which a repeat is known."""
     canonical = msgspec.json.encode(request, order="sorted")
     return hashlib.sha256(canonical).hexdigest()
 

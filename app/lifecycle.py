@@ -22,6 +22,7 @@ from app.streaming.viewers import Viewers
 from app.upkeep.garbage import GarbagePolicy
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
+from app.worker_jobs import WorkerJobs
 from eventlog.append import Appender
 from eventlog.connection import connect
 from eventlog.creation import Creation
@@ -30,6 +31,7 @@ from eventlog.leases import Leases
 from eventlog.probe import Probe
 from eventlog.questions import Questions
 from eventlog.reader import Reader
+from eventlog.runs import Runs
 from eventlog.subscriptions import Subscriptions
 from jobcast.redis.caller import Caller
 
@@ -46,6 +48,7 @@ class Service(Struct, frozen=True):
     redis: Caller
     reader: Reader
     jobs: Jobs
+    worker_jobs: WorkerJobs
     directory: Directory
     subscriptions: Subscriptions
     questions: Questions
@@ -81,7 +84,8 @@ def build(settings: Settings) -> Service:
         creation=creation,
         queue=queue,
     )
-    stalled_runs = StalledRuns(Leases(redis), appender, settings.stall_grace_s)
+    leases = Leases(redis)
+    stalled_runs = StalledRuns(leases, appender, settings.stall_grace_s)
     authenticator = Authenticator(settings)
     streams = Streams(
         settings=settings,
@@ -97,6 +101,7 @@ def build(settings: Settings) -> Service:
         redis=redis,
         reader=reader,
         jobs=jobs,
+        worker_jobs=WorkerJobs(jobs, creation, queue, reader, Runs(appender, leases)),
         directory=directory,
         subscriptions=subscriptions,
         questions=questions,

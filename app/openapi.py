@@ -11,12 +11,23 @@ from typing import Any, Final, Literal, TypeVar
 from msgspec import Struct
 from quart import Quart
 
-from app.errors import ApiError, JobNotFound, ServiceUnavailable, Unauthorized, answer_for
+from app.errors import (
+    ApiError,
+    JobNotFound,
+    ServiceUnavailable,
+    Unauthorized,
+    WorkerTokenRequired,
+    answer_for,
+)
 from schema.contract import Schema, definitions, plain, stream_event
 from schema.http import ErrorBody
 
 Version = Literal["3.1.1", "3.2.0"]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+WORKER: Final = ("worker",)
+EVERYBODY: Final = ("bearer", "token", "session", "sessionInQuery")
+"""Security schemes: those of workers, and those of owners."""
 
 EVENT_STREAM: Final = "text/event-stream"
 
@@ -32,6 +43,12 @@ _WHO: Final = {
     "token": {"type": "apiKey", "in": "query", "name": "token"},
     "session": {"type": "apiKey", "in": "header", "name": "x-session-id"},
     "sessionInQuery": {"type": "apiKey", "in": "query", "name": "sessionId"},
+    "worker": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token with the scope `jobs:publish`",
+    },
 }
 _HEADERS: Final = {
     "Location": ("The status of what was created", {"type": "string"}),
@@ -45,18 +62,20 @@ class Operation(Struct, frozen=True):
     Attributes:
         name: its ``operationId``.
         answers: content by status: a struct, a media type, or None for no content.
-        body: struct of the request body.
+        body: struct of the request body; several are alternatives.
         parameters: query parameters and headers.
         errors: errors beside those of every operation.
         is_public: whether it needs no identity.
+        security: who may call it otherwise, by security scheme.
     """
 
     name: str
     answers: dict[int, type[Struct] | str | None]
-    body: type[Struct] | None = None
+    body: Sequence[type[Struct]] = ()
     parameters: Sequence[Schema] = ()
     errors: Sequence[type[Exception]] = ()
     is_public: bool = False
+    security: Sequence[str] = EVERYBODY
 
     def __call__(self, handler: Handler) -> Handler:
         """Register the description of a handler."""
@@ -106,7 +125,7 @@ def openapi(app: Quart, version: Version) -> Schema:
         },
         "servers": [{"url": "/"}],
         "paths": dict(paths),
-        "security": [{name: []} for name in _WHO],
+        "security": _security(EVERYBODY),
         "components": {
             "schemas": {**schemas, "StreamEvent": stream_event(schemas)},
             "securitySchemes": _WHO,
@@ -121,18 +140,29 @@ def _describe(operation: Operation, doc: str, version: Version, of_job: bool) ->
         for status, content in operation.answers.items()
     }
     if not operation.is_public:
-        always = (Unauthorized, ApiError, ServiceUnavailable)
+        unauthorized = WorkerTokenRequired if operation.security == WORKER else Unauthorized
+        always = (unauthorized, ApiError, ServiceUnavailable)
         responses |= _errors((*always, *operation.errors, *((JobNotFound,) if of_job else ())))
     found: Schema = {"operationId": operation.name, "summary": summary.rstrip(".")}
     if description:
         found["description"] = " ".join(description.split())
     if operation.is_public:
         found["security"] = []
+    elif operation.security != EVERYBODY:
+        found["security"] = _security(operation.security)
     if operation.parameters:
         found["parameters"] = list(operation.parameters)
-    if operation.body is not None:
-        found["requestBody"] = {"required": True, "content": _json(_ref(operation.body))}
+    if operation.body:
+        found["requestBody"] = {"required": True, "content": _json(_any_of(operation.body))}
     return {**found, "responses": responses}
+
+
+def _security(schemes: Iterable[str]) -> list[Schema]:
+    return [{name: []} for name in schemes]
+
+
+def _any_of(bodies: Sequence[type[Struct]]) -> Schema:
+    return {"anyOf": [_ref(body) for body in bodies]}
 
 
 def _response(status: int, content: type[Struct] | str | None, version: Version) -> Schema:

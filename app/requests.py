@@ -7,8 +7,8 @@ import msgspec
 from quart import Response, current_app, request
 
 from app.asgi import Scope
-from app.auth import Identity, body_session, session_id
-from app.errors import BadRequest, Unauthorized
+from app.auth import Claims, Grant, Identity, body_session, session_id
+from app.errors import BadRequest, Forbidden, Unauthorized, WorkerTokenRequired
 from app.lifecycle import Service
 from app.raw_request import RawRequest
 from schema.salvage import salvage_object
@@ -42,6 +42,36 @@ async def identify(*, with_body: bool = False) -> Identity:
         if _has_unreadable_session(body):
             raise BadRequest(_error_of(body, "")) from None
         raise
+
+
+async def worker_grant() -> Grant | None:
+    """Return what the worker token of the request allows; None if it has no such token.
+
+    Raises:
+        ServiceUnavailable: the key set is unavailable.
+    """
+    claims = await _bearer()
+    return None if claims is None else claims.grant
+
+
+async def grant() -> Grant:
+    """Return what the worker token of the request allows.
+
+    Raises:
+        WorkerTokenRequired: there is no valid token.
+        Forbidden: the token is a user's.
+        ServiceUnavailable: the key set is unavailable.
+    """
+    claims = await _bearer()
+    if claims is None:
+        raise WorkerTokenRequired
+    if claims.grant is None:
+        raise Forbidden
+    return claims.grant
+
+
+async def _bearer() -> Claims | None:
+    return await service().authenticator.bearer(RawRequest(cast("Scope", request.scope)))
 
 
 async def body_as(kind: type[T], *, nested: str = "The body") -> T:

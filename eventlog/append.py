@@ -44,8 +44,13 @@ class Appender:
         self._redis = redis
         self.unpublished = 0
 
-    async def create(self, job_id: str, job: NewJob) -> Answer:
+    async def create(self, job_id: str, job: NewJob, token: str = "") -> Answer:
         """Create a job's log.
+
+        Args:
+            job_id: the job.
+            job: its contents.
+            token: of this creation, so that it may be repeated.
 
         Raises:
             JobExists: there is one already.
@@ -59,7 +64,7 @@ class Appender:
             session_id=job.session_id,
             bounds=job.bounds,
         )
-        return await self._append(job_id, append)
+        return await self.append(job_id, append, seq=token)
 
     async def cancel(self, job_id: str) -> Answer:
         """Fail a queued job, or ask a running one's worker to stop.
@@ -70,7 +75,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, CANCEL)
+        return await self.append(job_id, CANCEL)
 
     async def retry(self, job_id: str) -> Answer:
         """Queue a failed job for another attempt.
@@ -81,7 +86,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, RETRY)
+        return await self.append(job_id, RETRY)
 
     async def abandon(self, job_id: str, attempt: int, failure: FailedData) -> Answer:
         """Fail an attempt that no worker has started.
@@ -93,7 +98,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, _failed(failure, "abandon"), attempt=attempt)
+        return await self.append(job_id, _failed(failure, "abandon"), attempt=attempt)
 
     async def stall(self, job_id: str, run: str | bytes) -> Answer:
         """Fail a run whose lease has expired.
@@ -107,7 +112,7 @@ class Appender:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
-        return await self._append(job_id, STALLED, run=run)
+        return await self.append(job_id, STALLED, run=run)
 
     async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Answer:
         """Append the terminal event of a publish-only worker, also to a queued job.
@@ -128,13 +133,34 @@ class Appender:
             append = completed(bytes(event.data.result).decode())
         else:
             append = _failed(event.data)
-        return await self._append(job_id, append, attempt=attempt)
+        return await self.append(job_id, append, attempt=attempt)
 
-    async def _append(
-        self, job_id: str, append: Append, *, attempt: int | None = None, run: str | bytes = ""
+    async def append(
+        self,
+        job_id: str,
+        append: Append,
+        *,
+        attempt: int | None = None,
+        run: str | bytes = "",
+        seq: str = "",
     ) -> Answer:
+        """Run the append script.
+
+        Args:
+            job_id: the job.
+            append: what to append.
+            attempt: the attempt that it is for; any if None.
+            run: token of the run that it is for; any if empty.
+            seq: number of the append within its run, or token of a creation, so that it may be
+                repeated.
+
+        Raises:
+            AppendRefused: it is illegal in the job's state.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
+        """
         async with available():
-            reply = await self._redis.append(job_id, append, attempt, run)
+            reply = await self._redis.append(job_id, append, attempt, run, seq)
             if isinstance(reply, ReplyError):
                 code, _, text = str(reply).partition(" ")
                 refusal = REFUSALS.get(code)

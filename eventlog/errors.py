@@ -69,6 +69,10 @@ class JobFinished(AppendRefused):
     """The job has finished already."""
 
 
+class JobStalled(JobFinished):
+    """The run's lease has expired, so the job was failed."""
+
+
 class Leased(AppendRefused):
     """The run's lease has not expired."""
 
@@ -121,7 +125,7 @@ REFUSALS: Final[dict[str, Callable[[str], AppendRefused]]] = {
     Refusal.NO_JOB: UnknownJob,
     Refusal.EXISTS: JobExists,
     Refusal.FINISHED: JobFinished,
-    Refusal.STALLED: JobFinished,
+    Refusal.STALLED: JobStalled,
     Refusal.SUPERSEDED: Superseded,
     Refusal.LEASED: Leased,
     Refusal.NOT_RUNNING: NotRunning,

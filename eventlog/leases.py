@@ -14,7 +14,14 @@ from msgspec import Struct
 
 from eventlog.connection import available
 from eventlog.errors import LogUnavailable
-from jobcast.protocol.leases import ENTER, LEASE_LUA, LEASES_KEY, leased_run, look_key
+from jobcast.protocol.leases import (
+    ENTER,
+    LEASE_LUA,
+    LEASES_KEY,
+    lease_member,
+    leased_run,
+    look_key,
+)
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import answer_of, packed
@@ -57,6 +64,11 @@ class LeasedRun(Struct, frozen=True):
     member: bytes
     job_id: str
     run: bytes
+
+    @classmethod
+    def of(cls, job_id: str, run: str) -> "LeasedRun":
+        """Return a run of a job."""
+        return cls(lease_member(job_id, run).encode(), job_id, run.encode())
 
 
 class Times(Struct, frozen=True):
@@ -125,7 +137,7 @@ class Leases:
         return [LeasedRun(member, *leased_run(member)) for member in due]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
-        """Make a run due later, as its lease has not expired.
+        """Make a run due later, as its lease has not expired; enter it if it is new.
 
         Raises:
             LogUnavailable: Redis is unavailable.

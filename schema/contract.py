@@ -144,7 +144,8 @@ def type_of(schema: Schema) -> str:
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(map(type_of, schema["anyOf"])))
     if "items" in schema:
-        return f"{type_of(schema['items'])}[]"
+        item = type_of(schema["items"])
+        return f"({item})[]" if " | " in item else f"{item}[]"
     return _TYPES.get(schema.get("type", ""), "unknown")
 
 

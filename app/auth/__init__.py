@@ -1,7 +1,9 @@
-"""Authentication: a verified user, a session, or both. The only package that knows JWT."""
+"""Authentication of users, sessions and workers. The only package that knows JWT."""
 
 from app.auth.authenticator import Authenticator
+from app.auth.grant import Grant
 from app.auth.identity import Identity
 from app.auth.session import body_session, session_id
+from app.auth.verified_tokens import Claims
 
-__all__ = ["Authenticator", "Identity", "body_session", "session_id"]
+__all__ = ["Authenticator", "Claims", "Grant", "Identity", "body_session", "session_id"]

@@ -11,6 +11,7 @@ from app.auth.key_set import KeySet
 from app.auth.keys import Keys, log_unreadable, read_key_set, read_pem
 from app.auth.session import session_id, session_of
 from app.auth.tokens import Tokens
+from app.auth.verified_tokens import Claims
 from app.errors import CrossOrigin, ServiceUnavailable, Unauthorized
 from app.raw_request import RawRequest
 from app.settings import InvalidSettings, Settings, variable
@@ -72,7 +73,7 @@ class Authenticator:
                     raise
                 refused = CrossOrigin()
                 continue
-            if verified is None:
+            if verified is None or verified.user_id is None:
                 continue
             if is_cookie and not self._may_use_cookie(request):
                 refused = CrossOrigin()
@@ -82,11 +83,22 @@ class Authenticator:
             return Identity(Owner(None, session))
         raise refused or Unauthorized
 
+    async def bearer(self, request: RawRequest) -> Claims | None:
+        """Return the claims of the first valid token in ``Authorization``; None without one.
+
+        Raises:
+            ServiceUnavailable: the key set is unavailable.
+        """
+        for token in _bearers(request):
+            verified = await self._tokens.verify(token)
+            if verified is not None:
+                return verified
+        return None
+
     def _candidates(self, request: RawRequest) -> Iterator[tuple[str, bool]]:
         """Yield the tokens of a request by precedence, and whether each is from a cookie."""
-        if headers := request.headers.getlist("Authorization"):
-            for token in _distinct(map(_bearer, headers)):
-                yield token, False
+        for token in _bearers(request):
+            yield token, False
         if self._settings.cookie_name:
             for token in _distinct(request.cookies.getlist(self._settings.cookie_name)):
                 yield token, True
@@ -102,6 +114,11 @@ class Authenticator:
             return False
         own = {f"http://{host.removesuffix(':80')}", f"https://{host.removesuffix(':443')}"}
         return (bool(host) and origin in own) or origin in self._settings.cors_origins
+
+
+def _bearers(request: RawRequest) -> Iterable[str]:
+    headers = request.headers.getlist("Authorization")
+    return _distinct(map(_bearer, headers)) if headers else ()
 
 
 def _bearer(header: str) -> str:

@@ -6,9 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from app.raw_request import RawRequest
-
-MAX_ID: Final = 255
-"""Maximum length of a session or user id, in characters."""
+from schema.http import MAX_ID
 
 _NO_SESSION: Final = frozenset({"", "null", "undefined"})
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import jwt
 
+from app.auth.grant import grant_of
 from app.auth.key_set import KeySet
 from app.auth.keys import Keys, read_secret
-from app.auth.session import MAX_ID
 from app.auth.verified_tokens import Claims, VerifiedTokens, digest_of
 from app.settings import InvalidSettings, Settings, variable
+from schema.http import MAX_ID
 
 _INVALID: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What PyJWT raises on an invalid token."""
@@ -146,10 +147,13 @@ class Tokens:
             },
         )
         expires = _time_of(payload, "exp")
+        grant = grant_of(payload)
         claims = Claims(
-            _user_of(payload),
+            # Never both: `sub` of a worker's token is the worker.
+            _user_of(payload) if grant is None else None,
             _time_of(payload, "nbf"),
             None if expires is None else float(expires) + self._settings.exp_leeway_s,
+            grant,
         )
         if not self._is_in_force(claims):
             raise jwt.ImmatureSignatureError

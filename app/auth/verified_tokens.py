@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from app.auth.grant import Grant
+
 LIFETIME_S: Final = 60.0
 LIMIT: Final = 10_000
 
@@ -16,14 +18,16 @@ class Claims(Struct, frozen=True, gc=False):
     """The claims of a verified token.
 
     Attributes:
-        user_id: the user.
+        user_id: the user; None in a worker token.
         not_before: Unix time from which it is valid, leeway excluded; None without ``nbf``.
         expires: Unix time at which it expires, leeway included; None without ``exp``.
+        grant: what it allows a worker; None in a user's token.
     """
 
-    user_id: str
+    user_id: str | None
     not_before: int | None = None
     expires: float | None = None
+    grant: Grant | None = None
 
 
 class _CacheEntry(Struct, frozen=True, gc=False):

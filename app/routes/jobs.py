@@ -3,12 +3,20 @@
 from quart import Blueprint, Response, request
 
 from app.deadline import with_deadline
-from app.errors import BadRequest, NoQueue
-from app.openapi import Operation, header, query
+from app.errors import BadRequest, Forbidden, NoQueue
+from app.openapi import EVERYBODY, WORKER, Operation, header, query
 from app.prefix import public_path
-from app.requests import as_json, body_as, identify, service
-from eventlog.errors import IdempotencyConflict, NotCancellable, NotFailed
-from schema.http import CreateJob, JobCancelled, JobCreated, JobList, JobRetried, JobStatus
+from app.requests import as_json, body_as, identify, service, worker_grant
+from eventlog.errors import IdempotencyConflict, JobExists, NotCancellable, NotFailed
+from schema.http import (
+    CreateJob,
+    CreateJobAsWorker,
+    JobCancelled,
+    JobCreated,
+    JobList,
+    JobRetried,
+    JobStatus,
+)
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 
@@ -32,28 +40,41 @@ _CURSOR = query("cursor", "Of the previous page; none for the first page", type=
 @Operation(
     "createJob",
     {201: JobCreated},
-    body=CreateJob,
+    body=(CreateJob, CreateJobAsWorker),
     parameters=[_KEY],
-    errors=[BadRequest, IdempotencyConflict, NoQueue],
+    errors=[BadRequest, Forbidden, IdempotencyConflict, JobExists, NoQueue],
+    security=(*EVERYBODY, *WORKER),
 )
 async def create() -> Response:
-    """Create a job and queue it."""
+    """Create a job and queue it.
+
+    With a worker token the body names the owner, and may name the id.
+    """
     await request.get_data()  # not part of the deadline: the client decides how fast it sends
     return await _create()
 
 
 @with_deadline
 async def _create() -> Response:
-    identity = await identify(with_body=True)
-    job = await body_as(CreateJob, nested="input")
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
-        raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
-    job_id = await service().jobs.create(identity.owner, job, key and key.strip())
+    grant = await worker_grant()
+    if grant is not None:
+        by_worker = await body_as(CreateJobAsWorker, nested="input")
+        job_id = await service().worker_jobs.create(grant, by_worker, _idempotency_key())
+    else:
+        identity = await identify(with_body=True)
+        job = await body_as(CreateJob, nested="input")
+        job_id = await service().jobs.create(identity.owner, job, _idempotency_key())
     url = public_path(request.root_path, f"/api/v1/jobs/{job_id}")
     response = as_json(JobCreated(job_id, f"{url}/status", f"{url}/stream"), 201)
     response.headers["Location"] = f"{url}/status"
     return response
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
+        raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
+    return key and key.strip()
 
 
 @blueprint.get("")

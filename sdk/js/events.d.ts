@@ -113,6 +113,66 @@ export interface CreateJob {
   sessionId?: string | null;
 }
 
+/** Body of `POST /api/v1/jobs` with a worker token, which names the job's owner. */
+export interface CreateJobAsWorker {
+  type: string;
+  input?: Record<string, unknown>;
+  userId?: string | null;
+  sessionId?: string | null;
+  jobId?: string | null;
+  /** False: it is not put on the queue, as the worker runs it itself */
+  queued?: boolean;
+}
+
+/** An event of a run, as its viewers get it. */
+export interface RunEvent {
+  /** Number of the event within its run, rising */
+  seq: number;
+  /** `step-change` starts the run if it is its first event (`seq` 1) */
+  event: string;
+  data?: Record<string, unknown>;
+}
+
+/** Body of `POST …/events`: events of one run, in order; none to only renew its lease. */
+export interface AppendEvents {
+  /** A random text that the worker draws anew for each run */
+  run: string;
+  attempt?: number | null;
+  /** When the worker counts as lost, without a further request */
+  leaseSeconds?: number;
+  events: RunEvent[];
+}
+
+/** Body of `POST …/events`: one event. */
+export interface AppendEvent {
+  /** A random text that the worker draws anew for each run */
+  run: string;
+  attempt?: number | null;
+  /** When the worker counts as lost, without a further request */
+  leaseSeconds?: number;
+  /** Number of the event within its run, rising */
+  seq: number;
+  event: string;
+  data?: Record<string, unknown>;
+}
+
+/** What a run has to do. `input` is null if what is stored is no JSON object. */
+export interface StartedJob {
+  type: string;
+  input: Record<string, unknown> | null;
+}
+
+/** Answer to `POST …/events`; `job` is null unless the run was started. */
+export interface EventsAppended {
+  /** Log entries of the events; null: a repeat, and not in the log any more */
+  ids: (string | null)[];
+  /** True: the owner cancelled the job; end it by `failed` */
+  cancelRequested: boolean;
+  /** Counts from 1; a retry raises it */
+  attempt: number;
+  job: StartedJob | null;
+}
+
 /** Answer to `POST /api/v1/jobs`. */
 export interface JobCreated {
   jobId: string;
@@ -178,7 +238,9 @@ export interface ErrorBody {
   success: false;
   error: string;
   message: string;
-  code: "UNAUTHORIZED" | "JOB_NOT_FOUND" | "BAD_REQUEST" | "JOB_NOT_CANCELLABLE" | "JOB_NOT_FAILED" | "IDEMPOTENCY_CONFLICT" | "TOO_MANY_STREAMS" | "SERVICE_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "INTERNAL" | "NO_QUEUE";
+  code: "UNAUTHORIZED" | "JOB_NOT_FOUND" | "BAD_REQUEST" | "JOB_NOT_CANCELLABLE" | "JOB_NOT_FAILED" | "IDEMPOTENCY_CONFLICT" | "TOO_MANY_STREAMS" | "SERVICE_UNAVAILABLE" | "METHOD_NOT_ALLOWED" | "NOT_FOUND" | "INTERNAL" | "NO_QUEUE" | "FORBIDDEN" | "TOO_LARGE" | "JOB_EXISTS" | "JOB_FINISHED" | "JOB_STALLED" | "JOB_SUPERSEDED" | "JOB_NOT_RUNNING";
+  /** Only of a batch that was begun: the log entries of the events before the one that was refused or not acknowledged */
+  ids?: (string | null)[];
 }
 
 /** An event with a defined meaning; all others are `Custom`. */

@@ -1,8 +1,8 @@
 // A page that uses each event and each body: the compiler checks the types by it.
 
 import type {
-  CreateJob, Custom, ErrorBody, EventData, FrontendEvent, Health, JobCancelled, JobCreated, JobList, JobRetried,
-  JobStatus, JobSummary,
+  AppendEvent, AppendEvents, CreateJob, CreateJobAsWorker, Custom, ErrorBody, EventData, EventsAppended,
+  FrontendEvent, Health, JobCancelled, JobCreated, JobList, JobRetried, JobStatus, JobSummary, RunEvent, StartedJob,
 } from "../../sdk/js/events.d.ts";
 
 export function shown(event: FrontendEvent): string {
@@ -32,8 +32,14 @@ export function listen<Name extends keyof EventData>(source: EventSource, name: 
 }
 
 export const wanted: CreateJob = { type: "report", input: { pages: 3 } };
+export const others: CreateJobAsWorker = { ...wanted, userId: "u1", jobId: "j1", queued: false };
+export const start: RunEvent = { seq: 1, event: "step-change" };
+export const batch: AppendEvents = { run: "8f14e45fceea167a", attempt: 1, leaseSeconds: 60, events: [start] };
+export const single: AppendEvent = { run: batch.run, seq: 2, event: "progress-update", data: { progress: 40 } };
+export const begun = ({ ids, job, cancelRequested }: EventsAppended): StartedJob | null =>
+  cancelRequested || ids.some((id) => id?.includes("-") === false) ? null : job;
 export const own: Custom = { type: "page-done", data: { page: 3 } };
-export const refused = (body: ErrorBody): boolean => body.code === "JOB_NOT_FOUND" && !body.success;
+export const refused = (body: ErrorBody): boolean => body.code === "JOB_NOT_FOUND" && !body.success && !body.ids?.length;
 export const last = ({ jobs, cursor }: JobList): JobSummary | string | null => jobs.at(-1) ?? cursor;
 export const result = (body: JobStatus): unknown => (body.status === "succeeded" ? body.result : body.attempt);
 export const address = (body: JobCreated): string => body.streamUrl + body.statusUrl;

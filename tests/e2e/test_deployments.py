@@ -9,6 +9,7 @@ import pytest
 import jobcast
 from jobcast import Run
 from tests.support.deployments import FORMS, Deployment, deployment
+from tests.support.http_worker import START, HttpWorker, event, new_run, worker_token
 from tests.support.sentinels import SentinelSet
 from tests.support.service import SESSION, Service
 from tests.support.sse import Stream, watch
@@ -53,7 +54,7 @@ async def test_a_job_is_created_watched_and_finished(form: tuple[Deployment, Ser
         assert [job["jobId"] for job in listed] == [job_id]
 
 
-async def test_an_idempotent_creation_a_cancel_and_a_retry(
+async def test_an_idempotent_creation_a_cancel_a_retry_and_a_worker_by_http(
     form: tuple[Deployment, Service],
 ) -> None:
     _, service = form
@@ -70,6 +71,10 @@ async def test_an_idempotent_creation_a_cancel_and_a_retry(
         assert retried.json() == {"jobId": first}
         status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
         assert status["status"] == "queued"
+        async with HttpWorker(service, worker_token(jobType="report")) as worker:
+            await worker.send(first, new_run(), START, event(2, "complete"), attempt=2)
+        status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
+        assert status["status"] == "succeeded"
 
 
 async def is_ready(service: Service) -> bool:

@@ -103,7 +103,7 @@ async def test_other_ids_are_compared_letter_by_letter(
         ("GET", "/api/v1//jobs/x/stream"),
         ("GET", "/api/v1/jobs/x"),
         ("GET", "/api/v1/jobs/x/status/"),
-        ("GET", "/api/v1/jobs/x/events"),
+        ("GET", "/api/v1/jobs/x/entries"),
         ("GET", "/static/../app/auth.py"),
         ("GET", "/static/%2e%2e/auth.py"),
     ],

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 import jobcast
 from tests.support.calls import call, status_of, without_times
+from tests.support.http_worker import START, HttpWorker, event, new_run
 from tests.support.lone_worker import LoneWorker
 from tests.support.service import Service
 from tests.support.sse import Event, watch
@@ -64,8 +65,8 @@ async def test_viewers_of_a_job_whose_worker_was_killed_see_it_fail_once(
         with LoneWorker(redis_url, job_id, LEASE_S) as worker:
             worker.send(signal.SIGKILL)
             for rest in await asyncio.gather(first.rest(), second.rest()):
-                assert [_shown(event) for event in rest][-1:] == [("failed", DATA)]
-                assert [event.name for event in rest].count("failed") == 1
+                assert [_shown(each) for each in rest][-1:] == [("failed", DATA)]
+                assert [each.name for each in rest].count("failed") == 1
     assert await names(redis_client, job_id) == ["_created", "step-change", "failed"]
 
 
@@ -107,5 +108,22 @@ async def test_a_retry_runs_it_again_and_the_old_run_stays_out(
     assert (status["status"], status["errorCode"]) == ("succeeded", None)
 
 
-def _shown(event: Event) -> tuple[str, object]:
-    return event.name, event.data
+async def test_a_worker_by_http_that_falls_silent_is_lost_too(
+    services: list[Service], redis_client: Redis, job_id: str
+) -> None:
+    run = new_run()
+    async with HttpWorker(services[0]) as worker, watch(services[1].url, job_id) as stream:
+        await worker.send(job_id, run, START, leaseSeconds=1)
+        for _ in range(10):
+            await worker.send(job_id, run, leaseSeconds=2)
+        assert _shown((await stream.rest())[-1]) == ("failed", DATA)
+        for events in ([event(2, "complete")], []):
+            assert await worker.refusal(job_id, run, *events) == (409, "JOB_STALLED", [])
+        repeated = await worker.send(job_id, run, START)
+    log = await log_of(redis_client, job_id)
+    assert [fields["event"] for _, fields in log] == ["_created", "step-change", "failed"]
+    assert repeated["ids"] == [log[1][0]]
+
+
+def _shown(seen: Event) -> tuple[str, object]:
+    return seen.name, seen.data

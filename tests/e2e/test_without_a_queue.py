@@ -4,6 +4,7 @@ from redis.asyncio import Redis
 
 import jobcast
 from tests.support.calls import call, status_of
+from tests.support.http_worker import START, HttpWorker, event, new_run
 from tests.support.service import SESSION, Service
 from tests.support.sse import watch
 
@@ -29,3 +30,13 @@ async def test_jobs_of_the_library_are_served_and_none_is_taken_over_http(
             assert (await status_of(client, job_id))["attempt"] == 1
             waiting = await jobs.create("report", session_id=SESSION)
             assert (await call(client, "cancel", waiting)).status_code == 200
+
+
+async def test_a_worker_by_http_runs_the_jobs_that_it_creates(redis_url: str) -> None:
+    with Service(redis_url, JOBCAST_QUEUE_KIND="none") as service:
+        async with HttpWorker(service) as worker:
+            body = {"type": "report", "userId": "u", "jobId": "j"}
+            refused = await worker.client.post("/api/v1/jobs", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (400, "NO_QUEUE")
+            assert await worker.create(jobId="j") == "j"
+            await worker.send("j", new_run(), START, event(2, "complete"))

@@ -11,7 +11,8 @@ CODES: Final = frozenset(
     {
         *("UNAUTHORIZED", "JOB_NOT_FOUND", "BAD_REQUEST", "JOB_NOT_CANCELLABLE", "JOB_NOT_FAILED"),
         *("IDEMPOTENCY_CONFLICT", "TOO_MANY_STREAMS", "SERVICE_UNAVAILABLE", "NOT_FOUND"),
-        "METHOD_NOT_ALLOWED",
+        *("METHOD_NOT_ALLOWED", "FORBIDDEN", "TOO_LARGE", "JOB_EXISTS", "JOB_FINISHED"),
+        *("JOB_STALLED", "JOB_SUPERSEDED", "JOB_NOT_RUNNING"),
     }
 )
 """The codes of the contract, but for INTERNAL: that would be a fault of the service."""
@@ -80,7 +81,7 @@ def check(answer: Answer) -> None:
 
 def check_error(body: Any, *, ours: bool = False) -> None:  # noqa: ANN401 - any JSON
     """Check that a body is an error of the contract; INTERNAL if it is ``ours`` and no caller's."""
-    assert list(body) == ["success", "error", "message", "code"]
+    assert [name for name in body if name != "ids"] == ["success", "error", "message", "code"]
     assert body["success"] is False
     assert body["code"] in ({"INTERNAL"} if ours else CODES)
     assert isinstance(body["error"], str)

@@ -184,7 +184,7 @@ async def test_two_scripts_at_the_same_time_fail_a_job_once(
     await redis_client.hset("jobs:{j1}:state", "lease", "1")
     stalls = [Appender(caller).stall("j1", run) for _ in range(10)]
     answers = await asyncio.gather(*stalls, return_exceptions=True)
-    assert sorted(type(each).__name__ for each in answers) == ["Answer"] + ["JobFinished"] * 9
+    assert sorted(type(each).__name__ for each in answers) == ["Answer"] + ["JobStalled"] * 9
 
 
 async def test_what_is_over_or_is_no_run_leaves_the_index(

@@ -412,6 +412,29 @@ async def test_the_numbers_of_a_run_are_its_own(jobs: jobcast.Jobs, redis_client
         assert len(await log_of(redis_client, "j1")) == length + 2
 
 
+async def test_a_start_that_is_repeated_late_takes_nothing_over(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    await jobs.create("report", user_id="u1", job_id="j1")
+    for run in ("a", "b"):
+        await script(redis_client, "start", run, "1")
+    log = await log_of(redis_client, "j1")
+    for seq in ("1", "7"):
+        with pytest.raises(ResponseError, match=r"^SUPERSEDED "):
+            await script(redis_client, "start", "a", seq)
+    await script(redis_client, "fail", "b", "2", '{"error":"x","errorCode":null}')
+    await retry(redis_client, "j1")
+    for run in ("a", "b"):
+        with pytest.raises(ResponseError, match=r"^SUPERSEDED "):
+            await script(redis_client, "start", run, "1")
+    assert len(await log_of(redis_client, "j1")) == len(log) + 2
+    for number in range(20):
+        await script(redis_client, "start", f"of the next attempt, {number}", "1")
+    assert (
+        len((await state_of(redis_client, "j1"))["runs"]) == 64
+    )  # Redis keeps a hash of longer values otherwise
+
+
 @pytest.mark.parametrize("seq", ["0", "-1", "1.5", "x", "1e400", "1 2"])
 async def test_a_sequence_number_is_a_whole_number(
     jobs: jobcast.Jobs, redis_client: Redis, seq: str

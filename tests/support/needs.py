@@ -4,6 +4,7 @@ from typing import Final
 
 CHROMIUM: Final = "no chromium (apt-get install chromium)"
 COMPILER: Final = "no C compiler (apt-get install gcc libc6-dev)"
+CURL: Final = "no curl (apt-get install curl)"
 FAKETIME: Final = "no libfaketime (apt-get install libfaketime)"
 NGINX: Final = "no nginx (apt-get install nginx-light)"
 NODE: Final = "no node and npm (apt-get install nodejs npm)"

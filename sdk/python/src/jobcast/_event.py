@@ -1,4 +1,7 @@
-"""The events that a worker appends, checked and written out before anything is sent."""
+"""The events that a worker appends, checked and written out before anything is sent.
+
+The service checks those that it gets by HTTP with the same functions.
+"""
 
 import re
 import sys

@@ -30,7 +30,8 @@
 -- is a repeat: nothing is written or published, and the answer has the id of the entry that is there
 -- ('' if it was trimmed, or there is none), 0 receivers, and the rest as it is now. Numbers may have
 -- gaps, and a state that a failover set back accepts any higher one. A creation is a repeat if the
--- job was created with the same token.
+-- job was created with the same token. A numbered start of a run that another one has followed is a
+-- repeat that comes late, and is refused with SUPERSEDED: the state remembers the last runs.
 --
 -- A lease is until when a run need not be heard of, by this server's clock. It is beside the log: to
 -- renew it writes no entry. Once it is over, stall ends that run and leaves it where it is, so that
@@ -75,7 +76,7 @@ if lease_ms or op == 'stall' then
   now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
-local seq_number
+local seq_number, runs
 if op ~= 'create' then
   if run == '' or seq == '' then seq = nil end
   if seq then
@@ -132,7 +133,17 @@ else
   if finished then return refuse('FINISHED the job has ' .. status .. ' already') end
   if op == 'abandon' then
     if status ~= 'queued' then return refuse('SUPERSEDED a worker has started the job') end
-  elseif op ~= 'start' then
+  elseif op == 'start' then
+    if seq and run ~= its_run then
+      -- In 64 bytes, up to which Redis keeps the whole hash small.
+      local digest = string.sub(redis.sha1hex(run), 1, 12)
+      runs = redis.call('HGET', state, 'runs') or ''
+      if string.find(runs, digest, 1, true) then
+        return refuse('SUPERSEDED this run was started before and followed by another')
+      end
+      runs = digest .. ' ' .. string.sub(runs, 1, 51)
+    end
+  else
     if status == 'queued' and not (run == '' and (op == 'complete' or op == 'fail')) then
       return refuse('NOTRUNNING the job is queued and was not started')
     end
@@ -191,6 +202,7 @@ elseif op == 'start' then
   data = '{"progress":0,"currentStep":null,"estimatedTimeRemaining":null}'
   more = { 'run', run, 'seq', seq or '0' }
   if lease_ms then more[5], more[6] = 'lease', string.format('%.0f', now_ms + lease_ms) end
+  if runs then more[#more + 1], more[#more + 2] = 'runs', runs end
 elseif op == 'complete' then
   name, status, percent = 'complete', 'succeeded', '100'
 elseif op == 'fail' or op == 'abandon' or op == 'stall' then

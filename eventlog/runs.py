@@ -1,0 +1,103 @@
+"""Runs of workers without access to Redis: the service appends for them, and keeps their leases."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+from msgspec import Struct
+
+from eventlog.append import Appender
+from eventlog.errors import AppendRefused, LogUnavailable
+from eventlog.leases import LeasedRun, Leases
+from jobcast import _event
+from jobcast.protocol.append import Answer, Append
+
+
+class NumberedEvent(Struct, frozen=True):
+    """An event and its sequence number within its run."""
+
+    seq: int
+    append: Append
+
+
+class Runs:
+    """Appends the events of runs.
+
+    Here nothing is kept between two calls, so any service process may get the next one.
+    """
+
+    def __init__(self, appender: Appender, leases: Leases) -> None:
+        self._appender = appender
+        self._leases = leases
+
+    async def append(  # noqa: PLR0913 - each by name
+        self,
+        job_id: str,
+        run: str,
+        attempt: int | None,
+        events: Iterable[NumberedEvent],
+        *,
+        lease_ms: int,
+        written: list[str | None],
+    ) -> Answer:
+        """Append events in order, up to the first that is refused, and renew the run's lease.
+
+        Args:
+            job_id: the job.
+            run: token of the run.
+            attempt: the attempt that it belongs to; any if None.
+            events: the events; without any, the lease alone is renewed.
+            lease_ms: its new length.
+            written: gets the entry of each written event; None if it was a repeat, and trimmed.
+
+        Returns:
+            The last answer; the first one, if the first event has started the run.
+
+        Raises:
+            AppendRefused: an event is illegal in the job's state.
+            UnreadableJob: the job is corrupt.
+            LogUnavailable: Redis is unavailable.
+        """
+        leased = LeasedRun.of(job_id, run)
+        started: Answer | None = None
+        answer: Answer | None = None
+        for event in events:
+            is_start = event.append.operation == "start"
+            if is_start:
+                # Before it starts, for this process may crash right after that.
+                await self._leases.postpone(leased, lease_ms)
+            try:
+                answer = await self._appender.append(
+                    job_id, event.append, attempt=attempt, run=run, seq=str(event.seq)
+                )
+            except AppendRefused:
+                if is_start:
+                    await self._forget(leased)
+                raise
+            written.append(answer.entry_id or None)
+            started = answer if is_start else started
+            if event.append.is_end:
+                await self._forget(leased)
+                return _merged(started, answer)
+        try:
+            renewed, _ = await asyncio.gather(
+                self._appender.append(job_id, _event.renewed(lease_ms), attempt=attempt, run=run),
+                self._leases.postpone(leased, lease_ms),
+            )
+        except AppendRefused:
+            await self._forget(leased)
+            if answer is None:
+                raise
+            renewed = answer  # they are a repeat: the run has ended, or another took over
+        return _merged(started, renewed)
+
+    async def _forget(self, run: LeasedRun) -> None:
+        """Remove a run without lease from the index; else its check would do so."""
+        with suppress(LogUnavailable):
+            await self._leases.remove(run)
+
+
+def _merged(started: Answer | None, last: Answer) -> Answer:
+    if started is None:
+        return last
+    return started._replace(cancel_requested=last.cancel_requested)
