@@ -4,6 +4,9 @@ set positional-arguments
 
 python := ".venv/bin/python"
 
+# Tests start hundreds of processes: each would compile the tree again where this is set.
+export PYTHONDONTWRITEBYTECODE := ""
+
 # List the recipes
 @_default:
     "{{ just_executable() }}" --list --unsorted
