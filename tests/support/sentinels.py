@@ -38,6 +38,7 @@ class SentinelServer(Valkey):
         self._configuration.write_text(
             f"bind {HOST}\n"
             f"port {self.port}\n"
+            f"unixsocket {self.socket}\n"
             + "".join(f"{name} {value}\n" for name, value in tls.items())
             + f"dir {self.folder}\n"
             f"sentinel monitor {NAME} {HOST} {primary.port} {_QUORUM}\n"
