@@ -1,7 +1,7 @@
 """The service on Redis in each form in which people run it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,17 +20,17 @@ PATIENCE_S = 30.0
 
 
 @pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest) -> Iterator[tuple[Deployment, Service]]:
-    """Return a form of Redis, and a service on it."""
+async def form(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Deployment, Service]]:
+    """Return a form of Redis, and a service that has connected to it."""
     at = deployment(request.param, request)
     with Service(at.url) as running:
+        await eventually(lambda: is_ready(running))
         yield at, running
 
 
 async def test_a_job_is_created_watched_and_finished(form: tuple[Deployment, Service]) -> None:
     at, service = form
     async with service.client() as client, jobcast.connect(at.url) as jobs:
-        await eventually(lambda: is_ready(service))
         created = await client.post("/api/v1/jobs", json={"type": "report"})
         assert created.status_code == 201
         job_id = created.json()["jobId"]
@@ -200,6 +200,7 @@ async def test_a_viewer_sees_each_event_after_a_whole_cluster_was_away(
 async def told(url: str) -> AsyncIterator[Story]:
     """Start a service, a run and a viewer; at the end the viewer has to see the end of the job."""
     with Service(url) as service:
+        await eventually(lambda: is_ready(service))
         async with jobcast.connect(f"{url}?socket_timeout=2") as jobs:
             job_id = await jobs.create("report", session_id=SESSION)
             run = jobs.run(job_id)
