@@ -155,23 +155,33 @@ async def test_a_viewer_comes_again_to_a_mounted_service_that_is_away(valkey: Va
             assert (await client.get(path)).status_code == 503
 
 
+@pytest.fixture(scope="module")
+def trusting(valkey: Valkey) -> Iterator[Service]:
+    with Service(valkey.url, JOBCAST_TRUST_FORWARDED_PREFIX="1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def distrusting(valkey: Valkey) -> Iterator[Service]:
+    with Service(valkey.url, JOBCAST_TRUST_FORWARDED_PREFIX="0") as running:
+        yield running
+
+
 @pytest.mark.parametrize(
     ("forwarded", "prefix"),
     [("/a/b", "/a/b"), ("//evil.example", ""), ("https://evil.example", ""), ("/a\tb", "")],
 )
 async def test_a_forwarded_prefix_counts_if_it_is_to_be_trusted(
-    valkey: Valkey, forwarded: str, prefix: str
+    trusting: Service, distrusting: Service, forwarded: str, prefix: str
 ) -> None:
-    for trusts in ("1", "0"):
-        with Service(valkey.url, JOBCAST_TRUST_FORWARDED_PREFIX=trusts) as service:
-            async with service.client() as client:
-                client.headers["X-Forwarded-Prefix"] = forwarded
-                created = await client.post("/api/v1/jobs", json={"type": "any"})
-                believed = prefix if trusts == "1" else ""
-                assert created.headers["location"].startswith(f"{believed}/api/v1/jobs/")
-                job_id = created.json()["jobId"]
-                answer = await client.get(f"/api/v1/jobs/{job_id}/status")
-                assert answer.status_code == 200
+    for service, believed in ((trusting, prefix), (distrusting, "")):
+        async with service.client() as client:
+            client.headers["X-Forwarded-Prefix"] = forwarded
+            created = await client.post("/api/v1/jobs", json={"type": "any"})
+            assert created.headers["location"].startswith(f"{believed}/api/v1/jobs/")
+            job_id = created.json()["jobId"]
+            answer = await client.get(f"/api/v1/jobs/{job_id}/status")
+            assert answer.status_code == 200
 
 
 @pytest.mark.asyncio(loop_scope="session")

@@ -19,8 +19,8 @@ from tests.support.service import ROOT, Service, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-READY: Final = {"celery": "[queues]", "rq": "Listening on"}
-MODULES: Final = {"celery": "celery", "rq": "rq.cli"}
+READY: Final = {"celery": "[queues]", "dramatiq": "is ready for action", "rq": "Listening on"}
+MODULES: Final = {"celery": "celery", "dramatiq": "dramatiq", "rq": "rq.cli"}
 MAX_LINES: Final = 20
 """How long a program may be that shows a bar."""
 

@@ -32,6 +32,8 @@ JOB: Final = "00000000-0000-4000-8000-000000000001"
 IN_TIME_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 0.5
 """What the sweeper has of it while something may still be under way."""
+BLOCK_S: Final = 1.0
+"""How long a worker waits for Redis: until then its call is repeated, and then by the test."""
 AT_ONCE: Final = 24
 DATABASES: Final = itertools.count(1)
 
@@ -235,7 +237,7 @@ async def test_a_worker_creates_a_job_or_finishes_that_when_it_repeats_it(
 ) -> None:
     async def create(case: Case) -> None:
         given: Any = {"user_id": "user-1", "session_id": "session-1", "job_id": JOB}
-        async with jobcast.connect(f"{case.wire.url}?socket_timeout=1") as jobs:
+        async with jobcast.connect(f"{case.wire.url}?socket_timeout=1", block_s=BLOCK_S) as jobs:
             with suppress(RedisError, OSError):
                 await jobs.create("report", **given)
             await case.heal()

@@ -1,6 +1,7 @@
 """Workers and the node of their jobs, in a Cluster whose other nodes are well all the time."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
@@ -114,6 +115,12 @@ async def are_due(cluster_caller: Caller, runs: Mapping[str, Run]) -> bool:
     return False
 
 
+def has_looked(stalled_runs: StalledRuns, since_ms: float) -> bool:
+    """Say whether all nodes were looked at since."""
+    looks = stalled_runs._series.values()
+    return bool(looks) and all(look.last_ms > since_ms for look in looks)
+
+
 @pytest.mark.parametrize("away", [killed, frozen, full])
 async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
     cluster: ValkeyCluster,
@@ -134,7 +141,8 @@ async def test_an_outage_of_a_jobs_node_alone_fails_only_whose_workers_are_gone(
         await after(1.5 * LEASE_S)
         await asyncio.to_thread(outage.__exit__, None, None, None)
         await eventually(lambda: are_due(cluster_caller, runs))  # as if not looked at meanwhile
-        await after(GRACE_S / 2)  # what the worker needs to come back
+        since_ms = time.time() * 1000
+        await until(lambda: has_looked(stalled_runs, since_ms))  # before the worker is back
         await runs[lives]._renew(60_000)
         await until_failed(cluster, lost)
         await runs[lives].complete()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ RUNS: list[Callable[[Coroutine[Any, Any, None]], None]] = [asyncio.run, uvloop.r
 
 
 @pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
-    with Valkey("--unixsocket", str(tmp_path / "valkey.sock")) as server:
+def own_valkey() -> Iterator[Valkey]:
+    with Valkey() as server:
         yield server
 
 
@@ -60,8 +59,8 @@ def test_calls_at_once_share_one_connection_and_each_gets_its_answer(
     run_on(check())
 
 
-async def test_a_path_of_a_unix_socket_is_an_address(own_valkey: Valkey, tmp_path: Path) -> None:
-    async with jobcast.connect(f"unix://{tmp_path}/valkey.sock", progress_per_s=None) as jobs:
+async def test_a_path_of_a_unix_socket_is_an_address(own_valkey: Valkey) -> None:
+    async with jobcast.connect(own_valkey.unix_url.partition("?")[0], progress_per_s=None) as jobs:
         await (await started(jobs, "j1")).progress(10)
     assert own_valkey.port
 

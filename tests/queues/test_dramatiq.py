@@ -27,10 +27,17 @@ def server() -> Iterator[Valkey]:
         yield running
 
 
-def dramatiq_worker(server: Valkey, queue: str = "elsewhere", **settings: str) -> QueueWorker:
+def dramatiq_worker(
+    server: Valkey, queue: str = "elsewhere", jobcast_url: str = "", may_wait: str = ""
+) -> QueueWorker:
     arguments = ("dramatiq", APP, "--processes", "1", "--threads", "4", "--queues", queue)
-    settings = {"REDIS_URL": server.url, **settings}
-    return QueueWorker(*arguments, ready=READY, settings=settings)
+    return QueueWorker(
+        *arguments,
+        ready=READY,
+        REDIS_URL=server.url,
+        JOBCAST_URL=jobcast_url or server.url,
+        MAY_WAIT=may_wait,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +181,7 @@ async def test_a_message_that_is_skipped_fails(actors: ModuleType, log: Log) -> 
 async def test_a_lost_workers_message_is_taken_over(
     actors: ModuleType, log: Log, redis: Redis, server: Valkey
 ) -> None:
-    with dramatiq_worker(server, MAY_WAIT="1") as lost:
+    with dramatiq_worker(server, may_wait="1") as lost:
         job_id = actors.say_nothing_elsewhere.send(begun := key()).message_id
         await until(lambda: bool(redis.exists(begun)))
         lost.kill()
@@ -190,6 +197,6 @@ async def test_actors_run_while_jobcasts_redis_is_unavailable(
     actors: ModuleType, log: Log, redis: Redis, server: Valkey
 ) -> None:
     job_id = actors.say_nothing_elsewhere.send(begun := key()).message_id
-    with dramatiq_worker(server, JOBCAST_URL=AWAY):
+    with dramatiq_worker(server, jobcast_url=AWAY):
         await until(lambda: bool(redis.exists(begun)))
     assert log.names(job_id) == ["_created"]

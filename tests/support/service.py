@@ -18,7 +18,7 @@ import jwt
 
 from tests.support.certificate import Certificate
 from tests.support.starting import is_up
-from tests.support.valkey import HOST, free_port
+from tests.support.valkey import HOST, free_port, listens
 
 ROOT: Final = Path(__file__).parents[2]
 SECRET: Final = "a secret of the tests, of enough bytes"
@@ -196,6 +196,8 @@ class Service:
         return self._process
 
     def _answers(self) -> bool:
+        if not listens(self.port):
+            return False
         try:
             answer = httpx.get(f"{self.url}/healthz", timeout=1, verify=self._verify)
         except httpx.HTTPError:

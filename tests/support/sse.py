@@ -81,11 +81,18 @@ class Stream:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.raw_head = b""
-        self.body = b""
+        self._parts: list[bytes] = []
         self.parser = Parser()
         self.ended = False
         self.cut = False
         self._events: list[Event] = []
+
+    @property
+    def body(self) -> bytes:
+        """Return all that was read of the body."""
+        # Not with each part: of one that comes in hundreds, tens of gigabytes would be copied.
+        self._parts = [b"".join(self._parts)]
+        return self._parts[0]
 
     async def read_head(self) -> None:
         """Read status and headers; names in lower case."""
@@ -107,7 +114,7 @@ class Stream:
         else:
             data = await self._reader.read(65536)
         self.ended = not data
-        self.body += data
+        self._parts.append(data)
         if self.headers.get("content-type", "").startswith("text/event-stream"):
             self._events += self.parser.feed(data)
 
@@ -168,7 +175,7 @@ class Stream:
 
     async def answer(self) -> None:
         """Read the head of the answer to the next request of this connection."""
-        self.headers, self.body, self.parser = {}, b"", Parser()
+        self.headers, self._parts, self.parser = {}, [], Parser()
         self.ended = self.cut = False
         self._events = []
         await self.read_head()

@@ -257,7 +257,14 @@ def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert set(jobcast.__all__) == {
-        *("connect", "current_run", "Jobs", "Run", "Address", "parse_address"),
+        *("connect", "current_run", "owner", "Jobs", "Run", "Address", "parse_address"),
         *("JobcastError", "UnknownJob", "JobExists", "JobFinished", "JobSuperseded"),
-        *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent", "BufferFull"),
+        *(
+            "JobNotFailed",
+            "JobNotRunning",
+            "JobStalled",
+            "JobCancelled",
+            "InvalidEvent",
+            "BufferFull",
+        ),
     }
