@@ -24,9 +24,7 @@ dramatiq.set_broker(broker)
 @dramatiq.actor(max_retries=3)
 def report(pages: int) -> None:
     """Write a report; a failure is tried again, as the job's next attempt."""
-    run = jobcast.sync.current_run()
-    assert run is not None
-    for _ in run.track(range(pages), "Writing", unit="page"):
+    for _ in jobcast.sync.current_run().track(range(pages), "Writing", unit="page"):
         time.sleep(0.1)
 
 
