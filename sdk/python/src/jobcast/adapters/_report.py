@@ -30,6 +30,8 @@ PERCENT: Final = ("progress", "percent", "percentage")
 STEP: Final = ("step", "currentStep", "status", "stage", "description", "message")
 ETA: Final = ("eta", "estimatedTimeRemaining")
 _COUNT: Final = ("current", "total", "unit")
+KNOWN: Final = frozenset((*PERCENT, *STEP, *ETA, *_COUNT))
+"""The keys that have a meaning."""
 
 Complain = Callable[[str], None]
 """Is told what was left out and why."""

@@ -13,7 +13,7 @@ from jobcast._errors import BufferFull, InvalidEvent
 from jobcast._failure import brief, class_name, describe
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._outbox import Limits
-from jobcast._owner import Owner, current_owner
+from jobcast._owner import Owner, current_owner, owner_by
 from jobcast._run_state import RunState, running
 from jobcast._settings import (
     BUFFER_BYTES,
@@ -157,6 +157,12 @@ class End(NamedTuple):
     def is_failed(self) -> bool:
         """Whether it failed, so that another execution is its next attempt."""
         return self.status == "failed" and not self.is_cancelled
+
+
+def owner_of(header: Mapping[object, object]) -> Owner | None:
+    """Return the owner that an argument of the enqueueing names; None if it names none."""
+    owner = owner_by(header.get("user"), header.get("session"))
+    return None if owner.is_nobody or "id" in header else owner
 
 
 class Notices:
