@@ -27,7 +27,7 @@ class QueueWorker:
     def __init__(self, *arguments: str, ready: str, folder: Path = ROOT, **settings: str) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
         path = os.pathsep.join(filter(None, [str(folder), str(ROOT), inherited.get("PYTHONPATH")]))
-        self._environment = {**inherited, "PYTHONPATH": path, **settings}
+        self.environment = {**inherited, "PYTHONPATH": path, **settings}
         self._command = [sys.executable, "-m", *arguments]
         self._ready = ready
         self._folder = folder
@@ -45,6 +45,11 @@ class QueueWorker:
         """The id of the process."""
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End the process and its children at once, as a machine that is lost does."""
         os.killpg(self.pid, signal.SIGKILL)
@@ -59,7 +64,7 @@ class QueueWorker:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -1,0 +1,47 @@
+"""The queues of asyncio that have an adapter, and how their processes are started."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.environments import packages_of
+from tests.support.queue_worker import ROOT, QueueWorker
+from tests.support.valkey import Valkey
+
+
+class Kind(NamedTuple):
+    """A queue, how its worker is started and what that prints once it works."""
+
+    name: str
+    worker: str
+    ready: str
+    packages: str | None = None
+    """The environment that it needs, if it is not this one."""
+    can_abort: bool = True
+    keeps_what_json_lacks: bool = True
+
+    def settings(self, server: Valkey, jobcast_url: str, folder: Path = ROOT) -> dict[str, str]:
+        """Return the variables of a process that uses it."""
+        path = [] if self.packages is None else [packages_of(self.packages)]
+        return {
+            "REDIS_URL": server.url,
+            "JOBCAST_REDIS_URL": jobcast_url,
+            "PYTHONPATH": os.pathsep.join([*path, str(folder), str(ROOT)]),
+        }
+
+    def run(self, command: str, settings: dict[str, str], folder: Path = ROOT) -> QueueWorker:
+        """Return its worker, as this command starts it."""
+        return QueueWorker(*command.split(), ready=self.ready, folder=folder, **settings)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in [
+        Kind(
+            "taskiq",
+            "taskiq worker tests.queues.taskiq_app:broker --workers 1",
+            "Listening started",
+            can_abort=False,
+        ),
+    ]
+}
