@@ -43,5 +43,12 @@ KINDS = {
             "Listening started",
             can_abort=False,
         ),
+        Kind(
+            "saq",
+            "saq tests.queues.saq_app.settings --verbose",
+            "Worker starting",
+            packages="older_redis",
+            keeps_what_json_lacks=False,
+        ),
     ]
 }

