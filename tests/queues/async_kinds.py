@@ -31,7 +31,7 @@ class Kind(NamedTuple):
 
     def run(self, command: str, settings: dict[str, str], folder: Path = ROOT) -> QueueWorker:
         """Return its worker, as this command starts it."""
-        return QueueWorker(*command.split(), ready=self.ready, folder=folder, **settings)
+        return QueueWorker(*command.split(), ready=self.ready, settings=settings, folder=folder)
 
 
 KINDS = {

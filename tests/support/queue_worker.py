@@ -24,10 +24,11 @@ class QueueWorker:
     It is ended with its children: they are a process group of their own.
     """
 
-    def __init__(self, *arguments: str, ready: str, folder: Path = ROOT, **settings: str) -> None:
+    def __init__(
+        self, *arguments: str, ready: str, settings: dict[str, str], folder: Path = ROOT
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
-        path = os.pathsep.join(filter(None, [str(folder), str(ROOT), inherited.get("PYTHONPATH")]))
-        self.environment = {**inherited, "PYTHONPATH": path, **settings}
+        self.environment = {**inherited, **settings}
         self._command = [sys.executable, "-m", *arguments]
         self._ready = ready
         self._folder = folder
