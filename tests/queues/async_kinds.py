@@ -50,5 +50,6 @@ KINDS = {
             packages="older_redis",
             keeps_what_json_lacks=False,
         ),
+        Kind("arq", "arq tests.queues.arq_app.WorkerSettings", "Starting worker", "older_redis"),
     ]
 }

@@ -1,6 +1,7 @@
 """A project that uses SAQ, as its users write it."""
 
 import os
+import time
 from typing import Any, Final
 
 from saq import Job
@@ -99,3 +100,11 @@ async def abort(key: str) -> None:
     job = await queue.job(key)
     assert job is not None
     await job.abort("by hand")
+
+
+async def abort_before(name: str, arguments: list[Any]) -> str:
+    """Abort a job that no worker has begun, and return its key."""
+    job = await queue.enqueue(name, arguments=arguments, scheduled=int(time.time()) + 100)
+    assert job is not None
+    await job.abort("by hand")
+    return str(job.key)

@@ -202,6 +202,18 @@ async def test_what_the_queue_aborts_is_cancelled(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_what_the_queue_aborts_before_it_begins_is_cancelled(
+    kind: Kind, queue: Producer, log: Log, redis: Redis, key: str
+) -> None:
+    if not kind.can_abort:
+        return
+    job_id = str(queue.call("abort_before", "say_nothing", [key], owner="7"))
+    assert log.names(job_id) == ["_created", "failed"]
+    assert log.events(job_id)[-1] == CANCELLED
+    assert not redis.exists(key)
+
+
+@pytest.mark.usefixtures("worker")
 async def test_of_two_executions_at_once_the_second_is_followed(
     queue: Producer, log: Log, redis: Redis, key: str
 ) -> None:

@@ -100,6 +100,9 @@ class Followed:
             job = await self._enqueue(job_or_func, **kwargs)
             if job is None:
                 await self._tasks.cancel(_announced.get())
+        except BaseException:
+            await self._tasks.cancel(_announced.get())
+            raise
         finally:
             _announced.reset(before)
         return job
