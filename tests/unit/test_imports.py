@@ -53,6 +53,8 @@ IN_ONE_MODULE = {
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
     "app/contract.py": {"markupsafe"},
     "app/queues/bullmq.py": {"bullmq", "redis"},
+    "app/queues/celery.py": {"celery", "kombu"},
+    "app/queues/rq.py": {"redis", "rq"},
     "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},
     "app/server/paced_server.py": {"hypercorn"},
