@@ -1,7 +1,6 @@
 """A project that uses arq, as its users write it."""
 
 import asyncio
-import os
 from typing import Any, Final
 
 from arq import Retry, create_pool
@@ -11,13 +10,10 @@ from arq.jobs import Job
 from arq.worker import create_worker
 
 import jobcast
-from jobcast.adapters._task import Settings
 from jobcast.adapters.arq import follow, follow_worker
 from tests.queues import async_work
-from tests.queues.async_work import URL
+from tests.queues.async_work import JOBCAST_URL, SETTINGS, URL
 
-_SETTINGS: Final[Settings] = {"lease_s": 1.0, "block_s": 0.5, "enqueue_s": 0.2}
-_JOBCAST: Final = os.environ["JOBCAST_REDIS_URL"]
 _enqueued: Final[dict[str, tuple[str, list[Any]]]] = {}
 _again: Final[set[asyncio.Task[None]]] = set()
 _pools: Final[list[Any]] = []
@@ -66,7 +62,7 @@ async def return_what_json_lacks(ctx: Any) -> object:
     return await async_work.return_what_json_lacks()
 
 
-@follow_worker(_JOBCAST, **_SETTINGS)
+@follow_worker(JOBCAST_URL, **SETTINGS)
 class WorkerSettings:
     """What ``arq`` is given."""
 
@@ -82,7 +78,7 @@ class WorkerSettings:
 async def start() -> None:
     """Connect."""
     plain: ArqRedis = await create_pool(RedisSettings.from_dsn(URL))
-    followed = follow(await create_pool(RedisSettings.from_dsn(URL)), _JOBCAST, **_SETTINGS)
+    followed = follow(await create_pool(RedisSettings.from_dsn(URL)), JOBCAST_URL, **SETTINGS)
     _pools.extend([plain, followed])
 
 

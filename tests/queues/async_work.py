@@ -12,9 +12,14 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 import jobcast
+from jobcast.adapters._task import Settings
 
 URL: Final = os.environ["REDIS_URL"]
 PATIENCE_S: Final = 60.0
+JOBCAST_URL: Final = os.environ["JOBCAST_REDIS_URL"]
+_WAIT_S: Final = PATIENCE_S if JOBCAST_URL == URL else 0.2
+SETTINGS: Final[Settings] = {"lease_s": 1.0, "block_s": _WAIT_S, "enqueue_s": _WAIT_S}
+"""A lost worker is missed soon, and a Redis that does not answer is waited for if it is there."""
 
 Tell = Callable[[int, int, str], Awaitable[object]]
 """Reports that so many are done, of so many, in this step."""

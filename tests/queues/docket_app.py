@@ -1,24 +1,20 @@
 """A project that uses Docket, as its users write it."""
 
-import os
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from docket import CurrentDocket, Docket, Progress, Retry
 
-from jobcast.adapters._task import Settings
 from jobcast.adapters.docket import Jobcast, followed
 from tests.queues import async_work
-from tests.queues.async_work import URL, Tell
+from tests.queues.async_work import JOBCAST_URL, SETTINGS, URL, Tell
 
-_SETTINGS: Final[Settings] = {"lease_s": 1.0, "block_s": 0.5, "enqueue_s": 0.2}
-_JOBCAST: Final = os.environ["JOBCAST_REDIS_URL"]
 _added: Final[dict[str, tuple[str, list[Any]]]] = {}
 _stack: Final = AsyncExitStack()
 _dockets: Final[list[Docket]] = []
 
-dependencies = [Jobcast(_JOBCAST, **_SETTINGS)]
+dependencies = [Jobcast(JOBCAST_URL, **SETTINGS)]
 
 
 def _tell(progress: Any) -> Tell:
@@ -76,7 +72,7 @@ async def start() -> None:
         docket = await _stack.enter_async_context(Docket(url=URL))
         docket.register_collection(f"{__name__}:tasks")
         _dockets.append(docket)
-    await _stack.enter_async_context(followed(_dockets[1], _JOBCAST, **_SETTINGS))
+    await _stack.enter_async_context(followed(_dockets[1], JOBCAST_URL, **SETTINGS))
 
 
 async def stop() -> None:

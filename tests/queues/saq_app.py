@@ -1,6 +1,5 @@
 """A project that uses SAQ, as its users write it."""
 
-import os
 import time
 from typing import Any, Final
 
@@ -9,16 +8,14 @@ from saq.queue.redis import RedisQueue
 
 from jobcast.adapters.saq import follow
 from tests.queues import async_work
-from tests.queues.async_work import URL, Tell
+from tests.queues.async_work import JOBCAST_URL, SETTINGS, URL, Tell
 
 _RETRIES: Final = {"fail_once": 3, "work_on": 3, "say_nothing": 3}
 
 queue = follow(
     RedisQueue.from_url(URL),
-    os.environ["JOBCAST_REDIS_URL"],
-    lease_s=1.0,
-    block_s=0.5,
-    enqueue_s=0.2,
+    JOBCAST_URL,
+    **SETTINGS,
 )
 
 

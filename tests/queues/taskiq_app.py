@@ -1,6 +1,5 @@
 """A project that uses taskiq, as its users write it."""
 
-import os
 from typing import Any, Final
 
 from taskiq import AsyncBroker, BrokerMessage, SimpleRetryMiddleware, TaskiqDepends
@@ -9,7 +8,7 @@ from taskiq_redis import ListQueueBroker
 
 from jobcast.adapters.taskiq import JobcastMiddleware
 from tests.queues import async_work
-from tests.queues.async_work import URL
+from tests.queues.async_work import JOBCAST_URL, SETTINGS, URL
 
 _sent: Final[dict[str, BrokerMessage]] = {}
 
@@ -24,7 +23,7 @@ class Broker(ListQueueBroker):
 
 
 broker: AsyncBroker = Broker(URL).with_middlewares(
-    JobcastMiddleware(os.environ["JOBCAST_REDIS_URL"], lease_s=1.0, block_s=0.5, enqueue_s=0.2),
+    JobcastMiddleware(JOBCAST_URL, **SETTINGS),
     SimpleRetryMiddleware(default_retry_count=3),
 )
 

@@ -21,6 +21,7 @@ from saq import Job, Queue, Status
 
 from jobcast._errors import JobCancelled
 from jobcast._failure import is_a
+from jobcast._owner import current_owner
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
 
@@ -53,13 +54,15 @@ class Execution:
     async def report(self) -> None:
         """Forward what the job says of itself, as far as it has changed."""
         now = _reported(self.job)
-        news = {
-            name: value
-            for name, value in now.items()
-            if name not in self._before or self._before[name] != value
-        }
+        news = {name: value for name, value in now.items() if self._is_new(name, value)}
         if news:
             await self.task.report(news)
+
+    def _is_new(self, name: str, value: object) -> bool:
+        try:
+            return name not in self._before or bool(self._before[name] != value)
+        except Exception:  # noqa: BLE001 - values of any class may be compared
+            return True
 
 
 class Followed:
@@ -85,9 +88,10 @@ class Followed:
     async def announce(self, job: Job) -> None:
         """Create a job in Jobcast before it is enqueued, if somebody owns it."""
         header = _header(job)
-        if Ticket.from_header(header) is not None or await self._is_known(job):
+        owner = owner_of(header) or current_owner.get()
+        if Ticket.from_header(header) is not None or (owner and await self._is_known(job)):
             return
-        ticket = await self._tasks.enqueued(job.key, job.function, owner_of(header))
+        ticket = await self._tasks.enqueued(job.key, job.function, owner)
         job.meta = {name: value for name, value in job.meta.items() if name != HEADER}
         if ticket is not None:
             job.meta[HEADER] = ticket.to_header()
@@ -185,16 +189,16 @@ class Followed:
         execution = self._taken(job)
         if execution is None:
             if job.key not in self._executions:
-                await self._tasks.end(_ticket(job), *self._end_from_outside(status, error))
+                await self._tasks.end(_ticket(job), *self._end_by_queue(status, error))
         elif status == Status.COMPLETE:
             await execution.task.complete(result)
         elif status == Status.ABORTED:
-            await execution.task.cancel()
+            await execution.task.fail(*self._end_by_queue(status, error))
         else:
             await execution.task.fail(*_cause(error))
 
-    def _end_from_outside(self, status: Status, error: str | None) -> tuple[str, str | None]:
-        """Return how a job ends whose execution is not here."""
+    def _end_by_queue(self, status: Status, error: str | None) -> tuple[str, str | None]:
+        """Return how a job ends that was aborted, or whose execution is not here."""
         if status == Status.ABORTED and error != self._queue.swept_error_message:
             return "Cancelled", None
         return error or "The worker was lost", _LOST
@@ -240,7 +244,8 @@ def _reported(job: Job) -> dict[str, object]:
     """Return what a job says of itself."""
     meta = job.meta if isinstance(job.meta, Mapping) else {}
     said = {str(name): value for name, value in meta.items() if name != HEADER}
-    return {"progress": job.progress * 100, **said}
+    share = job.progress
+    return {"progress": share * 100, **said} if isinstance(share, int | float) else said
 
 
 def _cause(error: str | None) -> tuple[str | BaseException, str | None]:

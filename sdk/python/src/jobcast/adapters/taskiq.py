@@ -210,7 +210,7 @@ def _meta(progress: TaskProgress[Any]) -> object:
     if isinstance(meta, int | float):
         meta = {"progress": meta}
     elif isinstance(meta, BaseModel):
-        meta = meta.model_dump(mode="json")
+        meta = dict(meta)
     if progress.state in _STATES or not isinstance(meta, dict | None):
         return meta
     step = {} if meta and any(name in meta for name in STEP) else {"step": str(progress.state)}
