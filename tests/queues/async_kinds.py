@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.environments import packages_of
-from tests.support.queue_worker import ROOT, QueueWorker
-from tests.support.valkey import Valkey
+from tests.support.queue_worker import ROOT
 
 
 class Kind(NamedTuple):
@@ -20,19 +19,15 @@ class Kind(NamedTuple):
     can_abort: bool = True
     keeps_what_json_lacks: bool = True
 
-    def settings(self, server: Valkey, jobcast_url: str, folder: Path = ROOT) -> dict[str, str]:
+    def settings(self, redis_url: str, jobcast_url: str, folder: Path = ROOT) -> dict[str, str]:
         """Return the variables of a process that uses it."""
         path = [] if self.packages is None else [packages_of(self.packages)]
         return {
-            "REDIS_URL": server.url,
-            "DOCKET_URL": server.url,
+            "REDIS_URL": redis_url,
+            "DOCKET_URL": redis_url,
             "JOBCAST_REDIS_URL": jobcast_url,
             "PYTHONPATH": os.pathsep.join([*path, str(folder), str(ROOT)]),
         }
-
-    def run(self, command: str, settings: dict[str, str], folder: Path = ROOT) -> QueueWorker:
-        """Return its worker, as this command starts it."""
-        return QueueWorker(*command.split(), ready=self.ready, settings=settings, folder=folder)
 
 
 KINDS = {

@@ -30,7 +30,7 @@ class World:
 
     def __init__(self, kind: Kind, server: Valkey, jobcast_url: str) -> None:
         self._kind = kind
-        self._settings = kind.settings(server, jobcast_url)
+        self._settings = kind.settings(server.url, jobcast_url)
         self._stack = ExitStack()
         self._worker: QueueWorker | None = None
 
@@ -38,7 +38,7 @@ class World:
         """Return the worker that runs; it is started if the one before was killed."""
         if self._worker is None or not self._worker.runs:
             self._worker = self._stack.enter_context(
-                self._kind.run(self._kind.worker, self._settings)
+                QueueWorker(*self._kind.worker.split(), ready=self._kind.ready, **self._settings)
             )
         return self._worker
 

@@ -16,7 +16,7 @@ import jobcast
 import jobcast.sync
 from jobcast.adapters.celery import install, owned_by
 from tests.queues.log import CANCELLED, Log
-from tests.support.queue_worker import QueueWorker
+from tests.support.queue_worker import ROOT, QueueWorker
 from tests.support.valkey import Valkey
 from tests.support.waiting import until
 
@@ -30,10 +30,10 @@ def server() -> Iterator[Valkey]:
         yield running
 
 
-def celery_worker(server: Valkey, *options: str, **settings: str) -> QueueWorker:
+def celery_worker(server: Valkey, *options: str, jobcast_url: str = "") -> QueueWorker:
     arguments = ("-A", APP, "worker", "--loglevel=INFO", "--without-mingle", "--without-gossip")
-    settings = {"REDIS_URL": server.url, **settings}
-    return QueueWorker("celery", *arguments, *options, ready=READY, settings=settings)
+    urls = {"REDIS_URL": server.url, "JOBCAST_URL": jobcast_url or server.url}
+    return QueueWorker("celery", *arguments, *options, ready=READY, folder=ROOT, **urls)
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +336,7 @@ async def test_other_pools_do_as_well(
 @pytest.mark.usefixtures("owner")
 async def test_without_jobcast_s_redis_tasks_run(server: Valkey, tasks: ModuleType) -> None:
     away = "redis://127.0.0.1:1/0"
-    with celery_worker(server, "--queues=away", "--pool=solo", JOBCAST_URL=away) as lonely:
+    with celery_worker(server, "--queues=away", "--pool=solo", jobcast_url=away) as lonely:
         result = tasks.report.apply_async((3,), queue="away")
         assert result.get(timeout=60) == {"pages": 3}
         assert lonely.log.count("Traceback") == 0

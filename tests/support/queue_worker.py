@@ -24,11 +24,10 @@ class QueueWorker:
     It is ended with its children: they are a process group of their own.
     """
 
-    def __init__(
-        self, *arguments: str, ready: str, settings: dict[str, str], folder: Path = ROOT
-    ) -> None:
+    def __init__(self, *arguments: str, ready: str, folder: Path = ROOT, **settings: str) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
-        self.environment = {**inherited, **settings}
+        path = os.pathsep.join(filter(None, [str(folder), str(ROOT), inherited.get("PYTHONPATH")]))
+        self.environment = {**inherited, "PYTHONPATH": path, **settings}
         self._command = [sys.executable, "-m", *arguments]
         self._ready = ready
         self._folder = folder

@@ -1,0 +1,54 @@
+"""The programs of sdk/python/examples, as their own first lines say to run them."""
+
+import asyncio
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.queues.log import Log
+from tests.support.queue_worker import ROOT, QueueWorker
+from tests.support.valkey import Valkey
+from tests.support.waiting import until
+
+EXAMPLES = ROOT / "sdk" / "python" / "examples"
+MODULES = {"celery": "celery", "rq": "rq.cli"}
+READY = {"celery": "[queues]", "rq": "Listening on"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Valkey]:
+    with Valkey() as running:
+        yield running
+
+
+def printed_by(program: str, worker: QueueWorker) -> str:
+    done = subprocess.run(
+        [sys.executable, program],
+        cwd=EXAMPLES,
+        env=worker.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("queue", MODULES)
+async def test_an_example_runs(server: Valkey, queue: str) -> None:
+    program = f"{queue}_report.py"
+    text = (EXAMPLES / program).read_text()
+    start = re.findall(rf"^{queue} (.*) &$", text, re.MULTILINE)[0]
+    assert f"\npython {program}\n" in text
+    options = shlex.split(start.replace("$REDIS_URL", server.url))
+    worker = QueueWorker(
+        *(MODULES[queue], *options), ready=READY[queue], folder=EXAMPLES, REDIS_URL=server.url
+    )
+    with worker as running, server.client() as client:
+        job_id = await asyncio.to_thread(printed_by, program, running)
+        log = Log(client)
+        await until(lambda: len(log.progress(job_id)) > 1)
+        assert log.state(job_id)["currentStep"] == "Writing"
