@@ -38,7 +38,12 @@ class World:
         """Return the worker that runs; it is started if the one before was killed."""
         if self._worker is None or not self._worker.runs:
             self._worker = self._stack.enter_context(
-                QueueWorker(*self._kind.worker.split(), ready=self._kind.ready, **self._settings)
+                QueueWorker(
+                    *self._kind.worker.split(),
+                    ready=self._kind.ready,
+                    folder=ROOT,
+                    **self._settings,
+                )
             )
         return self._worker
 
