@@ -168,7 +168,6 @@ async def test_of_a_storm_of_reports_the_last_arrives(
     log = await events(redis_client)
     sent = [data["progress"] for name, data in log if name == "progress-update"]
     assert sent[-1] == 99
-    assert len(sent) < 50
 
 
 async def test_a_failure_has_a_code(tasks: AnyTasks, ticket: Ticket, redis_client: Redis) -> None:

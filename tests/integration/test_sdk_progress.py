@@ -307,11 +307,12 @@ async def test_the_run_that_goes_on_is_known(jobs: jobcast.Jobs, run: jobcast.Ru
 
 
 def test_the_blocking_run_that_goes_on_is_known(blocking: jobcast.sync.Run) -> None:
-    assert jobcast.current_run() is None
     thread = threading.Thread(target=blocking.start)
     thread.start()
     thread.join()
     blocking.start()
     assert jobcast.sync.current_run() is blocking
+    of_either_form: object = jobcast.current_run()
+    assert of_either_form is blocking
     blocking.complete()
     assert jobcast.sync.current_run() is None

@@ -1,16 +1,16 @@
 """What became of the jobs of a queue, as Redis has it."""
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 from redis import Redis
 
 from jobcast.protocol.append import STALLED, with_script
 from jobcast.protocol.names import log_key, state_key
-from tests.support.waiting import until
+from tests.support.waiting import after, until
 
+MOST_LOOKS = 1000
 CANCELLED = ("failed", {"error": "Cancelled", "errorCode": None})
 
 
@@ -49,16 +49,12 @@ class Log:
     async def runs_out(self, job_id: str) -> None:
         """Fail the job as the service does, once the lease of its run has run out."""
         command = STALLED.command("PUBLISH", (log_key(job_id), state_key(job_id)), None, "")
-        for _ in self._looks():
+        for _ in range(MOST_LOOKS):
             try:
                 self._redis.execute_command(*with_script(command))
             except Exception as error:
                 if "LEASED" not in str(error):
                     raise
-                await asyncio.sleep(0.05)
+                await after(0.05)
             else:
                 return
-
-    @staticmethod
-    def _looks() -> Iterator[int]:
-        return iter(range(1000))
