@@ -103,3 +103,5 @@ lock *args: setup
         --generate-hashes --no-annotate --no-header --quiet --output-file constraints.txt "$@"
     .venv/bin/uv pip compile benchmarks/requirements.in --constraint constraints.txt --python-version 3.11 \
         --generate-hashes --no-annotate --no-header --quiet --output-file benchmarks/requirements.txt "$@"
+    .venv/bin/uv pip compile tests/environments/older_redis.in --python-version 3.11 \
+        --generate-hashes --no-annotate --no-header --quiet --output-file tests/environments/older_redis.txt "$@"

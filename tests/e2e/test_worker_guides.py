@@ -13,14 +13,17 @@ from playwright.async_api import Page, expect
 
 from app.dev.command import USER
 from tests.e2e.test_browser_guide import Site
+from tests.queues.async_kinds import KINDS
 from tests.support.hypercorn_server import serving
 from tests.support.queue_worker import QueueWorker
 from tests.support.service import ROOT, Service, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-READY: Final = {"celery": "[queues]", "dramatiq": "is ready for action", "rq": "Listening on"}
-MODULES: Final = {"celery": "celery", "dramatiq": "dramatiq", "rq": "rq.cli"}
+READY: Final = {"celery": "[queues]", "dramatiq": "is ready for action", "rq": "Listening on"} | {
+    kind.name: kind.ready for kind in KINDS.values()
+}
+MODULES: Final = {"rq": "rq.cli"}
 MAX_LINES: Final = 20
 """How long a program may be that shows a bar."""
 
@@ -58,8 +61,11 @@ async def test_a_page_leads_to_a_moving_bar(
     start, enqueue = run.splitlines()
     program, *options = shlex.split(start.replace("$REDIS_URL", redis_url))
     assert program == queue
-    arguments = (MODULES[queue], *options)
-    worker = QueueWorker(*arguments, ready=READY[queue], folder=tmp_path, REDIS_URL=redis_url)
+    arguments = (MODULES.get(queue, queue), *options)
+    settings = {"REDIS_URL": redis_url}
+    if queue in KINDS:
+        settings = KINDS[queue].settings(redis_url, redis_url, tmp_path)
+    worker = QueueWorker(*arguments, ready=READY[queue], folder=tmp_path, **settings)
     (shown,) = blocks_of(guide, "html")
     site = Site()
     async with serving(site) as origin:

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.queues.async_kinds import KINDS
 from tests.queues.log import Log
 from tests.support.queue_worker import ROOT, QueueWorker
 from tests.support.valkey import Valkey
 from tests.support.waiting import until
 
 EXAMPLES = ROOT / "sdk" / "python" / "examples"
-MODULES = {"celery": "celery", "rq": "rq.cli"}
-READY = {"celery": "[queues]", "rq": "Listening on"}
+MODULES = {"rq": "rq.cli"}
+READY = {"celery": "[queues]", "rq": "Listening on"} | {
+    kind.name: kind.ready for kind in KINDS.values()
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +40,18 @@ def printed_by(program: str, worker: QueueWorker) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("queue", MODULES)
+@pytest.mark.parametrize("queue", READY)
 async def test_an_example_runs(server: Valkey, queue: str) -> None:
     program = f"{queue}_report.py"
     text = (EXAMPLES / program).read_text()
     start = re.findall(rf"^{queue} (.*) &$", text, re.MULTILINE)[0]
     assert f"\npython {program}\n" in text
     options = shlex.split(start.replace("$REDIS_URL", server.url))
+    settings = {"REDIS_URL": server.url}
+    if queue in KINDS:
+        settings = KINDS[queue].settings(server.url, server.url, EXAMPLES)
     worker = QueueWorker(
-        *(MODULES[queue], *options), ready=READY[queue], folder=EXAMPLES, REDIS_URL=server.url
+        *(MODULES.get(queue, queue), *options), ready=READY[queue], folder=EXAMPLES, **settings
     )
     with worker as running, server.client() as client:
         job_id = await asyncio.to_thread(printed_by, program, running)

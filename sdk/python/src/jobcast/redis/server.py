@@ -9,11 +9,17 @@ from typing import Any, Final, Protocol
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.driver_info import DriverInfo
 
 from jobcast.redis.address import HostAndPort
 from jobcast.redis.connection import Connection, Deliver, Replies, answered_within
 from jobcast.redis.shared import Shared
+
+try:
+    from redis.driver_info import DriverInfo
+except ImportError:
+    _DRIVER: dict[str, Any] = {}  # an older redis-py
+else:
+    _DRIVER = {"driver_info": DriverInfo()}  # or each connection reads redis-py's own files for it
 
 TIMEOUT_S: Final = 5.0
 OPENING: Final = 0.9
@@ -47,7 +53,7 @@ class Connector:
             "socket_connect_timeout": TIMEOUT_S,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
-            "driver_info": DriverInfo(),  # or each connection reads redis-py's own files for it
+            **_DRIVER,
         }
         if "path" not in options:  # a Unix socket has none
             defaults["socket_keepalive"] = True

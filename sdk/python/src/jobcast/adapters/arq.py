@@ -1,0 +1,275 @@
+"""arq: jobs as jobs of Jobcast.
+
+    pool = follow(await create_pool(redis_settings), url)
+
+    with jobcast.owner(user_id="u1"):
+        await pool.enqueue_job("resize", "photos")
+
+    @follow_worker(url)
+    class WorkerSettings:
+        functions = [resize]
+
+arq has no progress of its own: `jobcast.current_run` is the run of a job. ``Retry`` makes attempts.
+``job.abort()`` cancels the job, and one that its owner cancels is cancelled in the worker. What
+``ctx["redis"]`` enqueues is followed, too; cron jobs are not.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final, TypeVar, Unpack
+from uuid import uuid4
+
+from arq.connections import ArqRedis
+from arq.constants import job_key_prefix, result_key_prefix
+from arq.jobs import Job
+from arq.worker import Function, Retry, RetryJob, func
+from redis.exceptions import RedisError
+
+from jobcast._errors import JobCancelled
+from jobcast.adapters._asyncio import Task, Tasks
+from jobcast.adapters._task import HEADER, Settings, Ticket
+
+_log: Final = logging.getLogger("jobcast.adapters")
+
+_TICKETS: Final = f"arq:{HEADER}:"
+_UNFINISHED_S: Final = 7 * 86_400
+"""How long the ticket of a job is kept that never ends."""
+_FINISHED_S: Final = 3600
+"""How long it is kept afterwards, as arq keeps results."""
+_MAX_TRIES: Final = 5
+_EXECUTION: Final = "jobcast_execution"
+
+Coroutine = Callable[..., Awaitable[Any]]
+C = TypeVar("C", bound=type)
+
+
+def follow(pool: ArqRedis, url: str, **settings: Unpack[Settings]) -> ArqRedis:
+    """Have what a pool enqueues be followed, in the Redis of this URL; return the pool.
+
+    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds ``enqueue_job``
+    may wait for that Redis.
+    """
+    tasks = Tasks(url, **settings)
+    close = pool.aclose
+
+    async def aclose(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as redis-py has them
+        await tasks.aclose()
+        await close(*args, **kwargs)
+
+    pool.aclose = aclose
+    return _follow(pool, tasks)
+
+
+def follow_worker(url: str, **settings: Unpack[Settings]) -> Callable[[C], C]:
+    """Have a class of worker settings follow its jobs: a decorator. See `follow`."""
+
+    def decorate(settings_class: C) -> C:
+        Followed(settings_class, Tasks(url, **settings)).attach(settings_class)
+        return settings_class
+
+    return decorate
+
+
+class FollowedJob(Job):  # type: ignore[misc]  # arq is not there where types are checked
+    """What `follow` has enqueued."""
+
+    __slots__ = ("tasks", "ticket")
+
+    async def abort(self, *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as arq has them
+        """Abort the job; one that has not begun is cancelled in Jobcast by this call."""
+        try:
+            return bool(await super().abort(*args, **kwargs))
+        finally:
+            await self.tasks.cancel(self.ticket)
+
+
+class Execution:
+    """One execution of a job."""
+
+    task: Task
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
+        """Whether arq has cancelled it, which has several reasons."""
+        self._running = asyncio.current_task()
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Cancel it: its owner wants it to stop."""
+        if self._running is not None:
+            self._is_stopped = True
+            self._running.cancel()
+
+    async def interrupted(self, cancelled: asyncio.CancelledError) -> BaseException:
+        """Note that it was cancelled, and return what to raise: arq would retry what we stop."""
+        if not self._is_stopped or self._running is None:
+            self.is_interrupted = True
+            return cancelled
+        self._running.uncancel()
+        await self.task.cancel()
+        return JobCancelled()
+
+
+class Followed:
+    """A class of worker settings whose jobs are followed."""
+
+    def __init__(self, settings: type, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._functions = list(getattr(settings, "functions", ()))
+        self._hooks = {
+            name: getattr(settings, name, None)
+            for name in ("on_startup", "on_shutdown", "after_job_end")
+        }
+        self._retries = getattr(settings, "retry_jobs", True)
+        self._max_tries = getattr(settings, "max_tries", _MAX_TRIES)
+
+    def attach(self, settings: Any) -> None:  # noqa: ANN401 - arq reads any class
+        """Put the functions and hooks that follow in the place of the settings' own."""
+        settings.functions = [self._followed(func(function)) for function in self._functions]
+        settings.on_startup = self.startup
+        settings.on_shutdown = self.shutdown
+        settings.after_job_end = self.after_job_end
+
+    async def startup(self, ctx: dict[Any, Any]) -> None:
+        """Follow what the jobs enqueue."""
+        _follow(ctx["redis"], self._tasks)
+        await self._call("on_startup", ctx)
+
+    async def shutdown(self, ctx: dict[Any, Any]) -> None:
+        """Close the connections."""
+        await self._tasks.aclose()
+        await self._call("on_shutdown", ctx)
+
+    async def after_job_end(self, ctx: dict[Any, Any]) -> None:
+        """End the job if arq has cancelled it: by now it is known why."""
+        execution = ctx.pop(_EXECUTION, None)
+        if execution is not None and execution.is_interrupted:
+            try:
+                await self._end_interrupted(ctx, execution.task)
+            except Exception:  # noqa: BLE001 - arq goes on whatever happens here
+                _log.exception("job %s of arq: it is not known how it ended", ctx["job_id"])
+                execution.task.leave()
+        await self._call("after_job_end", ctx)
+
+    def _followed(self, function: Function) -> Function:
+        work: Coroutine = function.coroutine
+        max_tries = self._max_tries if function.max_tries is None else function.max_tries
+
+        async def run(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            execution = await self._begin(ctx)
+            try:
+                if execution.task.is_cancelled:
+                    raise JobCancelled  # noqa: TRY301 - as the job raises it when it is told
+                result = await work(ctx, *args, **kwargs)
+            except asyncio.CancelledError as cancelled:
+                raise await execution.interrupted(cancelled) from None
+            except (Retry, RetryJob) as error:
+                await self._retry(execution.task, error, is_last=ctx["job_try"] >= max_tries)
+                raise
+            except BaseException as error:
+                await execution.task.fail(error)
+                raise
+            await execution.task.complete(result)
+            await _expire(ctx)
+            return result
+
+        return replace(function, coroutine=run)
+
+    async def _begin(self, ctx: dict[Any, Any]) -> Execution:
+        ticket = await _ticket_of(ctx["redis"], ctx["job_id"])
+        ctx[_EXECUTION] = execution = Execution()
+        execution.task = await self._tasks.begin(ticket, execution.stop)
+        return execution
+
+    async def _retry(self, task: Task, error: Exception, *, is_last: bool) -> None:
+        cause = error.__cause__ or "The job raised Retry"
+        code = "RETRY" if isinstance(cause, str) else None
+        if is_last or not self._retries:
+            await task.fail(cause, code)
+        else:
+            defer_ms = getattr(error, "defer_score", None)
+            await task.retry(cause, code, in_s=None if defer_ms is None else defer_ms / 1000)
+
+    async def _end_interrupted(self, ctx: dict[Any, Any], task: Task) -> None:
+        pool, job_id = ctx["redis"], ctx["job_id"]
+        outcome = await Job(job_id, pool, _deserializer=pool.job_deserializer).result_info()
+        if outcome is not None and isinstance(outcome.result, TimeoutError):
+            await task.fail(outcome.result)
+        elif outcome is None and await pool.exists(job_key_prefix + job_id):
+            await task.retry("The worker was stopped", "WORKER_STOPPED")
+        else:
+            await task.cancel()
+
+    async def _call(self, name: str, ctx: dict[Any, Any]) -> None:
+        hook = self._hooks[name]
+        if hook is not None:
+            await hook(ctx)
+
+
+def _follow(pool: ArqRedis, tasks: Tasks) -> ArqRedis:
+    """Have ``enqueue_job`` create the job in Jobcast first."""
+    enqueue = pool.enqueue_job
+
+    async def enqueue_job(
+        function: str,
+        *args: Any,  # noqa: ANN401 - what the job is given
+        _job_id: str | None = None,
+        **kwargs: Any,  # noqa: ANN401 - the same
+    ) -> Job | None:
+        job_id = _job_id or uuid4().hex
+        ticket = None
+        # arq won't enqueue what is under way, or has ended just before.
+        keys = job_key_prefix + job_id, result_key_prefix + job_id
+        if _job_id is None or not await pool.exists(*keys):
+            ticket = await tasks.enqueued(job_id, function)
+            await _keep(pool, job_id, ticket, is_known=_job_id is not None)
+        try:
+            job = await enqueue(function, *args, _job_id=job_id, **kwargs)
+        except BaseException:
+            await tasks.cancel(ticket)
+            raise
+        if job is None:
+            await tasks.cancel(ticket)
+        if job is None or ticket is None:
+            return job
+        return _with_ticket(job, ticket, tasks)
+
+    pool.enqueue_job = enqueue_job
+    return pool
+
+
+def _with_ticket(job: Job, ticket: Ticket, tasks: Tasks) -> FollowedJob:
+    followed = FollowedJob(
+        job.job_id,
+        job._redis,  # noqa: SLF001 - arq tells it by no other name
+        _queue_name=job._queue_name,  # noqa: SLF001 - the same
+        _deserializer=job._deserializer,  # noqa: SLF001 - the same
+    )
+    followed.ticket, followed.tasks = ticket, tasks
+    return followed
+
+
+async def _keep(pool: ArqRedis, job_id: str, ticket: Ticket | None, *, is_known: bool) -> None:
+    """Put a job's ticket beside it: what arq sends along, a worker of arq alone can't take."""
+    with suppress(RedisError):  # then enqueueing fails by itself, or the job is not followed
+        if ticket is not None:
+            await pool.set(_TICKETS + job_id, json.dumps(ticket.to_header()), ex=_UNFINISHED_S)
+        elif is_known:
+            await pool.delete(_TICKETS + job_id)
+
+
+async def _ticket_of(pool: ArqRedis, job_id: str) -> Ticket | None:
+    try:
+        return Ticket.from_header(json.loads(await pool.get(_TICKETS + job_id) or b"null"))
+    except (RedisError, ValueError):
+        return None
+
+
+async def _expire(ctx: dict[Any, Any]) -> None:
+    """Keep the ticket of a job that is done no longer than arq keeps its result."""
+    with suppress(RedisError):
+        await ctx["redis"].expire(_TICKETS + ctx["job_id"], _FINISHED_S)

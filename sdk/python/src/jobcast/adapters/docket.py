@@ -1,0 +1,305 @@
+"""Docket: tasks as jobs of Jobcast.
+
+    async with Docket(url=url) as docket, followed(docket, url):
+        with jobcast.owner(user_id="u1"):
+            await docket.add(resize)("photos")
+
+    async with Worker(docket, dependencies=[Jobcast(url)]) as worker: ...
+
+What a task gives to Docket's ``Progress`` is progress: its message is the step. ``Retry`` makes
+attempts. ``docket.cancel`` cancels the job, and a task that the job's owner cancels is cancelled in
+the worker. A task that waits for a ``ConcurrencyLimit`` or another gate is a queued job until then.
+What a followed task adds to its worker's docket is followed, too; `Docket.add_many` is not.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
+
+from docket import Docket, Execution, ExecutionState, Retry
+from docket.dependencies import (
+    AdmissionBlocked,
+    Dependency,
+    SharedContext,
+    current_docket,
+    current_execution,
+    current_worker,
+    get_single_dependency_parameter_of_type,
+)
+from redis.exceptions import RedisError
+
+from jobcast._errors import JobCancelled
+from jobcast._failure import is_a
+from jobcast.adapters._asyncio import Task, Tasks
+from jobcast.adapters._task import HEADER, Settings, Ticket
+from jobcast.protocol.names import new_job_id
+
+_log: Final = logging.getLogger("jobcast.adapters")
+
+_UNFINISHED_S: Final = 7 * 86_400
+"""How long the ticket of a task is kept that never ends."""
+_FINISHED_S: Final = 3600
+"""How long it is kept afterwards: the task may be delivered once more."""
+_UNDER_WAY: Final = frozenset(
+    state.value.encode()
+    for state in (ExecutionState.SCHEDULED, ExecutionState.QUEUED, ExecutionState.RUNNING)
+)
+
+
+@asynccontextmanager
+async def followed(docket: Docket, url: str, **settings: Unpack[Settings]) -> AsyncIterator[None]:
+    """Have what a docket adds in this block be followed, in the Redis of this URL.
+
+    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds `Docket.add` may
+    wait for that Redis.
+    """
+    tasks = Tasks(url, **settings)
+    own = {name: vars(docket).get(name) for name in ("add", "replace", "cancel")}
+    Followed(docket, tasks).attach()
+    try:
+        yield
+    finally:
+        for name, call in own.items():
+            if call is None:
+                delattr(docket, name)
+            else:
+                setattr(docket, name, call)
+        await tasks.aclose()
+
+
+class Jobcast(Dependency["Jobcast"]):
+    """Follows the tasks of a worker: one of its ``dependencies``. See `followed`."""
+
+    def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
+        self._tasks = Tasks(url, **settings)
+        self._attached: Docket | None = None
+
+    async def __aenter__(self) -> Self:
+        docket = current_docket.get()
+        if self._attached is not docket:
+            self._attached = docket
+            Followed(docket, self._tasks).attach()
+            SharedContext.stack.get().push_async_callback(self._tasks.aclose)
+        execution = current_execution.get()
+        following = Following(execution)
+        ticket = await _ticket_of(docket, execution.key)
+        following.task = task = await self._tasks.begin(ticket, following.stop)
+        if task.is_cancelled:
+            task.leave()
+            # Docket retries what has failed, and not what was cancelled.
+            raise asyncio.CancelledError
+        following.forward_progress()
+        _current.set(following)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        following = _current.get()
+        if following is None:
+            return
+        _current.set(None)
+        await following.end(error)
+        if is_a(error, JobCancelled):
+            raise asyncio.CancelledError
+
+
+class Following:
+    """One execution of a task that is followed."""
+
+    task: Task
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._running = asyncio.current_task()
+        self._is_stopped = False
+        self._has_total = False
+
+    def stop(self) -> None:
+        """Cancel it: its owner wants it to stop."""
+        if self._running is not None:
+            self._is_stopped = True
+            self._running.cancel()
+
+    def forward_progress(self) -> None:
+        """Have what the task tells Docket be reported to its job as well."""
+        progress: Any = self._execution.progress
+
+        def forwarding(store: Callable[[Any], Any]) -> Callable[..., Any]:
+            async def forward(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Docket has them
+                await store(*args, **kwargs)
+                self._has_total |= store.__name__ == "set_total"
+                await self.task.report(self._report())
+
+            return forward
+
+        for name in ("set_total", "increment", "set_message"):
+            setattr(progress, name, forwarding(getattr(progress, name)))
+
+    async def end(self, error: BaseException | None) -> None:
+        """End the job, or the attempt; or leave it to the worker that goes on with the task."""
+        self._running = None
+        if error is None:
+            await self.task.complete(await self._result())
+        elif isinstance(error, asyncio.CancelledError):
+            await self._cancelled()
+        elif isinstance(error, AdmissionBlocked) and (error.handled or error.reschedule):
+            await self.task.retry("The task waits for its turn", "BLOCKED")
+        elif not is_a(error, JobCancelled) and self._will_retry:
+            await self.task.retry(error)
+        else:
+            await self.task.fail(error)
+        await _expire(self._execution)
+
+    async def _result(self) -> object:
+        """Return what the task has returned, as Docket has kept it."""
+        execution = self._execution
+        if execution.state is not ExecutionState.COMPLETED or not self.task.is_followed:
+            return None
+        try:
+            return await execution.get_result()
+        except Exception:  # noqa: BLE001 - the task has ended whatever happens here
+            _log.exception("task %s of Docket: its result can't be read", execution.key)
+            return None
+
+    async def _cancelled(self) -> None:
+        if not self._is_stopped:
+            with suppress(Exception):
+                await self._execution.sync()
+        if self._is_stopped or self._execution.state is ExecutionState.CANCELLED:
+            await self.task.cancel()
+        else:
+            self.task.leave()  # the worker is being stopped
+
+    @property
+    def _will_retry(self) -> bool:
+        execution = self._execution
+        retry = get_single_dependency_parameter_of_type(execution.function, Retry)
+        if retry is None:
+            others = current_worker.get().dependencies.values()
+            retry = next((each for each in others if isinstance(each, Retry)), None)
+        return retry is not None and (retry.attempts is None or execution.attempt < retry.attempts)
+
+    def _report(self) -> dict[str, object]:
+        progress = self._execution.progress
+        told: dict[str, object] = {"step": progress.message}
+        if progress.current is not None:
+            told |= {"current": progress.current}
+        if self._has_total:
+            told |= {"current": progress.current or 0, "total": progress.total}
+        return told
+
+
+class Followed:
+    """A docket whose tasks are followed: its own calls do what they did, and tell Jobcast."""
+
+    def __init__(self, docket: Docket, tasks: Tasks) -> None:
+        self._docket = docket
+        self._tasks = tasks
+        self._add, self._replace, self._cancel = docket.add, docket.replace, docket.cancel
+
+    def attach(self) -> None:
+        """Put these calls in the place of the docket's own."""
+        docket: Any = self._docket
+        docket.add, docket.replace, docket.cancel = self.add, self.replace, self.cancel
+
+    def add(
+        self,
+        function: Callable[..., Any] | str,
+        when: datetime | None = None,
+        key: str | None = None,
+    ) -> Callable[..., Any]:
+        """Add a task."""
+        if key is None:
+            key = new_job_id()
+            return self._adding(self._add(function, when, key), function, key, is_known=False)
+        return self._adding(self._add(function, when, key), function, key, is_known=True)
+
+    def replace(
+        self, function: Callable[..., Any] | str, when: datetime, key: str
+    ) -> Callable[..., Any]:
+        """Add a task, or put it in the place of the one that has its key."""
+        return self._adding(self._replace(function, when, key), function, key, is_known=True)
+
+    async def cancel(self, key: str) -> None:
+        """Cancel a task, in Jobcast too."""
+        ticket = await _ticket_of(self._docket, key)
+        await self._cancel(key)
+        await self._tasks.cancel(ticket)
+
+    def _adding(
+        self,
+        schedule: Callable[..., Any],
+        function: Callable[..., Any] | str,
+        key: str,
+        *,
+        is_known: bool,
+    ) -> Callable[..., Any]:
+        name = function if isinstance(function, str) else function.__name__
+
+        async def scheduler(*args: Any, **kwargs: Any) -> Execution:  # noqa: ANN401 - the task's
+            if is_known and await self._is_under_way(key):
+                scheduled: Execution = await schedule(*args, **kwargs)
+                return scheduled
+            ticket = await self._tasks.enqueued(key, name)
+            await _keep(self._docket, key, ticket, is_known=is_known)
+            try:
+                scheduled = await schedule(*args, **kwargs)
+            except BaseException:
+                await self._tasks.cancel(ticket)
+                raise
+            if scheduled.disposition.value != "scheduled":
+                await self._tasks.cancel(ticket)
+            return scheduled
+
+        return scheduler
+
+    async def _is_under_way(self, key: str) -> bool:
+        """Whether a task has this key, whose job goes on: it is replaced, or nothing is added."""
+        async with self._docket.redis() as redis:
+            return await redis.hget(self._docket.runs_key(key), "state") in _UNDER_WAY
+
+
+_current: Final[ContextVar[Following | None]] = ContextVar("jobcast_docket", default=None)
+"""What is executed in this context."""
+
+
+def _ticket_key(docket: Docket, key: str) -> str:
+    return docket.key(f"{HEADER}:{key}")
+
+
+async def _keep(docket: Docket, key: str, ticket: Ticket | None, *, is_known: bool) -> None:
+    """Put a task's ticket beside it: what Docket sends along has no place for it."""
+    with suppress(RedisError):  # then adding fails by itself, or the task is not followed
+        async with docket.redis() as redis:
+            if ticket is not None:
+                header = json.dumps(ticket.to_header())
+                await redis.set(_ticket_key(docket, key), header, ex=_UNFINISHED_S)
+            elif is_known:
+                await redis.delete(_ticket_key(docket, key))
+
+
+async def _ticket_of(docket: Docket, key: str) -> Ticket | None:
+    try:
+        async with docket.redis() as redis:
+            header = await redis.get(_ticket_key(docket, key))
+        return Ticket.from_header(json.loads(header or b"null"))
+    except (RedisError, ValueError):
+        return None
+
+
+async def _expire(execution: Execution) -> None:
+    """Keep the ticket of a task that has ended for a while only."""
+    if execution.state in {ExecutionState.COMPLETED, ExecutionState.CANCELLED}:
+        with suppress(RedisError):
+            async with execution.docket.redis() as redis:
+                await redis.expire(_ticket_key(execution.docket, execution.key), _FINISHED_S)

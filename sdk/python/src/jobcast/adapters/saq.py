@@ -1,0 +1,256 @@
+"""SAQ: jobs as jobs of Jobcast.
+
+    queue = follow(Queue.from_url(url), url)
+
+    with jobcast.owner(user_id="u1"):
+        await queue.enqueue("resize", folder="photos")
+
+The program that enqueues and the worker's settings use a queue that is followed. What a job gives
+to ``job.update(progress=…, meta=…)`` is progress; of ``meta`` only what the job has changed, and
+`_report` says which keys are understood. SAQ's retries are attempts. ``job.abort()`` cancels the
+job, and one that its owner cancels is aborted.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Final, Unpack
+
+from saq import Job, Queue, Status
+
+from jobcast._errors import JobCancelled
+from jobcast._failure import is_a
+from jobcast._owner import current_owner
+from jobcast.adapters._asyncio import Task, Tasks
+from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
+
+_LOST: Final = "STALLED"
+
+
+def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
+    """Have a queue's jobs be followed, in the Redis of this URL; return the queue.
+
+    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds `Queue.enqueue`
+    may wait for that Redis.
+    """
+    Followed(queue, Tasks(url, **settings)).attach()
+    return queue
+
+
+def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
+    """Return what says in ``enqueue(…, meta=…)`` who may watch the job: see `jobcast.owner`."""
+    return {HEADER: {"user": user_id, "session": session_id}}
+
+
+class Execution:
+    """One execution of a job in this process."""
+
+    def __init__(self, job: Job, task: Task) -> None:
+        self.job = job
+        self.task = task
+        self._before = _reported(job)
+
+    async def report(self) -> None:
+        """Forward what the job says of itself, as far as it has changed."""
+        now = _reported(self.job)
+        news = {name: value for name, value in now.items() if self._is_new(name, value)}
+        if news:
+            await self.task.report(news)
+
+    def _is_new(self, name: str, value: object) -> bool:
+        try:
+            return name not in self._before or bool(self._before[name] != value)
+        except Exception:  # noqa: BLE001 - values of any class may be compared
+            return True
+
+
+class Followed:
+    """A queue whose jobs are followed: its own calls do what they did, and tell Jobcast."""
+
+    def __init__(self, queue: Queue, tasks: Tasks) -> None:
+        self._queue = queue
+        self._tasks = tasks
+        self._executions: dict[str, Execution] = {}
+        self._aborting: set[asyncio.Task[None]] = set()
+        self._enqueue, self._update = queue.enqueue, queue.update
+        self._finish, self._retry = queue.finish, queue.retry
+        self._abort, self._disconnect = queue.abort, queue.disconnect
+
+    def attach(self) -> None:
+        """Put these calls in the place of the queue's own."""
+        queue: Any = self._queue
+        queue.register_before_enqueue(self.announce)
+        queue.enqueue, queue.update = self.enqueue, self.update
+        queue.finish, queue.retry = self.finish, self.retry
+        queue.abort, queue.disconnect = self.abort, self.disconnect
+
+    async def announce(self, job: Job) -> None:
+        """Create a job in Jobcast before it is enqueued, if somebody owns it."""
+        header = _header(job)
+        owner = owner_of(header) or current_owner.get()
+        if Ticket.from_header(header) is not None or (owner and await self._is_known(job)):
+            return
+        ticket = await self._tasks.enqueued(job.key, job.function, owner)
+        job.meta = {name: value for name, value in job.meta.items() if name != HEADER}
+        if ticket is not None:
+            job.meta[HEADER] = ticket.to_header()
+            _announced.set(ticket)
+
+    async def enqueue(self, job_or_func: str | Job, **kwargs: Any) -> Job | None:  # noqa: ANN401
+        """Enqueue a job; one whose key is taken is nobody's."""
+        before = _announced.set(None)
+        try:
+            job = await self._enqueue(job_or_func, **kwargs)
+            if job is None:
+                await self._tasks.cancel(_announced.get())
+        except BaseException:
+            await self._tasks.cancel(_announced.get())
+            raise
+        finally:
+            _announced.reset(before)
+        return job
+
+    async def update(self, job: Job, **kwargs: Any) -> None:  # noqa: ANN401
+        """Update a job: the worker when it starts it, or the job itself to report."""
+        execution = self._execution(job)
+        if execution is not None:
+            _keep_ticket(job, kwargs, execution.job)
+        await self._update(job, **kwargs)
+        if kwargs.get("status") == Status.ACTIVE:
+            await self._begin(job)
+        elif execution is not None:
+            await execution.report()
+
+    async def finish(
+        self,
+        job: Job,
+        status: Status,
+        *,
+        result: Any = None,  # noqa: ANN401 - what the job returns
+        error: str | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as SAQ has them
+    ) -> None:
+        """End a job, here and in Jobcast; one that was cancelled was aborted."""
+        if status == Status.FAILED and self._was_cancelled(job):
+            status, error = Status.ABORTED, "Cancelled"
+        await self._end(job, status, result, error)
+        await self._finish(job, status, result=result, error=error, **kwargs)
+
+    async def retry(self, job: Job, error: str | None) -> None:
+        """Queue a job for its next attempt, unless it was cancelled."""
+        if self._was_cancelled(job):
+            await self.finish(job, Status.FAILED, error=error)
+            return
+        cause, code = _cause(error)
+        execution = self._taken(job)
+        if execution is not None:
+            await execution.task.retry(cause, code, in_s=job.next_retry_delay() or None)
+        elif job.key not in self._executions:
+            await self._tasks.end(_ticket(job), str(cause), _LOST, is_retried=True)
+        await self._retry(job, error)
+
+    async def abort(self, job: Job, error: str, ttl: float = 5) -> None:
+        """Abort a job; not SAQ's own abort of one whose worker is lost or late."""
+        if error != self._queue.swept_error_message:
+            await self._tasks.cancel(_ticket(job))
+        await self._abort(job, error, ttl)
+
+    async def disconnect(self) -> None:
+        """Close the connections."""
+        await self._tasks.aclose()
+        await self._disconnect()
+
+    async def _is_known(self, job: Job) -> bool:
+        """Whether a job of this key is under way, so that this one won't be enqueued."""
+        known = await self._queue.job(job.key)
+        return known is not None and known.status in _UNDER_WAY
+
+    async def _begin(self, job: Job) -> None:
+        if (earlier := self._executions.get(job.key)) is not None:
+            earlier.task.leave()
+        task = await self._tasks.begin(_ticket(job), lambda: self._abort_later(job))
+        self._executions[job.key] = Execution(job, task)
+        if task.is_cancelled:
+            raise JobCancelled
+
+    def _abort_later(self, job: Job) -> None:
+        aborting = asyncio.get_running_loop().create_task(self._abort(job, "Cancelled"))
+        self._aborting.add(aborting)
+        aborting.add_done_callback(self._aborting.discard)
+
+    async def _end(
+        self,
+        job: Job,
+        status: Status,
+        result: Any,  # noqa: ANN401 - what the job returns
+        error: str | None,
+    ) -> None:
+        execution = self._taken(job)
+        if execution is None:
+            if job.key not in self._executions:
+                await self._tasks.end(_ticket(job), *self._end_by_queue(status, error))
+        elif status == Status.COMPLETE:
+            await execution.task.complete(result)
+        elif status == Status.ABORTED:
+            await execution.task.fail(*self._end_by_queue(status, error))
+        else:
+            await execution.task.fail(*_cause(error))
+
+    def _end_by_queue(self, status: Status, error: str | None) -> tuple[str, str | None]:
+        """Return how a job ends that was aborted, or whose execution is not here."""
+        if status == Status.ABORTED and error != self._queue.swept_error_message:
+            return "Cancelled", None
+        return error or "The worker was lost", _LOST
+
+    def _was_cancelled(self, job: Job) -> bool:
+        return self._execution(job) is not None and is_a(sys.exception(), JobCancelled)
+
+    def _execution(self, job: Job) -> Execution | None:
+        """Return the execution of this very object; there may be others of the job."""
+        execution = self._executions.get(job.key)
+        return execution if execution is not None and execution.job is job else None
+
+    def _taken(self, job: Job) -> Execution | None:
+        """Return the execution, which ends."""
+        execution = self._execution(job)
+        if execution is not None:
+            del self._executions[job.key]
+        return execution
+
+
+_UNDER_WAY: Final = frozenset({Status.QUEUED, Status.ACTIVE, Status.ABORTING})
+_announced: Final[ContextVar[Ticket | None]] = ContextVar("jobcast_saq", default=None)
+"""The ticket of the job that is being enqueued in this context."""
+
+
+def _header(job: Job) -> Mapping[object, object]:
+    header = job.meta.get(HEADER) if isinstance(job.meta, Mapping) else None
+    return header if isinstance(header, Mapping) else {}
+
+
+def _ticket(job: Job) -> Ticket | None:
+    return Ticket.from_header(_header(job))
+
+
+def _keep_ticket(job: Job, kwargs: Mapping[str, Any], holder: Job) -> None:
+    """Have the ticket be in the ``meta`` that replaces what the job had."""
+    meta, header = kwargs.get("meta"), _header(holder)
+    if isinstance(meta, dict) and header and meta is not job.meta:
+        meta[HEADER] = header
+
+
+def _reported(job: Job) -> dict[str, object]:
+    """Return what a job says of itself."""
+    meta = job.meta if isinstance(job.meta, Mapping) else {}
+    said = {str(name): value for name, value in meta.items() if name != HEADER}
+    share = job.progress
+    return {"progress": share * 100, **said} if isinstance(share, int | float) else said
+
+
+def _cause(error: str | None) -> tuple[str | BaseException, str | None]:
+    """Return why a job ends badly: the exception that SAQ deals with, not its traceback."""
+    cause = sys.exception()
+    if isinstance(cause, asyncio.CancelledError):
+        return "The worker was stopped", "WORKER_STOPPED"
+    return (error or "The job has failed", None) if cause is None else (cause, None)
