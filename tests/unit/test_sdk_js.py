@@ -1,16 +1,20 @@
-"""The browser client by itself: its own tests, its types and its size."""
+"""The npm package by itself: its own tests, its types, its size and what is in it."""
 
 import filecmp
 import gzip
 import json
 import re
+import shutil
 import subprocess
+import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobcast.protocol.append import SCRIPT
+from jobcast.protocol.leases import ENTER
 from tests.support.npm import SDK, installed, node
 
 SOURCE = SDK / "src"
@@ -42,7 +46,9 @@ def test_the_clients_own_tests_pass(file: Path) -> None:
 
 
 def test_its_types_hold_and_are_those_that_are_committed(tmp_path: Path) -> None:
-    run(installed() / ".bin" / "tsc", "--outDir", tmp_path)
+    tsc = installed() / ".bin" / "tsc"
+    run(tsc, "--outDir", tmp_path)
+    run(tsc, "-p", "worker", "--outDir", tmp_path / "worker")
     made, committed = declarations(tmp_path), declarations(SDK / "types")
     assert made == committed, "run `npm run types` in sdk/js"
     _, differ, odd = filecmp.cmpfiles(tmp_path, SDK / "types", made, shallow=False)
@@ -69,8 +75,33 @@ def test_what_the_package_exports_is_there() -> None:
 def test_it_depends_on_nothing_and_pins_what_its_tests_need() -> None:
     assert "dependencies" not in PACKAGE
     for name, version in PACKAGE["devDependencies"].items():
-        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+        assert re.fullmatch(r"(npm:\w+@)?\d+\.\d+\.\d+", version), name
     assert not (SDK / "package-lock.json").exists()
+
+
+def test_the_worker_has_the_one_append_script(tmp_path: Path) -> None:
+    tree = tmp_path / "sdk" / "js"
+    shutil.copytree(SDK, tree, symlinks=True, ignore=shutil.ignore_patterns("node_modules"))
+    script = "python/src/jobcast/protocol/append.lua"
+    (tree.parent / script).parent.mkdir(parents=True)
+    shutil.copy(SDK.parent / script, tree.parent / script)
+    node()
+    command = ["npm", "pack", "--silent", "--pack-destination", str(tmp_path)]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tgz")
+    with tarfile.open(archive) as packed:
+        shipped = packed.extractfile("package/worker/append.lua")
+        assert shipped is not None
+        assert shipped.read().decode() == SCRIPT
+        names = {name.removeprefix("package/") for name in packed.getnames()}
+    for entry in PACKAGE["exports"].values():
+        assert names.issuperset(target.removeprefix("./") for target in entry.values())
+    assert (tree / "worker" / "append.lua").is_symlink()
+    assert (SDK / "worker" / "append.lua").read_text() == SCRIPT
+
+
+def test_the_worker_enters_its_leases_as_the_python_library_does() -> None:
+    assert f"`{ENTER}`" in (SDK / "worker" / "names.js").read_text()
 
 
 def test_it_has_the_version_of_the_service() -> None:

@@ -1,0 +1,189 @@
+import type { Connection } from "./connection.js";
+import type { Fields } from "./event.js";
+import type { Leases } from "./lease.js";
+import type { Senders } from "./sender.js";
+export type ProgressFields = Fields & {
+    progress?: number | null;
+    step?: string | null;
+    eta?: number | null;
+    current?: number;
+    total?: number;
+    unit?: string;
+};
+/** The run whose `work` this is called in, null if there is none that goes on. */
+export declare function currentRun(): Run | null;
+/** Calls a function in which this is the current run. @template T @param {Run} run @param {(run: Run) => T | Promise<T>} work */
+export declare function within<T>(run: Run, work: (run: Run) => T | Promise<T>): Promise<T>;
+/** What was thrown, or JobCancelled if that was because the signal of the run is aborted. @param {Run} run @param {any} thrown */
+export declare function causeOf(run: Run, thrown: any): any;
+/**
+ * One run of one job, from its start to its end. Made by `Jobs.run`.
+ *
+ * From its start on it holds a lease until it has ended, its `work` ends, its `Jobs` is closed, or nobody holds the run
+ * any more.
+ *
+ * Each method returns the id of the log entry that it wrote. Each throws JobSuperseded once another run or attempt has
+ * taken over, JobFinished after the job's end (JobStalled, one of its kind, if that came because the lease expired),
+ * UnknownJob once the job has expired, and InvalidEvent for arguments that the contract refuses, before anything is
+ * sent. Events are in the order of the calls, whether these are awaited or not; a refusal of one that nobody awaits is
+ * no unhandled rejection, and is thrown by the next call too.
+ *
+ * While Redis is unavailable, an event is repeated until it is acknowledged, and is written once. A call waits for that
+ * no longer than `blockS` of `connect`. Then it returns an empty id, and its event waits in the run's buffer; the calls
+ * that follow return at once until all that waits was written, but for the end of the run, which waits for as long
+ * again. When the buffer is full, only the newest progress in it is kept; if that makes no room within `blockS`, the call
+ * throws BufferFull and its event is not written. The end of the run always has room. What is refused after its call
+ * has returned is a warning of the process.
+ */
+export declare class Run {
+    #private;
+    jobId: string;
+    /** Of the job; null until the start unless it was given. @type {number | null} */
+    attempt: number | null;
+    /** The type of the job, empty until the start. */
+    type: string;
+    /** What the job was created with, once it was started. @type {Record<string, any>} */
+    input: Record<string, any>;
+    /** Whether Redis has acknowledged the end of this run. */
+    finished: boolean;
+    /**
+     * @param {Connection} connection
+     * @param {Leases} leases
+     * @param {Senders} senders
+     * @param {string} jobId
+     * @param {number | null} attempt
+     */
+    constructor(connection: Connection, leases: Leases, senders: Senders, jobId: string, attempt: number | null);
+    /** Whether this run has completed or failed the job, acknowledged or not. */
+    get hasEnded(): boolean;
+    /** Whether the job was asked to stop, as far as the last answer or renewal of the lease says. */
+    get cancelRequested(): boolean;
+    /**
+     * Is aborted, with JobCancelled as its reason, when the job was asked to stop: for `fetch` and the like.
+     *
+     * @returns {AbortSignal}
+     */
+    get signal(): AbortSignal;
+    /**
+     * Starts the job unless it was started, calls a function with this run and ends the job: completes it with what the function returns, unless
+     * the function has ended it, or fails it with what the function throws, which is thrown again.
+     *
+     * The message and `code`, if that is a string, of what is thrown become those of the job. JobCancelled fails the job
+     * with `Cancelled` and goes no further: `work` returns undefined then, and does not call the function if the job
+     * was cancelled before it was taken over.
+     *
+     * @template T
+     * @param {(run: Run) => T | Promise<T>} work
+     * @returns {Promise<T | undefined>}
+     */
+    work<T>(work: (run: Run) => T | Promise<T>): Promise<T | undefined>;
+    /**
+     * Starts the job, or takes it over from an earlier run of the same attempt.
+     *
+     * Sets `attempt`, `type` and `input`. Throws JobCancelled (the job was started) when an earlier run was asked to stop,
+     * InvalidEvent (the job was failed) when the job's input is no JSON object, and RedisUnavailable when Redis was
+     * unavailable for `blockS`.
+     */
+    start(): Promise<string>;
+    /**
+     * Reports progress: percent, the current step and further fields, of which `eta` is the seconds left.
+     *
+     * What is left out is null for the viewers. A lower percentage than the job's is raised to it. Throws JobCancelled,
+     * after the event was written, when the job was asked to stop.
+     *
+     * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: then the percentage follows from it, and the
+     * seconds left from how fast it went lately, once that is worth showing (after 3 s and 2 %). `total` and `unit` stay as
+     * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`). Counts are sent
+     * 20 times a second at the most: one that follows another sooner returns an empty id, and the last one is sent 50 ms
+     * after that other, or before the next event of another kind.
+     *
+     * @param {number | null | ProgressFields} [progress]
+     * @param {string | null | ProgressFields} [step]
+     * @param {ProgressFields} [fields]
+     * @returns {Promise<string>}
+     */
+    progress(progress?: number | null | ProgressFields, step?: string | null | ProgressFields, fields?: ProgressFields): Promise<string>;
+    /**
+     * Reports that a step begins. As `progress`, but it may lower the progress; without one the job's own stays.
+     *
+     * @param {string} step
+     * @param {Omit<ProgressFields, "step">} [fields]
+     * @returns {Promise<string>}
+     */
+    step(step: string, fields?: Omit<ProgressFields, "step">): Promise<string>;
+    /** Reports that so much more of the current step is done. See `progress`. @param {number} [count] @returns {Promise<string>} */
+    advance(count?: number): Promise<string>;
+    /**
+     * Goes through items, and reports each as done when the next one is asked for:
+     * `for await (const file of run.track(files, "Hashing", { unit: "file" }))`.
+     *
+     * `step` begins a step. Without `total`, that is the length or size of the items; if they have none, viewers see how
+     * many are done and that the end is unknown.
+     *
+     * @template T
+     * @param {Iterable<T> | AsyncIterable<T>} items
+     * @param {string | null} [step]
+     * @param {{ unit?: string, total?: number }} [options]
+     * @returns {AsyncGenerator<T, void, undefined>}
+     */
+    track<T>(items: Iterable<T> | AsyncIterable<T>, step?: string | null, { unit, total }?: {
+        unit?: string;
+        total?: number;
+    }): AsyncGenerator<T, void, undefined>;
+    /**
+     * Says which steps there will be and what share of the work each is, in any unit.
+     *
+     * `{ download: 1, analyse: 4 }`: while `step("analyse")` counts from 0 to its total, the job goes from 20 to 100
+     * percent. The steps carry `stepIndex` and `stepCount`.
+     *
+     * @param {Record<string, number>} weights
+     */
+    plan(weights: Record<string, number>): void;
+    /**
+     * Sends an event of your own, which reaches viewers in order and is never dropped.
+     *
+     * `name` is `[a-z][a-z0-9-]{0,63}` and no reserved one; `data` is an object of at most 1 MiB of JSON. Throws
+     * JobCancelled, after the event was written, when the job was asked to stop.
+     *
+     * @param {string} name
+     * @param {object} data
+     * @returns {Promise<string>}
+     */
+    emit(name: string, data: object): Promise<string>;
+    /**
+     * Sends a line of text, as the event `log`.
+     *
+     * @param {string} text
+     * @param {"debug" | "info" | "warning" | "error"} [level]
+     * @param {Fields} [more]
+     * @returns {Promise<string>}
+     */
+    log(text: string, level?: "debug" | "info" | "warning" | "error", more?: Fields): Promise<string>;
+    /** Ends the job well, with a result of at most 1 MiB of JSON. @param {unknown} [result] */
+    complete(result?: unknown): Promise<string>;
+    /**
+     * Ends the job badly, with a message for its viewers and a stable code for programs. What was thrown is written as
+     * `work` writes it.
+     *
+     * @param {unknown} error a string, or what was thrown
+     * @param {string | null} [code]
+     */
+    fail(error: unknown, code?: string | null): Promise<string>;
+    /**
+     * Reports progress when there is time for it, 20 times a second at the most; the last one is always sent. As
+     * `progress`, for what calls it more often.
+     *
+     * @param {number | null} progress
+     * @param {{ step?: string | null, eta?: number | null }} [fields]
+     * @param {Fields} [more] further fields, of any name but the contract's
+     * @returns {Promise<string>}
+     */
+    note(progress: number | null, { step, eta }?: {
+        step?: string | null;
+        eta?: number | null;
+    }, more?: Fields): Promise<string>;
+    /** Keeps the lease, though nobody holds the run, until it is refused: another run will take over. */
+    hold(): void;
+    /** Renews the lease; called by the timer of the lease. @param {number} leaseMs */
+    renew(leaseMs: number): Promise<void>;
+}
