@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 import jobcast
 from tests.support.calls import call, status_of, without_times
 from tests.support.lone_worker import LoneWorker
+from tests.support.node_worker import NodeWorker
 from tests.support.service import Service
 from tests.support.sse import Event, watch
 from tests.support.stored import log_of
@@ -105,6 +106,20 @@ async def test_a_retry_runs_it_again_and_the_old_run_stays_out(
                 assert refusal == "JobSuperseded: Attempt 1 was followed by attempt 2"
             status = await status_of(client, job_id)
     assert (status["status"], status["errorCode"]) == ("succeeded", None)
+
+
+async def test_a_worker_in_node_that_was_killed_is_missed_too(
+    services: list[Service], redis_url: str, redis_client: Redis, job_id: str
+) -> None:
+    async with (
+        watch(services[0].url, job_id) as stream,
+        NodeWorker(redis_url, leaseS=LEASE_S) as worker,
+    ):
+        await worker.call("open", job_id)
+        await worker.call("start")
+        worker.kill()
+        assert _shown((await stream.rest())[-1]) == ("failed", DATA)
+    assert await names(redis_client, job_id) == ["_created", "step-change", "failed"]
 
 
 def _shown(event: Event) -> tuple[str, object]:

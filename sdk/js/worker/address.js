@@ -30,6 +30,11 @@ export function addressOf(target) {
     throw new InvalidEvent("connect takes the address of Redis, a client of ioredis, or its options");
   }
   const client = /** @type {any} */ (target);
+  if (typeof client.url === "string") {
+    const { url, ...options } = client; // as BullMQ has it
+    const { open, timeoutS } = parseAddress(url);
+    return { open: (own) => open({ ...options, ...own }), timeoutS };
+  }
   if (typeof client.duplicate !== "function") {
     return { open: (own) => new Redis({ .../** @type {RedisOptions} */ (target), ...own }), timeoutS: TIMEOUT_S };
   }
