@@ -4,9 +4,7 @@ import filecmp
 import gzip
 import json
 import re
-import shutil
 import subprocess
-import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 
 from jobcast.protocol.append import SCRIPT
 from jobcast.protocol.leases import ENTER
-from tests.support.npm import SDK, installed, node
+from tests.support.npm import SDK, installed, node, packed
 
 SOURCE = SDK / "src"
 CORE_BYTES = 5 * 1024
@@ -79,24 +77,13 @@ def test_it_depends_on_nothing_and_pins_what_its_tests_need() -> None:
     assert not (SDK / "package-lock.json").exists()
 
 
-def test_the_worker_has_the_one_append_script(tmp_path: Path) -> None:
-    tree = tmp_path / "sdk" / "js"
-    shutil.copytree(SDK, tree, symlinks=True, ignore=shutil.ignore_patterns("node_modules"))
-    script = "python/src/jobcast/protocol/append.lua"
-    (tree.parent / script).parent.mkdir(parents=True)
-    shutil.copy(SDK.parent / script, tree.parent / script)
-    node()
-    command = ["npm", "pack", "--silent", "--pack-destination", str(tmp_path)]
-    subprocess.run(command, cwd=tree, check=True, capture_output=True)
-    (archive,) = tmp_path.glob("*.tgz")
-    with tarfile.open(archive) as packed:
-        shipped = packed.extractfile("package/worker/append.lua")
-        assert shipped is not None
-        assert shipped.read().decode() == SCRIPT
-        names = {name.removeprefix("package/") for name in packed.getnames()}
+def test_what_it_exports_is_packed_and_the_worker_has_the_one_append_script(tmp_path: Path) -> None:
+    package = packed(tmp_path)
     for entry in PACKAGE["exports"].values():
-        assert names.issuperset(target.removeprefix("./") for target in entry.values())
-    assert (tree / "worker" / "append.lua").is_symlink()
+        for target in entry.values():
+            assert (package / target).is_file(), target
+    assert (package / "worker" / "append.lua").read_text() == SCRIPT
+    assert (tmp_path / "tree" / "js" / "worker" / "append.lua").is_symlink()
     assert (SDK / "worker" / "append.lua").read_text() == SCRIPT
 
 

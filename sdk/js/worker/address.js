@@ -26,7 +26,7 @@ const TLS = ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ss
 /** How Redis is reached; InvalidEvent, without a password, if that can't be meant. @param {Target} target @returns {Address} */
 export function addressOf(target) {
   if (typeof target === "string" || target instanceof URL) return parseAddress(`${target}`);
-  if (target === null || typeof target !== "object") {
+  if (target === null || typeof target !== "object" || Array.isArray(target)) {
     throw new InvalidEvent("connect takes the address of Redis, a client of ioredis, or its options");
   }
   const client = /** @type {any} */ (target);
