@@ -53,8 +53,9 @@ def test_its_types_hold_and_are_those_that_are_committed(tmp_path: Path) -> None
     assert differ + odd == [], "run `npm run types` in sdk/js"
 
 
-def test_a_page_in_typescript_sees_them() -> None:
-    run(installed() / ".bin" / "tsc", "-p", "test")
+@pytest.mark.parametrize("project", ["test", "test/worker"])
+def test_a_project_in_typescript_sees_them(project: str) -> None:
+    run(installed() / ".bin" / "tsc", "-p", project)
 
 
 def test_the_core_is_small_as_it_is_shipped() -> None:

@@ -7,10 +7,10 @@ import { InvalidEvent } from "./errors.js";
 /** @typedef {Redis | Cluster} Client */
 
 /**
- * What `connect` takes: an address, a client of ioredis, or the options of one. Of a client only the options are used:
+ * What `connect` takes: an address, a client of ioredis, or the options of one, perhaps with a `url`. Of a client only the options are used:
  * Jobcast opens a connection of its own, which never touches the other.
  *
- * @typedef {string | URL | Client | RedisOptions} Target
+ * @typedef {string | URL | Client | (RedisOptions & { url?: string })} Target
  */
 
 /** @typedef {{ open: (own: RedisOptions) => Client, timeoutS: number }} Address */

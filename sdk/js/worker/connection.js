@@ -33,10 +33,11 @@ const OWN = {
 /**
  * Runs the append script. Opened at first use, shared by any number of runs.
  *
- * Here nothing is repeated. `closings` counts how often it was closed.
+ * Here nothing is repeated. `closings` counts how often it was closed, and `isOver` says that its `Jobs` was.
  */
 export class Connection {
   closings = 0;
+  isOver = false;
   #address;
   #timeoutMs;
   /** @type {Link | null} */

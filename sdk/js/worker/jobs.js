@@ -133,11 +133,13 @@ export class Jobs {
    * Closes its connection.
    *
    * Waits for the events that wait for Redis, as long as a call may; what is not written then is given up, but for the
-   * ends of runs. The leases of runs that have not ended are renewed no longer.
+   * ends of runs. The leases of runs that have not ended are renewed no longer, and nothing can be created or started
+   * any more.
    */
   async close() {
     await this.#senders.close();
     this.#leases.close();
+    this.#connection.isOver = true;
     this.#connection.close();
   }
 

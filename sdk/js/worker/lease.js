@@ -87,6 +87,7 @@ export class Lease {
     if (!run) return this.stop();
     try {
       await run.renew(this.#lengthMs);
+      if (!this.#isKept) return;
       await this.announce();
     } catch (error) {
       if (!this.#isKept) return;

@@ -51,7 +51,7 @@ export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  *
  * @template T
  * @param {() => Promise<T>} call
- * @param {{ closings: number }} connection
+ * @param {{ closings: number, isOver: boolean }} connection
  * @param {number | null} blockS
  * @returns {Promise<T>}
  */
@@ -60,6 +60,7 @@ export async function repeated(call, connection, blockS) {
   const endMs = blockS === null ? Infinity : performance.now() + blockS * 1000;
   const pauses = new Pauses();
   for (;;) {
+    if (connection.isOver) throw new RedisUnavailable("The connection to Redis was closed");
     try {
       return await call();
     } catch (error) {

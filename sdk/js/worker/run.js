@@ -128,7 +128,7 @@ export class Run {
   async work(work) {
     if (typeof work !== "function") throw new InvalidEvent("work takes a function");
     try {
-      if (!this.#sender.token) await this.start();
+      if (!this.#sender.token || this.hasEnded) await this.start();
     } catch (error) {
       if (!(error instanceof JobCancelled)) throw error;
       await this.#failWith(error);

@@ -193,7 +193,7 @@ export class Sender {
     }
     if (turn !== this.#turn) return;
     this.#stop();
-    await this.#senders.closeIfOver(this.#connection);
+    this.#senders.closeIfOver(this.#connection);
   }
 }
 
@@ -224,14 +224,12 @@ export class Senders {
     const over = Promise.all([...this.#busy].map((sender) => sender.sending));
     await (blockS === null ? over : within(over, blockS * 1000));
     for (const sender of this.#busy) if (!sender.hasEnd) sender.abandon();
-    this.#isClosed = this.#busy.size > 0;
+    this.#isClosed = true;
   }
 
-  /** Closes the connection that was opened once more for the ends of runs. @param {Connection} connection */
-  async closeIfOver(connection) {
-    if (!this.#isClosed || this.#busy.size) return;
-    this.#isClosed = false;
-    connection.close();
+  /** Closes the connection that was opened once more for what came after `close`. @param {Connection} connection */
+  closeIfOver(connection) {
+    if (this.#isClosed && !this.#busy.size) connection.close();
   }
 }
 

@@ -1,7 +1,9 @@
 import { Cluster, Redis } from "ioredis";
 import type { RedisOptions } from "ioredis";
 export type Client = Redis | Cluster;
-export type Target = string | URL | Client | RedisOptions;
+export type Target = string | URL | Client | (RedisOptions & {
+    url?: string;
+});
 export type Address = {
     open: (own: RedisOptions) => Client;
     timeoutS: number;

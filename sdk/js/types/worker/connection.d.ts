@@ -3,11 +3,12 @@ import type { Address } from "./address.js";
 /**
  * Runs the append script. Opened at first use, shared by any number of runs.
  *
- * Here nothing is repeated. `closings` counts how often it was closed.
+ * Here nothing is repeated. `closings` counts how often it was closed, and `isOver` says that its `Jobs` was.
  */
 export declare class Connection {
     #private;
     closings: number;
+    isOver: boolean;
     /** @param {Address} address @param {number | null} tryS longest time that a call may wait for its answer, if that is less */
     constructor(address: Address, tryS: number | null);
     /**

@@ -94,7 +94,8 @@ export declare class Jobs {
      * Closes its connection.
      *
      * Waits for the events that wait for Redis, as long as a call may; what is not written then is given up, but for the
-     * ends of runs. The leases of runs that have not ended are renewed no longer.
+     * ends of runs. The leases of runs that have not ended are renewed no longer, and nothing can be created or started
+     * any more.
      */
     close(): Promise<void>;
 }

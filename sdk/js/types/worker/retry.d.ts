@@ -24,10 +24,11 @@ export declare const sleep: (ms: number) => Promise<any>;
  *
  * @template T
  * @param {() => Promise<T>} call
- * @param {{ closings: number }} connection
+ * @param {{ closings: number, isOver: boolean }} connection
  * @param {number | null} blockS
  * @returns {Promise<T>}
  */
 export declare function repeated<T>(call: () => Promise<T>, connection: {
     closings: number;
+    isOver: boolean;
 }, blockS: number | null): Promise<T>;

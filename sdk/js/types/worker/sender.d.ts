@@ -64,6 +64,6 @@ export declare class Senders {
     discard(sender: Sender): void;
     /** Waits for what waits, as long as a call may; then gives up all but the ends of runs. */
     close(): Promise<void>;
-    /** Closes the connection that was opened once more for the ends of runs. @param {Connection} connection */
-    closeIfOver(connection: Connection): Promise<void>;
+    /** Closes the connection that was opened once more for what came after `close`. @param {Connection} connection */
+    closeIfOver(connection: Connection): void;
 }
