@@ -87,6 +87,22 @@ async def test_its_retries_are_attempts(project: BullProject, redis_client: Redi
     assert (await state_of(redis_client, job_id))["attempt"] == "3"
 
 
+async def test_between_two_tries_the_job_is_queued_and_may_be_cancelled(
+    project: BullProject, redis_client: Redis
+) -> None:
+    options = {"attempts": 2, "backoff": {"type": "fixed", "delay": 1500}}
+    job_id = await project.call("add", "flaky", {"failures": 1}, OWNER, options)
+
+    async def is_queued_again() -> bool:
+        state = await state_of(redis_client, job_id)
+        return (state["status"], state["attempt"]) == ("queued", "2")
+
+    await eventually(is_queued_again)
+    await cancel(redis_client, job_id)
+    assert (await entry(project, job_id, "failed"))[1] == "Cancelled"
+    assert await project.call("processed") == [["flaky", {"failures": 1}]]
+
+
 async def test_its_last_failure_is_the_jobs_and_may_be_retried_from_a_dashboard(
     project: BullProject, redis_client: Redis
 ) -> None:

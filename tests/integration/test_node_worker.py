@@ -197,7 +197,10 @@ async def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_late
 async def test_a_start_that_was_given_up_is_not_written_later(
     valkey: Valkey, redis_client: Redis
 ) -> None:
-    async with Interruption(valkey.port, 0) as way, NodeWorker(way.url, blockS=1) as worker:
+    async with (
+        Interruption(valkey.port, 0) as way,
+        NodeWorker(way.url, blockS=1, leaseS=None) as worker,
+    ):
         await worker.create("j1")
         way._at, way._moment, way._lasting = way.count + 1, "before", True
         await worker.call("open", "j1")
