@@ -8,6 +8,7 @@ import { isRefusal } from "./retry.js";
 
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1000;
+const SENTINEL_TIMEOUT_MS = 1000;
 
 /**
  * What ioredis must do for this library, whatever else it is told: repeat nothing by itself and keep nothing for later,
@@ -27,6 +28,7 @@ const OWN = {
   reconnectOnError: null,
   retryStrategy: (/** @type {number} */ times) =>
     Math.min(FIRST_PAUSE_MS * 2 ** Math.min(times, 10), MAX_PAUSE_MS) * (0.5 + Math.random()),
+  sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
   stringNumbers: false,
 };
 
@@ -113,7 +115,7 @@ export class Connection {
   }
 
   #open() {
-    this.#link ??= new Link(this.#address.open(OWN), this.#timeoutMs);
+    this.#link ??= new Link(this.#address.open(OWN), this.#timeoutMs, this.#address.timeoutS * 1000);
     return this.#link;
   }
 
@@ -133,14 +135,24 @@ class Link {
   #waiting = new Set();
   /** Why it is not connected. @type {unknown} */
   #problem = undefined;
+  /** @type {NodeJS.Timeout | undefined} */
+  #greeting;
 
-  /** @param {Client} client @param {number} timeoutMs */
-  constructor(client, timeoutMs) {
+  /**
+   * @param {Client} client
+   * @param {number} timeoutMs of a call
+   * @param {number} greetingMs that a server has to say that it is ready: ioredis would wait for a frozen one for ever
+   */
+  constructor(client, timeoutMs, greetingMs) {
     this.#client = client;
     this.#timeoutMs = timeoutMs;
     /** The command that publishes: in a Cluster, channels are sharded. */
     this.publish = "nodes" in client ? "SPUBLISH" : "PUBLISH";
+    client.on("connect", () => {
+      this.#greeting = setTimeout(() => client.disconnect(true), greetingMs);
+    });
     client.on("ready", () => this.#wake());
+    for (const name of ["ready", "close"]) client.on(name, () => clearTimeout(this.#greeting));
     client.on("end", () => this.#wake(new RedisUnavailable("the connection was closed", this.#problem)));
     client.on("error", (/** @type {unknown} */ error) => {
       this.#problem = error;
