@@ -80,7 +80,8 @@ async def test_its_retries_are_attempts(project: BullProject, redis_client: Redi
     options = {"attempts": 3}
     job_id = await project.call("add", "flaky", {"failures": 2}, OWNER, options)
     assert (await entry(project, job_id, "completed"))[0] == 2
-    failure = [["failed", {"error": "No paper", "errorCode": "PAPER"}], ["_retried", {}]]
+    data = {"error": "No paper", "errorCode": "PAPER", "willRetry": True}
+    failure = [["failed", data], ["_retried", {}]]
     started = ["step-change", nothing(0)]
     expected = [["_created", {}], *([started, *failure] * 2), started, ["complete", {"result": 2}]]
     assert await events_of(redis_client, job_id) == expected

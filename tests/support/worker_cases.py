@@ -140,7 +140,9 @@ class Player:
             await self._jobs.create(step["type"], **owner, **further)
             return
         run = self._run(step.get("run", "first"), step.get("attempt"))
-        if name == "plan":
+        if name in {"cancel", "retry"}:
+            await getattr(self._jobs, name)(self._job_id)
+        elif name == "plan":
             run.plan(step["weights"])
         elif name == "work":
             await self._work(run, step)

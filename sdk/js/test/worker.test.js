@@ -5,6 +5,7 @@ import { addressOf } from "../worker/address.js";
 import * as event from "../worker/event.js";
 import { brief, describe } from "../worker/failure.js";
 import { fromJson, toJson } from "../worker/json.js";
+import { read } from "../worker/report.js";
 import { connect, InvalidEvent, JobCancelled, JobcastError, JobFinished, JobStalled } from "../worker/index.js";
 
 const named = (value) => ({ name: "InvalidEvent", message: value });
@@ -86,6 +87,28 @@ test("whatever is thrown fails a job with a text", () => {
   }
   assert.equal(describe(new Error("🚀".repeat(9000)))[0], "🚀".repeat(4096));
   assert.deepEqual(brief("x".repeat(99), "c".repeat(99)), ["x".repeat(64), null]);
+});
+
+test("what a task reports in its queue's own way is read, and what can't be read is left out", () => {
+  const said = [];
+  const of = (progress) => read(progress, (text) => said.push(text));
+  const more = { files: 7, step: 3 };
+  for (const [progress, expected] of [
+    [40.9, { percent: 40 }],
+    [1e9, { percent: 100 }],
+    [{ percentage: "12.5", status: "Reading", message: "m", eta: 3 }, { percent: 12, step: "Reading", eta: 3, more: { message: "m" } }],
+    [{ ...more, progress: 5, percent: 7, _private: 1, x: undefined }, { percent: 5, more }],
+    [{ current: 3, total: 4, unit: "page" }, { percent: null, current: 3, total: 4, unit: "page" }],
+    [{ currentStep: 5, estimatedTimeRemaining: 2, description: "a\ud83d" }, { percent: null, step: "a\ufffd", eta: 2 }],
+  ]) {
+    const found = of(progress);
+    for (const [name, value] of Object.entries({ more: {}, ...expected })) assert.deepEqual(found[name], value, name);
+  }
+  assert.deepEqual(said, []);
+  for (const progress of [null, undefined, "text", true, [1], {}, { _x: 1 }]) assert.equal(of(progress), null);
+  assert.equal(of(NaN), null);
+  assert.deepEqual(of({ progress: -1, a: 1n, b: "x".repeat(20_000), c: 2 }), null);
+  assert.equal(said.length, 4);
 });
 
 test("errors have the names and the kinds of the Python library's", () => {

@@ -71,6 +71,9 @@ export function withScript(command) {
   return ["EVAL", SCRIPT, ...command.slice(2)];
 }
 
+/** Fails a queued job, or asks the worker of a running one to stop. */
+export const CANCEL = new Append("cancel");
+
 /** Queues a failed job for its next attempt. */
 export const RETRY = new Append("retry", {
   cleared: [
@@ -110,14 +113,14 @@ export function completed(result) {
 }
 
 /**
- * What ends a job badly. `abandon` ends only a job that no worker has started.
+ * What ends a job badly; `data` is the JSON of error and code. `abandon` ends only a job that no worker has started.
  *
+ * @param {string} data
  * @param {string} error
  * @param {string | null} code
  * @param {"fail" | "abandon"} [operation]
  */
-export function failed(error, code, operation = "fail") {
-  const data = JSON.stringify({ error, errorCode: code });
+export function failed(data, error, code, operation = "fail") {
   if (code === null) return new Append(operation, { data, fields: { error }, cleared: ["errorCode"] });
   return new Append(operation, { data, fields: { error, errorCode: code } });
 }

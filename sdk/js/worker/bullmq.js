@@ -9,20 +9,22 @@ import {
   RedisUnavailable,
   UnknownJob,
 } from "./errors.js";
-import { textOf } from "./failure.js";
+import { asError, codeOf, nameOf, textOf } from "./failure.js";
 import { parseJobId } from "./names.js";
+import { read } from "./report.js";
 import { causeOf, within } from "./run.js";
 
 /** @import { Owner } from "./append.js" */
 /** @import { Jobs } from "./jobs.js" */
 /** @import { Run } from "./run.js" */
 
-/** Names of what says the percentage in an object that `updateProgress` was given. */
-const PERCENT = ["progress", "percentage", "percent"];
 /** What a processor throws that is to be handed out again, at BullMQ's own request. */
 const NOT_OVER = ["DelayedError", "WaitingError", "WaitingChildrenError"];
 const RATE_LIMITED = "bullmq:rateLimitExceeded";
 const LATER_MS = 1000;
+
+/** Runs that have said what of their reports can't be read. @type {WeakSet<Run>} */
+const complained = new WeakSet();
 
 /**
  * What is used of BullMQ's `Queue`.
@@ -66,7 +68,7 @@ export async function add(jobs, queue, name, data, owner, options = {}) {
   try {
     return await queue.add(name, data, { ...others, jobId: its });
   } catch (error) {
-    await jobs.abandon(its, "The job could not be queued", "NOT_QUEUED").catch(() => {});
+    await jobs.abandon(its, "The job could not be queued", "NOT_QUEUED").catch(() => {}); // of a job that was queued before
     throw error;
   }
 }
@@ -147,7 +149,7 @@ async function begin(jobs, run, job, isOfService, token) {
   if (status === "succeeded") return { result: result === null ? null : JSON.parse(result) };
   if (error === "Cancelled") throw unrecoverable("Cancelled");
   // BullMQ runs it once more: somebody has retried the entry, or its worker was lost.
-  await jobs.retry(run.jobId);
+  await quietly(run, jobs.retry(run.jobId)); // unless that was done meanwhile
   await run.start();
   return "started";
 }
@@ -177,9 +179,13 @@ async function processed(jobs, run, job, processor) {
       run.hold(); // until BullMQ hands it out again
       throw error;
     }
-    await quietly(run, run.fail(error));
-    if (error instanceof JobCancelled) throw unrecoverable("Cancelled");
-    if (willTryAgain(job, error)) await quietly(run, jobs.retry(run.jobId));
+    if (error instanceof JobCancelled) {
+      await quietly(run, run.fail(error));
+      throw unrecoverable("Cancelled");
+    }
+    const willRetry = willTryAgain(job, error);
+    await quietly(run, run.fail(asError(error), codeOf(error) ?? nameOf(error), willRetry ? { willRetry } : {}));
+    if (willRetry) await quietly(run, jobs.retry(run.jobId));
     throw error;
   } finally {
     job.updateProgress = updateProgress;
@@ -200,36 +206,18 @@ async function complete(run, result) {
 /** @param {Run} run @param {unknown} progress */
 async function forward(run, progress) {
   try {
-    if (typeof progress === "number") await run.note(percentOf(progress), {}, {});
-    else if (progress !== null && typeof progress === "object") await forwardFields(run, { ...progress });
+    const report = read(progress, (text) => complain(run, text));
+    if (report) await run.note(report);
   } catch (error) {
     if (error instanceof JobCancelled) throw error;
-    if (error instanceof InvalidEvent) warn(run, error);
+    if (error instanceof InvalidEvent) complain(run, error.message);
   }
 }
 
-/** @param {Run} run @param {Record<string, unknown>} fields */
-function forwardFields(run, fields) {
-  const percent = PERCENT.map((name) => fields[name]).find((value) => typeof value === "number");
-  for (const name of PERCENT) if (fields[name] === percent) delete fields[name];
-  const { currentStep, estimatedTimeRemaining, ...more } = fields;
-  const step = take(more, "step", "string") ?? (typeof currentStep === "string" ? currentStep : undefined);
-  const eta = take(more, "eta", "number") ?? (typeof estimatedTimeRemaining === "number" ? estimatedTimeRemaining : undefined);
-  if (percent === undefined && typeof more.current === "number") return run.progress({ ...more, step, eta });
-  return run.note(percent === undefined ? null : percentOf(Number(percent)), { step, eta }, more);
-}
-
-/** Takes a field out if it has a type. @param {Record<string, any>} fields @param {string} name @param {string} type */
-function take(fields, name, type) {
-  if (typeof fields[name] !== type) return undefined;
-  const value = fields[name];
-  delete fields[name];
-  return value;
-}
-
-/** @param {number} progress */
-function percentOf(progress) {
-  return Math.max(0, Math.min(100, Math.floor(progress)));
+/** Says once for a run what of its reports can't be read. @param {Run} run @param {string} text */
+function complain(run, text) {
+  if (!complained.has(run)) warn(run, `what updateProgress was given is not shown: ${text}`);
+  complained.add(run);
 }
 
 /** Whether BullMQ will hand the entry out again, as its `Job.shouldRetryJob` decides. @param {BullJob} job @param {any} error */

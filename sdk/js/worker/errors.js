@@ -39,6 +39,11 @@ export class JobNotRunning extends JobcastError {
   static text = "The job was not started";
 }
 
+/** The job has not failed, so there is nothing to retry. */
+export class JobNotFailed extends JobcastError {
+  static text = "The job has not failed, so there is nothing to retry";
+}
+
 /** An argument is not what the contract allows. */
 export class InvalidEvent extends JobcastError {
   static text = "An argument is not what the contract allows";
@@ -71,6 +76,8 @@ const KINDS = {
   STALLED: JobStalled,
   SUPERSEDED: JobSuperseded,
   NOTRUNNING: JobNotRunning,
+  NOTFAILED: JobNotFailed,
+  NOTCANCELLABLE: JobFinished,
   BADEVENT: InvalidEvent,
 };
 

@@ -114,10 +114,19 @@ export function completed(result = null) {
   return event;
 }
 
-/** The event that ends a job badly. @param {unknown} error @param {unknown} code */
-export function failed(error, code) {
+/**
+ * The event that ends a job badly; `more` are further fields of its data. `abandon` ends only a job that no worker has
+ * started.
+ *
+ * @param {unknown} error
+ * @param {unknown} code
+ * @param {Fields} [more]
+ * @param {"fail" | "abandon"} [operation]
+ */
+export function failed(error, code, more = {}, operation = "fail") {
   const message = text(error, "error");
-  return append.failed(message, code == null ? null : text(code, "code"));
+  const errorCode = code == null ? null : text(code, "code");
+  return append.failed(objectJson({ error: message, errorCode, ...more }, "error"), message, errorCode, operation);
 }
 
 /**

@@ -27,6 +27,11 @@ export function brief(message, code) {
   return [presentable(message, BRIEF_CHARACTERS), code !== null && code.length <= BRIEF_CHARACTERS ? code : null];
 }
 
+/** What was thrown, an error if that is only a text: `Run.fail` takes a text for the caller's own. @param {unknown} thrown */
+export function asError(thrown) {
+  return typeof thrown === "string" ? new Error(thrown) : thrown;
+}
+
 /** The text of what was thrown, or the name of its class if it has none. @param {unknown} error */
 export function textOf(error) {
   try {
@@ -37,8 +42,8 @@ export function textOf(error) {
   }
 }
 
-/** @param {any} error */
-function nameOf(error) {
+/** The name of the class of what was thrown. @param {any} error */
+export function nameOf(error) {
   try {
     return presentable(`${error.constructor.name}`) || "Error";
   } catch {
@@ -46,8 +51,8 @@ function nameOf(error) {
   }
 }
 
-/** @param {any} error */
-function codeOf(error) {
+/** Its code, null if that is no string. @param {any} error */
+export function codeOf(error) {
   try {
     const code = error.code;
     return typeof code === "string" ? presentable(code) : null;

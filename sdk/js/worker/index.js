@@ -20,6 +20,7 @@ export {
   JobcastError,
   JobExists,
   JobFinished,
+  JobNotFailed,
   JobNotRunning,
   JobStalled,
   JobSuperseded,

@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { addressOf } from "./address.js";
-import { failed, RETRY } from "./append.js";
+import { CANCEL, RETRY } from "./append.js";
 import { Connection } from "./connection.js";
-import { JobcastError, JobExists } from "./errors.js";
+import { JobExists } from "./errors.js";
 import * as event from "./event.js";
 import { Leases } from "./lease.js";
 import { stateKey } from "./names.js";
@@ -94,25 +94,35 @@ export class Jobs {
   }
 
   /**
-   * Queues a failed job for its next attempt, as its owner can. Putting it on a queue is the caller's. Returns the number
-   * of that attempt, null if the job has not failed.
+   * Cancels a job, as its owner can: a queued job fails at once, the run of a running one is told. Throws JobFinished and
+   * UnknownJob.
+   *
+   * @param {string} jobId
+   */
+  async cancel(jobId) {
+    await this.#append(jobId, CANCEL);
+  }
+
+  /**
+   * Queues a failed job for its next attempt, as its owner can. Putting it on a queue is the caller's. Throws JobNotFailed
+   * and UnknownJob.
    *
    * @param {string} jobId
    */
   async retry(jobId) {
-    return this.#unlessRefused(jobId, RETRY);
+    await this.#append(jobId, RETRY);
   }
 
   /**
-   * Fails a job that no worker has started, because it can't be queued. Returns its attempt, null if a worker has
-   * started it or it has ended.
+   * Fails a job that no worker has started, because it can't be queued. Throws JobSuperseded if one has, JobFinished and
+   * UnknownJob.
    *
    * @param {string} jobId
    * @param {string} error
    * @param {string | null} [code]
    */
   async abandon(jobId, error, code = null) {
-    return this.#unlessRefused(jobId, failed(error, code, "abandon"));
+    await this.#append(jobId, event.failed(error, code, {}, "abandon"));
   }
 
   /**
@@ -148,15 +158,10 @@ export class Jobs {
     return repeated(call, this.#connection, this.#senders.limits.blockS);
   }
 
-  /** The attempt of a job after an append, null if it was refused. @param {string} jobId @param {Append} made */
-  async #unlessRefused(jobId, made) {
+  /** @param {string} jobId @param {Append} made */
+  async #append(jobId, made) {
     const its = canonical(jobId);
-    try {
-      return (await this.#repeated(() => this.#connection.append(its, made, null, "", ""))).attempt;
-    } catch (error) {
-      if (error instanceof JobcastError || (error instanceof Error && error.message.startsWith("NOTFAILED"))) return null;
-      throw error;
-    }
+    await this.#repeated(() => this.#connection.append(its, made, null, "", ""));
   }
 
   /** @param {string} jobId @param {Append} made @param {string} token @param {Owner} owner */

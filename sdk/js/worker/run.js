@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Count } from "./count.js";
 import { InvalidEvent, JobCancelled, JobcastError } from "./errors.js";
 import * as event from "./event.js";
-import { brief, describe, textOf } from "./failure.js";
+import { asError, brief, describe, textOf } from "./failure.js";
 import { fromJson } from "./json.js";
 import { Sender } from "./sender.js";
 
@@ -301,31 +301,31 @@ export class Run {
 
   /**
    * Ends the job badly, with a message for its viewers and a stable code for programs. What was thrown is written as
-   * `work` writes it.
+   * `work` writes it. `more` are further fields of the event, which those who watch or resume get.
    *
    * @param {unknown} error a string, or what was thrown
    * @param {string | null} [code]
+   * @param {Fields} [more]
    */
-  async fail(error, code = null) {
-    if (typeof error === "string") return this.#finish(event.failed(error, code));
+  async fail(error, code = null, more = {}) {
+    if (typeof error === "string") return this.#finish(event.failed(error, code, more));
     const [message, itsCode] = describe(error);
     const its = code ?? itsCode;
     // The end of a job must not hang on the length of a text.
-    return this.#finish(event.failed(message, its), event.failed(...brief(message, its)));
+    return this.#finish(event.failed(message, its, more), event.failed(...brief(message, its), more));
   }
 
   /**
-   * Reports progress when there is time for it, 20 times a second at the most; the last one is always sent. As
-   * `progress`, for what calls it more often.
+   * Sends what a task reports in its queue's own way when there is time for it, 20 times a second at the most; the last
+   * report is always sent.
    *
-   * @param {number | null} progress
-   * @param {{ step?: string | null, eta?: number | null }} [fields]
-   * @param {Fields} [more] further fields, of any name but the contract's
+   * @param {import("./report.js").Report} report
    * @returns {Promise<string>}
    */
-  note(progress, { step, eta } = {}, more = {}) {
+  note({ percent, step, eta, more, ...count }) {
     return this.#reported(() => {
-      this.#noted = event.progressed(progress, step, eta, more);
+      if (percent === null && count.current !== undefined) this.#counting().set({ ...count, step, eta, more });
+      else this.#noted = event.progressed(percent, step, eta, { ...more, ...withoutUndefined(count) });
       return null;
     });
   }
@@ -368,7 +368,7 @@ export class Run {
   /** Fails the job, unless it has ended or was taken over meanwhile. @param {unknown} error */
   async #failWith(error) {
     try {
-      await this.fail(error);
+      await this.fail(asError(error));
     } catch (obstacle) {
       if (obstacle instanceof JobcastError) return;
       process.emitWarning(`job ${this.jobId}: it could not be failed: ${textOf(obstacle)}`, "JobcastWarning");

@@ -91,6 +91,7 @@ class Player {
   }
 
   async call({ call, run: name, raises, ...given }) {
+    if (call === "cancel" || call === "retry") return this.jobs[call](this.jobId);
     if (call === "create") return this.jobs.create(given.type, given);
     const run = this.run(name, given.attempt);
     const { more = {} } = given;

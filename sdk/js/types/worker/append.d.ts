@@ -51,6 +51,8 @@ export declare class Append {
  * @returns {string[]}
  */
 export declare function withScript(command: string[]): string[];
+/** Fails a queued job, or asks the worker of a running one to stop. */
+export declare const CANCEL: Append;
 /** Queues a failed job for its next attempt. */
 export declare const RETRY: Append;
 export type Bounds = {
@@ -76,13 +78,14 @@ export declare function created(type: string, input: string | null, { userId, se
 /** What ends a job well. @param {string} result JSON */
 export declare function completed(result: string): Append;
 /**
- * What ends a job badly. `abandon` ends only a job that no worker has started.
+ * What ends a job badly; `data` is the JSON of error and code. `abandon` ends only a job that no worker has started.
  *
+ * @param {string} data
  * @param {string} error
  * @param {string | null} code
  * @param {"fail" | "abandon"} [operation]
  */
-export declare function failed(error: string, code: string | null, operation?: "fail" | "abandon"): Append;
+export declare function failed(data: string, error: string, code: string | null, operation?: "fail" | "abandon"): Append;
 export type Answer = {
     entryId: string;
     cancelRequested: boolean;

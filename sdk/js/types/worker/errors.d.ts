@@ -28,6 +28,10 @@ export declare class JobSuperseded extends JobcastError {
 export declare class JobNotRunning extends JobcastError {
     static text: string;
 }
+/** The job has not failed, so there is nothing to retry. */
+export declare class JobNotFailed extends JobcastError {
+    static text: string;
+}
 /** An argument is not what the contract allows. */
 export declare class InvalidEvent extends JobcastError {
     static text: string;

@@ -45,5 +45,13 @@ export declare function emitted(name: unknown, data: unknown): Append;
 export declare function logged(line: unknown, level: unknown, more: Fields): Append;
 /** The event that ends a job well; undefined is null. @param {unknown} [result] */
 export declare function completed(result?: unknown): Append;
-/** The event that ends a job badly. @param {unknown} error @param {unknown} code */
-export declare function failed(error: unknown, code: unknown): Append;
+/**
+ * The event that ends a job badly; `more` are further fields of its data. `abandon` ends only a job that no worker has
+ * started.
+ *
+ * @param {unknown} error
+ * @param {unknown} code
+ * @param {Fields} [more]
+ * @param {"fail" | "abandon"} [operation]
+ */
+export declare function failed(error: unknown, code: unknown, more?: Fields, operation?: "fail" | "abandon"): Append;

@@ -14,5 +14,11 @@ export declare function describe(error: unknown): [message: string, code: string
  * @returns {[message: string, code: string | null]}
  */
 export declare function brief(message: string, code: string | null): [message: string, code: string | null];
+/** What was thrown, an error if that is only a text: `Run.fail` takes a text for the caller's own. @param {unknown} thrown */
+export declare function asError(thrown: unknown): unknown;
 /** The text of what was thrown, or the name of its class if it has none. @param {unknown} error */
 export declare function textOf(error: unknown): string;
+/** The name of the class of what was thrown. @param {any} error */
+export declare function nameOf(error: any): string;
+/** Its code, null if that is no string. @param {any} error */
+export declare function codeOf(error: any): string | null;

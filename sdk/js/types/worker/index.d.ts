@@ -12,6 +12,6 @@
  * a JobcastError and leaves no trace. While Redis is unavailable, calls wait and events are repeated until they are
  * acknowledged; each is written exactly once, in order.
  */
-export { BufferFull, InvalidEvent, JobCancelled, JobcastError, JobExists, JobFinished, JobNotRunning, JobStalled, JobSuperseded, RedisUnavailable, UnknownJob, } from "./errors.js";
+export { BufferFull, InvalidEvent, JobCancelled, JobcastError, JobExists, JobFinished, JobNotFailed, JobNotRunning, JobStalled, JobSuperseded, RedisUnavailable, UnknownJob, } from "./errors.js";
 export { connect, Jobs } from "./jobs.js";
 export { currentRun, Run } from "./run.js";

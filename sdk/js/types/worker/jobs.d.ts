@@ -64,21 +64,28 @@ export declare class Jobs {
      */
     run(jobId: string, attempt?: number | null): Run;
     /**
-     * Queues a failed job for its next attempt, as its owner can. Putting it on a queue is the caller's. Returns the number
-     * of that attempt, null if the job has not failed.
+     * Cancels a job, as its owner can: a queued job fails at once, the run of a running one is told. Throws JobFinished and
+     * UnknownJob.
      *
      * @param {string} jobId
      */
-    retry(jobId: string): Promise<number | null>;
+    cancel(jobId: string): Promise<void>;
     /**
-     * Fails a job that no worker has started, because it can't be queued. Returns its attempt, null if a worker has
-     * started it or it has ended.
+     * Queues a failed job for its next attempt, as its owner can. Putting it on a queue is the caller's. Throws JobNotFailed
+     * and UnknownJob.
+     *
+     * @param {string} jobId
+     */
+    retry(jobId: string): Promise<void>;
+    /**
+     * Fails a job that no worker has started, because it can't be queued. Throws JobSuperseded if one has, JobFinished and
+     * UnknownJob.
      *
      * @param {string} jobId
      * @param {string} error
      * @param {string | null} [code]
      */
-    abandon(jobId: string, error: string, code?: string | null): Promise<number | null>;
+    abandon(jobId: string, error: string, code?: string | null): Promise<void>;
     /**
      * How the job has ended: `{ status, result, error }` as they are stored, with `result` as JSON.
      *

@@ -163,25 +163,21 @@ export declare class Run {
     complete(result?: unknown): Promise<string>;
     /**
      * Ends the job badly, with a message for its viewers and a stable code for programs. What was thrown is written as
-     * `work` writes it.
+     * `work` writes it. `more` are further fields of the event, which those who watch or resume get.
      *
      * @param {unknown} error a string, or what was thrown
      * @param {string | null} [code]
+     * @param {Fields} [more]
      */
-    fail(error: unknown, code?: string | null): Promise<string>;
+    fail(error: unknown, code?: string | null, more?: Fields): Promise<string>;
     /**
-     * Reports progress when there is time for it, 20 times a second at the most; the last one is always sent. As
-     * `progress`, for what calls it more often.
+     * Sends what a task reports in its queue's own way when there is time for it, 20 times a second at the most; the last
+     * report is always sent.
      *
-     * @param {number | null} progress
-     * @param {{ step?: string | null, eta?: number | null }} [fields]
-     * @param {Fields} [more] further fields, of any name but the contract's
+     * @param {import("./report.js").Report} report
      * @returns {Promise<string>}
      */
-    note(progress: number | null, { step, eta }?: {
-        step?: string | null;
-        eta?: number | null;
-    }, more?: Fields): Promise<string>;
+    note({ percent, step, eta, more, ...count }: import("./report.js").Report): Promise<string>;
     /** Keeps the lease, though nobody holds the run, until it is refused: another run will take over. */
     hold(): void;
     /** Renews the lease; called by the timer of the lease. @param {number} leaseMs */
