@@ -30,7 +30,14 @@ test("what JSON.stringify would lose or hide is refused, and named", () => {
     [{ n: "\ud83d" }, /lone surrogate at "n"/],
     [{ "\udc00": 1 }, /lone surrogate in the key/],
     [circle, /circular/],
-    [{ toJSON: () => { throw new Error("mine"); } }, /mine/],
+    [
+      {
+        toJSON: () => {
+          throw new Error("mine");
+        },
+      },
+      /mine/,
+    ],
   ]) {
     assert.throws(() => event.emitted("note", value), named(message));
   }
@@ -52,7 +59,10 @@ test("what JSON has is written as it is", () => {
 });
 
 test("JSON of any language is read, also a key that is __proto__", () => {
-  assert.deepEqual(fromJson('\ufeff{"a":[NaN,-Infinity,1e999,"NaN"],"b":"x\ny"}'), { a: [null, null, null, "NaN"], b: "x\ny" });
+  assert.deepEqual(fromJson('\ufeff{"a":[NaN,-Infinity,1e999,"NaN"],"b":"x\ny"}'), {
+    a: [null, null, null, "NaN"],
+    b: "x\ny",
+  });
   const value = fromJson('{"__proto__":{"polluted":"\\ud83d"}}');
   assert.equal({}.polluted, undefined);
   assert.deepEqual(Object.keys(value), ["__proto__"]);
@@ -70,7 +80,17 @@ test("whatever is thrown fails a job with a text", () => {
       throw new Error();
     },
   };
-  const proxy = new Proxy({}, { get() { throw new Error(); }, getPrototypeOf() { return null; } });
+  const proxy = new Proxy(
+    {},
+    {
+      get() {
+        throw new Error();
+      },
+      getPrototypeOf() {
+        return null;
+      },
+    },
+  );
   for (const [thrown, expected] of [
     [new Error("a\ud83d"), ["a\ufffd", null]],
     [Object.assign(new TypeError(""), { code: "X" }), ["TypeError", "X"]],
@@ -96,10 +116,22 @@ test("what a task reports in its queue's own way is read, and what can't be read
   for (const [progress, expected] of [
     [40.9, { percent: 40 }],
     [1e9, { percent: 100 }],
-    [{ percentage: "12.5", status: "Reading", message: "m", eta: 3 }, { percent: 12, step: "Reading", eta: 3, more: { message: "m" } }],
-    [{ ...more, progress: 5, percent: 7, _private: 1, x: undefined }, { percent: 5, more }],
-    [{ current: 3, total: 4, unit: "page" }, { percent: null, current: 3, total: 4, unit: "page" }],
-    [{ currentStep: 5, estimatedTimeRemaining: 2, description: "a\ud83d" }, { percent: null, step: "a\ufffd", eta: 2 }],
+    [
+      { percentage: "12.5", status: "Reading", message: "m", eta: 3 },
+      { percent: 12, step: "Reading", eta: 3, more: { message: "m" } },
+    ],
+    [
+      { ...more, progress: 5, percent: 7, _private: 1, x: undefined },
+      { percent: 5, more },
+    ],
+    [
+      { current: 3, total: 4, unit: "page" },
+      { percent: null, current: 3, total: 4, unit: "page" },
+    ],
+    [
+      { currentStep: 5, estimatedTimeRemaining: 2, description: "a\ud83d" },
+      { percent: null, step: "a\ufffd", eta: 2 },
+    ],
   ]) {
     const found = of(progress);
     for (const [name, value] of Object.entries({ more: {}, ...expected })) assert.deepEqual(found[name], value, name);
@@ -131,28 +163,63 @@ test("addresses are read as the service reads them", async () => {
     ["unix:///run/redis.sock?db=1", { path: "/run/redis.sock", db: 1 }],
     ["rediss://h:1?ssl_cert_reqs=none", { tls: { rejectUnauthorized: false } }],
     ["redis+sentinel://a,b:7/my%20master/2?sentinel_password=s", { name: "my master", db: 2, sentinelPassword: "s" }],
-    ["redis+cluster://:pw@a:1,b", { password: "pw", nodes: [{ host: "a", port: 1 }, { host: "b", port: 6379 }] }],
+    [
+      "redis+cluster://:pw@a:1,b",
+      {
+        password: "pw",
+        nodes: [
+          { host: "a", port: 1 },
+          { host: "b", port: 6379 },
+        ],
+      },
+    ],
   ]) {
     const found = options(url);
     for (const [name, value] of Object.entries(expected)) assert.deepEqual(found[name], value, `${url} ${name}`);
   }
-  assert.deepEqual(options("redis+sentinel://a,b:7/m").sentinels, [{ host: "a", port: 26379 }, { host: "b", port: 7 }]);
+  assert.deepEqual(options("redis+sentinel://a,b:7/m").sentinels, [
+    { host: "a", port: 26379 },
+    { host: "b", port: 7 },
+  ]);
 });
 
 test("an address that can't be meant is refused, and no password repeated", () => {
   for (const url of [
-    ...["", "redis:", "http://h", "redis://h:x", "redis://u:secret/1@h:1/0", "redis://a,b/0", "redis://h/x", "redis://h#x"],
+    ...[
+      "",
+      "redis:",
+      "http://h",
+      "redis://h:x",
+      "redis://u:secret/1@h:1/0",
+      "redis://a,b/0",
+      "redis://h/x",
+      "redis://h#x",
+    ],
     ...["redis://h?secret=1", "redis://h?db=x", "redis://h?ssl_keyfile=/secret", "redis://h?socket_timeout=0"],
     ...["rediss://h?ssl_ca_certs=/no/such", "redis+sentinel://h", "redis+cluster://h/1", "unix://", "redis://u:%zz@h"],
   ]) {
-    assert.throws(() => connect(url), (error) => error instanceof InvalidEvent, url);
+    assert.throws(
+      () => connect(url),
+      (error) => error instanceof InvalidEvent,
+      url,
+    );
   }
-  assert.throws(() => connect("redis://u:secret/1@h:1/0"), (error) => !error.message.includes("secret"));
+  assert.throws(
+    () => connect("redis://u:secret/1@h:1/0"),
+    (error) => !error.message.includes("secret"),
+  );
   for (const target of [null, undefined, 5, [], { duplicate() {} }]) assert.throws(() => connect(target), InvalidEvent);
 });
 
 test("settings that can't be meant are refused by name", () => {
-  for (const [name, value] of Object.entries({ leaseS: 0, blockS: "3", bufferEvents: 1.5, maxEventBytes: 9, retentionS: NaN, x: 1 })) {
+  for (const [name, value] of Object.entries({
+    leaseS: 0,
+    blockS: "3",
+    bufferEvents: 1.5,
+    maxEventBytes: 9,
+    retentionS: NaN,
+    x: 1,
+  })) {
     assert.throws(() => connect("redis://h", { [name]: value }), named(new RegExp(name)));
   }
 });

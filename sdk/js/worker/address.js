@@ -18,7 +18,8 @@ import { InvalidEvent } from "./errors.js";
 const TIMEOUT_S = 5;
 const NUMBER = /^\d+(\.\d+)?$/;
 const SCHEME = /^(rediss?)(?:\+(sentinel|cluster))?:$|^unix:$/;
-const SCHEMES = "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, rediss+sentinel:// or rediss+cluster://";
+const SCHEMES =
+  "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, rediss+sentinel:// or rediss+cluster://";
 const PLAIN = ["db", "client_name", "socket_timeout", "socket_connect_timeout"];
 const OF_SENTINELS = ["sentinel_username", "sentinel_password"];
 const TLS = ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"];

@@ -137,5 +137,12 @@ export function failed(data, error, code, operation = "fail") {
 /** @param {any} reply @returns {Answer} */
 export function answerOf(reply) {
   const [entryId, cancel, receivers, attempt, , type = "", input = ""] = reply;
-  return { entryId, cancelRequested: Number(cancel) !== 0, receivers: Number(receivers), attempt: Number(attempt), type, input };
+  return {
+    entryId,
+    cancelRequested: Number(cancel) !== 0,
+    receivers: Number(receivers),
+    attempt: Number(attempt),
+    type,
+    input,
+  };
 }

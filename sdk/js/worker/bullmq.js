@@ -94,7 +94,8 @@ export async function add(jobs, queue, name, data, owner, options = {}) {
  * @returns {(job: any, token?: string, signal?: AbortSignal) => Promise<Awaited<ReturnType<P>>>}
  */
 export function followed(jobs, processor) {
-  if (typeof processor !== "function") throw new InvalidEvent("followed takes a function: no file of a sandboxed processor");
+  if (typeof processor !== "function")
+    throw new InvalidEvent("followed takes a function: no file of a sandboxed processor");
   // With three arguments, or BullMQ makes no signal.
   return async (job, token, signal) => {
     const entry = entryOf(job);
@@ -104,7 +105,9 @@ export function followed(jobs, processor) {
     if (beginning === "unknown") return processor(job, token, signal);
     if (beginning !== "started") return beginning.result;
     if (entry.isOfService) job.data = run.input;
-    return processed(jobs, run, job, () => processor(job, token, signal ? AbortSignal.any([run.signal, signal]) : run.signal));
+    return processed(jobs, run, job, () =>
+      processor(job, token, signal ? AbortSignal.any([run.signal, signal]) : run.signal),
+    );
   };
 }
 

@@ -141,7 +141,12 @@ export class Count {
     const whole = this.#total === null ? { indeterminate: true } : { total: this.#total };
     const unit = this.#unit === null ? {} : { unit: this.#unit };
     const eta = this.#eta ?? this.#secondsLeft();
-    return event.progressed(this.#percent(), this.#step, eta, { ...this.#more, current: this.#current, ...whole, ...unit });
+    return event.progressed(this.#percent(), this.#step, eta, {
+      ...this.#more,
+      current: this.#current,
+      ...whole,
+      ...unit,
+    });
   }
 
   /** @param {string | null} step */
@@ -158,7 +163,8 @@ export class Count {
   /** @param {unknown} current @param {unknown} [total] @param {unknown} [unit] */
   #take(current, total, unit) {
     for (const [name, value] of Object.entries({ current, total })) {
-      if (value != null && !(isNumber(value) && value >= 0)) throw new InvalidEvent(`${name} must be a number, 0 or more`);
+      if (value != null && !(isNumber(value) && value >= 0))
+        throw new InvalidEvent(`${name} must be a number, 0 or more`);
     }
     if (unit != null && typeof unit !== "string") throw new InvalidEvent("unit must be a string");
     this.#current = /** @type {number} */ (current ?? this.#current);

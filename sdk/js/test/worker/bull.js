@@ -57,7 +57,12 @@ const processor = followed(jobs, async (job, token, signal) => {
   processed.push([job.name, job.data]);
   return PROCESSORS[job.name](job, token, signal);
 });
-const worker = new Worker(name, processor, { connection, concurrency: 10, lockDuration, stalledInterval: lockDuration });
+const worker = new Worker(name, processor, {
+  connection,
+  concurrency: 10,
+  lockDuration,
+  stalledInterval: lockDuration,
+});
 worker.on("error", () => {});
 queue.on("error", () => {});
 

@@ -15,43 +15,55 @@ connect(connection);
 connect(connection.url, { leaseMs: 5 });
 
 const result: { pages: number } | undefined = await jobs.run("j1", 2).work(async (run: Run) => {
-  const entryId: string = await run.progress(40, "Writing", { eta: 3, phase: "draft" });
-  await run.progress({ current: 3, total: 12, unit: "page" });
-  await run.step("Reading", { progress: 5, chapter: 1 });
-  await run.emit("note", { entryId });
-  await run.log("text", "warning", { page: 3 });
-  // @ts-expect-error no such level
-  await run.log("text", "loud");
-  // @ts-expect-error a percentage is a number
-  await run.progress("40");
-  for await (const page of run.track([1, 2], "Hashing", { unit: "page" })) page.toFixed();
-  run.signal.throwIfAborted();
-  const input: string = run.input.title;
-  return { pages: input.length };
+    const entryId: string = await run.progress(40, "Writing", { eta: 3, phase: "draft" });
+    await run.progress({ current: 3, total: 12, unit: "page" });
+    await run.step("Reading", { progress: 5, chapter: 1 });
+    await run.emit("note", { entryId });
+    await run.log("text", "warning", { page: 3 });
+    // @ts-expect-error no such level
+    await run.log("text", "loud");
+    // @ts-expect-error a percentage is a number
+    await run.progress("40");
+    for await (const page of run.track([1, 2], "Hashing", { unit: "page" })) page.toFixed();
+    run.signal.throwIfAborted();
+    const input: string = run.input.title;
+    return { pages: input.length };
 });
 result?.pages.toFixed();
 await currentRun()?.advance(2);
 
 interface Report {
-  pages: number;
+    pages: number;
 }
 const queue = new Queue<Report>("reports", { connection });
-const added: Job<Report> = await add(jobs, queue, "report", { pages: 3 }, { userId: "u1" }, { attempts: 3, jobId: "j1" });
-const worker = new Worker<Report, number>(
-  "reports",
-  followed(jobs, async (job: Job<Report>, token?: string, signal?: AbortSignal) => {
-    signal?.throwIfAborted();
-    await job.updateProgress({ progress: 40 });
-    return job.data.pages;
-  }),
-  { connection },
+const added: Job<Report> = await add(
+    jobs,
+    queue,
+    "report",
+    { pages: 3 },
+    { userId: "u1" },
+    { attempts: 3, jobId: "j1" },
 );
-new Worker<Report>("reports", followed(jobs, async (job) => job.data.pages), { connection });
+const worker = new Worker<Report, number>(
+    "reports",
+    followed(jobs, async (job: Job<Report>, token?: string, signal?: AbortSignal) => {
+        signal?.throwIfAborted();
+        await job.updateProgress({ progress: 40 });
+        return job.data.pages;
+    }),
+    { connection },
+);
+new Worker<Report>(
+    "reports",
+    followed(jobs, async (job) => job.data.pages),
+    { connection },
+);
 
 try {
-  await jobs.create("report", { sessionId: added.id, input: { a: 1 } });
+    await jobs.create("report", { sessionId: added.id, input: { a: 1 } });
 } catch (error) {
-  if (error instanceof InvalidEvent || error instanceof JobcastError || error instanceof RedisUnavailable) throw error;
+    if (error instanceof InvalidEvent || error instanceof JobcastError || error instanceof RedisUnavailable)
+        throw error;
 }
 await worker.close();
 await jobs.close();

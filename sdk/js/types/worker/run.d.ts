@@ -1,15 +1,9 @@
+import { Reports } from "./reports.js";
+import type { Answer, Append } from "./append.js";
 import type { Connection } from "./connection.js";
 import type { Fields } from "./event.js";
 import type { Leases } from "./lease.js";
 import type { Senders } from "./sender.js";
-export type ProgressFields = Fields & {
-    progress?: number | null;
-    step?: string | null;
-    eta?: number | null;
-    current?: number;
-    total?: number;
-    unit?: string;
-};
 /** The run whose `work` this is called in, null if there is none that goes on. */
 export declare function currentRun(): Run | null;
 /** Calls a function in which this is the current run. @template T @param {Run} run @param {(run: Run) => T | Promise<T>} work */
@@ -35,7 +29,7 @@ export declare function causeOf(run: Run, thrown: any): any;
  * throws BufferFull and its event is not written. The end of the run always has room. What is refused after its call
  * has returned is a warning of the process.
  */
-export declare class Run {
+export declare class Run extends Reports {
     #private;
     jobId: string;
     /** Of the job; null until the start unless it was given. @type {number | null} */
@@ -44,8 +38,6 @@ export declare class Run {
     type: string;
     /** What the job was created with, once it was started. @type {Record<string, any>} */
     input: Record<string, any>;
-    /** Whether Redis has acknowledged the end of this run. */
-    finished: boolean;
     /**
      * @param {Connection} connection
      * @param {Leases} leases
@@ -56,17 +48,9 @@ export declare class Run {
     constructor(connection: Connection, leases: Leases, senders: Senders, jobId: string, attempt: number | null);
     /** Whether this run has completed or failed the job, acknowledged or not. */
     get hasEnded(): boolean;
-    /** Whether the job was asked to stop, as far as the last answer or renewal of the lease says. */
-    get cancelRequested(): boolean;
     /**
-     * Is aborted, with JobCancelled as its reason, when the job was asked to stop: for `fetch` and the like.
-     *
-     * @returns {AbortSignal}
-     */
-    get signal(): AbortSignal;
-    /**
-     * Starts the job unless it was started, calls a function with this run and ends the job: completes it with what the function returns, unless
-     * the function has ended it, or fails it with what the function throws, which is thrown again.
+     * Starts the job unless it was started, calls a function with this run and ends the job: completes it with what the
+     * function returns, unless the function has ended it, or fails it with what the function throws, which is thrown again.
      *
      * The message and `code`, if that is a string, of what is thrown become those of the job. JobCancelled fails the job
      * with `Cancelled` and goes no further: `work` returns undefined then, and does not call the function if the job
@@ -85,80 +69,6 @@ export declare class Run {
      * unavailable for `blockS`.
      */
     start(): Promise<string>;
-    /**
-     * Reports progress: percent, the current step and further fields, of which `eta` is the seconds left.
-     *
-     * What is left out is null for the viewers. A lower percentage than the job's is raised to it. Throws JobCancelled,
-     * after the event was written, when the job was asked to stop.
-     *
-     * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: then the percentage follows from it, and the
-     * seconds left from how fast it went lately, once that is worth showing (after 3 s and 2 %). `total` and `unit` stay as
-     * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`). Counts are sent
-     * 20 times a second at the most: one that follows another sooner returns an empty id, and the last one is sent 50 ms
-     * after that other, or before the next event of another kind.
-     *
-     * @param {number | null | ProgressFields} [progress]
-     * @param {string | null | ProgressFields} [step]
-     * @param {ProgressFields} [fields]
-     * @returns {Promise<string>}
-     */
-    progress(progress?: number | null | ProgressFields, step?: string | null | ProgressFields, fields?: ProgressFields): Promise<string>;
-    /**
-     * Reports that a step begins. As `progress`, but it may lower the progress; without one the job's own stays.
-     *
-     * @param {string} step
-     * @param {Omit<ProgressFields, "step">} [fields]
-     * @returns {Promise<string>}
-     */
-    step(step: string, fields?: Omit<ProgressFields, "step">): Promise<string>;
-    /** Reports that so much more of the current step is done. See `progress`. @param {number} [count] @returns {Promise<string>} */
-    advance(count?: number): Promise<string>;
-    /**
-     * Goes through items, and reports each as done when the next one is asked for:
-     * `for await (const file of run.track(files, "Hashing", { unit: "file" }))`.
-     *
-     * `step` begins a step. Without `total`, that is the length or size of the items; if they have none, viewers see how
-     * many are done and that the end is unknown.
-     *
-     * @template T
-     * @param {Iterable<T> | AsyncIterable<T>} items
-     * @param {string | null} [step]
-     * @param {{ unit?: string, total?: number }} [options]
-     * @returns {AsyncGenerator<T, void, undefined>}
-     */
-    track<T>(items: Iterable<T> | AsyncIterable<T>, step?: string | null, { unit, total }?: {
-        unit?: string;
-        total?: number;
-    }): AsyncGenerator<T, void, undefined>;
-    /**
-     * Says which steps there will be and what share of the work each is, in any unit.
-     *
-     * `{ download: 1, analyse: 4 }`: while `step("analyse")` counts from 0 to its total, the job goes from 20 to 100
-     * percent. The steps carry `stepIndex` and `stepCount`.
-     *
-     * @param {Record<string, number>} weights
-     */
-    plan(weights: Record<string, number>): void;
-    /**
-     * Sends an event of your own, which reaches viewers in order and is never dropped.
-     *
-     * `name` is `[a-z][a-z0-9-]{0,63}` and no reserved one; `data` is an object of at most 1 MiB of JSON. Throws
-     * JobCancelled, after the event was written, when the job was asked to stop.
-     *
-     * @param {string} name
-     * @param {object} data
-     * @returns {Promise<string>}
-     */
-    emit(name: string, data: object): Promise<string>;
-    /**
-     * Sends a line of text, as the event `log`.
-     *
-     * @param {string} text
-     * @param {"debug" | "info" | "warning" | "error"} [level]
-     * @param {Fields} [more]
-     * @returns {Promise<string>}
-     */
-    log(text: string, level?: "debug" | "info" | "warning" | "error", more?: Fields): Promise<string>;
     /** Ends the job well, with a result of at most 1 MiB of JSON. @param {unknown} [result] */
     complete(result?: unknown): Promise<string>;
     /**
@@ -170,16 +80,10 @@ export declare class Run {
      * @param {Fields} [more]
      */
     fail(error: unknown, code?: string | null, more?: Fields): Promise<string>;
-    /**
-     * Sends what a task reports in its queue's own way when there is time for it, 20 times a second at the most; the last
-     * report is always sent.
-     *
-     * @param {import("./report.js").Report} report
-     * @returns {Promise<string>}
-     */
-    note({ percent, step, eta, more, ...count }: import("./report.js").Report): Promise<string>;
     /** Keeps the lease, though nobody holds the run, until it is refused: another run will take over. */
     hold(): void;
     /** Renews the lease; called by the timer of the lease. @param {number} leaseMs */
     renew(leaseMs: number): Promise<void>;
+    /** @protected @override @param {Append} made @param {Answer} answer */
+    protected _answered(made: Append, answer: Answer): void;
 }
