@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
 import jobcast
-from tests.support.npm import SDK, installed, node
+from tests.support.npm import SDK, installed, node, packed
 from tests.support.service import SESSION, Service
 from tests.support.waiting import eventually
 
@@ -25,13 +25,8 @@ FRAMEWORKS: Final = ("react", "vue", "svelte")
 def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of what the apps depend on, the package as npm would publish it too."""
     modules = installed(APPS)
-    packed = tmp_path_factory.mktemp("packed")
-    command = ["npm", "pack", "--silent", "--pack-destination", str(packed)]
-    subprocess.run(command, cwd=SDK, check=True, capture_output=True)
-    (archive,) = packed.iterdir()
-    subprocess.run(["tar", "xzf", archive], cwd=packed, check=True)  # noqa: S607 - wherever it is
     shutil.rmtree(modules / "jobcast", ignore_errors=True)
-    shutil.copytree(packed / "package", modules / "jobcast")
+    shutil.copytree(packed(tmp_path_factory.mktemp("packed")), modules / "jobcast")
     return modules
 
 

@@ -12,6 +12,7 @@ import jobcast
 from tests.support.calls import call, status_of, without_times
 from tests.support.http_worker import START, HttpWorker, event, new_run
 from tests.support.lone_worker import LoneWorker
+from tests.support.node_worker import NodeWorker
 from tests.support.service import Service
 from tests.support.sse import Event, watch
 from tests.support.stored import log_of
@@ -123,6 +124,20 @@ async def test_a_worker_by_http_that_falls_silent_is_lost_too(
     log = await log_of(redis_client, job_id)
     assert [fields["event"] for _, fields in log] == ["_created", "step-change", "failed"]
     assert repeated["ids"] == [log[1][0]]
+
+
+async def test_a_worker_in_node_that_was_killed_is_missed_too(
+    services: list[Service], redis_url: str, redis_client: Redis, job_id: str
+) -> None:
+    async with (
+        watch(services[0].url, job_id) as stream,
+        NodeWorker(redis_url, leaseS=LEASE_S) as worker,
+    ):
+        await worker.call("open", job_id)
+        await worker.call("start")
+        worker.kill()
+        assert _shown((await stream.rest())[-1]) == ("failed", DATA)
+    assert await names(redis_client, job_id) == ["_created", "step-change", "failed"]
 
 
 def _shown(seen: Event) -> tuple[str, object]:

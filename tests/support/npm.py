@@ -12,6 +12,7 @@ import pytest
 from tests.support.needs import NODE
 
 SDK: Final = Path(__file__).parents[2] / "sdk" / "js"
+SCRIPTS: Final = Path("python/src/jobcast/protocol")
 _INSTALL_SECONDS: Final = 180
 
 
@@ -42,3 +43,19 @@ def installed(folder: Path = SDK) -> Path:
             )
             stamp.write_text(wanted)
     return modules
+
+
+def packed(to: Path) -> Path:
+    """Return a new folder below ``to`` that holds the package as npm would publish it.
+
+    It is packed in a copy, because npm has the append script copied into the tree meanwhile.
+    """
+    node()
+    tree = to / "tree" / "js"
+    shutil.copytree(SDK, tree, symlinks=True, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(SDK.parent / SCRIPTS, tree.parent / SCRIPTS)
+    command = ["npm", "pack", "--silent", "--pack-destination", str(to)]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    (archive,) = to.glob("*.tgz")
+    subprocess.run(["tar", "xzf", archive], cwd=to, check=True)  # noqa: S607 - wherever it is
+    return to / "package"

@@ -1,4 +1,4 @@
-"""The browser client by itself: its own tests, its types and its size."""
+"""The npm package by itself: its own tests, its types, its size and what is in it."""
 
 import filecmp
 import gzip
@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.npm import SDK, installed, node
+from jobcast.protocol.append import SCRIPT
+from jobcast.protocol.leases import ENTER
+from tests.support.npm import SDK, installed, node, packed
 
 SOURCE = SDK / "src"
 CORE_BYTES = 5 * 1024
@@ -42,15 +44,18 @@ def test_the_clients_own_tests_pass(file: Path) -> None:
 
 
 def test_its_types_hold_and_are_those_that_are_committed(tmp_path: Path) -> None:
-    run(installed() / ".bin" / "tsc", "--outDir", tmp_path)
+    tsc = installed() / ".bin" / "tsc"
+    run(tsc, "--outDir", tmp_path)
+    run(tsc, "-p", "worker", "--outDir", tmp_path / "worker")
     made, committed = declarations(tmp_path), declarations(SDK / "types")
     assert made == committed, "run `npm run types` in sdk/js"
     _, differ, odd = filecmp.cmpfiles(tmp_path, SDK / "types", made, shallow=False)
     assert differ + odd == [], "run `npm run types` in sdk/js"
 
 
-def test_a_page_in_typescript_sees_them() -> None:
-    run(installed() / ".bin" / "tsc", "-p", "test")
+@pytest.mark.parametrize("project", ["test", "test/worker"])
+def test_a_project_in_typescript_sees_them(project: str) -> None:
+    run(installed() / ".bin" / "tsc", "-p", project)
 
 
 def test_the_core_is_small_as_it_is_shipped() -> None:
@@ -69,8 +74,22 @@ def test_what_the_package_exports_is_there() -> None:
 def test_it_depends_on_nothing_and_pins_what_its_tests_need() -> None:
     assert "dependencies" not in PACKAGE
     for name, version in PACKAGE["devDependencies"].items():
-        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+        assert re.fullmatch(r"(npm:\w+@)?\d+\.\d+\.\d+", version), name
     assert not (SDK / "package-lock.json").exists()
+
+
+def test_what_it_exports_is_packed_and_the_worker_has_the_one_append_script(tmp_path: Path) -> None:
+    package = packed(tmp_path)
+    for entry in PACKAGE["exports"].values():
+        for target in entry.values():
+            assert (package / target).is_file(), target
+    assert (package / "worker" / "append.lua").read_text() == SCRIPT
+    assert (tmp_path / "tree" / "js" / "worker" / "append.lua").is_symlink()
+    assert (SDK / "worker" / "append.lua").read_text() == SCRIPT
+
+
+def test_the_worker_enters_its_leases_as_the_python_library_does() -> None:
+    assert f"`{ENTER}`" in (SDK / "worker" / "names.js").read_text()
 
 
 def test_it_has_the_version_of_the_service() -> None:

@@ -1,0 +1,106 @@
+/** The append script, the one of the Python library and the service. */
+export declare const SCRIPT: string;
+/**
+ * One call of the append script, but for the job, the attempt and the run it is for.
+ *
+ * `operation`, `name`, `data` and `number` (a progress, or the length of a lease) are as the script's header describes
+ * them; `fields` are set in the job's state and `cleared` are removed from it.
+ */
+export declare class Append {
+    operation: string;
+    name: string;
+    data: string;
+    number: string;
+    fields: Record<string, string>;
+    cleared: string[];
+    /** How many bytes it has, about: what is the same for all is left out. */
+    size: number;
+    /**
+     * @param {string} operation
+     * @param {{ name?: string, data?: string, number?: string, fields?: Record<string, string>, cleared?: string[] }} [given]
+     */
+    constructor(operation: string, { name, data, number, fields, cleared }?: {
+        name?: string;
+        data?: string;
+        number?: string;
+        fields?: Record<string, string>;
+        cleared?: string[];
+    });
+    /** Whether it ends its run. */
+    get isEnd(): boolean;
+    /** @param {string} name */
+    named(name: string): Append;
+    /**
+     * The command that appends it in this attempt (null: any) and run ("": any). `publish` is the command that publishes
+     * it, `keys` are the job's log and state. With `seq`, the number of the append within its run or the token of a
+     * creation, the command may be repeated.
+     *
+     * @param {string} publish
+     * @param {[string, string]} keys
+     * @param {number | null} attempt
+     * @param {string} run
+     * @param {string} seq
+     * @returns {string[]}
+     */
+    command(publish: string, keys: [string, string], attempt: number | null, run: string, seq: string): string[];
+}
+/**
+ * What does the same, and makes the script known to a Redis that does not know it.
+ *
+ * @param {string[]} command
+ * @returns {string[]}
+ */
+export declare function withScript(command: string[]): string[];
+/** Fails a queued job, or asks the worker of a running one to stop. */
+export declare const CANCEL: Append;
+/** Queues a failed job for its next attempt. */
+export declare const RETRY: Append;
+export type Bounds = {
+    retentionS: number;
+    maxEntries: number;
+    maxEventBytes: number;
+};
+export type Owner = {
+    userId?: string | null;
+    sessionId?: string | null;
+};
+/** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds what a job may take */
+/** @typedef {{ userId?: string | null, sessionId?: string | null }} Owner */
+/**
+ * What begins a job's log; `input` is JSON.
+ *
+ * @param {string} type
+ * @param {string | null} input
+ * @param {Owner} owner
+ * @param {Bounds} bounds
+ */
+export declare function created(type: string, input: string | null, { userId, sessionId }: Owner, bounds: Bounds): Append;
+/** What ends a job well. @param {string} result JSON */
+export declare function completed(result: string): Append;
+/**
+ * What ends a job badly; `data` is the JSON of error and code. `abandon` ends only a job that no worker has started.
+ *
+ * @param {string} data
+ * @param {string} error
+ * @param {string | null} code
+ * @param {"fail" | "abandon"} [operation]
+ */
+export declare function failed(data: string, error: string, code: string | null, operation?: "fail" | "abandon"): Append;
+export type Answer = {
+    entryId: string;
+    cancelRequested: boolean;
+    receivers: number;
+    attempt: number;
+    type: string;
+    input: string;
+};
+/**
+ * What the script answers to an append that it wrote. `entryId` is the log entry, empty when there was nothing to
+ * write; `receivers` counts the subscribers that were sent the publication (-1: Redis refused to publish). `type` and
+ * `input` (JSON) are the job's at a start, else empty.
+ *
+ * @typedef {{ entryId: string, cancelRequested: boolean, receivers: number, attempt: number, type: string,
+ *   input: string }} Answer
+ */
+/** @param {any} reply @returns {Answer} */
+export declare function answerOf(reply: any): Answer;

@@ -1,0 +1,57 @@
+/** The call to Jobcast was refused. */
+export declare class JobcastError extends Error {
+    static text: string;
+    /** @param {string} [message] */
+    constructor(message?: string);
+}
+/** There is no such job, or it has expired. */
+export declare class UnknownJob extends JobcastError {
+    static text: string;
+}
+/** A job with this id exists already. */
+export declare class JobExists extends JobcastError {
+    static text: string;
+}
+/** The job has succeeded or failed already. */
+export declare class JobFinished extends JobcastError {
+    static text: string;
+}
+/** The lease of this run ran out while nobody renewed it, and the job was failed. */
+export declare class JobStalled extends JobFinished {
+    static text: string;
+}
+/** Another run or attempt has taken over this job. */
+export declare class JobSuperseded extends JobcastError {
+    static text: string;
+}
+/** The job was not started. */
+export declare class JobNotRunning extends JobcastError {
+    static text: string;
+}
+/** The job has not failed, so there is nothing to retry. */
+export declare class JobNotFailed extends JobcastError {
+    static text: string;
+}
+/** An argument is not what the contract allows. */
+export declare class InvalidEvent extends JobcastError {
+    static text: string;
+}
+/** Redis is unavailable, and as many events of this run wait for it as may. */
+export declare class BufferFull extends JobcastError {
+    static text: string;
+}
+/** The job was asked to stop. */
+export declare class JobCancelled extends JobcastError {
+    static text: string;
+}
+/** Redis can't be reached, or did not answer in time; `cause` is what ioredis said. It is no refusal. */
+export declare class RedisUnavailable extends Error {
+    /** @param {string} message @param {unknown} [cause] */
+    constructor(message: string, cause?: unknown);
+}
+/**
+ * The error for an error reply to an append; null if it is not of the job.
+ *
+ * @param {string} reply
+ */
+export declare function refused(reply: string): JobcastError | null;

@@ -1,0 +1,148 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+/** The append script, the one of the Python library and the service. */
+export const SCRIPT = readFileSync(new URL("./append.lua", import.meta.url), "utf8");
+
+const DIGEST = createHash("sha1").update(SCRIPT).digest("hex");
+const ENDS = new Set(["complete", "fail"]);
+
+/**
+ * One call of the append script, but for the job, the attempt and the run it is for.
+ *
+ * `operation`, `name`, `data` and `number` (a progress, or the length of a lease) are as the script's header describes
+ * them; `fields` are set in the job's state and `cleared` are removed from it.
+ */
+export class Append {
+  /**
+   * @param {string} operation
+   * @param {{ name?: string, data?: string, number?: string, fields?: Record<string, string>, cleared?: string[] }} [given]
+   */
+  constructor(operation, { name = "", data = "{}", number = "", fields = {}, cleared = [] } = {}) {
+    this.operation = operation;
+    this.name = name;
+    this.data = data;
+    this.number = number;
+    this.fields = fields;
+    this.cleared = cleared;
+    /** How many bytes it has, about: what is the same for all is left out. */
+    this.size = [name, data, ...Object.values(fields)].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  }
+
+  /** Whether it ends its run. */
+  get isEnd() {
+    return ENDS.has(this.operation);
+  }
+
+  /** @param {string} name */
+  named(name) {
+    return new Append(this.operation, { ...this, name });
+  }
+
+  /**
+   * The command that appends it in this attempt (null: any) and run ("": any). `publish` is the command that publishes
+   * it, `keys` are the job's log and state. With `seq`, the number of the append within its run or the token of a
+   * creation, the command may be repeated.
+   *
+   * @param {string} publish
+   * @param {[string, string]} keys
+   * @param {number | null} attempt
+   * @param {string} run
+   * @param {string} seq
+   * @returns {string[]}
+   */
+  command(publish, keys, attempt, run, seq) {
+    const pairs = Object.entries(this.fields);
+    const count = seq ? `${pairs.length} ${seq}` : `${pairs.length}`;
+    return [
+      ...["EVALSHA", DIGEST, "2", ...keys, publish, this.operation, `${attempt ?? ""}`, run],
+      ...[this.name, this.data, this.number, count, ...pairs.flat(), ...this.cleared],
+    ];
+  }
+}
+
+/**
+ * What does the same, and makes the script known to a Redis that does not know it.
+ *
+ * @param {string[]} command
+ * @returns {string[]}
+ */
+export function withScript(command) {
+  return ["EVAL", SCRIPT, ...command.slice(2)];
+}
+
+/** Fails a queued job, or asks the worker of a running one to stop. */
+export const CANCEL = new Append("cancel");
+
+/** Queues a failed job for its next attempt. */
+export const RETRY = new Append("retry", {
+  cleared: [
+    ...["run", "currentStep", "estimatedTimeRemaining", "extra", "result"],
+    ...["error", "errorCode", "cancel"],
+  ],
+});
+
+/** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds what a job may take */
+/** @typedef {{ userId?: string | null, sessionId?: string | null }} Owner */
+
+/**
+ * What begins a job's log; `input` is JSON.
+ *
+ * @param {string} type
+ * @param {string | null} input
+ * @param {Owner} owner
+ * @param {Bounds} bounds
+ */
+export function created(type, input, { userId, sessionId }, bounds) {
+  /** @type {Record<string, string>} */
+  const fields = {
+    type,
+    retention: `${bounds.retentionS}`,
+    maxEntries: `${bounds.maxEntries}`,
+    maxEventBytes: `${bounds.maxEventBytes}`,
+  };
+  for (const [name, value] of Object.entries({ input, userId, sessionId })) if (value != null) fields[name] = value;
+  return new Append("create", { fields });
+}
+
+/** What ends a job well. @param {string} result JSON */
+export function completed(result) {
+  const data = `{"result":${result}}`;
+  if (result === "null") return new Append("complete", { data, cleared: ["result", "estimatedTimeRemaining"] });
+  return new Append("complete", { data, fields: { result }, cleared: ["estimatedTimeRemaining"] });
+}
+
+/**
+ * What ends a job badly; `data` is the JSON of error and code. `abandon` ends only a job that no worker has started.
+ *
+ * @param {string} data
+ * @param {string} error
+ * @param {string | null} code
+ * @param {"fail" | "abandon"} [operation]
+ */
+export function failed(data, error, code, operation = "fail") {
+  if (code === null) return new Append(operation, { data, fields: { error }, cleared: ["errorCode"] });
+  return new Append(operation, { data, fields: { error, errorCode: code } });
+}
+
+/**
+ * What the script answers to an append that it wrote. `entryId` is the log entry, empty when there was nothing to
+ * write; `receivers` counts the subscribers that were sent the publication (-1: Redis refused to publish). `type` and
+ * `input` (JSON) are the job's at a start, else empty.
+ *
+ * @typedef {{ entryId: string, cancelRequested: boolean, receivers: number, attempt: number, type: string,
+ *   input: string }} Answer
+ */
+
+/** @param {any} reply @returns {Answer} */
+export function answerOf(reply) {
+  const [entryId, cancel, receivers, attempt, , type = "", input = ""] = reply;
+  return {
+    entryId,
+    cancelRequested: Number(cancel) !== 0,
+    receivers: Number(receivers),
+    attempt: Number(attempt),
+    type,
+    input,
+  };
+}

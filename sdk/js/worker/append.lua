@@ -1,0 +1,1 @@
+../../python/src/jobcast/protocol/append.lua

@@ -1,0 +1,199 @@
+import { InvalidEvent } from "./errors.js";
+import * as event from "./event.js";
+
+/** @import { Fields } from "./event.js" */
+
+/** Shortest time between two events that only count on. */
+export const PACE_MS = 1000 / 20;
+/** Time constant of the damped rate: what is older counts less and less. */
+const MEMORY_MS = 15_000;
+/** No estimate before so many ms of a step. */
+const WORTH_MS = 3000;
+/** No estimate before this share of it is done. */
+const WORTH_SHARE = 0.02;
+/** No estimate of more than a job lives. */
+const LONGEST_S = 7 * 24 * 3600;
+
+/** How many units a ms, damped: a moving average with exponentially falling weights. */
+class Rate {
+  #rate = 0;
+  #weight = 0;
+  #count = 0;
+  #atMs;
+
+  /** @param {number} nowMs */
+  constructor(nowMs) {
+    this.#atMs = nowMs;
+  }
+
+  /** Takes in that so many units are done. @param {number} count @param {number} nowMs */
+  note(count, nowMs) {
+    const passedMs = nowMs - this.#atMs;
+    if (passedMs <= 0) return;
+    const share = 1 - Math.exp(-passedMs / MEMORY_MS);
+    this.#rate += share * ((count - this.#count) / passedMs - this.#rate);
+    this.#weight += share * (1 - this.#weight);
+    [this.#count, this.#atMs] = [count, nowMs];
+  }
+
+  /** Units a second; what was before the first note has no weight. */
+  get perS() {
+    return this.#weight ? (1000 * this.#rate) / this.#weight : 0;
+  }
+}
+
+/** Progress by counting: how much of the current step is done. Nothing here waits or sends. */
+export class Count {
+  /** Whether there is news that was not sent, because the last event is too recent. */
+  isHeld = false;
+  /** @type {Map<string, [lower: number, upper: number]>} */
+  #plan = new Map();
+  #sentMs = -Infinity;
+  /** @type {string | null} */
+  #step = null;
+  #current = 0;
+  /** @type {number | null} */
+  #total = null;
+  /** @type {string | null} */
+  #unit = null;
+  /** @type {Fields} */
+  #more = {};
+  /** @type {number | null} */
+  #eta = null;
+  #begunMs = performance.now();
+  #rate = new Rate(this.#begunMs);
+
+  /** Says which steps there will be, in order, and what share of the work each is. @param {Record<string, number>} weights */
+  plan(weights) {
+    const shares = Object.values(weights);
+    if (!shares.length || !shares.every((share) => isNumber(share) && share > 0)) {
+      throw new InvalidEvent("a plan needs a weight above 0 for each of its steps");
+    }
+    const whole = shares.reduce((sum, share) => sum + share, 0);
+    let done = 0;
+    this.#plan = new Map(
+      Object.entries(weights).map(([step, share]) => {
+        const lower = done / whole;
+        done += share;
+        return [step, [lower, done / whole]];
+      }),
+    );
+  }
+
+  /**
+   * Begins a step, and returns its progress and fields, with those of the plan.
+   *
+   * @param {string} step
+   * @param {unknown} progress
+   * @param {Fields} more
+   * @returns {[progress: unknown, more: Fields]}
+   */
+  step(step, progress, more) {
+    this.#begin(step);
+    const { current, total, unit } = more;
+    this.#take(current, total, unit);
+    if (!this.#plan.has(step)) return [progress, more];
+    const stepIndex = [...this.#plan.keys()].indexOf(step) + 1;
+    return [progress ?? this.#percent(), { stepIndex, stepCount: this.#plan.size, ...more }];
+  }
+
+  /**
+   * Says how much is done; what is undefined stays as it is.
+   *
+   * @param {{ current?: unknown, total?: unknown, unit?: unknown, step?: any, eta?: any, more: Fields }} given
+   */
+  set({ current, total, unit, step, eta, more }) {
+    // Refused now, not when the count is sent: that may be in the background.
+    event.progressed(null, step, eta, { ...more, unit });
+    if (step != null && step !== this.#step) this.#begin(step);
+    this.#take(current, total, unit);
+    [this.#more, this.#eta] = [more, eta ?? null];
+    this.isHeld = true;
+  }
+
+  /** Counts from 0 again, within the same step. */
+  anew() {
+    this.#begin(this.#step);
+  }
+
+  /** Says that so much more is done. @param {unknown} count */
+  advance(count) {
+    if (!isNumber(count)) throw new InvalidEvent("what a run advances by must be a number");
+    this.#take(this.#current + count);
+    this.#eta = null;
+    this.isHeld = true;
+  }
+
+  /** In how many ms the next event may be sent. */
+  get dueInMs() {
+    return this.#sentMs + PACE_MS - performance.now();
+  }
+
+  /** Remembers that an event was sent now. */
+  sent() {
+    this.#sentMs = performance.now();
+  }
+
+  /** The event that says where things are, to be sent now. */
+  event() {
+    this.isHeld = false;
+    this.sent();
+    const whole = this.#total === null ? { indeterminate: true } : { total: this.#total };
+    const unit = this.#unit === null ? {} : { unit: this.#unit };
+    const eta = this.#eta ?? this.#secondsLeft();
+    return event.progressed(this.#percent(), this.#step, eta, {
+      ...this.#more,
+      current: this.#current,
+      ...whole,
+      ...unit,
+    });
+  }
+
+  /** @param {string | null} step */
+  #begin(step) {
+    this.#step = step;
+    this.#current = 0;
+    this.#total = this.#unit = this.#eta = null;
+    this.#more = {};
+    this.#begunMs = performance.now();
+    this.#rate = new Rate(this.#begunMs);
+    this.isHeld = false;
+  }
+
+  /** @param {unknown} current @param {unknown} [total] @param {unknown} [unit] */
+  #take(current, total, unit) {
+    for (const [name, value] of Object.entries({ current, total })) {
+      if (value != null && !(isNumber(value) && value >= 0))
+        throw new InvalidEvent(`${name} must be a number, 0 or more`);
+    }
+    if (unit != null && typeof unit !== "string") throw new InvalidEvent("unit must be a string");
+    this.#current = /** @type {number} */ (current ?? this.#current);
+    this.#total = /** @type {number | null} */ (total ?? this.#total);
+    this.#unit = unit ?? this.#unit;
+  }
+
+  /** The progress of the whole job; null if this step says nothing of it. */
+  #percent() {
+    const planned = this.#plan.get(this.#step ?? "");
+    if (this.#total === null && !planned) return null;
+    const [lower, upper] = planned ?? [0, 1];
+    const done = this.#total ? Math.min(this.#current / this.#total, 1) : 0;
+    return Math.floor(100 * (lower + (upper - lower) * done) + 1e-9);
+  }
+
+  #secondsLeft() {
+    const nowMs = performance.now();
+    this.#rate.note(this.#current, nowMs);
+    if (!this.#total || nowMs - this.#begunMs < WORTH_MS) return null;
+    const { perS } = this.#rate;
+    if (this.#current < WORTH_SHARE * this.#total || perS <= 0) return null;
+    const leftS = Math.max(0, this.#total - this.#current) / perS;
+    if (leftS > LONGEST_S) return null; // infinite, too: of what stands still, the rate falls without end
+    return leftS < 10 ? Math.round(leftS * 10) / 10 : Math.round(leftS);
+  }
+}
+
+/** @param {unknown} value @returns {value is number} */
+function isNumber(value) {
+  return typeof value === "number" && Number.isFinite(value);
+}

@@ -1,0 +1,68 @@
+/** How long an index lists an unfinished job, in seconds: longer than that lives on after its last entry. */
+const LISTED_S = 8 * 24 * 3600;
+
+const JOB_ID = /^[A-Za-z0-9._-]{1,128}$/;
+const UUID = /^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
+const ENTRY_ID = /^[0-9]{1,19}-[0-9]{1,20}$/;
+
+/** The index of leases: a sorted set of runs by when theirs expires, in ms of the clock of Redis. */
+export const LEASES_KEY = "jobs:leases";
+
+/** The script that enters a run there, or postpones when it is due, by so many ms from now. */
+export const ENTER = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function enter(member, delay_ms)
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
+end
+enter(ARGV[1], ARGV[2])`;
+
+/**
+ * The id as keys spell it (a UUID in lower case), or null if it is none.
+ *
+ * @param {unknown} text
+ */
+export function parseJobId(text) {
+  if (typeof text !== "string" || !JOB_ID.test(text)) return null;
+  return UUID.test(text) ? text.toLowerCase() : text;
+}
+
+/** @param {string} jobId */
+export const logKey = (jobId) => `jobs:{${jobId}}:log`;
+
+/** @param {string} jobId */
+export const stateKey = (jobId) => `jobs:{${jobId}}:state`;
+
+/** @param {string} jobId @param {string} run */
+export const leaseMember = (jobId, run) => `${jobId}:${run}`;
+
+/**
+ * The commands that list a job among those of its owners, for longer than it can live. `created` is its first entry.
+ *
+ * @param {string} jobId
+ * @param {string} created
+ * @param {import("./append.js").Owner} owner
+ * @param {number} retentionS
+ * @returns {string[][][]} for each owner, in order
+ */
+export function listing(jobId, created, { userId, sessionId }, retentionS) {
+  const keys = [];
+  if (userId != null) keys.push(`jobs:by-user:${userId}`);
+  if (sessionId != null) keys.push(`jobs:by-session:${sessionId}`);
+  const member = `${created.split("-")[0].padStart(13, "0")}:${jobId}`;
+  return keys.map((key) => [
+    ["ZADD", key, "0", member],
+    ["EXPIRE", key, `${LISTED_S + retentionS}`],
+  ]);
+}
+
+/**
+ * A job's first entry, of the fields `created userId sessionId` of its state; null unless it is of these owners.
+ *
+ * @param {(string | null)[]} reply
+ * @param {import("./append.js").Owner} owner
+ */
+export function createdBy([created, ...owners], { userId, sessionId }) {
+  const isTheirs = owners[0] === (userId ?? null) && owners[1] === (sessionId ?? null);
+  return isTheirs && created && ENTRY_ID.test(created) ? created : null;
+}

@@ -1,0 +1,303 @@
+import { Count } from "./count.js";
+import { InvalidEvent, JobCancelled } from "./errors.js";
+import * as event from "./event.js";
+
+/** @import { Answer, Append } from "./append.js" */
+/** @import { Fields } from "./event.js" */
+/** @import { Sender } from "./sender.js" */
+
+/**
+ * Fields of a progress event. `progress` (percent), `step` and `eta` (seconds left) are the contract's, `current`,
+ * `total` and `unit` count; others are your own.
+ *
+ * @typedef {Fields & { progress?: number | null, step?: string | null, eta?: number | null, current?: number,
+ *   total?: number, unit?: string }} ProgressFields
+ */
+
+/** What a run reports between its start and its end. */
+export class Reports {
+  /** Whether Redis has acknowledged the end of this run. */
+  finished = false;
+  /** @protected @type {Sender} */
+  _sender;
+  /** @type {Count | null} */
+  #count = null;
+  /** Progress that waits for its time. @type {Append | null} */
+  #noted = null;
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+  #stop = new AbortController();
+
+  /** @param {Sender} sender */
+  constructor(sender) {
+    this._sender = sender;
+  }
+
+  /** Whether the job was asked to stop, as far as the last answer or renewal of the lease says. */
+  get cancelRequested() {
+    return this.signal.aborted;
+  }
+
+  /**
+   * Is aborted, with JobCancelled as its reason, when the job was asked to stop: for `fetch` and the like.
+   *
+   * @returns {AbortSignal}
+   */
+  get signal() {
+    return this.#stop.signal;
+  }
+
+  /**
+   * Reports progress: percent, the current step and further fields, of which `eta` is the seconds left.
+   *
+   * What is left out is null for the viewers. A lower percentage than the job's is raised to it. Throws JobCancelled,
+   * after the event was written, when the job was asked to stop.
+   *
+   * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: then the percentage follows from it, and the
+   * seconds left from how fast it went lately, once that is worth showing (after 3 s and 2 %). `total` and `unit` stay as
+   * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`). Counts are sent
+   * 20 times a second at the most: one that follows another sooner returns an empty id, and the last one is sent 50 ms
+   * after that other, or before the next event of another kind.
+   *
+   * @param {number | null | ProgressFields} [progress]
+   * @param {string | null | ProgressFields} [step]
+   * @param {ProgressFields} [fields]
+   * @returns {Promise<string>}
+   */
+  progress(progress, step, fields) {
+    return this.#reported(() => {
+      const { progress: percent, step: its, eta, current, total, unit, ...more } = merged(progress, step, fields);
+      const count = withoutUndefined({ current, total, unit });
+      if (percent != null) return event.progressed(percent, its, eta, { ...more, ...count });
+      if (!Object.keys(count).length) throw new InvalidEvent("progress needs a percentage, or current");
+      this.#counting().set({ ...count, step: its, eta, more });
+      return null;
+    });
+  }
+
+  /**
+   * Reports that a step begins. As `progress`, but it may lower the progress; without one the job's own stays.
+   *
+   * @param {string} step
+   * @param {Omit<ProgressFields, "step">} [fields]
+   * @returns {Promise<string>}
+   */
+  step(step, fields = {}) {
+    return this.#reported(() => {
+      if (Object.hasOwn(checkedFields(fields), "step")) throw ownArgument("step");
+      const { eta, ...rest } = /** @type {ProgressFields} */ (fields);
+      let { progress, ...more } = /** @type {Fields} */ (rest);
+      event.stepped(step, progress, eta, more); // refused before the count begins a step
+      if (this.#isHolding) this.#flush().catch(() => {});
+      if (this.#count || more.total !== undefined) [progress, more] = this.#counting().step(step, progress, more);
+      return event.stepped(step, progress, eta, more);
+    });
+  }
+
+  /** Reports that so much more of the current step is done. See `progress`. @param {number} [count] @returns {Promise<string>} */
+  advance(count = 1) {
+    return this.#reported(() => {
+      this.#counting().advance(count);
+      return null;
+    });
+  }
+
+  /**
+   * Goes through items, and reports each as done when the next one is asked for:
+   * `for await (const file of run.track(files, "Hashing", { unit: "file" }))`.
+   *
+   * `step` begins a step. Without `total`, that is the length or size of the items; if they have none, viewers see how
+   * many are done and that the end is unknown.
+   *
+   * @template T
+   * @param {Iterable<T> | AsyncIterable<T>} items
+   * @param {string | null} [step]
+   * @param {{ unit?: string, total?: number }} [options]
+   * @returns {AsyncGenerator<T, void, undefined>}
+   */
+  async *track(items, step = null, { unit, total } = {}) {
+    const { length, size } = /** @type {any} */ (items);
+    if (step === null) this.#counting().anew();
+    else await this.step(step);
+    await this.progress(null, step, { current: 0, total: total ?? length ?? size, unit });
+    for await (const item of items) {
+      yield item;
+      await this.advance();
+    }
+    await this.#flush();
+    if (this.cancelRequested) throw new JobCancelled();
+  }
+
+  /**
+   * Says which steps there will be and what share of the work each is, in any unit.
+   *
+   * `{ download: 1, analyse: 4 }`: while `step("analyse")` counts from 0 to its total, the job goes from 20 to 100
+   * percent. The steps carry `stepIndex` and `stepCount`.
+   *
+   * @param {Record<string, number>} weights
+   */
+  plan(weights) {
+    this.#counting().plan(weights);
+  }
+
+  /**
+   * Sends an event of your own, which reaches viewers in order and is never dropped.
+   *
+   * `name` is `[a-z][a-z0-9-]{0,63}` and no reserved one; `data` is an object of at most 1 MiB of JSON. Throws
+   * JobCancelled, after the event was written, when the job was asked to stop.
+   *
+   * @param {string} name
+   * @param {object} data
+   * @returns {Promise<string>}
+   */
+  emit(name, data) {
+    return this.#reported(() => event.emitted(name, data));
+  }
+
+  /**
+   * Sends a line of text, as the event `log`.
+   *
+   * @param {string} text
+   * @param {"debug" | "info" | "warning" | "error"} [level]
+   * @param {Fields} [more]
+   * @returns {Promise<string>}
+   */
+  log(text, level = "info", more = {}) {
+    return this.#reported(() => event.logged(text, level, more));
+  }
+
+  /**
+   * Sends what a task reports in its queue's own way when there is time for it, 20 times a second at the most; the last
+   * report is always sent.
+   *
+   * @param {import("./report.js").Report} report
+   * @returns {Promise<string>}
+   */
+  note({ percent, step, eta, more, ...count }) {
+    return this.#reported(() => {
+      if (percent === null && count.current !== undefined) this.#counting().set({ ...count, step, eta, more });
+      else this.#noted = event.progressed(percent, step, eta, { ...more, ...withoutUndefined(count) });
+      return null;
+    });
+  }
+
+  /** @type {(made: Append, answer: Answer) => void} */
+  #written = (made, answer) => this._answered(made, answer);
+
+  /** @protected */
+  _begin() {
+    this.finished = false;
+    this.#stop = new AbortController();
+  }
+
+  /** Sends what is held back, before the end: it must not keep the job from that. @protected */
+  _flush() {
+    if (this.#isHolding) this.#flush().catch(() => {});
+  }
+
+  /** Is called with each event that was written. @protected @param {Append} made @param {Answer} answer */
+  _answered(made, answer) {
+    this.finished ||= made.isEnd;
+    this._noteCancel(answer.cancelRequested);
+  }
+
+  /** @protected @param {boolean} isRequested */
+  _noteCancel(isRequested) {
+    if (isRequested && !this.finished && !this.#stop.signal.aborted) this.#stop.abort(new JobCancelled());
+  }
+
+  /**
+   * Sends the event that a function makes, or what is held back if it makes none.
+   *
+   * @param {() => Append | null} make
+   */
+  #reported(make) {
+    let made;
+    try {
+      made = make();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const sent = made ? this.#report(made) : this.#countOn();
+    sent.catch(() => {}); // of a call that nobody awaits: the next one meets the same
+    return sent;
+  }
+
+  /** @param {Append} made */
+  async #report(made) {
+    if (this.#isHolding) this.#flush().catch(() => {}); // this event meets the same
+    const entryId = (await this._sender.send(made, this.#written))?.entryId ?? "";
+    if (this.cancelRequested) throw new JobCancelled();
+    return entryId;
+  }
+
+  /** Sends what is held back, or has it be sent as soon as the last event is old enough. */
+  async #countOn() {
+    const dueInMs = this.#counting().dueInMs;
+    let entryId = "";
+    if (dueInMs <= 0) {
+      entryId = await this.#flush();
+    } else if (!this.#timer) {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#flush().catch(() => {}); // the next call meets the same
+      }, dueInMs);
+    }
+    if (this.cancelRequested) throw new JobCancelled();
+    return entryId;
+  }
+
+  get #isHolding() {
+    return this.#noted !== null || this.#count?.isHeld === true;
+  }
+
+  /** Sends what is held back; returns its entry. */
+  async #flush() {
+    const held = [];
+    if (this.#count?.isHeld) held.push(this.#count.event());
+    if (this.#noted) held.push(this.#noted);
+    if (this.#noted) this.#counting().sent();
+    this.#noted = null;
+    const answers = await Promise.all(held.map((each) => this._sender.send(each, this.#written)));
+    return answers.at(-1)?.entryId ?? "";
+  }
+
+  #counting() {
+    this.#count ??= new Count();
+    return this.#count;
+  }
+}
+
+/** @param {string} name */
+function ownArgument(name) {
+  return new InvalidEvent(`${name} has an argument of its own and can't be a further field`);
+}
+
+/** @param {unknown} fields @returns {ProgressFields} */
+function checkedFields(fields) {
+  if (fields === null || typeof fields !== "object" || Array.isArray(fields)) {
+    throw new InvalidEvent("the further fields must be an object");
+  }
+  return /** @type {ProgressFields} */ (fields);
+}
+
+/**
+ * The fields of a call of `progress`, whose first or second argument may be all that follows.
+ *
+ * @param {number | null | ProgressFields} [progress]
+ * @param {string | null | ProgressFields} [step]
+ * @param {ProgressFields} [fields]
+ * @returns {ProgressFields}
+ */
+function merged(progress, step, fields) {
+  if (typeof progress === "object" && progress !== null) return { ...checkedFields(progress) };
+  if (Object.hasOwn(checkedFields(fields ?? {}), "progress")) throw ownArgument("progress");
+  if (typeof step === "object" && step !== null) return { ...merged(progress, undefined, step), ...fields };
+  if (step != null && Object.hasOwn(fields ?? {}, "step")) throw ownArgument("step");
+  return { ...(step === undefined ? {} : { step }), ...fields, progress };
+}
+
+/** @param {Fields} fields @returns {Fields} */
+function withoutUndefined(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null));
+}

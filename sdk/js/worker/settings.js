@@ -1,0 +1,87 @@
+import { InvalidEvent } from "./errors.js";
+import { MAX_EVENT_BYTES } from "./json.js";
+import { parseJobId } from "./names.js";
+
+const DAY_S = 24 * 3600;
+const MIN_ENTRIES = 2;
+const MIN_EVENT_BYTES = 1024;
+const MIN_S = 0.1;
+
+/**
+ * @typedef {object} Settings
+ * @property {number} [retentionS] seconds for which a job that is created here is kept after its end; a day
+ * @property {number} [maxEntries] bound of its log; 10,000
+ * @property {number} [maxEventBytes] bound of the data of each of its events, a result too, from 1024 to 1 MiB
+ * @property {number | null} [leaseS] seconds without a renewal after which a run's worker is taken for lost; 60. null is
+ *   for runs without a lease, which nobody misses.
+ * @property {number | null} [blockS] seconds for which a call waits while Redis is unavailable; 30. null is for ever.
+ * @property {number} [bufferEvents] how many events of a run may wait for Redis; 1,000
+ * @property {number} [bufferBytes] and about how many bytes; 4 MiB
+ */
+
+/** How long a call may wait for Redis (null: for ever), and how much may wait of each run.
+ *
+ * @typedef {{ blockS: number | null, maxEvents: number, maxBytes: number }} Limits
+ */
+
+/**
+ * What bounds a job, its leases and its calls; InvalidEvent that names the setting.
+ *
+ * @param {Settings} settings
+ */
+export function checkedSettings(settings) {
+  const {
+    retentionS = DAY_S,
+    maxEntries = 10_000,
+    maxEventBytes = MAX_EVENT_BYTES,
+    leaseS = 60,
+    blockS = 30,
+    bufferEvents = 1000,
+    bufferBytes = 4 * MAX_EVENT_BYTES,
+    ...unknown
+  } = settings;
+  for (const name of Object.keys(unknown)) throw new InvalidEvent(`there is no setting ${name}`);
+  checkNumber("retentionS", retentionS, 1);
+  checkNumber("maxEntries", maxEntries, MIN_ENTRIES);
+  checkNumber("maxEventBytes", maxEventBytes, MIN_EVENT_BYTES);
+  if (maxEventBytes > MAX_EVENT_BYTES) throw new InvalidEvent(`maxEventBytes must be at most ${MAX_EVENT_BYTES}`);
+  if (leaseS !== null) checkSeconds("leaseS", leaseS);
+  if (blockS !== null) checkSeconds("blockS", blockS);
+  checkNumber("bufferEvents", bufferEvents, 1);
+  checkNumber("bufferBytes", bufferBytes, 1);
+  return {
+    bounds: { retentionS, maxEntries, maxEventBytes },
+    leaseMs: leaseS === null ? null : Math.round(leaseS * 1000),
+    /** @type {Limits} */
+    limits: { blockS, maxEvents: bufferEvents, maxBytes: bufferBytes },
+  };
+}
+
+/** The number of an attempt, null for any; InvalidEvent if it is no number. @param {number | null} [attempt] */
+export function checkedAttempt(attempt = null) {
+  if (attempt !== null) checkNumber("attempt", attempt, 1);
+  return attempt;
+}
+
+/** A job id as keys spell it; InvalidEvent if it is none. @param {unknown} jobId */
+export function canonical(jobId) {
+  const its = parseJobId(jobId);
+  if (its === null) {
+    throw new InvalidEvent("jobId must be 1 to 128 letters, digits, dots, underscores and hyphens");
+  }
+  return its;
+}
+
+/** @param {string} name @param {unknown} seconds */
+function checkSeconds(name, seconds) {
+  if (typeof seconds !== "number" || !(seconds >= MIN_S && seconds <= DAY_S)) {
+    throw new InvalidEvent(`${name} must be a number of seconds from ${MIN_S} to ${DAY_S}, or null`);
+  }
+}
+
+/** @param {string} name @param {unknown} value @param {number} atLeast */
+function checkNumber(name, value, atLeast) {
+  if (!Number.isSafeInteger(value) || Number(value) < atLeast) {
+    throw new InvalidEvent(`${name} must be a whole number, ${atLeast} or more`);
+  }
+}
