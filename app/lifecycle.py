@@ -23,6 +23,7 @@ from app.upkeep.garbage import GarbagePolicy
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
 from eventlog.append import Appender
+from eventlog.bridge_watch import BridgeWatch
 from eventlog.connection import connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
@@ -46,6 +47,7 @@ class Service(Struct, frozen=True):
     redis: Caller
     reader: Reader
     jobs: Jobs
+    bridge_watch: BridgeWatch
     directory: Directory
     subscriptions: Subscriptions
     questions: Questions
@@ -71,7 +73,8 @@ def build(settings: Settings) -> Service:
     creation, queue = Creation(redis), JobQueue(settings.queue, redis)
     subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
-    directory = Directory(subscriptions, questions)
+    bridge_watch = BridgeWatch(redis)
+    directory = Directory(subscriptions, questions, bridge_watch.is_bridged)
     viewers = Viewers(settings)
     jobs = Jobs(
         settings=settings,
@@ -97,6 +100,7 @@ def build(settings: Settings) -> Service:
         redis=redis,
         reader=reader,
         jobs=jobs,
+        bridge_watch=bridge_watch,
         directory=directory,
         subscriptions=subscriptions,
         questions=questions,
@@ -132,6 +136,7 @@ def attach(app: Quart, service: Service) -> None:
         garbage.begin()
         for work in (
             service.subscriptions.run,
+            service.bridge_watch.run,
             service.viewers.keep_alive,
             partial(service.directory.verify_jobs, service.settings.keepalive_s),
             service.sweeper.run,
