@@ -41,9 +41,9 @@ def test_each_setting_is_read() -> None:
     assert settings.bullmq == ("render", "{app}:mail")
     rule = settings.owner_rule
     assert (rule.user, rule.session, rule.type) == (
-        ("data", "user", "id"),
-        ("data", "session"),
-        ("data", "kind"),
+        (("data", "user", "id"),),
+        (("data", "session"),),
+        (("data", "kind"),),
     )
     assert (settings.name, settings.lease_s) == ("b1", 1.5)
 

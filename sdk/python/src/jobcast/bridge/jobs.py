@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from redis.exceptions import RedisError
@@ -12,7 +13,8 @@ from jobcast._connection import Connection
 from jobcast._errors import JobcastError, JobExists
 from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.leadership import Leadership
-from jobcast.bridge.owners import NewJob
+from jobcast.bridge.notices import Notices
+from jobcast.bridge.owners import OwnerRule
 from jobcast.protocol.append import Answer, Append, Bounds
 from jobcast.protocol.names import log_key, state_key
 
@@ -48,10 +50,19 @@ class BridgedJobs:
     leader gives the same event, and so is written once.
     """
 
-    def __init__(self, connection: Connection, leadership: Leadership, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        leadership: Leadership,
+        rule: OwnerRule,
+        bounds: Bounds,
+        notices: Notices,
+    ) -> None:
+        self._rule = rule
+        self._notices = notices
         self._connection = connection
         self._leadership = leadership
-        self.bounds = bounds
+        self._bounds = bounds
         self.appended = 0
 
     async def view(self, job_id: str) -> JobView | None:
@@ -63,6 +74,23 @@ class BridgedJobs:
         status, attempt, run, seq = [(each or b"").decode(errors="replace") for each in fields]
         return JobView(status, _number(attempt, 1), run, _number(seq, 0)) if status else None
 
+    async def find(
+        self, job_id: str, run_prefix: str, create: Callable[[], Awaitable[None]]
+    ) -> JobView | None:
+        """Return what a job is like that a queue runs; it is created if it is not there.
+
+        None if that was not possible, or if a worker reports by itself: the job's run is another
+        one than those of the queue's bridge, which begin with ``run_prefix``.
+        """
+        view = await self.view(job_id)
+        if view is None:
+            await create()
+            view = await self.view(job_id)
+        if view is not None and view.run and not view.run.startswith(run_prefix):
+            self._notices.add("reported by their workers", f"job {job_id}", "left to its run")
+            return None
+        return view
+
     async def entries(self, job_id: str, after: str) -> list[Entry]:
         """Return the entries of a job's log after an entry or a time, the first 1000."""
         key = log_key(job_id)
@@ -71,8 +99,15 @@ class BridgedJobs:
         )
         return [_entry(entry_id, fields) for entry_id, fields in found]
 
-    async def create(self, job_id: str, new: NewJob) -> bool:
-        """Create a job and list it among those of its owner; False if it was there before."""
+    async def create(self, job_id: str, payload: object, default_type: str) -> None:
+        """Create a job for the owner that a payload names, unless it names none.
+
+        `InvalidEvent` if what it names can't be an owner.
+        """
+        new = self._rule.new_job(payload, default_type, self._bounds)
+        if new is None:
+            self._notices.add("without owner", f"job {job_id}", "it is not created")
+            return
         token = secrets.token_hex(8)
 
         async def create() -> None:
@@ -82,15 +117,12 @@ class BridgedJobs:
                 token,
                 user_id=new.owner.user_id,
                 session_id=new.owner.session_id,
-                retention_s=self.bounds.retention_s,
+                retention_s=self._bounds.retention_s,
             )
 
-        try:
+        with suppress(JobExists):
             await self._repeated(create)
-        except JobExists:
-            return False
-        _log.info("job %s: created", job_id)
-        return True
+            _log.info("job %s: created", job_id)
 
     async def append(
         self, job_id: str, event: Append, attempt: int, run: str, seq: int | None

@@ -5,18 +5,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from jobcast import _event
+from jobcast._owner import Owner
 from jobcast.protocol.append import Append, Bounds
 
 Path = tuple[str, ...]
+Paths = tuple[Path, ...]
 
 MAX_STEPS: Final = 20
-
-
-class Owner(NamedTuple):
-    """A user, a session, or both."""
-
-    user_id: str | None
-    session_id: str | None
 
 
 class NewJob(NamedTuple):
@@ -28,16 +23,16 @@ class NewJob(NamedTuple):
 
 @dataclass(frozen=True)
 class OwnerRule:
-    """Where user, session and type of a job stand in a payload; None: nowhere."""
+    """Where user, session and type of a job may stand in a payload; the first place counts."""
 
-    user: Path | None = None
-    session: Path | None = None
-    type: Path | None = None
+    user: Paths = ()
+    session: Paths = ()
+    type: Paths = ()
 
     def owner_of(self, payload: object) -> Owner | None:
         """Return the owner that a payload names, None if it names none."""
         owner = Owner(text_at(payload, self.user), text_at(payload, self.session))
-        return owner if any(owner) else None
+        return None if owner.is_nobody else owner
 
     def new_job(self, payload: object, default_type: str, bounds: Bounds) -> NewJob | None:
         """Return the creation of the job of a payload, None if it names no owner.
@@ -57,7 +52,18 @@ class OwnerRule:
         return NewJob(event, owner)
 
 
-def parse_path(text: str) -> Path:
+def parse_paths(text: str) -> Paths:
+    """Read paths with commas or spaces between them."""
+    return tuple(_parse_path(each) for each in text.replace(",", " ").split())
+
+
+def text_at(payload: object, paths: Paths) -> str | None:
+    """Return the text at the first path that has one, a whole number as text; else None."""
+    texts = (_text_at(payload, path) for path in paths)
+    return next((text for text in texts if text is not None), None)
+
+
+def _parse_path(text: str) -> Path:
     """Read a path: names, or numbers of a list, with dots between them (``data.user.id``)."""
     steps = tuple(text.split("."))
     if not all(steps) or len(steps) > MAX_STEPS:
@@ -67,10 +73,7 @@ def parse_path(text: str) -> Path:
     return steps
 
 
-def text_at(payload: object, path: Path | None) -> str | None:
-    """Return the text at a path, a whole number as text; None if there is none."""
-    if path is None:
-        return None
+def _text_at(payload: object, path: Path) -> str | None:
     value = payload
     for step in path:
         if isinstance(value, Mapping):

@@ -51,7 +51,13 @@ class Bridge:
         self._redis = Caller(parse_address(settings.redis_url), timeout_s)
         self._queues = Caller(parse_address(settings.queue_url), timeout_s)
         self._leadership = Leadership(self._connection, settings.name, settings.lease_s)
-        self._jobs = BridgedJobs(self._connection, self._leadership, settings.bounds)
+        self._jobs = BridgedJobs(
+            self._connection,
+            self._leadership,
+            settings.owner_rule,
+            settings.bounds,
+            self._notices,
+        )
         self._sources = self._build()
         self._leading: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -121,7 +127,6 @@ class Bridge:
                     self._jobs,
                     self._leadership,
                     presence,
-                    settings.owner_rule,
                     self._notices,
                     settings.lease_s,
                 )
@@ -132,7 +137,6 @@ class Bridge:
                 self._queues,
                 self._jobs,
                 self._leadership,
-                settings.owner_rule,
                 self._notices,
             )
             for queue in settings.bullmq

@@ -19,7 +19,6 @@ from jobcast._retry import Pauses
 from jobcast.bridge.jobs import BridgedJobs, JobView
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
-from jobcast.bridge.owners import OwnerRule
 from jobcast.bridge.presence import Presence
 from jobcast.bridge.publication import PATTERN, Appended, Publication, job_of, parse
 from jobcast.protocol.names import parse_job_id
@@ -58,7 +57,6 @@ class Publications:
         jobs: BridgedJobs,
         leadership: Leadership,
         presence: Presence,
-        rule: OwnerRule,
         notices: Notices,
         lease_s: float,
     ) -> None:
@@ -66,7 +64,6 @@ class Publications:
         self._jobs = jobs
         self._leadership = leadership
         self._presence = presence
-        self._rule = rule
         self._notices = notices
         self._kept_s = lease_s * _KEPT_LEASES
         self._held: dict[str, deque[Publication]] = {}
@@ -325,9 +322,5 @@ class Publications:
         return place
 
     async def _create(self, job_id: str, publication: Publication) -> JobView | None:
-        new = self._rule.new_job(publication.payload, "job", self._jobs.bounds)
-        if new is None:
-            self._notices.add("without owner", f"job {job_id}", "it is not known and not created")
-            return None
-        await self._jobs.create(job_id, new)
+        await self._jobs.create(job_id, publication.payload, "job")
         return await self._jobs.view(job_id)

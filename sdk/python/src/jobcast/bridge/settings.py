@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._settings import DAY_SECONDS, MIN_EVENT_BYTES
-from jobcast.bridge.owners import OwnerRule, parse_path
+from jobcast.bridge.owners import OwnerRule, parse_paths
 from jobcast.protocol.append import Bounds
 from jobcast.redis.address import parse_address
 
@@ -67,9 +67,9 @@ class Settings:
             ),
         )
         rule = OwnerRule(
-            user=reader.read(f"{_PREFIX}OWNER", None, parse_path),
-            session=reader.read(f"{_PREFIX}SESSION", None, parse_path),
-            type=reader.read(f"{_PREFIX}TYPE", None, parse_path),
+            user=reader.read(f"{_PREFIX}OWNER", (), parse_paths),
+            session=reader.read(f"{_PREFIX}SESSION", (), parse_paths),
+            type=reader.read(f"{_PREFIX}TYPE", (), parse_paths),
         )
         settings = cls(
             redis_url=redis_url,
