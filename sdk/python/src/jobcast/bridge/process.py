@@ -141,6 +141,19 @@ class Bridge:
             )
             for queue in settings.bullmq
         )
+        if settings.celery is not None:
+            # The others need no Celery.
+            from jobcast.bridge.celery import Celery  # noqa: PLC0415
+
+            sources.append(
+                Celery(
+                    settings.celery,
+                    self._jobs,
+                    self._leadership,
+                    self._notices,
+                    settings.lease_s,
+                )
+            )
         return sources
 
 

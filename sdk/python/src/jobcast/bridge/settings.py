@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final, Self, TypeVar
 
 from jobcast._json import MAX_EVENT_BYTES
@@ -25,7 +26,7 @@ _PREFIX: Final = "JOBCAST_BRIDGE_"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUEUE: Final = re.compile(r"(?:[^:\s,]{1,128}:)?[^:\s,{}]{1,128}")
 _SWITCHES: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-SOURCES: Final = tuple(f"{_PREFIX}{name}" for name in ("PUBLICATIONS", "BULLMQ"))
+SOURCES: Final = tuple(f"{_PREFIX}{name}" for name in ("PUBLICATIONS", "BULLMQ", "CELERY"))
 """The variables that name a source."""
 
 
@@ -39,18 +40,19 @@ class Settings:
 
     ``redis_url`` is REDIS_URL, where the logs are; ``bounds`` are those of jobs that the bridge
     creates, JOBCAST_RETENTION_S, JOBCAST_LOG_ENTRIES and JOBCAST_EVENT_BYTES. With the prefix
-    JOBCAST_BRIDGE_: ``publications`` is whether publish-only workers are followed, ``bullmq`` the
-    queues of BullMQ that are; ``queue_url`` the Redis of those queues; ``owner_rule`` is made of
-    OWNER, SESSION and TYPE. Bridges of one ``name`` are one group with one leader, which is
-    replaced when it is silent for ``lease_s``.
+    JOBCAST_BRIDGE_: ``publications`` is whether publish-only workers are followed, ``bullmq`` names
+    queues of BullMQ in the Redis ``queue_url``, ``celery`` is the URL of a broker of Celery;
+    ``owner_rule`` is made of OWNER, SESSION and TYPE. Bridges of one ``name`` are one group with
+    one leader, which is replaced when it is silent for ``lease_s``.
     """
 
     redis_url: str
     queue_url: str
     bounds: Bounds
     owner_rule: OwnerRule
-    publications: bool
-    bullmq: tuple[str, ...]
+    publications: bool = False
+    bullmq: tuple[str, ...] = ()
+    celery: str | None = None
     name: str = "bridge"
     lease_s: float = 5.0
 
@@ -78,6 +80,7 @@ class Settings:
             owner_rule=rule,
             publications=reader.read(f"{_PREFIX}PUBLICATIONS", False, _switch),  # noqa: FBT003 - the default
             bullmq=reader.read(f"{_PREFIX}BULLMQ", (), _queues),
+            celery=reader.read(f"{_PREFIX}CELERY", None, _broker),
             name=reader.read(f"{_PREFIX}NAME", cls.name, _name),
             lease_s=reader.read(f"{_PREFIX}LEASE_S", cls.lease_s, _lease),
         )
@@ -87,7 +90,7 @@ class Settings:
 
     def check(self, own_queue: str) -> None:
         """Raise InvalidSettings for what does not go together."""
-        if not (self.publications or self.bullmq):
+        if not (self.publications or self.bullmq or self.celery):
             raise InvalidSettings(f"{' or '.join(SOURCES)}: name at least one source")
         if self.publications and parse_address(self.redis_url).kind == "cluster":
             raise InvalidSettings(
@@ -166,6 +169,14 @@ def _queues(text: str) -> tuple[str, ...]:
         if not _QUEUE.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a queue: NAME or PREFIX:NAME")
     return names
+
+
+def _broker(text: str) -> str:
+    if find_spec("celery") is None:
+        raise ValueError("needs Celery: install jobcast[celery]")
+    if not re.fullmatch(r"[a-z][a-z0-9+]*://\S*", text):
+        raise ValueError("must be the URL of a broker, as Celery's broker_url")
+    return text
 
 
 def _name(text: str) -> str:
