@@ -91,6 +91,17 @@ class BridgedJobs:
             return None
         return view
 
+    async def is_shown(self, job_id: str, event: Append) -> bool:
+        """Say whether a job's state is what an event would make of it; of the progress it may."""
+        key = state_key(job_id)
+        names = (*event.fields, *event.cleared)
+        stored: list[bytes | None] = await self._repeated(
+            lambda: self._connection.call(key, "HMGET", key, "progress", *names)
+        )
+        percent, *values = map(_decoded, stored)
+        expected = [*event.fields.values(), *(None for _ in event.cleared)]
+        return values == expected and _number(event.number, 0) <= _number(percent or "", 0)
+
     async def entries(self, job_id: str, after: str) -> list[Entry]:
         """Return the entries of a job's log after an entry or a time, the first 1000."""
         key = log_key(job_id)
@@ -161,6 +172,10 @@ class BridgedJobs:
                     raise
                 _log.info("Redis is unavailable: %s", error)
             await asyncio.sleep(pauses.next())
+
+
+def _decoded(stored: bytes | None) -> str | None:
+    return None if stored is None else stored.decode(errors="replace")
 
 
 def _number(text: str, default: int) -> int:

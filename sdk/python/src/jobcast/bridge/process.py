@@ -15,6 +15,7 @@ from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.presence import Presence
 from jobcast.bridge.publications import Publications
+from jobcast.bridge.rq import RQ
 from jobcast.bridge.settings import Settings
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
@@ -141,6 +142,8 @@ class Bridge:
             )
             for queue in settings.bullmq
         )
+        if settings.rq:
+            sources.append(RQ(self._queues, self._jobs, self._leadership, self._notices))
         if settings.celery is not None:
             # The others need no Celery.
             from jobcast.bridge.celery import Celery  # noqa: PLC0415

@@ -9,21 +9,20 @@ first time, a leader compares what it holds with the job's log.
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from typing import Any, Final
+from typing import Final
 
 from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobcastError
-from jobcast._retry import Pauses
 from jobcast.bridge.jobs import BridgedJobs, JobView
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
+from jobcast.bridge.pattern_subscriber import PatternSubscriber
 from jobcast.bridge.presence import Presence
 from jobcast.bridge.publication import PATTERN, Appended, Publication, job_of, parse
 from jobcast.protocol.names import parse_job_id
 from jobcast.redis.caller import Caller
-from jobcast.redis.connection import Connection, Replies, answer_of, packed
 
 _log: Final = logging.getLogger("jobcast.bridge")
 
@@ -33,7 +32,6 @@ _MAX_JOBS: Final = 20_000
 """Jobs of which is known how far they were appended to, the latest ones."""
 _KEPT_LEASES: Final = 3
 """How many leases long a bridge that does not lead holds what it has not seen in the log."""
-_PING_S: Final = 1.5
 _RUN: Final = "bridge"
 
 
@@ -60,7 +58,9 @@ class Publications:
         notices: Notices,
         lease_s: float,
     ) -> None:
-        self._caller = caller
+        self._subscriber = PatternSubscriber(
+            self.name, caller, lambda _: PATTERN, self._receive, self._forget_old
+        )
         self._jobs = jobs
         self._leadership = leadership
         self._presence = presence
@@ -72,23 +72,11 @@ class Publications:
         self._ours: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._places: dict[str, _Place] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._connection: Connection | None = None
-        self._since = ""
         self._is_leading = False
 
     async def follow(self) -> None:
         """Receive what is published, leader or not, until cancelled."""
-        pauses = Pauses()
-        while True:
-            try:
-                server = await self._caller.servers.find(PATTERN)
-                connection = await server.connect(self._deliver)
-                pauses = Pauses()
-                why = await self._serve(connection)
-            except (RedisError, OSError) as error:
-                why = str(error)
-            _log.warning("lost the subscriber connection, what is published now is missed: %s", why)
-            await asyncio.sleep(pauses.next())
+        await self._subscriber.run()
 
     async def lead(self) -> None:
         """Append what was received, until cancelled."""
@@ -118,40 +106,8 @@ class Publications:
         except RedisError as error:
             _log.info("Redis is unavailable: %s", error)
 
-    async def _serve(self, connection: Connection) -> str:
-        """Receive by a connection until it fails; return why."""
-        loop = asyncio.get_running_loop()
-        self._connection = connection
-        try:
-            if not self._since:
-                time: Any = answer_of(*await connection.ask(packed("TIME")))
-                self._since = f"{int(time[0]) * 1000 + int(time[1]) // 1000}-0"
-            connection.send(packed("PSUBSCRIBE", PATTERN))
-            while True:
-                pinged = loop.time()
-                connection.send(packed("PING"))
-                await asyncio.wait({connection.lost}, timeout=_PING_S)
-                if connection.lost.done():
-                    return connection.lost.result()
-                if connection.heard_at < pinged and not connection.is_paused:
-                    return "no answer to a ping"
-                self._forget_old(loop.time())
-        finally:
-            self._connection = None
-            await connection.close()
-
-    def _deliver(self, pushes: Replies) -> None:
+    def _receive(self, channel: bytes, message: bytes) -> None:
         now_s = asyncio.get_running_loop().time()
-        for push in pushes:
-            if isinstance(push, Exception):
-                if self._connection is not None:
-                    self._connection.give_up(str(push))
-            elif push[0] == b"pmessage":
-                self._receive(push[2], push[3], now_s)
-            elif push[0] == b"psubscribe":
-                _log.info("publications: following")
-
-    def _receive(self, channel: bytes, message: bytes, now_s: float) -> None:
         name = job_of(channel)
         job_id = parse_job_id(name)
         if job_id is None:
@@ -169,8 +125,8 @@ class Publications:
         self._count += 1
         if self._is_leading:
             self._begin(job_id)
-            if self._count > MAX_HELD and self._connection is not None:
-                self._connection.pause()
+            if self._count > MAX_HELD:
+                self._subscriber.pause()
         elif self._count > MAX_HELD:
             oldest = next(iter(self._held))
             self._notices.add("dropped", f"job {oldest}", "too many events of too short a time")
@@ -206,14 +162,14 @@ class Publications:
         self._count -= 1
         if not held:
             del self._held[job_id]
-        connection = self._connection
-        if connection is not None and connection.is_paused and self._count <= MAX_HELD // 2:
-            connection.resume()
+        if self._count <= MAX_HELD // 2:
+            self._subscriber.resume()
 
-    def _forget_old(self, now_s: float) -> None:
+    def _forget_old(self) -> None:
         """Let go of what the leader has had the time to append: it was refused there."""
         if self._is_leading:
             return
+        now_s = asyncio.get_running_loop().time()
         for job_id, held in tuple(self._held.items()):
             while held and held[0].received_s < now_s - self._kept_s:
                 self._release(job_id, held[0])
@@ -305,7 +261,7 @@ class Publications:
         if view is None:
             return None
         for entry_id, name, data in await self._jobs.entries(
-            job_id, self._seen.get(job_id, self._since)
+            job_id, self._seen.get(job_id, self._subscriber.since)
         ):
             self._appended(job_id, Appended(entry_id, name, data))
             self._ours[job_id, entry_id] = None  # its publication may be yet to come

@@ -26,7 +26,7 @@ _PREFIX: Final = "JOBCAST_BRIDGE_"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUEUE: Final = re.compile(r"(?:[^:\s,]{1,128}:)?[^:\s,{}]{1,128}")
 _SWITCHES: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-SOURCES: Final = tuple(f"{_PREFIX}{name}" for name in ("PUBLICATIONS", "BULLMQ", "CELERY"))
+SOURCES: Final = tuple(f"{_PREFIX}{name}" for name in ("PUBLICATIONS", "BULLMQ", "CELERY", "RQ"))
 """The variables that name a source."""
 
 
@@ -41,9 +41,10 @@ class Settings:
     ``redis_url`` is REDIS_URL, where the logs are; ``bounds`` are those of jobs that the bridge
     creates, JOBCAST_RETENTION_S, JOBCAST_LOG_ENTRIES and JOBCAST_EVENT_BYTES. With the prefix
     JOBCAST_BRIDGE_: ``publications`` is whether publish-only workers are followed, ``bullmq`` names
-    queues of BullMQ in the Redis ``queue_url``, ``celery`` is the URL of a broker of Celery;
-    ``owner_rule`` is made of OWNER, SESSION and TYPE. Bridges of one ``name`` are one group with
-    one leader, which is replaced when it is silent for ``lease_s``.
+    queues of BullMQ in the Redis ``queue_url``, ``rq`` is whether the jobs of RQ there are
+    followed, ``celery`` is the URL of a broker of Celery; ``owner_rule`` is made of OWNER, SESSION
+    and TYPE. Bridges of one ``name`` are one group with one leader, which is replaced when it is
+    silent for ``lease_s``.
     """
 
     redis_url: str
@@ -53,6 +54,7 @@ class Settings:
     publications: bool = False
     bullmq: tuple[str, ...] = ()
     celery: str | None = None
+    rq: bool = False
     name: str = "bridge"
     lease_s: float = 5.0
 
@@ -81,6 +83,7 @@ class Settings:
             publications=reader.read(f"{_PREFIX}PUBLICATIONS", False, _switch),  # noqa: FBT003 - the default
             bullmq=reader.read(f"{_PREFIX}BULLMQ", (), _queues),
             celery=reader.read(f"{_PREFIX}CELERY", None, _broker),
+            rq=reader.read(f"{_PREFIX}RQ", False, _switch),  # noqa: FBT003 - the default
             name=reader.read(f"{_PREFIX}NAME", cls.name, _name),
             lease_s=reader.read(f"{_PREFIX}LEASE_S", cls.lease_s, _lease),
         )
@@ -90,13 +93,15 @@ class Settings:
 
     def check(self, own_queue: str) -> None:
         """Raise InvalidSettings for what does not go together."""
-        if not (self.publications or self.bullmq or self.celery):
+        if not (self.publications or self.bullmq or self.celery or self.rq):
             raise InvalidSettings(f"{' or '.join(SOURCES)}: name at least one source")
         if self.publications and parse_address(self.redis_url).kind == "cluster":
             raise InvalidSettings(
                 f"{_PREFIX}PUBLICATIONS: can't be followed in a Cluster, whose sharded channels"
                 " can't be subscribed to by a pattern; workers there have to append"
             )
+        if self.rq and parse_address(self.queue_url).kind == "cluster":
+            raise InvalidSettings(f"{_PREFIX}RQ: RQ does not run in a Cluster")
         if own_queue in self.bullmq and self.queue_url == self.redis_url:
             raise InvalidSettings(
                 f"{_PREFIX}BULLMQ: {own_queue} is the queue of Jobcast itself (JOBCAST_QUEUE),"

@@ -57,8 +57,9 @@ def read(fields: object, received_s: float) -> TaskEvent | None:
     if not isinstance(fields, dict):
         raise InvalidEvent("not an object")
     name = fields.get("type")
-    is_of_task = isinstance(name, str) and name.startswith(_PREFIX)
-    kind = name.removeprefix(_PREFIX) if is_of_task else ""
+    if not isinstance(name, str) or not name.startswith(_PREFIX):
+        return None
+    kind = name.removeprefix(_PREFIX)
     if kind not in KINDS:
         return None
     job_id, timestamp = parse_job_id(fields.get("uuid")), fields.get("timestamp")
