@@ -1,6 +1,7 @@
 """The bridge as a process, and a queue of BullMQ with a worker that knows nothing of Jobcast."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -229,6 +230,55 @@ async def stream_work(redis: Redis, first: int, last: int) -> None:
         await asyncio.sleep(0)
 
 
+async def test_a_leader_that_was_suspended_with_nobody_to_replace_it_goes_on() -> None:
+    with Valkey() as server, BridgeProcess(server.url, **SETTINGS) as bridge:
+        async with Redis.from_url(server.url, decode_responses=True) as redis:
+            bridge.wait_for_log("reading from 0-0")
+            bridge.send(signal.SIGSTOP)
+
+            async def has_lost_its_lease() -> bool:
+                return not await redis.exists("jobs:{bridge:bridge}:leader")
+
+            await eventually(has_lost_its_lease)
+            await begin(redis)
+            bridge.send(signal.SIGCONT)
+            await end(redis)
+            assert len(await ended(redis, "render-1")) == 2
+
+
+async def test_a_restart_of_redis_loses_nothing() -> None:
+    with Valkey() as server, BridgeProcess(server.url, **SETTINGS) as bridge:
+        bridge.wait_for_log("reading from 0-0")
+        async with Redis.from_url(server.url, decode_responses=True) as redis:
+            await begin(redis)
+            await stream_work(redis, 0, 40)
+            server.kill()
+            await redis.connection_pool.disconnect()
+            server.start()
+            await stream_work(redis, 40, 100)
+            await end(redis)
+            await is_whole(redis)
+
+
+async def begin(redis: Redis) -> None:
+    await redis.hset("bull:render:1", mapping={"name": "x", "data": '{"userId": "u"}'})
+    for event in ("added", "active"):
+        await redis.xadd("bull:render:events", {"event": event, "jobId": "1"})
+
+
+async def end(redis: Redis) -> None:
+    done: Any = {"event": "completed", "jobId": "1", "returnvalue": "1"}
+    await redis.xadd("bull:render:events", done)
+
+
+async def is_whole(redis: Redis) -> None:
+    events = await ended(redis, "render-1")
+    reached = [data["progress"] for name, data in events if name == "progress-update"]
+    assert reached == [number for number in range(100) for _ in range(3)]
+    assert [name for name, _ in events].count("step-change") == 1
+    assert len(await log_of(redis, "render-1")) == 303
+
+
 @pytest.mark.parametrize("kills", [1, 3])
 async def test_killed_leaders_lose_nothing_and_append_nothing_twice(kills: int) -> None:
     with Valkey() as server:
@@ -236,9 +286,7 @@ async def test_killed_leaders_lose_nothing_and_append_nothing_twice(kills: int) 
         async with Redis.from_url(server.url, decode_responses=True) as redis:
             bridges[0].start()
             bridges[0].wait_for_log("reading from 0-0")
-            for event in ("added", "active"):
-                await redis.hset("bull:render:1", mapping={"name": "x", "data": '{"userId": "u"}'})
-                await redis.xadd("bull:render:events", {"event": event, "jobId": "1"})
+            await begin(redis)
             bridges[1].start()
             bridges[1].wait_for_log(STANDS_BY)
             for turn in range(kills):
@@ -247,12 +295,7 @@ async def test_killed_leaders_lose_nothing_and_append_nothing_twice(kills: int) 
                 bridges.append(bridges.pop(0))
                 bridges[1] = BridgeProcess(server.url, **SETTINGS)
                 bridges[1].start()
-            done: Any = {"event": "completed", "jobId": "1", "returnvalue": "1"}
-            await redis.xadd("bull:render:events", done)
-            events = await ended(redis, "render-1")
-            reached = [data["progress"] for name, data in events if name == "progress-update"]
-            assert reached == [number for number in range(100) for _ in range(3)]
-            assert [name for name, _ in events].count("step-change") == 1
-            assert len(await log_of(redis, "render-1")) == 303
+            await end(redis)
+            await is_whole(redis)
             with bridges[0], bridges[1]:
                 pass

@@ -28,6 +28,8 @@ def test_each_setting_is_read() -> None:
             "JOBCAST_BRIDGE_QUEUE_URL": "redis://queues",
             "JOBCAST_BRIDGE_PUBLICATIONS": "yes",
             "JOBCAST_BRIDGE_BULLMQ": "render, {app}:mail render",
+            "JOBCAST_BRIDGE_CELERY": "amqp://guest@broker//",
+            "JOBCAST_BRIDGE_RQ": "1",
             "JOBCAST_BRIDGE_OWNER": "data.user.id",
             "JOBCAST_BRIDGE_SESSION": "data.session",
             "JOBCAST_BRIDGE_TYPE": "data.kind",
@@ -38,6 +40,7 @@ def test_each_setting_is_read() -> None:
     assert (settings.redis_url, settings.queue_url) == ("redis://logs/1", "redis://queues")
     assert settings.bounds == (60, 100, 2048)
     assert settings.publications
+    assert (settings.celery, settings.rq) == ("amqp://guest@broker//", True)
     assert settings.bullmq == ("render", "{app}:mail")
     rule = settings.owner_rule
     assert (rule.user, rule.session, rule.type) == (
@@ -56,6 +59,8 @@ INVALID = {
     "JOBCAST_BRIDGE_QUEUE_URL": ["x"],
     "JOBCAST_BRIDGE_PUBLICATIONS": ["maybe"],
     "JOBCAST_BRIDGE_BULLMQ": ["a:b:c", "x" * 129, "jobcast", "{a}"],
+    "JOBCAST_BRIDGE_CELERY": ["broker", "a b://c"],
+    "JOBCAST_BRIDGE_RQ": ["2"],
     "JOBCAST_BRIDGE_OWNER": [".", "data..x", ".".join("a" * 21)],
     "JOBCAST_BRIDGE_SESSION": ["data."],
     "JOBCAST_BRIDGE_TYPE": [".type", "a\udcff"],
@@ -81,6 +86,13 @@ def test_publications_can_not_be_followed_in_a_cluster() -> None:
     with pytest.raises(InvalidSettings, match=r"JOBCAST_BRIDGE_PUBLICATIONS: .* Cluster"):
         Settings.from_environment(
             {"JOBCAST_BRIDGE_PUBLICATIONS": "1", "REDIS_URL": "redis+cluster://h:1"}
+        )
+
+
+def test_rq_can_not_be_in_a_cluster() -> None:
+    with pytest.raises(InvalidSettings, match=r"JOBCAST_BRIDGE_RQ: .* Cluster"):
+        Settings.from_environment(
+            {"JOBCAST_BRIDGE_RQ": "1", "JOBCAST_BRIDGE_QUEUE_URL": "redis+cluster://h:1"}
         )
 
 

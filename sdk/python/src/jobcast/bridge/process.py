@@ -61,6 +61,7 @@ class Bridge:
         )
         self._sources = self._build()
         self._leading: list[asyncio.Task[None]] = []
+        self._led_as = 0
         self._stopping = asyncio.Event()
         self._has_stood_by = False
 
@@ -100,16 +101,18 @@ class Bridge:
             await self._leadership.take()
         except RedisError as error:
             _log.info("the lease can't be renewed: %s", error)
-        if self._leadership.leads and not self._leading:
-            _log.info("leading, number %d: %s", self._leadership.fence, self._names())
+        leads, fence = self._leadership.leads, self._leadership.fence
+        if self._leading and not (leads and fence == self._led_as):
+            _log.warning("not leading any more")
+            await _end(self._leading)
+            self._leading = []
+        if leads and not self._leading:
+            _log.info("leading, number %d: %s", fence, self._names())
+            self._led_as = fence
             self._leading = [
                 asyncio.create_task(_keep_running(source.lead, source.name))
                 for source in self._sources
             ]
-        elif not self._leadership.leads and self._leading:
-            _log.warning("not leading any more")
-            await _end(self._leading)
-            self._leading = []
         elif not self._leading and not self._has_stood_by:
             self._has_stood_by = True
             _log.info("standing by: %s", self._names())
@@ -166,7 +169,7 @@ async def _keep_running(work: Callable[[], Awaitable[None]], name: str) -> None:
         try:
             await work()
         except Deposed:
-            return
+            pass  # it is ended, or leads on: the lease was only renewed late
         except Exception:  # noqa: BLE001 - one source must not end the others
             _log.exception("%s failed and is restarted", name)
         else:
