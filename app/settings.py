@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -63,7 +63,8 @@ class Settings(Struct, frozen=True):
         cors_headers: further headers that they may send, in lower case.
         trust_forwarded_prefix: use ``X-Forwarded-Prefix``, which the proxy must set.
         direct_write: write frames straight to the server's transport where possible.
-        queue: name of the BullMQ queue.
+        queue_kind: on which queue jobs created over HTTP are put.
+        queue: name of that queue.
         files_root: folder that the ``checksum`` job may read; used by the worker.
     """
 
@@ -95,6 +96,7 @@ class Settings(Struct, frozen=True):
     cors_headers: tuple[str, ...] = ()
     trust_forwarded_prefix: bool = False
     direct_write: bool = True
+    queue_kind: Literal["bullmq", "none"] = "bullmq"
     queue: Annotated[str, Meta(pattern=r"^[^:\s]{1,128}\Z")] = "jobcast"
     files_root: str | None = None
 

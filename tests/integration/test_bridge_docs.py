@@ -99,7 +99,8 @@ def run(section: str, command: str, server: Valkey, folder: Path, running: ExitS
         server.ask(*words[3:])
     elif words[0] in WORKERS:
         module, ready = WORKERS[words[0]]
-        worker = QueueWorker(module, *words[1:], ready=ready, folder=folder, REDIS_URL=server.url)
+        settings = {"REDIS_URL": server.url, "PYTHONPATH": str(folder)}
+        worker = QueueWorker(module, *words[1:], ready=ready, settings=settings)
         running.enter_context(worker)
     else:
         assert words[0] == "python"

@@ -68,7 +68,7 @@ def work_on(step: str) -> None:
 
 
 def say_nothing(key: str) -> None:
-    """Say to the test that it has begun, then nothing until it is killed; not at the next attempt."""
+    """Say to the test that it has begun, then nothing until it is killed; once."""
     job = get_current_job()
     assert job is not None
     if job.connection.set(key, os.getpid(), nx=True):

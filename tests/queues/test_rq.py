@@ -32,7 +32,9 @@ def server() -> Iterator[Valkey]:
 
 def rq_worker(server: Valkey, *options: str) -> QueueWorker:
     arguments = ("--url", server.url, "--job-class", "tests.queues.rq_app.Job", *options)
-    return QueueWorker("rq.cli", "worker", *arguments, ready=READY, REDIS_URL=server.url)
+    return QueueWorker(
+        "rq.cli", "worker", *arguments, ready=READY, settings={"REDIS_URL": server.url}
+    )
 
 
 @pytest.fixture(scope="module")

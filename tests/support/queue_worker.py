@@ -24,13 +24,11 @@ class QueueWorker:
     It is ended with its children: they are a process group of their own.
     """
 
-    def __init__(self, *arguments: str, ready: str, folder: Path = ROOT, **settings: str) -> None:
+    def __init__(self, *arguments: str, ready: str, settings: dict[str, str]) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
-        path = os.pathsep.join(filter(None, [str(folder), str(ROOT), inherited.get("PYTHONPATH")]))
-        self._environment = {**inherited, "PYTHONPATH": path, **settings}
+        self._environment = {**inherited, **settings}
         self._command = [sys.executable, "-m", *arguments]
         self._ready = ready
-        self._folder = folder
         logs = tempfile.mkdtemp(prefix="jobcast-worker-")
         weakref.finalize(self, shutil.rmtree, logs, ignore_errors=True)
         self._log = Path(logs) / "worker.log"
@@ -58,7 +56,7 @@ class QueueWorker:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                cwd=self._folder,
+                cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

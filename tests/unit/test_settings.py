@@ -47,6 +47,7 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         "JOBCAST_CORS_HEADERS": "X-Request-ID, x-tenant",
         "JOBCAST_TRUST_FORWARDED_PREFIX": "1",
         "JOBCAST_DIRECT_WRITE": "0",
+        "JOBCAST_QUEUE_KIND": "none",
         "JOBCAST_QUEUE": "reports",
         "JOBCAST_FILES_ROOT": str(tmp_path),
     }
@@ -79,6 +80,7 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         cors_headers=("x-request-id", "x-tenant"),
         trust_forwarded_prefix=True,
         direct_write=False,
+        queue_kind="none",
         queue="reports",
         files_root=str(tmp_path),
     )

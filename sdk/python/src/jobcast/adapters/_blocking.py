@@ -33,6 +33,7 @@ from jobcast.adapters._task import (
     Leniency,
     Notices,
     OnCancel,
+    Outage,
     Parts,
     Scope,
     Settings,
@@ -66,7 +67,8 @@ class Tasks:
         self._senders = Senders(parts.limits)
         self._jobs = Jobs(self._connection, self._leases, self._senders, parts.bounds)
         self.notices = Notices()
-        self._enqueueing = Enqueueing(self.notices)
+        self._outage = Outage()
+        self._enqueueing = Enqueueing(self.notices, self._outage)
 
     def enqueued(self, task_id: str, name: str, owner: Owner | None = None) -> Ticket | None:
         """Create the job of a task that is about to be enqueued, and return what goes with it.
@@ -75,7 +77,7 @@ class Tasks:
         enough, the worker creates the job.
         """
         ticket = self._enqueueing.ticket(task_id, name, owner)
-        if ticket is None or not self._enqueueing.is_worth_trying:
+        if ticket is None or self._outage.is_on:
             return ticket
         try:
             return self._created(ticket)
@@ -87,7 +89,7 @@ class Tasks:
         scope = Scope()
         job_id = new_job_id() if ticket is None else ticket.job_id
         leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
-        sender = TaskSender(self._connection, job_id, self._senders, leniency)
+        sender = TaskSender(self._connection, job_id, self._senders, leniency, self._outage)
         run = TaskRun(self._connection, self._leases, self._senders, sender, job_id, on_cancel)
         is_cancelled = ticket is not None and self._is_cancelled_at_start(run, ticket, leniency)
         scope.enter(run, None if ticket is None else ticket.owner)
@@ -269,10 +271,20 @@ class TaskSender(Sender):
     """Sends the events of a task's run. Refusals end that, and are not the task's to deal with."""
 
     def __init__(
-        self, connection: Connection, job_id: str, senders: Senders, leniency: Leniency
+        self,
+        connection: Connection,
+        job_id: str,
+        senders: Senders,
+        leniency: Leniency,
+        outage: Outage,
     ) -> None:
         super().__init__(connection, job_id, None, senders)
         self._leniency = leniency
+        self._outage = outage
+
+    @property
+    def _patience_s(self) -> float | None:
+        return 0 if self._outage.is_on else super()._patience_s
 
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
         """Start the run; while Redis is unavailable, in the background, with an empty answer."""
@@ -281,6 +293,7 @@ class TaskSender(Sender):
         except RedisError as error:
             if not will_pass(error):
                 raise
+        self._outage.begin()
         with self._changed:
             self._outbox.restart()
             self._outbox.is_behind = True

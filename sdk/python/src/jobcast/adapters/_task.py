@@ -1,6 +1,7 @@
 """What the blocking and the asynchronous form of the adapters share: no I/O."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Final, NamedTuple, Self, TypedDict
@@ -31,10 +32,11 @@ HEADER: Final = "jobcast"
 
 ENQUEUE_S: Final = 2.0
 """How long the enqueueing of a task waits for Jobcast's Redis, by default."""
-BLOCK_S: Final = 5.0
+BLOCK_S: Final = 2.0
 """How long a call of a task waits for Jobcast's Redis, by default."""
 PAUSE_S: Final = 10.0
-"""How long enqueueing does not try again once Redis was unavailable: the worker creates the job."""
+"""How long after an outage of Redis was met nobody waits for another: what can't be done at once is
+done in the background, or by the worker."""
 MAX_STARTS: Final = 3
 """How often a start is tried: after a refusal, the job is created or queued for a new attempt."""
 
@@ -178,12 +180,28 @@ class Notices:
             _log.warning(message, *arguments)
 
 
+class Outage:
+    """Remembers that Redis was unavailable, so that not every task waits to find that out."""
+
+    def __init__(self) -> None:
+        self._until_s = -math.inf
+
+    def begin(self) -> None:
+        """Note that Redis did not answer in time."""
+        self._until_s = monotonic() + PAUSE_S
+
+    @property
+    def is_on(self) -> bool:
+        """Whether Redis was unavailable just before."""
+        return monotonic() < self._until_s
+
+
 class Enqueueing:
     """Decides whether and how a task that is being enqueued becomes a job."""
 
-    def __init__(self, notices: Notices) -> None:
+    def __init__(self, notices: Notices, outage: Outage) -> None:
         self._notices = notices
-        self._away_until_s = 0.0
+        self._outage = outage
 
     def ticket(self, task_id: str, name: str, owner: Owner | None) -> Ticket | None:
         """Return the ticket of a task; None if nobody owns it."""
@@ -201,18 +219,13 @@ class Enqueueing:
             return None
         return Ticket.of_task(str(task_id), name, owner)
 
-    @property
-    def is_worth_trying(self) -> bool:
-        """Whether Redis was not unavailable just before."""
-        return monotonic() >= self._away_until_s
-
     def refused(self, ticket: Ticket, error: Exception) -> Ticket | None:
         """Say that a job could not be created; return what travels with the message all the same.
 
         Its worker will create the job if it is Redis that was unavailable.
         """
         if isinstance(error, RedisError):
-            self._away_until_s = monotonic() + PAUSE_S
+            self._outage.begin()
             self._notices.say(
                 "away", "Jobcast's Redis is unavailable; tasks are enqueued all the same: %s", error
             )
@@ -283,6 +296,14 @@ class Scope:
         run.finished = True
         running.set(self._run_before)
         current_owner.set(self._owner_before)
+
+
+def quietly(call: Callable[..., object], *arguments: object, **named: object) -> None:
+    """Call what belongs to the queue; what it raises is logged, for it is not the task's."""
+    try:
+        call(*arguments, **named)
+    except Exception:  # noqa: BLE001 - whatever the queue raises
+        _log.exception("%s failed", call)
 
 
 def type_of(name: str) -> str:
