@@ -7,7 +7,7 @@ import hashlib
 
 import msgspec
 
-from app.errors import BadRequest, JobNotFound, NoQueue
+from app.errors import BadRequest, JobNotFound
 from app.queues import FIRST_ATTEMPT, JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
@@ -50,10 +50,10 @@ class Jobs:
 
         Raises:
             IdempotencyConflict: the key was used for another request.
-            NoQueue: this service has none.
+            ApiError: the queue does not take jobs of this type.
             LogUnavailable: Redis is unavailable; the sweeper fails what was created.
         """
-        self._require_queue()
+        self._queue.check(request.type)
         if idempotency_key is None:
             return await self._create(new_job_id(), owner, request)
         name = f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}"
@@ -160,12 +160,12 @@ class Jobs:
 
         Raises:
             NotFailed: it has not failed.
-            NoQueue: this service has none.
+            ApiError: the queue does not take jobs of this type.
             LogUnavailable: Redis is unavailable; the sweeper fails what was begun.
         """
         if state.status != "failed":
             raise NotFailed
-        self._require_queue()
+        self._queue.check(state.type)
         await self._creation.begin(job_id)
         try:
             answer = await self._appender.retry(job_id)
@@ -176,10 +176,6 @@ class Jobs:
         await self._queue.clear(job_id, answer.attempt)
         await self._queue.add(job_id, answer.attempt, state.type)
         await self._creation.confirm(job_id)
-
-    def _require_queue(self) -> None:
-        if not self._queue.takes_jobs:
-            raise NoQueue
 
     async def _confirm(self, job_id: str) -> None:
         """Confirm a job after a refused retry; queue it first, as another retry may be running."""

@@ -13,9 +13,7 @@ from actors.directory import Directory
 from app.auth import Authenticator
 from app.jobs import Jobs
 from app.metrics import Metrics
-from app.queues import JobQueue
-from app.queues.bullmq import BullQueue
-from app.queues.none import NoQueue
+from app.queues.kinds import queue_of
 from app.server.descriptors import Descriptors, raise_limit
 from app.server.signals import drain_on_sigterm
 from app.settings import InvalidSettings, Settings, variable
@@ -72,7 +70,7 @@ def build(settings: Settings) -> Service:
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
     appender, reader = Appender(redis), Reader(redis)
-    creation, queue = Creation(redis), _queue(settings, redis)
+    creation, queue = Creation(redis), queue_of(settings, redis)
     subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
     bridge_watch = BridgeWatch(redis)
@@ -120,12 +118,6 @@ def build(settings: Settings) -> Service:
             key_set=authenticator.key_set,
         ),
     )
-
-
-def _queue(settings: Settings, redis: Caller) -> JobQueue:
-    if settings.queue_kind == "none":
-        return NoQueue()
-    return BullQueue(settings.queue, redis)
 
 
 def attach(app: Quart, service: Service) -> None:

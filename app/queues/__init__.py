@@ -1,6 +1,6 @@
 """The queue on which the service puts jobs: an interface, and a module for each kind."""
 
-from typing import ClassVar, Final, Protocol
+from typing import Final, Protocol
 
 FIRST_ATTEMPT: Final = 1
 """Attempt of a job without retries, or whose state is missing."""
@@ -9,14 +9,16 @@ FIRST_ATTEMPT: Final = 1
 class JobQueue(Protocol):
     """Takes attempts of jobs for workers. All methods are idempotent.
 
-    Attributes:
-        takes_jobs: False if there is no queue, so nothing may be added.
-
     Raises:
-        LogUnavailable: from each method: the queue's server is unavailable.
+        LogUnavailable: from each method that is awaited: the queue's server is unavailable.
     """
 
-    takes_jobs: ClassVar[bool]
+    def check(self, job_type: str) -> None:
+        """Check that jobs of a type can be queued.
+
+        Raises:
+            ApiError: they can't; the message says why.
+        """
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
         """Queue an attempt."""

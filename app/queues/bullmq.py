@@ -6,7 +6,7 @@ queueing is idempotent.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from bullmq import Queue
 from redis.asyncio import Redis
@@ -24,13 +24,14 @@ _FINISHED: Final = ("completed", "failed")
 class BullQueue:
     """Adds attempts to a BullMQ queue, and removes them."""
 
-    takes_jobs: ClassVar = True
-
     def __init__(self, name: str, redis: Caller) -> None:
         # In a Cluster all keys of a queue must be in one slot.
         prefix = "bull" if redis.servers.pubsub.together else "{bull}"
         options: Any = {"connection": _Client(redis, f"{prefix}:{name}"), "prefix": prefix}
         self._queue = Queue(name, options)
+
+    def check(self, job_type: str) -> None:
+        """Accept any type: a worker fails jobs of one that it does not know."""
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
         """Queue an attempt."""

@@ -1,19 +1,21 @@
 """No queue: workers create their jobs themselves."""
 
-from typing import ClassVar
+from app.errors import NoQueue
 
 
-class NoQueue:
-    """Has no jobs and takes none."""
+class Nowhere:
+    """Takes no job."""
 
-    takes_jobs: ClassVar = False
+    def check(self, _job_type: str) -> None:
+        """Raise NoQueue."""
+        raise NoQueue
 
-    async def add(self, job_id: str, attempt: int, job_type: str) -> None:
-        """Raise RuntimeError: callers respect ``takes_jobs``."""
-        raise RuntimeError(f"no queue for {job_type} job {job_id}, attempt {attempt}")
+    async def add(self, _job_id: str, _attempt: int, job_type: str) -> None:
+        """Raise NoQueue."""
+        self.check(job_type)
 
     async def remove(self, job_id: str, attempt: int) -> None:
-        """Remove nothing: nothing is queued here."""
+        """Remove nothing: nothing is queued."""
 
     async def clear(self, job_id: str, attempt: int) -> None:
         """Forget nothing, for the same reason."""

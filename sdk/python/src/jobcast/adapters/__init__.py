@@ -20,8 +20,9 @@ Each module is for one queue and needs that queue's library. What an adapter doe
    the run of the task takes every call and sends nothing, so that tasks need not ask. Hold on to
    ``task`` until the task has ended. ``on_cancel`` is called, in another thread or by the event
    loop, when the renewal of the lease shows a cancel request: abort the task there if the queue
-   can. If ``task.is_cancelled``, the job was cancelled before: acknowledge the message and do not
-   run the task.
+   can. If ``task.is_cancelled``, the task must not run: acknowledge the message. The job was
+   cancelled before, or the service has queued the message for an attempt that is over; so use
+   ``ticket.of_any_attempt()`` for a message that the queue's own retry has sent again.
 3. While it runs: ``task.report(meta)`` forwards what the queue's own call for progress was given
    (`_report` says which keys are understood). It raises `JobCancelled`, in the task, when the job
    was asked to stop, and nothing else.

@@ -16,6 +16,7 @@ from jobcast._errors import (
     JobcastError,
     JobExists,
     JobFinished,
+    JobSuperseded,
     UnknownJob,
 )
 from jobcast._failure import text_of
@@ -90,6 +91,7 @@ class Tasks:
         job_id = new_job_id() if ticket is None else ticket.job_id
         leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
         sender = TaskSender(self._connection, job_id, self._senders, leniency, self._outage)
+        sender.attempt = None if ticket is None else ticket.attempt
         run = TaskRun(self._connection, self._leases, self._senders, sender, job_id, on_cancel)
         is_cancelled = ticket is not None and await self._is_cancelled_at_start(
             run, ticket, leniency
@@ -157,23 +159,15 @@ class Tasks:
     async def _is_cancelled_at_start(
         self, run: "TaskRun", ticket: Ticket, leniency: Leniency
     ) -> bool:
-        """Start the run, or leave it mute; say whether the job was cancelled before."""
+        """Start the run, or leave it mute; say whether the task must not run."""
         try:
             for _ in range(MAX_STARTS):
                 try:
                     await run.start()
-                except UnknownJob:
-                    # Redis was unavailable when the task was enqueued, or the job has expired.
-                    await self._create(self._jobs, ticket)
-                except JobFinished as refusal:
-                    end = await self._end_of(ticket.job_id)
-                    if end.is_cancelled:
-                        leniency.is_mute = True
-                        return True
-                    if not end.is_failed:
-                        leniency.silence(refusal)
-                        return False
-                    await self.retry(ticket.job_id)  # the queue delivers it once more
+                except (UnknownJob, JobFinished, JobSuperseded) as refusal:
+                    outcome = await self._after(refusal, ticket, leniency)
+                    if outcome is not None:
+                        return outcome
                 else:
                     return False
             leniency.silence("it could not be started")
@@ -184,6 +178,27 @@ class Tasks:
             leniency.silence(error)
         return False
 
+    async def _after(
+        self, refusal: JobcastError, ticket: Ticket, leniency: Leniency
+    ) -> bool | None:
+        """Deal with a refused start: say whether the task must not run; None to start again."""
+        if ticket.attempt is not None:
+            leniency.silence(refusal)
+            return True
+        if isinstance(refusal, UnknownJob):
+            # Redis was unavailable when the task was enqueued, or the job has expired.
+            await self._create(self._jobs, ticket)
+            return None
+        end = await self._end_of(ticket.job_id)
+        if end.is_cancelled:
+            leniency.is_mute = True
+            return True
+        if not end.is_failed:
+            leniency.silence(refusal)
+            return False
+        await self.retry(ticket.job_id)  # the queue delivers it once more
+        return None
+
     async def _end_of(self, job_id: str) -> End:
         state = state_key(job_id)
         reply: Any = await self._connection.call(state, "HMGET", state, *END_FIELDS)
@@ -191,7 +206,11 @@ class Tasks:
 
 
 class Task:
-    """One execution of a task; ``is_cancelled`` is whether its job was cancelled before."""
+    """One execution of a task.
+
+    ``is_cancelled`` is whether it must not run: its job was cancelled before, or the service has
+    queued it for an attempt that is over.
+    """
 
     def __init__(
         self,

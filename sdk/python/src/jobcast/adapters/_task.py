@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Final, NamedTuple, Self, TypedDict
@@ -42,6 +43,8 @@ MAX_STARTS: Final = 3
 
 OnCancel = Callable[[], object]
 """Is called when the job was asked to stop."""
+
+_ATTEMPT: Final = re.compile("[1-9][0-9]{0,15}")
 
 _log: Final = logging.getLogger("jobcast.adapters")
 
@@ -87,12 +90,17 @@ class Parts(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """What travels with a message: enough to find its job, and to create it if it is not there."""
+    """What travels with a message: enough to find its job, and to create it if it is not there.
+
+    With ``attempt``, the service has queued the message, for this attempt alone: if that is over,
+    the task is not run.
+    """
 
     job_id: str
     type: str
     user_id: str | None
     session_id: str | None
+    attempt: int | None = None
 
     @classmethod
     def of_task(cls, task_id: str, name: str, owner: Owner) -> Self:
@@ -113,7 +121,9 @@ class Ticket(NamedTuple):
         job_id, name, user_id, session_id = texts
         if parse_job_id(job_id) != job_id or job_id is None or not name:
             return None
-        return cls(job_id, name, user_id, session_id)
+        number = header.get("attempt")
+        is_attempt = isinstance(number, str) and _ATTEMPT.fullmatch(number) is not None
+        return cls(job_id, name, user_id, session_id, int(str(number)) if is_attempt else None)
 
     def to_header(self) -> dict[str, str]:
         """Return what is sent with the message: a flat object of texts."""
@@ -122,8 +132,13 @@ class Ticket(NamedTuple):
             "type": self.type,
             "user": self.user_id,
             "session": self.session_id,
+            "attempt": None if self.attempt is None else str(self.attempt),
         }
         return {name: part for name, part in parts.items() if part is not None}
+
+    def of_any_attempt(self) -> Self:
+        """Return a ticket for a message that the queue's own retry has sent again."""
+        return self._replace(attempt=None)
 
     def again(self) -> Self:
         """Return a ticket with a fresh id, for a task whose id a job has already."""

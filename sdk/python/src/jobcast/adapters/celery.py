@@ -86,7 +86,10 @@ class Execution:
         self.failure: object = None
         self._tasks = tasks
         self._retries: int = request.retries or 0
-        self.job: Task = tasks.begin(self.ticket, on_cancel)
+        ticket = self.ticket
+        if ticket is not None and self._retries:
+            ticket = ticket.of_any_attempt()
+        self.job: Task = tasks.begin(ticket, on_cancel)
         self.is_cancelled = self.job.is_cancelled
 
     def pass_on(self, headers: Mapping[str, Any]) -> None:

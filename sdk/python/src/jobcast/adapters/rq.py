@@ -82,7 +82,10 @@ class Job(rq.job.Job):
         if tasks is None:
             return super().perform()
         self._meta_before = dict(self.meta)
-        self._task = task = tasks.begin(self._ticket, self._stop)
+        ticket = self._ticket
+        if ticket is not None and self.number_of_retries:
+            ticket = ticket.of_any_attempt()
+        self._task = task = tasks.begin(ticket, self._stop)
         try:
             if task.is_cancelled:
                 raise JobCancelled  # noqa: TRY301 - as the task raises it when it is told
