@@ -36,9 +36,18 @@ class _Assignment(Struct, frozen=True):
 
 
 class Directory:
-    """The actors of all watched jobs."""
+    """The actors of all watched jobs.
 
-    def __init__(self, subscriptions: Subscriptions, questions: Questions) -> None:
+    ``is_bridged`` says whether a bridge appends the events of publish-only workers.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        questions: Questions,
+        is_bridged: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.is_bridged = is_bridged
         self._subscriptions = subscriptions
         self._questions = questions
         self._reminders = Reminders()

@@ -99,7 +99,7 @@ class JobActor(LoopActor):
         self._subscriptions = subscriptions
         self._questions = questions
         self._directory = directory
-        self._log = FollowedLog(state)
+        self._log = FollowedLog(state, directory.is_bridged)
         self._audience = Audience()
         self._is_unlisted = False
         self._has_logged_drop = False

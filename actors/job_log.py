@@ -12,7 +12,7 @@ log at once, silence does after a while. Events of another creation are never pa
 There is no I/O here and no actor: the owner carries out the outputs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 
 from msgspec import Struct
@@ -91,6 +91,8 @@ class FollowedLog:
     Args:
         state: the job's state, just read. Of a finished one only the creation is used: the job
             must have been retried since.
+        is_bridged: whether a bridge appends the events of publish-only workers. Viewers then get
+            the publications of those appends, and not the events themselves.
 
     Attributes:
         state: the last known state.
@@ -100,11 +102,15 @@ class FollowedLog:
 
     __slots__ = (
         *("_catching_up", "_creation", "_deferred", "_deferred_at_read", "_following"),
-        *("_last_verified", "_previous", "_read_again", "_reading", "_rolled_back", "_verifying"),
+        *("_is_bridged", "_last_verified", "_previous", "_read_again", "_reading"),
+        *("_rolled_back", "_verifying"),
         *("ended", "known", "state"),
     )
 
-    def __init__(self, state: JobState | None) -> None:
+    def __init__(
+        self, state: JobState | None, is_bridged: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._is_bridged = is_bridged
         self.state = None if state is None or state.finished else state
         self.known = self.ended = False
         self._creation: Creation | None = None if state is None else state.creation
@@ -125,6 +131,8 @@ class FollowedLog:
             entry = decode_publication(payload)
         except InvalidEvent as error:
             return self._unreadable(payload, str(error))
+        if entry.id is None and self._is_bridged():
+            return ()
         if not self._catching_up:
             output = self._accept(entry)
             if output is not None:

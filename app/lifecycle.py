@@ -24,6 +24,7 @@ from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
 from app.worker_jobs import WorkerJobs
 from eventlog.append import Appender
+from eventlog.bridge_watch import BridgeWatch
 from eventlog.connection import connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
@@ -49,6 +50,7 @@ class Service(Struct, frozen=True):
     reader: Reader
     jobs: Jobs
     worker_jobs: WorkerJobs
+    bridge_watch: BridgeWatch
     directory: Directory
     subscriptions: Subscriptions
     questions: Questions
@@ -74,7 +76,8 @@ def build(settings: Settings) -> Service:
     creation, queue = Creation(redis), queue_of(settings, redis)
     subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
-    directory = Directory(subscriptions, questions)
+    bridge_watch = BridgeWatch(redis)
+    directory = Directory(subscriptions, questions, bridge_watch.is_bridged)
     viewers = Viewers(settings)
     jobs = Jobs(
         settings=settings,
@@ -102,6 +105,7 @@ def build(settings: Settings) -> Service:
         reader=reader,
         jobs=jobs,
         worker_jobs=WorkerJobs(jobs, creation, queue, reader, Runs(appender, leases)),
+        bridge_watch=bridge_watch,
         directory=directory,
         subscriptions=subscriptions,
         questions=questions,
@@ -137,6 +141,7 @@ def attach(app: Quart, service: Service) -> None:
         garbage.begin()
         for work in (
             service.subscriptions.run,
+            service.bridge_watch.run,
             service.viewers.keep_alive,
             partial(service.directory.verify_jobs, service.settings.keepalive_s),
             service.sweeper.run,

@@ -192,8 +192,10 @@ def _named(message: str) -> str:
 
 
 def _warn_of_unknown(environment: Mapping[str, str], known: set[str]) -> None:
-    of_the_worker = {"JOBCAST_CONCURRENCY"}
+    of_the_worker, of_the_bridge = {"JOBCAST_CONCURRENCY"}, f"{_PREFIX}BRIDGE_"
     for name in environment:
+        if name.startswith(of_the_bridge):
+            continue
         if name.startswith(_PREFIX) and name not in known | of_the_worker:
             _log.warning("%s is no setting of Jobcast and is ignored", name)
 

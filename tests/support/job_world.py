@@ -241,6 +241,7 @@ class Registrar(Directory):
         self.forgotten: list[Ref] = []
         self.reminders: list[tuple[float, Ref, object]] = []
         self.dropped = 0
+        self.is_bridged = lambda: False
 
     def forget(self, job_id: str, ref: Ref) -> None:
         assert job_id == JOB

@@ -52,6 +52,7 @@ IN_ONE_MODULE = {
     "sdk/python/src/jobcast/adapters/saq.py": {"saq"},
     "sdk/python/src/jobcast/adapters/taskiq.py": {"pydantic", "taskiq"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
+    "sdk/python/src/jobcast/bridge/celery.py": {"celery"},
     "app/contract.py": {"markupsafe"},
     "app/queues/bullmq.py": {"bullmq", "redis"},
     "app/queues/celery.py": {"celery", "kombu"},

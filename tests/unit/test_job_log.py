@@ -276,3 +276,19 @@ def test_an_invention_is_dropped_once_the_log_does_not_have_it(
     assert list(follower.published(publication("note", "{}", "9-9", "9-8"))) == [Read(log.last)]
     answered = list(follower.caught_up(log.read(log.last)))
     assert answered == [Milestone.KNOWN, Dropped("id 9-9 is not in the log")]
+
+
+def test_what_is_only_published_is_left_to_a_bridge_as_long_as_there_is_one(log: JobLog) -> None:
+    is_bridged = True
+    follower = FollowedLog(log.state, lambda: is_bridged)
+    list(follower.subscribed())
+    note = b'{"event": "note", "data": {}}'
+    end = b'{"event": "failed", "data": {"error": "x"}}'
+    assert list(follower.published(note)) == []  # nor is it kept for later
+    assert list(follower.caught_up(log.read(log.last))) == [Milestone.KNOWN]
+    for payload in (note, end):
+        assert list(follower.published(payload)) == []
+    assert [event.name for event in events(follower.published(log.start()))] == ["step-change"]
+    is_bridged = False
+    assert [event.name for event in events(follower.published(note))] == ["note"]
+    assert [type(output) for output in follower.published(end)] == [Settle]

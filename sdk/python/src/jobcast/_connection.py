@@ -7,7 +7,7 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from jobcast._errors import refused
+from jobcast._errors import JobExists, refused
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import Command, created_by, listing, state_key
 from jobcast.redis.address import parse_address
@@ -61,6 +61,40 @@ class Connection:
         answer = Answer.from_reply(answer_of(reply))
         self._warning.check(answer)
         return answer
+
+    async def create(  # noqa: PLR0913 - a job's creation, each by name
+        self,
+        job_id: str,
+        event: Append,
+        token: str,
+        *,
+        user_id: str | None,
+        session_id: str | None,
+        retention_s: int,
+    ) -> None:
+        """Begin a job's log and list the job among those of its owners; may be repeated.
+
+        `JobExists` if another creation was first. One by the same owners, which Redis was lost to
+        before the job was listed, is finished all the same.
+        """
+
+        async def enter(created_id: str) -> None:
+            await self.index(
+                job_id,
+                created_id,
+                user_id=user_id,
+                session_id=session_id,
+                retention_s=retention_s,
+            )
+
+        try:
+            answer = await self.append(job_id, event, seq=token)
+        except JobExists:
+            created_id = await self.created(job_id, user_id, session_id)
+            if created_id is not None:
+                await enter(created_id)
+            raise
+        await enter(answer.entry_id)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
         """Return the first log entry of a job; None unless it is of exactly these owners."""

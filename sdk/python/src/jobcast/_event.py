@@ -92,6 +92,13 @@ def stepped(
 ) -> Append:
     """Return a ``step-change``; without ``progress`` the job's own stays."""
     _text(step, "the step")
+    return changed(step, progress, eta, more)
+
+
+def changed(
+    step: str | None, progress: int | None, eta: float | None, more: Mapping[str, object]
+) -> Append:
+    """Return a ``step-change`` that need not name the step, as publish-only workers have it."""
     percent = "" if progress is None else _percent(progress)
     return _progress("step", percent, step, eta, more)
 

@@ -7,7 +7,6 @@ from typing import Self
 
 from jobcast import _event
 from jobcast._connection import Connection
-from jobcast._errors import JobExists
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._lease import Leases
 from jobcast._pace import PROGRESS_PER_S
@@ -121,7 +120,14 @@ class Jobs:
         token = secrets.token_hex(8)
 
         async def create() -> None:
-            await self._create(job_id, event, token, user_id, session_id)
+            await self._connection.create(
+                job_id,
+                event,
+                token,
+                user_id=user_id,
+                session_id=session_id,
+                retention_s=self._bounds.retention_s,
+            )
 
         await repeated(create, self._connection, self._senders.limits.block_s)
         return job_id
@@ -131,30 +137,6 @@ class Jobs:
             await self._connection.append(job_id, event)
 
         await repeated(append, self._connection, self._senders.limits.block_s)
-
-    async def _create(
-        self, job_id: str, event: Append, token: str, user_id: str | None, session_id: str | None
-    ) -> None:
-        try:
-            answer = await self._connection.append(job_id, event, seq=token)
-        except JobExists:
-            # Perhaps by a call like this one, which Redis was lost to before the job was listed.
-            created_id = await self._connection.created(job_id, user_id, session_id)
-            if created_id is not None:
-                await self._list(job_id, created_id, user_id, session_id)
-            raise
-        await self._list(job_id, answer.entry_id, user_id, session_id)
-
-    async def _list(
-        self, job_id: str, created_id: str, user_id: str | None, session_id: str | None
-    ) -> None:
-        await self._connection.index(
-            job_id,
-            created_id,
-            user_id=user_id,
-            session_id=session_id,
-            retention_s=self._bounds.retention_s,
-        )
 
     def run(self, job_id: str, attempt: int | None = None) -> Run:
         """Return a run of the job, not started yet; see `Run`.

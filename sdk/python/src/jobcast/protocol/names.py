@@ -15,6 +15,10 @@ UNCONFIRMED_KEY: Final = "jobs:unconfirmed"
 """The sorted set of jobs whose place in the queue was not confirmed, by when they were begun, in
 seconds of the clock of Redis."""
 
+BRIDGE_KEY: Final = "jobs:bridge"
+"""While it is there, a bridge appends the events of publish-only workers, so that the service does
+not deliver them itself. Its value is from when on, in ms of the clock of Redis."""
+
 is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
 """Say, by a match or None, whether a text is the id of a log entry."""
 

@@ -27,13 +27,15 @@ class Caller:
     Nothing is sent twice unless Redis has answered that it did nothing: a command that was written
     but not answered must not be written again. Where another server takes over from an unavailable
     one, a command that was not sent yet waits for that, as long as a call may take: what the
-    address says, and ``at_most_s`` in any case. ``servers`` are those that it calls.
+    address says, and ``at_most_s`` in any case. ``servers`` are those that it calls, ``database``
+    is the number of the database there.
 
     Raises a ValueError if no connection can be made as the address says.
     """
 
     def __init__(self, address: Address, at_most_s: float = math.inf) -> None:
         address.check()
+        self.database = int(address.options.get("db") or 0)
         self.servers: Servers
         if address.kind == "cluster":
             self.servers = Cluster(address, at_most_s)

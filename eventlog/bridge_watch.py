@@ -1,0 +1,62 @@
+"""Whether a bridge appends the events of publish-only workers.
+
+Its leader announces that some seconds ahead, and renews the announcement; from the announced moment
+on, and until the announcement expires, the events are left to it.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from eventlog.connection import available
+from eventlog.errors import LogUnavailable, Unreadable
+from jobcast.protocol.names import BRIDGE_KEY
+from jobcast.redis.caller import Caller
+
+_PAUSE_S: Final = 0.5
+"""Between two looks: a quarter of the time by which the moment is announced ahead."""
+
+_LOOK: Final = """
+local from = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+$') or '')
+local left = redis.call('PTTL', KEYS[1])
+if not from or from > 1e15 or left <= 0 then return { 0, 0 } end
+local time = redis.call('TIME')
+return { math.floor(from - time[1] * 1000 - time[2] / 1000), left }
+"""
+
+
+class BridgeWatch:
+    """Looks for the announcement at intervals."""
+
+    def __init__(self, redis: Caller) -> None:
+        self._redis = redis
+        self._from = self._until = 0.0
+
+    def is_bridged(self) -> bool:
+        """Say whether events without an id are left to a bridge now."""
+        if not self._until:
+            return False
+        return self._from <= asyncio.get_running_loop().time() < self._until
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            # Meanwhile what was announced holds until it expires.
+            with suppress(LogUnavailable, Unreadable):
+                await self.look()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def look(self) -> None:
+        """Look once.
+
+        Raises:
+            LogUnavailable: Redis is unavailable.
+            Unreadable: the announcement is no string.
+        """
+        async with available():
+            left_ms: list[int] = await self._redis.call(BRIDGE_KEY, "EVAL", _LOOK, "1", BRIDGE_KEY)
+        now = asyncio.get_running_loop().time()
+        begins_in_ms, ends_in_ms = left_ms
+        self._from, self._until = now + begins_in_ms / 1000, 0.0
+        if ends_in_ms:
+            self._until = now + ends_in_ms / 1000

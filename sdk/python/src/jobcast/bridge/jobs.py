@@ -1,0 +1,188 @@
+"""The jobs that a bridge appends to, as long as it leads."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeVar
+
+from redis.exceptions import RedisError
+
+from jobcast._connection import Connection
+from jobcast._errors import JobcastError, JobExists
+from jobcast._retry import Pauses, will_pass
+from jobcast.bridge.leadership import Leadership
+from jobcast.bridge.notices import Notices
+from jobcast.bridge.owners import OwnerRule
+from jobcast.protocol.append import Answer, Append, Bounds
+from jobcast.protocol.names import log_key, state_key
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("jobcast.bridge")
+
+Entry = tuple[str, str, str]
+"""Id, name and data of an entry."""
+
+_PAGE: Final = 1000
+
+
+class JobView(NamedTuple):
+    """What a bridge has to know of a job: ``seq`` is the last number of its run."""
+
+    status: str
+    attempt: int
+    run: str
+    seq: int
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has succeeded or failed."""
+        return self.status in {"succeeded", "failed"}
+
+
+class BridgedJobs:
+    """Reads, creates and appends; each call is repeated while Redis is unavailable.
+
+    All raise `Deposed` when this bridge does not lead, before anything is sent: a leader that was
+    suspended must not go on. What is sent all the same at that moment has the number that the next
+    leader gives the same event, and so is written once.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        leadership: Leadership,
+        rule: OwnerRule,
+        bounds: Bounds,
+        notices: Notices,
+    ) -> None:
+        self._rule = rule
+        self._notices = notices
+        self._connection = connection
+        self._leadership = leadership
+        self._bounds = bounds
+        self.appended = 0
+
+    async def view(self, job_id: str) -> JobView | None:
+        """Return what a job is like now, None if there is none."""
+        key = state_key(job_id)
+        fields: list[bytes | None] = await self._repeated(
+            lambda: self._connection.call(key, "HMGET", key, "status", "attempt", "run", "seq")
+        )
+        status, attempt, run, seq = [(each or b"").decode(errors="replace") for each in fields]
+        return JobView(status, _number(attempt, 1), run, _number(seq, 0)) if status else None
+
+    async def find(
+        self, job_id: str, run_prefix: str, create: Callable[[], Awaitable[None]]
+    ) -> JobView | None:
+        """Return what a job is like that a queue runs; it is created if it is not there.
+
+        None if that was not possible, or if a worker reports by itself: the job's run is another
+        one than those of the queue's bridge, which begin with ``run_prefix``.
+        """
+        view = await self.view(job_id)
+        if view is None:
+            await create()
+            view = await self.view(job_id)
+        if view is not None and view.run and not view.run.startswith(run_prefix):
+            self._notices.add("reported by their workers", f"job {job_id}", "left to its run")
+            return None
+        return view
+
+    async def is_shown(self, job_id: str, event: Append) -> bool:
+        """Say whether a job's state is what an event would make of it; of the progress it may."""
+        key = state_key(job_id)
+        names = (*event.fields, *event.cleared)
+        stored: list[bytes | None] = await self._repeated(
+            lambda: self._connection.call(key, "HMGET", key, "progress", *names)
+        )
+        percent, *values = map(_decoded, stored)
+        expected = [*event.fields.values(), *(None for _ in event.cleared)]
+        return values == expected and _number(event.number, 0) <= _number(percent or "", 0)
+
+    async def entries(self, job_id: str, after: str) -> list[Entry]:
+        """Return the entries of a job's log after an entry or a time, the first 1000."""
+        key = log_key(job_id)
+        found: Any = await self._repeated(
+            lambda: self._connection.call(key, "XRANGE", key, f"({after}", "+", "COUNT", str(_PAGE))
+        )
+        return [_entry(entry_id, fields) for entry_id, fields in found]
+
+    async def create(self, job_id: str, payload: object, default_type: str) -> None:
+        """Create a job for the owner that a payload names, unless it names none.
+
+        `InvalidEvent` if what it names can't be an owner.
+        """
+        new = self._rule.new_job(payload, default_type, self._bounds)
+        if new is None:
+            self._notices.add("without owner", f"job {job_id}", "it is not created")
+            return
+        token = secrets.token_hex(8)
+
+        async def create() -> None:
+            await self._connection.create(
+                job_id,
+                new.event,
+                token,
+                user_id=new.owner.user_id,
+                session_id=new.owner.session_id,
+                retention_s=self._bounds.retention_s,
+            )
+
+        with suppress(JobExists):
+            await self._repeated(create)
+            _log.info("job %s: created", job_id)
+
+    async def append(
+        self, job_id: str, event: Append, attempt: int, run: str, seq: int | None
+    ) -> Answer:
+        """Append an event with a number, or in any run without one; a `JobcastError` if refused.
+
+        Without a number only an end is repeated; of any other event nobody knows then whether it
+        was written, and a `JobcastError` says so.
+        """
+        number = "" if seq is None else str(seq)
+
+        async def append() -> Answer:
+            try:
+                return await self._connection.append(job_id, event, attempt, run, number)
+            except RedisError as error:
+                if number or event.is_end:
+                    raise
+                raise JobcastError(f"not acknowledged: {error}") from error
+
+        answer = await self._repeated(append)
+        self.appended += 1
+        return answer
+
+    async def retry(self, job_id: str, event: Append) -> Answer:
+        """Queue a failed job for another attempt; a `JobcastError` or ``RedisError`` if refused."""
+        return await self._repeated(lambda: self._connection.append(job_id, event))
+
+    async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
+        pauses = Pauses()
+        while True:
+            self._leadership.check()
+            try:
+                return await call()
+            except RedisError as error:
+                if not will_pass(error):
+                    raise
+                _log.info("Redis is unavailable: %s", error)
+            await asyncio.sleep(pauses.next())
+
+
+def _decoded(stored: bytes | None) -> str | None:
+    return None if stored is None else stored.decode(errors="replace")
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() else default
+
+
+def _entry(entry_id: bytes, fields: list[bytes]) -> Entry:
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    name, data = named.get(b"event", b""), named.get(b"data", b"")
+    return entry_id.decode(), name.decode(errors="replace"), data.decode(errors="replace")

@@ -1,0 +1,103 @@
+"""One leader at a time: a lease in Redis, and a number that rises with each leader."""
+
+import secrets
+from time import monotonic
+from typing import Final
+
+from jobcast._connection import Connection
+
+RENEWALS: Final = 5
+"""How often a lease is renewed within its length."""
+_SURE: Final = 0.8
+"""Share of its lease for which a leader believes in it: clocks may run differently fast."""
+
+_TAKE: Final = """
+local leader = redis.call('GET', KEYS[1])
+if leader and leader ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if leader then return tonumber(redis.call('GET', KEYS[2]) or redis.call('INCR', KEYS[2])) end
+return redis.call('INCR', KEYS[2])
+"""
+
+_RELEASE: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
+_KEEP: Final = """
+if tonumber(redis.call('HGET', KEYS[1], 'fence') or 0) > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'at', ARGV[2])
+return 1
+"""
+
+
+class Deposed(Exception):
+    """This bridge does not lead any more."""
+
+
+class Leadership:
+    """The leadership among the bridges of one name.
+
+    ``fence`` is the number of this leader, higher than that of each earlier one; positions in a
+    source are kept together with it, so that a leader which was suspended and wakes up can't set
+    them back.
+    """
+
+    def __init__(self, connection: Connection, name: str, lease_s: float) -> None:
+        self._connection = connection
+        self._prefix = f"jobs:{{bridge:{name}}}"
+        self._token = secrets.token_hex(8)
+        self._lease_s = lease_s
+        self._until_s = 0.0
+        self.fence = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this bridge leads, for certain."""
+        return self.fence > 0 and monotonic() < self._until_s
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait before the lease is taken or renewed again."""
+        return self._lease_s / RENEWALS
+
+    def check(self) -> None:
+        """Raise Deposed unless this bridge leads."""
+        if not self.leads:
+            raise Deposed
+
+    async def take(self) -> bool:
+        """Take or renew the lease, and say whether this bridge leads; a ``RedisError`` may pass."""
+        began_s = monotonic()
+        keys = f"{self._prefix}:leader", f"{self._prefix}:fence"
+        length_ms = str(round(self._lease_s * 1000))
+        fence: int = await self._connection.call(
+            keys[0], "EVAL", _TAKE, "2", *keys, self._token, length_ms
+        )
+        self.fence = fence
+        self._until_s = began_s + self._lease_s * _SURE
+        return self.leads
+
+    async def release(self) -> None:
+        """Let another bridge take over at once."""
+        if self.fence:
+            self.fence = 0
+            key = f"{self._prefix}:leader"
+            await self._connection.call(key, "EVAL", _RELEASE, "1", key, self._token)
+
+    async def position(self, source: str) -> str | None:
+        """Return where the leaders before were in a source, None if there was none."""
+        key = self._position_key(source)
+        position: bytes | None = await self._connection.call(key, "HGET", key, "at")
+        return None if position is None else position.decode()
+
+    async def keep_position(self, source: str, position: str) -> None:
+        """Keep where this leader is in a source; raises Deposed if a later one has kept any."""
+        self.check()
+        key = self._position_key(source)
+        kept = await self._connection.call(key, "EVAL", _KEEP, "1", key, str(self.fence), position)
+        if not kept:
+            self.fence = 0
+            raise Deposed
+
+    def _position_key(self, source: str) -> str:
+        return f"{self._prefix}:position:{source}"

@@ -1,0 +1,102 @@
+"""A connection that is subscribed to the channels of a pattern."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from jobcast._retry import Pauses
+from jobcast.redis.caller import Caller
+from jobcast.redis.connection import Connection, Replies, answer_of, packed
+
+_log: Final = logging.getLogger("jobcast.bridge")
+
+_PING_S: Final = 1.5
+
+Receive = Callable[[bytes, bytes], None]
+"""Takes the name of a channel and a message; must not raise."""
+
+
+class PatternSubscriber:
+    """Keeps a connection to a server that is no Cluster, and hands on what its channels bring.
+
+    ``pattern`` makes the pattern of the number of the database. ``on_pause`` is called now and
+    then. ``since`` is when it was connected first, as an entry id by the clock of Redis.
+    ``connections`` counts the subscriptions that Redis has confirmed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        caller: Caller,
+        pattern: Callable[[int], str],
+        receive: Receive,
+        on_pause: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._caller = caller
+        self._pattern = pattern
+        self._receive = receive
+        self._on_pause = on_pause
+        self._connection: Connection | None = None
+        self.since = ""
+        self.connections = 0
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    async def run(self) -> None:
+        """Receive until cancelled."""
+        pauses = Pauses()
+        while True:
+            try:
+                server = await self._caller.servers.find(self._name)
+                connection = await server.connect(self._deliver)
+                pauses = Pauses()
+                why = await self._serve(connection)
+            except (RedisError, OSError) as error:
+                why = str(error)
+            _log.warning("%s: not following, events are missed now: %s", self._name, why)
+            await asyncio.sleep(pauses.next())
+
+    async def _serve(self, connection: Connection) -> str:
+        """Receive by a connection until it fails; return why."""
+        loop = asyncio.get_running_loop()
+        self._connection = connection
+        try:
+            if not self.since:
+                time: Any = answer_of(*await connection.ask(packed("TIME")))
+                self.since = f"{int(time[0]) * 1000 + int(time[1]) // 1000}-0"
+            connection.send(packed("PSUBSCRIBE", self._pattern(self._caller.database)))
+            while True:
+                pinged = loop.time()
+                connection.send(packed("PING"))
+                await asyncio.wait({connection.lost}, timeout=_PING_S)
+                if connection.lost.done():
+                    return connection.lost.result()
+                if connection.heard_at < pinged and not connection.is_paused:
+                    return "no answer to a ping"
+                self._on_pause()
+        finally:
+            self._connection = None
+            await connection.close()
+
+    def _deliver(self, pushes: Replies) -> None:
+        for push in pushes:
+            if isinstance(push, Exception):
+                if self._connection is not None:
+                    self._connection.give_up(str(push))
+            elif push[0] == b"pmessage":
+                self._receive(push[2], push[3])
+            elif push[0] == b"psubscribe":
+                self.connections += 1
+                _log.info("%s: following", self._name)

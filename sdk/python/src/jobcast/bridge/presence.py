@@ -1,0 +1,50 @@
+"""Tells the services that the events of publish-only workers are appended, and from when on.
+
+Until then they deliver those events themselves, live and as they are; from then on a viewer gets
+the publications of the appends. So both change over at one moment, some seconds ahead.
+"""
+
+from time import monotonic
+from typing import Final
+
+from jobcast._connection import Connection
+from jobcast.protocol.names import BRIDGE_KEY
+
+AHEAD_S: Final = 2.0
+"""How long before the moment it is announced: four times as long as services look."""
+_LEASES: Final = 2
+"""Length in leases, so that it lasts until the next leader has taken over."""
+_SURE: Final = 0.9
+
+_ANNOUNCE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local from = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+$') or '')
+if not from or from > 1e15 then from = now + ARGV[2] end
+redis.call('SET', KEYS[1], string.format('%.0f', from), 'PX', ARGV[1])
+return math.floor(from - now)
+"""
+
+
+class Presence:
+    """The announcement of a bridge's leader, which is renewed with its lease."""
+
+    def __init__(self, connection: Connection, lease_s: float) -> None:
+        self._connection = connection
+        self._length_s = lease_s * _LEASES
+        self._from_s = self._until_s = 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether the moment has come, and the announcement was renewed in time since."""
+        return self._from_s <= monotonic() < self._until_s
+
+    async def announce(self) -> None:
+        """Announce it, or renew the announcement; raises what redis-py raises."""
+        asked_s = monotonic()
+        length_ms, ahead_ms = round(self._length_s * 1000), round(AHEAD_S * 1000)
+        left_ms: int = await self._connection.call(
+            BRIDGE_KEY, "EVAL", _ANNOUNCE, "1", BRIDGE_KEY, str(length_ms), str(ahead_ms)
+        )
+        self._from_s = monotonic() + left_ms / 1000
+        self._until_s = asked_s + self._length_s * _SURE

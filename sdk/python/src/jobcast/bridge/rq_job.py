@@ -1,0 +1,157 @@
+"""What RQ keeps of a job in Redis, read without running anything of it."""
+
+import base64
+import io
+import json
+import pickle
+import zlib
+from typing import Any, Final, NamedTuple, Never
+
+from jobcast import _event
+from jobcast._errors import InvalidEvent
+from jobcast._failure import MAX_MESSAGE_CHARACTERS
+from jobcast.protocol.append import Append
+
+PREFIX: Final = "rq:job:"
+FIELDS: Final = (
+    "status",
+    "started_at",
+    "enqueued_at",
+    "meta",
+    "data",
+    "origin",
+    "description",
+    "exc_info",
+)
+ENDS: Final = ("finished", "failed", "stopped", "canceled")
+
+_RESULTS: Final = "rq:results:"
+_MAX_BYTES: Final = 4 * 1024 * 1024
+_PICKLED: Final = b"\x80"
+_OWN: Final = "_"
+"""How names in ``meta`` begin that are no progress."""
+
+Entry = tuple[bytes, list[bytes]]
+
+
+class RqJob(NamedTuple):
+    """A job as RQ has it; times are texts, empty as long as there is none.
+
+    ``started_at`` is moved a little by RQ within one execution, ``enqueued_at`` is not.
+    """
+
+    status: str
+    started_at: str
+    enqueued_at: str
+    meta: dict[str, object] | None
+    data: bytes
+    texts: dict[str, str]
+    trace: bytes
+
+    @classmethod
+    def from_fields(cls, fields: list[bytes | None]) -> "RqJob | None":
+        """Read the fields of its hash, None if there is none; `InvalidEvent` if unreadable."""
+        stored = [each or b"" for each in fields]
+        status, started_at, enqueued_at, meta, data, origin, description, trace = stored
+        if not status:
+            return None
+        value = value_of(meta) if meta else {}
+        if not isinstance(value, dict):
+            raise InvalidEvent("its meta is no dict")
+        texts = {"origin": _text(origin), "description": _text(description)}
+        own = {str(name): each for name, each in value.items()}
+        return cls(_text(status), _text(started_at), _text(enqueued_at), own, data, texts, trace)
+
+    def payload(self) -> dict[str, object]:
+        """Return what an owner can be found in: ``meta``, ``args`` and ``kwargs``."""
+        args: object = ()
+        kwargs: object = {}
+        try:
+            called = value_of(_inflated(self.data))
+        except InvalidEvent:
+            called = None
+        if isinstance(called, tuple | list) and len(called) == 4:  # noqa: PLR2004 - RQ's own
+            _, _, args, kwargs = called
+        return {**self.texts, "meta": self.meta, "args": args, "kwargs": kwargs}
+
+    def progress(self) -> dict[str, object]:
+        """Return what ``meta`` says of the progress."""
+        return {name: each for name, each in (self.meta or {}).items() if name[:1] != _OWN}
+
+    def function(self) -> str:
+        """Return the name of its function, as far as it can be told."""
+        return self.texts["description"].partition("(")[0][:128] or self.texts["origin"] or "job"
+
+
+def results_key(rq_id: str) -> str:
+    """Name the stream that RQ keeps the results of a job in."""
+    return f"{_RESULTS}{rq_id}"
+
+
+def end_of(job: RqJob, results: list[Entry]) -> Append:
+    """Return what the end of a job is appended as; ``results`` has the latest one, if any."""
+    named: dict[bytes, bytes] = {}
+    for _, fields in results[:1]:
+        named = dict(zip(fields[::2], fields[1::2], strict=True))
+    if job.status == "finished":
+        return _completed(named.get(b"return_value", b""))
+    if job.status in {"stopped", "canceled"}:
+        return _event.failed("Cancelled", None)
+    try:
+        packed = named.get(b"exc_string")
+        trace = _inflated(base64.b64decode(packed) if packed else job.trace)
+    except (ValueError, InvalidEvent):
+        trace = b""
+    return _event.failed(_last_line(trace), None)
+
+
+def value_of(stored: bytes) -> object:
+    """Return a value that RQ has stored, pickled or as JSON; `InvalidEvent` if it can't be read.
+
+    Pickled ones are read only if they are made of numbers, texts, lists, dicts and the like: that
+    runs nothing.
+    """
+    try:
+        if stored[:1] == _PICKLED:
+            return _Plain(io.BytesIO(stored)).load()
+        return json.loads(stored)
+    except Exception as error:  # noqa: BLE001 - unpickling raises any
+        raise InvalidEvent(f"it can't be read: {error}") from None
+
+
+class _Plain(pickle.Unpickler):
+    """Reads what needs no class."""
+
+    def find_class(self, module: str, name: str) -> Never:
+        """Refuse a class or function."""
+        raise pickle.UnpicklingError(f"it has a {module}.{name}")
+
+
+def _completed(stored: bytes) -> Append:
+    if not stored:
+        return _event.completed(None)
+    try:
+        value: Any = value_of(base64.b64decode(stored))
+        return _event.completed(value)
+    except (ValueError, InvalidEvent):
+        return _event.completed(None)
+
+
+def _inflated(stored: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(stored, _MAX_BYTES)
+    except zlib.error as error:
+        raise InvalidEvent(f"it can't be read: {error}") from None
+
+
+def _last_line(trace: bytes) -> str:
+    """Return the message of the exception that ends a trace."""
+    lines = _text(trace).strip().splitlines()
+    last = lines[-1].strip() if lines else ""
+    name, _, message = last.partition(": ")
+    shown = message if message and name.isidentifier() else last
+    return shown[:MAX_MESSAGE_CHARACTERS] or "The job failed"
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode(errors="replace")
