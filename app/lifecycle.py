@@ -22,6 +22,8 @@ from app.streaming.viewers import Viewers
 from app.upkeep.garbage import GarbagePolicy
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
+from eventlog.active_jobs import ActiveJobs
+from eventlog.announcements import Announcements
 from eventlog.append import Appender
 from eventlog.connection import connect
 from eventlog.creation import Creation
@@ -73,11 +75,12 @@ def build(settings: Settings) -> Service:
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)
     viewers = Viewers(settings)
+    index = OwnerIndex(redis)
     jobs = Jobs(
         settings=settings,
         appender=appender,
         reader=reader,
-        index=OwnerIndex(redis),
+        index=index,
         creation=creation,
         queue=queue,
     )
@@ -90,6 +93,8 @@ def build(settings: Settings) -> Service:
         reader=reader,
         directory=directory,
         viewers=viewers,
+        active_jobs=ActiveJobs(index, reader),
+        announcements=Announcements(subscriptions),
     )
     return Service(
         settings=settings,

@@ -12,13 +12,23 @@ from msgspec import Struct
 from quart import Quart
 
 from app.errors import ApiError, JobNotFound, ServiceUnavailable, Unauthorized, answer_for
-from schema.contract import Schema, definitions, plain, stream_event
+from schema.contract import SENT, SENT_OF_MANY, Schema, definitions, plain, stream_event
 from schema.http import ErrorBody
 
 Version = Literal["3.1.1", "3.2.0"]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 EVENT_STREAM: Final = "text/event-stream"
+
+
+class Events(Struct, frozen=True):
+    """Content: events, as the schema of this name describes them."""
+
+    schema: str
+
+
+EVENTS: Final = Events("StreamEvent")
+EVENTS_OF_MANY: Final = Events("ManyStreamEvent")
 
 _REF: Final = "#/components/schemas/{name}"
 _JOB_ID: Final = {
@@ -44,7 +54,7 @@ class Operation(Struct, frozen=True):
 
     Attributes:
         name: its ``operationId``.
-        answers: content by status: a struct, a media type, or None for no content.
+        answers: content by status: a struct, a media type, events, or None for no content.
         body: struct of the request body.
         parameters: query parameters and headers.
         errors: errors beside those of every operation.
@@ -52,7 +62,7 @@ class Operation(Struct, frozen=True):
     """
 
     name: str
-    answers: dict[int, type[Struct] | str | None]
+    answers: dict[int, "type[Struct] | str | Events | None"]
     body: type[Struct] | None = None
     parameters: Sequence[Schema] = ()
     errors: Sequence[type[Exception]] = ()
@@ -108,7 +118,11 @@ def openapi(app: Quart, version: Version) -> Schema:
         "paths": dict(paths),
         "security": [{name: []} for name in _WHO],
         "components": {
-            "schemas": {**schemas, "StreamEvent": stream_event(schemas)},
+            "schemas": {
+                **schemas,
+                EVENTS.schema: stream_event(schemas, SENT),
+                EVENTS_OF_MANY.schema: stream_event(schemas, SENT_OF_MANY),
+            },
             "securitySchemes": _WHO,
         },
     }
@@ -135,12 +149,12 @@ def _describe(operation: Operation, doc: str, version: Version, of_job: bool) ->
     return {**found, "responses": responses}
 
 
-def _response(status: int, content: type[Struct] | str | None, version: Version) -> Schema:
+def _response(status: int, content: type[Struct] | str | Events | None, version: Version) -> Schema:
     if content is None:
         return {"description": "There is nothing left to send"}
-    if content == EVENT_STREAM:
+    if isinstance(content, Events):
         key = "schema" if version < "3.2" else "itemSchema"
-        event = {key: {"$ref": _REF.format(name="StreamEvent")}}
+        event = {key: {"$ref": _REF.format(name=content.schema)}}
         return {"description": "Events, until the stream ends", "content": {EVENT_STREAM: event}}
     if isinstance(content, str):
         return {"description": "As text", "content": {content: {"schema": {"type": "string"}}}}

@@ -7,10 +7,10 @@ ids and names, so a CR or LF can't forge a frame.
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from schema.entry import Entry
-from schema.events import ResetData
+from schema.events import Departure, LeftData, ResetData
 from schema.resume import Reason
 from schema.state import JobState
 
@@ -18,6 +18,9 @@ OK: Final = b": ok\n\n"
 KEEPALIVE: Final = b": keepalive\n\n"
 PING: Final = b"event: ping\ndata: {}\n\n"
 """A keepalive visible to pages. It has no id, so an ``EventSource`` keeps its cursor."""
+
+
+_decode_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -28,12 +31,14 @@ class Frame(Struct, frozen=True, gc=False):
         size: bytes of the event without the chunked coding.
         conflatable: whether a newer frame of its kind supersedes it.
         id: id of its log entry, or None.
+        job_id: the job, on a stream of many. Only a frame of the same job supersedes it.
     """
 
     chunk: bytes
     size: int
     conflatable: bool = False
     id: str | None = None
+    job_id: str | None = None
 
     @property
     def data(self) -> bytes:
@@ -70,6 +75,37 @@ def encode(name: str, data: bytes, entry_id: str | None = None) -> Frame:
 def encode_entry(entry: Entry) -> Frame:
     """Encode a log entry or a publication."""
     return encode(entry.name, entry.data, entry.id)
+
+
+def label(frame: Frame, job_id: str) -> Frame:
+    """Return a job's frame for a stream of many jobs: ``jobId`` first in its data, without an id.
+
+    A ``jobId`` of the worker's own is left out: ``JSON.parse`` would take the last one.
+
+    Args:
+        frame: one or more events.
+        job_id: the job, as its keys spell it.
+    """
+    events = (_label(event, job_id.encode()) for event in frame.data.split(b"\n\n") if event)
+    data = b"".join(events)
+    return Frame(chunked(data), len(data), frame.conflatable, job_id=job_id)
+
+
+def _label(event: bytes, job_id: bytes) -> bytes:
+    head, _, data = event.partition(b"\ndata: ")
+    if b'"jobId"' in data:
+        fields = _decode_fields(data)
+        fields.pop("jobId", None)
+        data = msgspec.json.encode(fields)
+    rest = data[data.index(b"{") + 1 :]
+    comma = b"" if rest.lstrip().startswith(b"}") else b","
+    name = head[head.rfind(b"event: ") :]
+    return b'%b\ndata: {"jobId":"%b"%b%b\n\n' % (name, job_id, comma, rest)
+
+
+def encode_left(job_id: str, reason: Departure) -> Frame:
+    """Encode ``left``; the id may be malformed."""
+    return encode("left", msgspec.json.encode(LeftData(job_id, reason)))
 
 
 def encode_snapshot(state: JobState) -> Frame:
