@@ -124,9 +124,9 @@ class Watcher:
         return not self.slow
 
     @property
-    def is_over(self) -> bool:
-        """Whether the stream ends, and not for another try."""
-        return self.mailbox.ending is Ending.FINISHED
+    def endings(self) -> list[Ending]:
+        """Return why the stream ends; nothing if it does not."""
+        return [] if self.mailbox.ending is None else [self.mailbox.ending]
 
     async def seen(self) -> list[tuple[str, str]]:
         """Wait until all is quiet; return the names and the jobs of the events since."""
@@ -152,10 +152,10 @@ def test_a_list_joins_and_ends_when_all_have_left() -> None:
                 ("unreadable", "c"),
                 ("not-found", "d"),
             ]
-            assert not watcher.is_over
+            assert watcher.endings == []
             world.seats["a"].end(Ending.FINISHED)
             assert await watcher.seen() == [("ended", "a")]
-            assert watcher.is_over
+            assert watcher.endings == [Ending.FINISHED]
             assert watcher._parser.retries == [600_000]
         assert world.seats == {}
 
@@ -188,7 +188,7 @@ def test_a_job_whose_actor_fails_comes_again_and_not_in_a_hurry() -> None:
             assert await watcher.seen() == [("reset", "a")]
             world.seats["a"].end(Ending.RETRY)
             assert await watcher.seen() == []
-            assert watcher.mailbox.ending is None
+            assert watcher.endings == []
             await asyncio.sleep(5)
             assert await watcher.seen() == [("reset", "a")]
             world.states["a"] = state(9)
@@ -263,7 +263,7 @@ def test_a_retry_joins_after_the_end_even_if_it_is_announced_before_that() -> No
                 ("failed", "a"),
                 ("ended", "a"),
             ]
-            assert watcher.mailbox.ending is None
+            assert watcher.endings == []
 
     in_virtual_time(scenario())
 
