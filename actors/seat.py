@@ -5,7 +5,6 @@ An actor knows no difference between a seat and a mailbox. A seat labels the fra
 
 from contextlib import AbstractContextManager
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 from actors.mailbox import Ending, Mailbox
 from schema.resume import Beginning
@@ -14,40 +13,21 @@ from schema.state import JobState
 
 
 class Labeller:
-    """Labels the frames of one job, each once for all seats."""
+    """Labels frames, each once for all seats of its job, which get it one after another."""
 
-    __slots__ = ("__weakref__", "_job_id", "_labelled", "_last")
+    __slots__ = ("_labelled", "_last")
 
-    def __init__(self, job_id: str) -> None:
-        self._job_id = job_id
+    def __init__(self) -> None:
         self._last: Frame | None = None
         self._labelled: Frame | None = None
 
-    def label(self, frame: Frame) -> Frame:
-        """Return the labelled frame; the seats of a job get the same frame one after another."""
+    def label(self, frame: Frame, job_id: str) -> Frame:
+        """Return the labelled frame of a job."""
         labelled = self._labelled
         if labelled is None or frame is not self._last:
-            self._last, self._labelled = frame, label(frame, self._job_id)
-            return self._labelled
+            labelled = label(frame, job_id)
+            self._last, self._labelled = frame, labelled
         return labelled
-
-
-class Labellers:
-    """The labellers of this process, each for as long as its job has a seat."""
-
-    def __init__(self) -> None:
-        self._in_use: WeakValueDictionary[str, Labeller] = WeakValueDictionary()
-
-    def __len__(self) -> int:
-        """Count the jobs that have seats."""
-        return len(self._in_use)
-
-    def of(self, job_id: str) -> Labeller:
-        """Return the labeller of a job."""
-        labeller = self._in_use.get(job_id)
-        if labeller is None:
-            labeller = self._in_use[job_id] = Labeller(job_id)
-        return labeller
 
 
 class Host(Protocol):
@@ -74,7 +54,7 @@ class Seat:
     Args:
         job_id: the job.
         state: its state, just read.
-        labeller: labels its frames.
+        labeller: labels the frames of all seats of this process.
         mailbox: the viewer's.
         host: is called once, when the job's events end.
 
@@ -138,7 +118,7 @@ class Seat:
         """Deliver a frame with its job, or buffer it."""
         if self.ending is None:
             self.last = frame.id
-            self._mailbox.put(self._labeller.label(frame))
+            self._mailbox.put(self._labeller.label(frame, self.job_id))
 
     def end(self, ending: Ending) -> None:
         """Accept no further frames of this job."""

@@ -86,9 +86,17 @@ def label(frame: Frame, job_id: str) -> Frame:
         frame: one or more events.
         job_id: the job, as its keys spell it.
     """
-    events = (_label(event, job_id.encode()) for event in frame.data.split(b"\n\n") if event)
-    data = b"".join(events)
-    return Frame(chunked(data), len(data), frame.conflatable, job_id=job_id)
+    chunk = frame.chunk
+    name = chunk.find(b"event: ")
+    brace = chunk.find(b"{", name)
+    rest = chunk[brace + 1 : -2]
+    if rest[:1] != b'"' or b'"jobId"' in rest or rest.find(b"\n\n") < len(rest) - 2:
+        events = (_label(event, job_id.encode()) for event in frame.data.split(b"\n\n") if event)
+        data = b"".join(events)
+    else:  # as nearly always
+        data = b'%b"jobId":"%b",%b' % (chunk[name : brace + 1], job_id.encode(), rest)
+    size = len(data)
+    return Frame(b"%x\r\n%b\r\n" % (size, data), size, frame.conflatable, None, job_id)
 
 
 def _label(event: bytes, job_id: bytes) -> bytes:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from actors.seat import Labellers
+from actors.seat import Labeller
 from app.auth import Authenticator, Identity
 from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
@@ -100,7 +100,7 @@ class Streams:
         self._viewers = viewers
         self._active_jobs = active_jobs
         self._limits = Limits(settings)
-        self._hall = Hall(jobs, directory, self._limits, active_jobs, announcements, Labellers())
+        self._hall = Hall(jobs, directory, self._limits, active_jobs, announcements, Labeller())
         self._gate = asyncio.Semaphore(_CONCURRENT_DECISIONS)
         self._max_age_s = _plain(settings.stream_max_age_s)
         self._keepalive_s = _plain(settings.keepalive_s)

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from actors.directory import Directory
 from actors.mailbox import Ending, Mailbox
-from actors.seat import Labellers, Seat
+from actors.seat import Labeller, Seat
 from app.errors import JobNotFound, TooManyStreams
 from app.jobs import Jobs
 from app.streaming.limits import Limits
@@ -83,7 +83,7 @@ class Hall(Struct, frozen=True):
     limits: Limits
     active_jobs: ActiveJobs
     announcements: Announcements
-    labellers: Labellers
+    labeller: Labeller
 
 
 class Roster(AbstractContextManager[None]):
@@ -276,7 +276,7 @@ class Roster(AbstractContextManager[None]):
         if job_id in self._ended:
             start = Reason.ATTEMPT
             del self._ended[job_id]
-        seat = Seat(job_id, state, hall.labellers.of(job_id), self._mailbox, self)
+        seat = Seat(job_id, state, hall.labeller, self._mailbox, self)
         seat.is_again = why.created is not None
         self._seats[job_id] = seat
         seat.take(hall.directory.viewing, state, start)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Register
-from actors.seat import Labellers, Seat
+from actors.seat import Labeller, Seat
 from app.errors import JobNotFound
 from app.settings import Settings
 from app.streaming.limits import Limits
@@ -52,7 +52,7 @@ class World:
             Limits(Settings(jwt_secret="s" * 32)),
             cast("Any", self),
             Announcements(self),
-            Labellers(),
+            Labeller(),
         )
 
     async def owned(self, owner: Owner, job_id: str) -> tuple[str, JobState]:
@@ -195,7 +195,6 @@ def test_a_job_whose_actor_fails_comes_again_and_not_in_a_hurry() -> None:
             world.seats["a"].end(Ending.RETRY)
             await asyncio.sleep(5)
             assert await watcher.seen() == [("gone", "a")]
-        assert len(world.hall.labellers) == 0
 
     in_virtual_time(scenario())
 
@@ -321,7 +320,7 @@ def test_who_leaves_leaves_no_cycle() -> None:
 
 
 def test_an_event_is_labelled_once_for_all_seats_of_its_job() -> None:
-    labellers = Labellers()
+    labeller = Labeller()
     frame = encode("note", b"{}", "1-0")
     got: list[Frame] = []
 
@@ -331,10 +330,7 @@ def test_an_event_is_labelled_once_for_all_seats_of_its_job() -> None:
 
     known = state(1)
     host = cast("Any", None)
-    seats = [
-        Seat("a", known, labellers.of("a"), Mailbox(1000, offer, lambda: None), host)
-        for _ in range(3)
-    ]
+    seats = [Seat("a", known, labeller, Mailbox(1000, offer, lambda: None), host) for _ in range(3)]
     for seat in seats:
         seat.put(frame)
     assert got[0] is got[1] is got[2]
