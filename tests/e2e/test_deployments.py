@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 import jobcast
+import jobcast.sync
 from jobcast import Run
 from tests.support.deployments import FORMS, Deployment, deployment
 from tests.support.sentinels import SentinelSet
 from tests.support.service import SESSION, Service
-from tests.support.sse import Stream, watch
+from tests.support.sse import Stream, watch, watch_many
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster
 from tests.support.waiting import after, eventually
@@ -56,8 +57,9 @@ async def test_a_job_is_created_watched_and_finished(form: tuple[Deployment, Ser
 async def test_an_idempotent_creation_a_cancel_and_a_retry(
     form: tuple[Deployment, Service],
 ) -> None:
-    _, service = form
-    async with service.client() as client:
+    at, service = form
+    async with service.client() as client, watch_many(service.url, "mine=active") as mine:
+        await mine.next()
         client.headers["Idempotency-Key"] = "k"
         first, second = [
             (await client.post("/api/v1/jobs", json={"type": "report"})).json()["jobId"]
@@ -70,6 +72,17 @@ async def test_an_idempotent_creation_a_cancel_and_a_retry(
         assert retried.json() == {"jobId": first}
         status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
         assert status["status"] == "queued"
+        events = [await mine.next() for _ in range(5)]
+        names = ("progress-update", "failed", "left", "reset", "progress-update")
+        assert [(event.name, event.data["jobId"]) for event in events] == [
+            (name, first) for name in names
+        ]
+        async with jobcast.connect(at.url) as jobs:
+            by_library = await jobs.create("report", session_id=SESSION)
+        assert (await mine.next()).data["jobId"] == by_library
+        with jobcast.sync.connect(at.url) as blocking:
+            by_blocking = await asyncio.to_thread(blocking.create, "report", session_id=SESSION)
+        assert (await mine.next()).data["jobId"] == by_blocking
 
 
 async def is_ready(service: Service) -> bool:
