@@ -8,24 +8,30 @@ from typing import Protocol
 
 from actors.mailbox import Ending, Mailbox
 from schema.resume import Beginning
-from schema.sse import Frame, label
+from schema.sse import Frame, is_end, label, label_end
 from schema.state import JobState
 
 
 class Labeller:
-    """Labels frames, each once for all seats of its job, which get it one after another."""
+    """Labels frames, each once for all seats of its job, which get it one after another.
 
-    __slots__ = ("_labelled", "_last")
+    Attributes:
+        is_end: whether the last one was the job's end, to which its ``left`` was added.
+    """
+
+    __slots__ = ("_labelled", "_last", "is_end")
 
     def __init__(self) -> None:
         self._last: Frame | None = None
         self._labelled: Frame | None = None
+        self.is_end = False
 
     def label(self, frame: Frame, job_id: str) -> Frame:
         """Return the labelled frame of a job."""
         labelled = self._labelled
         if labelled is None or frame is not self._last:
-            labelled = label(frame, job_id)
+            self.is_end = not frame.conflatable and is_end(frame)
+            labelled = (label_end if self.is_end else label)(frame, job_id)
             self._last, self._labelled = frame, labelled
         return labelled
 
@@ -62,6 +68,7 @@ class Seat:
         job_id: the job.
         created: its first entry.
         last: id of the last frame, if that is an entry's.
+        has_left: whether that was the job's end, and said that it left.
         is_announced: whether the job was announced again meanwhile.
         is_again: whether an earlier seat was sent back by the job's actor.
         ending: why nothing more is accepted; None while it is.
@@ -69,7 +76,7 @@ class Seat:
 
     __slots__ = (
         *("_context", "_host", "_labeller", "_mailbox"),
-        *("created", "ending", "is_again", "is_announced", "job_id", "last"),
+        *("created", "ending", "has_left", "is_again", "is_announced", "job_id", "last"),
     )
 
     def __init__(
@@ -82,7 +89,7 @@ class Seat:
         self.job_id = job_id
         self.created = state.created
         self.last: str | None = None
-        self.is_announced = self.is_again = False
+        self.is_announced = self.is_again = self.has_left = False
         self.ending: Ending | None = None
 
     def take(self, watching: Watching, state: JobState, start: Beginning) -> None:
@@ -118,7 +125,9 @@ class Seat:
         """Deliver a frame with its job, or buffer it."""
         if self.ending is None:
             self.last = frame.id
-            self._mailbox.put(self._labeller.label(frame, self.job_id))
+            labelled = self._labeller.label(frame, self.job_id)
+            self.has_left = self._labeller.is_end
+            self._mailbox.put(labelled)
 
     def end(self, ending: Ending) -> None:
         """Accept no further frames of this job."""

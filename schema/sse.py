@@ -99,6 +99,17 @@ def label(frame: Frame, job_id: str) -> Frame:
     return Frame(b"%x\r\n%b\r\n" % (size, data), size, frame.conflatable, None, job_id)
 
 
+def is_end(frame: Frame) -> bool:
+    """Say whether a frame ends its job's attempt. Data is one line that ends with a brace."""
+    return b"event: complete\n" in frame.chunk or b"event: failed\n" in frame.chunk
+
+
+def label_end(frame: Frame, job_id: str) -> Frame:
+    """Label the end of a job and add its ``left``, as one frame: a large one may stand alone."""
+    data = label(frame, job_id).data + encode_left(job_id, "ended").data
+    return Frame(chunked(data), len(data), job_id=job_id)
+
+
 def _label(event: bytes, job_id: bytes) -> bytes:
     head, _, data = event.partition(b"\ndata: ")
     if b'"jobId"' in data:

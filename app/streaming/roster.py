@@ -9,11 +9,11 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -26,16 +26,15 @@ from app.streaming.limits import Limits
 from app.streaming.selection import MOST_JOBS
 from eventlog.active_jobs import ActiveJobs
 from eventlog.announcements import Announcements
-from eventlog.backoff import jittered
-from eventlog.errors import LogUnavailable, UnreadableJob
+from eventlog.backoff import until_answered
+from eventlog.errors import UnreadableJob
+from eventlog.pace import Pages
 from schema.entry_id import position
 from schema.events import Departure
 from schema.owner import Owner
 from schema.resume import Reason
-from schema.sse import encode_left, encode_reset, encode_snapshot, label, raw_frame, retry
+from schema.sse import encode_left, encode_reset, encode_snapshot, label_end, raw_frame, retry
 from schema.state import JobState
-
-T = TypeVar("T")
 
 _log = logging.getLogger("jobcast.streaming")
 
@@ -50,10 +49,6 @@ _AGAIN_S: Final = 5.0
 
 _MOST_ENDED: Final = 2 * MOST_JOBS
 """Ended jobs that are remembered."""
-
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 2.0
-"""Back-off while Redis is unavailable: doubled each time, with jitter."""
 
 
 class Occasion(Struct, frozen=True):
@@ -167,7 +162,9 @@ class Roster(AbstractContextManager[None]):
             return
         self._remove(seat)
         if ending is Ending.FINISHED:
-            self._leave(seat.job_id, "ended", seat.last)
+            if not seat.has_left:
+                self._leave(seat.job_id, "ended")
+            self._note_end(seat.job_id, seat.last)
             if seat.is_announced:
                 self._judge_soon(seat.job_id, _ANNOUNCED)
             self._end_if_done()
@@ -201,7 +198,8 @@ class Roster(AbstractContextManager[None]):
                 for job_id, _ in group:
                     del self._pending[job_id]
                 job_ids = [job_id for job_id, _ in group]
-                found = await _until_answered(partial(self._read, job_ids))
+                found = await until_answered(partial(self._read, job_ids))
+                await Pages.here().turn()
                 for (job_id, why), state in zip(group, found, strict=True):
                     await self._wait_for_room()
                     self._judge(job_id, why, state)
@@ -216,7 +214,7 @@ class Roster(AbstractContextManager[None]):
         """Have all active jobs judged that are not on the stream."""
         self._must_search = False
         search = partial(self._hall.active_jobs.newest, self._owner)
-        for job_id, last in (await _until_answered(search)).items():
+        for job_id, last in (await until_answered(search)).items():
             if job_id not in self._seats and self._ended.get(job_id) != last:
                 self._pending.setdefault(job_id, _ANNOUNCED)
 
@@ -260,8 +258,8 @@ class Roster(AbstractContextManager[None]):
             return
         is_other = job_id in self._ended
         frame = encode_reset(state, Reason.ATTEMPT) if is_other else encode_snapshot(state)
-        self._mailbox.put(label(frame, job_id))
-        self._leave(job_id, "ended", state.last)
+        self._mailbox.put(label_end(frame, job_id))
+        self._note_end(job_id, state.last)
 
     def _seat(self, job_id: str, state: JobState, why: Occasion) -> None:
         if self._is_open and len(self._seats) >= MOST_JOBS and not self._displace(state):
@@ -295,9 +293,11 @@ class Roster(AbstractContextManager[None]):
         self._hall.limits.remove(seat.job_id)
         seat.leave()
 
-    def _leave(self, job_id: str, reason: Departure, last: str | None = None) -> None:
+    def _leave(self, job_id: str, reason: Departure) -> None:
         self._mailbox.put(encode_left(job_id, reason))
-        if self._is_open and reason == "ended":
+
+    def _note_end(self, job_id: str, last: str | None) -> None:
+        if self._is_open:
             self._ended[job_id] = last
             if len(self._ended) > _MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
@@ -306,17 +306,11 @@ class Roster(AbstractContextManager[None]):
         """End the stream of a fixed list of jobs that have all left."""
         if self._is_open or self._has_left or self._task is not None:
             return
-        if not self._seats and not self._pending and not self._delayed:
-            self._mailbox.put(raw_frame(retry(self._return_ms)))
-            self._mailbox.end(Ending.FINISHED)
-
-
-async def _until_answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again until Redis answers."""
-    pause_s = _FIRST_PAUSE_S
-    while True:
-        try:
-            return await ask()
-        except LogUnavailable:
-            await asyncio.sleep(jittered(pause_s))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if self._seats or self._pending or self._delayed:
+            return
+        if len(self._mailbox):  # a large end, beside which it takes nothing more
+            again = partial(asyncio.get_running_loop().call_soon, self._end_if_done)
+            self._mailbox.when_empty(again)
+            return
+        self._mailbox.put(raw_frame(retry(self._return_ms)))
+        self._mailbox.end(Ending.FINISHED)

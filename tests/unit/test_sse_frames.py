@@ -17,7 +17,9 @@ from schema.sse import (
     encode_entry,
     encode_reset,
     encode_snapshot,
+    is_end,
     label,
+    label_end,
     retry,
 )
 from schema.state import fold
@@ -181,3 +183,24 @@ def test_a_reset_and_the_snapshot_behind_it_are_labelled_each() -> None:
     reset, snapshot = parsed(label(encode_reset(state, Reason.ATTEMPT), "j1").data)
     assert reset.data == {"jobId": "j1", "attempt": 1, "reason": "attempt"}
     assert (snapshot.name, snapshot.data["jobId"]) == ("progress-update", "j1")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "is_it"),
+    [
+        ("complete", b'{"result":1}', True),
+        ("failed", b'{"error":"x","errorCode":null}', True),
+        ("note", b'{"text":"event: complete"}', False),
+        ("completed", b'{"result":1}', False),
+    ],
+)
+def test_the_end_of_a_job_and_its_departure_are_one_frame(
+    name: str,
+    data: bytes,
+    is_it: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    frame = encode(name, data, "1-0")
+    assert is_end(frame) == is_it
+    end, left = parsed(label_end(frame, "j1").data)
+    assert (end.name, end.data["jobId"], end.id) == (name, "j1", "")
+    assert (left.name, left.data) == ("left", {"jobId": "j1", "reason": "ended"})
