@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from actors.mailbox import Ending, Mailbox
+from actors.mailbox import Ending, Recipient
 from actors.resumption import Resumption
 from eventlog.pace import Deliveries
 from schema.resume import Beginning
@@ -26,9 +26,9 @@ class Audience:
 
     def __init__(self) -> None:
         self._pending_parts = 0  # of an event that is delivered in parts
-        self.live: dict[Mailbox, None] = {}
-        self.resuming: dict[Mailbox, Resumption] = {}
-        self.waiting: dict[Mailbox, Beginning] = {}
+        self.live: dict[Recipient, None] = {}
+        self.resuming: dict[Recipient, Resumption] = {}
+        self.waiting: dict[Recipient, Beginning] = {}
 
     def __bool__(self) -> bool:
         """Say whether there is any viewer."""
@@ -53,7 +53,7 @@ class Audience:
             self._pending_parts += 1
             pace.do(self._deliver_part, viewers[first : first + most], frame)
 
-    def _deliver_part(self, viewers: Sequence[Mailbox], frame: Frame) -> None:
+    def _deliver_part(self, viewers: Sequence[Recipient], frame: Frame) -> None:
         self._pending_parts -= 1
         for mailbox in viewers:
             mailbox.put(frame)
@@ -72,12 +72,12 @@ class Audience:
         else:
             _end(viewers, Ending.FINISHED)
 
-    def take_waiting(self) -> Iterable[tuple[Mailbox, Beginning]]:
+    def take_waiting(self) -> Iterable[tuple[Recipient, Beginning]]:
         """Remove the waiting viewers; return them with their beginnings."""
         waiting, self.waiting = self.waiting, {}
         return waiting.items()
 
-    def remove(self, mailbox: Mailbox) -> None:
+    def remove(self, mailbox: Recipient) -> None:
         """Remove a viewer."""
         mailbox.when_empty(None)
         self.live.pop(mailbox, None)
@@ -90,6 +90,6 @@ class Audience:
         self.live, self.resuming, self.waiting = {}, {}, {}
 
 
-def _end(viewers: Iterable[Mailbox], ending: Ending) -> None:
+def _end(viewers: Iterable[Recipient], ending: Ending) -> None:
     for mailbox in viewers:
         mailbox.end(ending)

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from actors.job_actor import JobActor, Questions, Subscriptions
-from actors.mailbox import Mailbox
+from actors.mailbox import Recipient
 from actors.messages import Deregister, Register, Retire, Verify
 from actors.reminders import Reminders
 from actors.runtime import Ref, hand, tell
@@ -59,7 +59,7 @@ class Directory:
         return len(self._assignments)
 
     def viewing(
-        self, job_id: str, state: JobState, mailbox: Mailbox, cursor: Beginning
+        self, job_id: str, state: JobState, mailbox: Recipient, cursor: Beginning
     ) -> AbstractContextManager[None]:
         """Return a context in which a job's events go into a mailbox.
 

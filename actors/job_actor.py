@@ -13,7 +13,7 @@ from pykka import ActorRef
 
 from actors.audience import Audience
 from actors.job_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
-from actors.mailbox import Ending, Mailbox, conflate
+from actors.mailbox import Ending, Recipient, conflate
 from actors.messages import (
     CaughtUp,
     Deregister,
@@ -231,7 +231,7 @@ class JobActor(LoopActor):
             self._has_logged_drop = True
             _log.warning("job %s: dropped a publication: %s", self._job_id, why[:200])
 
-    def _register(self, mailbox: Mailbox, start: Beginning) -> None:
+    def _register(self, mailbox: Recipient, start: Beginning) -> None:
         if mailbox.ending is not None:
             return
         if not self._log.known:
@@ -243,7 +243,7 @@ class JobActor(LoopActor):
         for mailbox, start in self._audience.take_waiting():
             self._admit(mailbox, start)
 
-    def _admit(self, mailbox: Mailbox, start: Beginning) -> None:
+    def _admit(self, mailbox: Recipient, start: Beginning) -> None:
         state = self._log.state
         if state is None:
             return
@@ -255,13 +255,13 @@ class JobActor(LoopActor):
         else:
             self._send_state(mailbox, start)
 
-    def _read_page(self, mailbox: Mailbox, resumption: Resumption) -> None:
+    def _read_page(self, mailbox: Recipient, resumption: Resumption) -> None:
         resumption.begin_page()
         ref, at, most = self.actor_ref, resumption.at, resumption.page_size
         on_answer = _send_as(ref, partial(Resumed, mailbox))
         self._questions.catch_up(self._job_id, at, on_answer, ref.is_alive, most)
 
-    def _send_state(self, mailbox: Mailbox, start: Beginning) -> None:
+    def _send_state(self, mailbox: Recipient, start: Beginning) -> None:
         """Send the state, after a reset if needed, unless the viewer has it; then make it live."""
         state = self._log.state
         if state is None:
@@ -275,7 +275,7 @@ class JobActor(LoopActor):
         else:
             self._audience.live[mailbox] = None
 
-    def _resumed(self, mailbox: Mailbox, answer: CatchUp) -> None:
+    def _resumed(self, mailbox: Recipient, answer: CatchUp) -> None:
         resumption = self._audience.resuming.get(mailbox)
         if resumption is None or self._log.state is None:
             return
@@ -289,7 +289,7 @@ class JobActor(LoopActor):
             self._end_resumption(mailbox, resumption, step)
             self._stop_if_done()
 
-    def _end_resumption(self, mailbox: Mailbox, resumption: Resumption, step: Step) -> None:
+    def _end_resumption(self, mailbox: Recipient, resumption: Resumption, step: Step) -> None:
         match step:
             case Step.LIVE:
                 self._send_state(mailbox, resumption.at)
@@ -303,7 +303,7 @@ class JobActor(LoopActor):
                 self._audience.waiting[mailbox] = resumption.beginning()
                 self._do(self._log.catch_up())
 
-    def _continue(self, mailbox: Mailbox, resumption: Resumption) -> None:
+    def _continue(self, mailbox: Recipient, resumption: Resumption) -> None:
         """Read the next page, once the viewer has taken the previous one."""
         if mailbox.ending is not None:
             return
@@ -312,12 +312,12 @@ class JobActor(LoopActor):
         else:
             self._read_page(mailbox, resumption)
 
-    def _emptied(self, mailbox: Mailbox) -> None:
+    def _emptied(self, mailbox: Recipient) -> None:
         resumption = self._audience.resuming.get(mailbox)
         if resumption is not None and not resumption.reading:
             self._continue(mailbox, resumption)
 
-    def _deregister(self, mailbox: Mailbox) -> None:
+    def _deregister(self, mailbox: Recipient) -> None:
         self._audience.remove(mailbox)
         if not self._audience and not self._log.ended:
             self._directory.remind(LINGER_S, self.actor_ref, Expire())

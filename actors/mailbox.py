@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import Protocol
 
 from schema.sse import Frame
 
@@ -16,14 +17,39 @@ class Ending(Enum):
     """The viewer shall reconnect: the response ends with ``retry:``."""
 
 
+class Recipient(Protocol):
+    """What an actor needs of a viewer: a ``Mailbox``, or a ``Seat`` of one who watches many jobs.
+
+    Attributes:
+        ending: why nothing more is accepted; None while it is.
+    """
+
+    ending: Ending | None
+
+    def __len__(self) -> int:
+        """Count the buffered frames."""
+
+    def has_room(self, frame: Frame) -> bool:
+        """Say whether a frame fits without conflation."""
+
+    def when_empty(self, call: Callable[[], object] | None) -> None:
+        """Call something once, as soon as nothing is buffered; None cancels that."""
+
+    def put(self, frame: Frame) -> None:
+        """Deliver a frame, or buffer it."""
+
+    def end(self, ending: Ending) -> None:
+        """Accept no further frames; buffered ones are still delivered."""
+
+
 class Mailbox:
     """The frames buffered for one viewer.
 
     Frames go straight to ``offer`` until it refuses one, because the viewer reads too slowly. Then
-    they are buffered, up to ``bound`` bytes. Past that only the newest ``progress-update`` is kept,
-    even if it exceeds the bound; if the other frames alone exceed it, the mailbox ends with
-    ``RETRY`` after its contents, and the viewer resumes from the log. A single frame may be larger
-    than the bound.
+    they are buffered, up to ``bound`` bytes. Past that only the newest ``progress-update`` (of each
+    job) is kept, even if it exceeds the bound; if the other frames alone exceed it, or the newest
+    ones of several jobs do, the mailbox ends with ``RETRY`` after its contents, and the viewer
+    resumes from the log. A single frame may be larger than the bound.
 
     Args:
         bound: bytes to buffer.
@@ -109,8 +135,11 @@ class Mailbox:
         self.conflated += len(self._waiting) - len(kept)
         self._waiting = kept
         self._size = sum(frame.size for frame in kept)
-        others = sum(frame.size for frame in kept if not frame.conflatable)
-        if others > self._bound and len(kept) > 1:
+        updates = [frame.size for frame in kept if frame.conflatable]
+        others = self._size - sum(updates)
+        if (others > self._bound and len(kept) > 1) or (
+            len(updates) > 1 and sum(updates) > self._bound
+        ):
             self._overflow()
 
     def _overflow(self) -> None:
@@ -120,6 +149,6 @@ class Mailbox:
 
 
 def conflate(frames: Sequence[Frame]) -> list[Frame]:
-    """Return the frames without all ``progress-update``s but the newest."""
-    newest = next((frame for frame in reversed(frames) if frame.conflatable), None)
-    return [frame for frame in frames if not frame.conflatable or frame is newest]
+    """Return the frames without all ``progress-update``s but the newest of each job."""
+    newest = {frame.job_id: frame for frame in frames if frame.conflatable}
+    return [frame for frame in frames if not frame.conflatable or frame is newest[frame.job_id]]

@@ -5,7 +5,7 @@ Those about its channel are in ``eventlog.channel``.
 
 from msgspec import Struct
 
-from actors.mailbox import Mailbox
+from actors.mailbox import Recipient
 from eventlog.catch_up import CatchUp
 from schema.resume import Beginning
 
@@ -13,14 +13,14 @@ from schema.resume import Beginning
 class Register(Struct, frozen=True):
     """Add a viewer; ``cursor`` says where its events begin."""
 
-    mailbox: Mailbox
+    mailbox: Recipient
     cursor: Beginning = None
 
 
 class Deregister(Struct, frozen=True):
     """Remove a viewer."""
 
-    mailbox: Mailbox
+    mailbox: Recipient
 
 
 class CaughtUp(Struct, frozen=True):
@@ -42,14 +42,14 @@ class Verified(Struct, frozen=True):
 class Resumed(Struct, frozen=True):
     """The log was read from a resuming viewer's cursor."""
 
-    mailbox: Mailbox
+    mailbox: Recipient
     answer: CatchUp
 
 
 class Emptied(Struct, frozen=True):
     """A resuming viewer's mailbox is empty."""
 
-    mailbox: Mailbox
+    mailbox: Recipient
 
 
 class Forgotten(Struct, frozen=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
-from actors.mailbox import Ending, Mailbox
+from actors.mailbox import Ending, Recipient
 from eventlog.catch_up import PAGE, CatchUp
 from schema.entry import Entry
 from schema.entry_id import position
@@ -93,7 +93,7 @@ class Resumption:
         """Return the kept events that are in no log."""
         return [frame for frame in self._frames if frame.id is None]
 
-    def deliver(self, mailbox: Mailbox, answer: CatchUp, known: JobState) -> Step:
+    def deliver(self, mailbox: Recipient, answer: CatchUp, known: JobState) -> Step:
         """Deliver a page, or as much of it as the mailbox takes.
 
         Args:
@@ -113,7 +113,7 @@ class Resumption:
             return self._begin_at_oldest(mailbox, answer, known)
         return Step.RESET
 
-    def _begin_at_oldest(self, mailbox: Mailbox, answer: CatchUp, known: JobState) -> Step:
+    def _begin_at_oldest(self, mailbox: Recipient, answer: CatchUp, known: JobState) -> Step:
         """Begin a trimmed attempt at its oldest entry, after a reset."""
         oldest = answer.oldest_state()
         if self.reason is Reason.ATTEMPT:  # another has begun, and this viewer has nothing yet
@@ -128,7 +128,7 @@ class Resumption:
         self.at, self.whole = oldest.last, False
         return Step.MORE
 
-    def _deliver_missed(self, mailbox: Mailbox, answer: CatchUp, known: tuple[int, int]) -> Step:
+    def _deliver_missed(self, mailbox: Recipient, answer: CatchUp, known: tuple[int, int]) -> Step:
         missed = answer.missed or ()
         self.whole = False
         self.page_size = _page_size_for(missed) or self.page_size

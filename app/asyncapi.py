@@ -1,6 +1,6 @@
 """The AsyncAPI description of the stream, and of the channel in Redis."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -8,7 +8,17 @@ from msgspec import Struct
 
 from eventlog.publication import Publication
 from jobcast.protocol.names import PLAIN, SHARDED
-from schema.contract import ENTRY_ID, SENT, Schema, definitions, name_of, plain, publication_data
+from schema.contract import (
+    SENT,
+    SENT_OF_MANY,
+    Schema,
+    data_of,
+    definitions,
+    frame_of,
+    name_of,
+    plain,
+    publication_data,
+)
 from schema.entry import CREATED
 from schema.events import CONTROL_NAMES
 
@@ -26,11 +36,8 @@ def asyncapi(openapi: Schema) -> Schema:
     Args:
         openapi: the OpenAPI description, which has the path and the texts of the stream.
     """
-    path, stream = next(
-        (path, methods["get"])
-        for path, methods in openapi["paths"].items()
-        if methods.get("get", {}).get("operationId") == "watchJob"
-    )
+    path, stream = _operation(openapi, "watchJob")
+    path_of_many, stream_of_many = _operation(openapi, "watchJobs")
     found = definitions(_REF)
     published = [kind for kind in SENT if name_of(kind) not in CONTROL_NAMES]
     return {
@@ -48,7 +55,17 @@ def asyncapi(openapi: Schema) -> Schema:
                 "description": stream.get("description", ""),
                 "servers": [{"$ref": "#/servers/service"}],
                 "parameters": _JOB_ID,
-                "messages": {name_of(kind): _stream_message(kind, found) for kind in SENT},
+                "messages": {name_of(kind): _stream_message(kind, found, SENT) for kind in SENT},
+            },
+            "streamOfMany": {
+                "address": path_of_many,
+                "title": stream_of_many["summary"],
+                "description": stream_of_many.get("description", ""),
+                "servers": [{"$ref": "#/servers/service"}],
+                "messages": {
+                    name_of(kind): _stream_message(kind, found, SENT_OF_MANY)
+                    for kind in SENT_OF_MANY
+                },
             },
             "publications": {
                 "address": PLAIN.channel("{jobId}"),
@@ -74,6 +91,11 @@ def asyncapi(openapi: Schema) -> Schema:
                 "channel": {"$ref": "#/channels/stream"},
                 "bindings": {"http": {"method": "GET"}},
             },
+            "watchMany": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/streamOfMany"},
+                "bindings": {"http": {"method": "GET"}},
+            },
             "follow": {"action": "receive", "channel": {"$ref": "#/channels/publications"}},
         },
         "components": {"schemas": found},
@@ -92,16 +114,24 @@ def _server(protocol: str, host: str, **more: str) -> Schema:
     return {"host": "{host}", "protocol": protocol, "variables": variables, **more}
 
 
-def _stream_message(kind: type[Struct], found: Mapping[str, Schema]) -> Schema:
-    """Describe an event of the stream; its id and name are headers of the message."""
-    event = found[kind.__name__]
-    frame = {"event": event["properties"]["type"]}
-    if name_of(kind) not in CONTROL_NAMES:
-        frame["id"] = ENTRY_ID
+def _operation(openapi: Schema, name: str) -> tuple[str, Schema]:
+    """Return the path and the description of an operation."""
+    return next(
+        (path, methods["get"])
+        for path, methods in openapi["paths"].items()
+        if methods.get("get", {}).get("operationId") == name
+    )
+
+
+def _stream_message(
+    kind: type[Struct], found: Mapping[str, Schema], sent: Sequence[type[Struct]]
+) -> Schema:
+    """Describe an event of a stream; its id and name are headers of the message."""
+    frame = frame_of(kind, found, sent)
     return {
-        "summary": event.get("description", ""),
+        "summary": found[kind.__name__].get("description", ""),
         "headers": {"type": "object", "required": ["event"], "properties": frame},
-        "payload": event["properties"]["data"],
+        "payload": data_of(kind, found, sent),
     }
 
 

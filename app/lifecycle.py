@@ -23,6 +23,8 @@ from app.upkeep.garbage import GarbagePolicy
 from app.upkeep.stalled_runs import StalledRuns
 from app.upkeep.sweeper import Sweeper
 from app.worker_jobs import WorkerJobs
+from eventlog.active_jobs import ActiveJobs
+from eventlog.announcements import Announcements
 from eventlog.append import Appender
 from eventlog.bridge_watch import BridgeWatch
 from eventlog.connection import connect
@@ -79,11 +81,12 @@ def build(settings: Settings) -> Service:
     bridge_watch = BridgeWatch(redis)
     directory = Directory(subscriptions, questions, bridge_watch.is_bridged)
     viewers = Viewers(settings)
+    index = OwnerIndex(redis)
     jobs = Jobs(
         settings=settings,
         appender=appender,
         reader=reader,
-        index=OwnerIndex(redis),
+        index=index,
         creation=creation,
         queue=queue,
     )
@@ -97,6 +100,8 @@ def build(settings: Settings) -> Service:
         reader=reader,
         directory=directory,
         viewers=viewers,
+        active_jobs=ActiveJobs(index, reader),
+        announcements=Announcements(subscriptions),
     )
     return Service(
         settings=settings,

@@ -19,7 +19,7 @@ from app.errors import (
     WorkerTokenRequired,
     answer_for,
 )
-from schema.contract import Schema, definitions, plain, stream_event
+from schema.contract import SENT, SENT_OF_MANY, Schema, definitions, plain, stream_event
 from schema.http import ErrorBody
 
 Version = Literal["3.1.1", "3.2.0"]
@@ -30,6 +30,16 @@ EVERYBODY: Final = ("bearer", "token", "session", "sessionInQuery")
 """Security schemes: those of workers, and those of owners."""
 
 EVENT_STREAM: Final = "text/event-stream"
+
+
+class Events(Struct, frozen=True):
+    """Content: events, as the schema of this name describes them."""
+
+    schema: str
+
+
+EVENTS: Final = Events("StreamEvent")
+EVENTS_OF_MANY: Final = Events("ManyStreamEvent")
 
 _REF: Final = "#/components/schemas/{name}"
 _JOB_ID: Final = {
@@ -61,7 +71,7 @@ class Operation(Struct, frozen=True):
 
     Attributes:
         name: its ``operationId``.
-        answers: content by status: a struct, a media type, or None for no content.
+        answers: content by status: a struct, a media type, events, or None for no content.
         body: struct of the request body; several are alternatives.
         parameters: query parameters and headers.
         errors: errors beside those of every operation.
@@ -70,7 +80,7 @@ class Operation(Struct, frozen=True):
     """
 
     name: str
-    answers: dict[int, type[Struct] | str | None]
+    answers: dict[int, "type[Struct] | str | Events | None"]
     body: Sequence[type[Struct]] = ()
     parameters: Sequence[Schema] = ()
     errors: Sequence[type[Exception]] = ()
@@ -127,7 +137,11 @@ def openapi(app: Quart, version: Version) -> Schema:
         "paths": dict(paths),
         "security": _security(EVERYBODY),
         "components": {
-            "schemas": {**schemas, "StreamEvent": stream_event(schemas)},
+            "schemas": {
+                **schemas,
+                EVENTS.schema: stream_event(schemas, SENT),
+                EVENTS_OF_MANY.schema: stream_event(schemas, SENT_OF_MANY),
+            },
             "securitySchemes": _WHO,
         },
     }
@@ -165,12 +179,12 @@ def _any_of(bodies: Sequence[type[Struct]]) -> Schema:
     return {"anyOf": [_ref(body) for body in bodies]}
 
 
-def _response(status: int, content: type[Struct] | str | None, version: Version) -> Schema:
+def _response(status: int, content: type[Struct] | str | Events | None, version: Version) -> Schema:
     if content is None:
         return {"description": "There is nothing left to send"}
-    if content == EVENT_STREAM:
+    if isinstance(content, Events):
         key = "schema" if version < "3.2" else "itemSchema"
-        event = {key: {"$ref": _REF.format(name="StreamEvent")}}
+        event = {key: {"$ref": _REF.format(name=content.schema)}}
         return {"description": "Events, until the stream ends", "content": {EVENT_STREAM: event}}
     if isinstance(content, str):
         return {"description": "As text", "content": {content: {"schema": {"type": "string"}}}}

@@ -19,6 +19,7 @@ from benchmarks.cases.delivery import FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST
 from benchmarks.cases.http2 import HTTP2
 from benchmarks.cases.idle import IDLE
 from benchmarks.cases.load import LOAD_ALONE
+from benchmarks.cases.many import MANY
 from benchmarks.cases.memory import CHURN, MEMORY
 from benchmarks.cases.paused import PAUSED
 from benchmarks.cases.pauses import DESCRIPTORS, PAUSES
@@ -29,7 +30,7 @@ from benchmarks.processes import LOAD_CORE, pin
 from benchmarks.report import heading, load_average, table
 
 _DELIVERY: Final = (FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST)
-_STREAMS: Final = (MEMORY, CHURN, CONNECT, TWENTY_THOUSAND, BURST, PAUSED, HTTP2, PAUSES)
+_STREAMS: Final = (*(MEMORY, CHURN, MANY, CONNECT, TWENTY_THOUSAND, BURST, PAUSED, HTTP2, PAUSES),)
 CASES: Final[Sequence[Case]] = (
     *_DELIVERY,
     *_STREAMS,

@@ -28,8 +28,14 @@ def token(job_id: str, until: int | None = None) -> str:
     return jwt.encode(claims, SECRET, "HS256")
 
 
-def prepare(port: int, jobs: Sequence[str]) -> str:
-    """Create and start jobs, each with its own owner; return the append script's digest."""
+def prepare(port: int, jobs: Sequence[str], owner: str | None = None) -> str:
+    """Create and start jobs, each with its own owner or all with one; return the script's digest.
+
+    Args:
+        port: of Redis.
+        jobs: their ids.
+        owner: as ``token`` takes it in place of a job.
+    """
     with Redis(host=HOST, port=port) as redis:
         sha: str = redis.script_load(SCRIPT)
         for first in range(0, len(jobs), _BATCH):
@@ -37,8 +43,9 @@ def prepare(port: int, jobs: Sequence[str]) -> str:
             for job_id in jobs[first : first + _BATCH]:
                 keys = (log_key(job_id), state_key(job_id))
                 fields = ("type", "load", "input", "{}", "maxEntries", "1000")
-                owner = ("userId", f"user-{job_id}", "sessionId", f"session-{job_id}")
-                create = ("PUBLISH", "create", "", "", "", "{}", "", 5, *fields, *owner)
+                name = owner or job_id
+                owned = ("userId", f"user-{name}", "sessionId", f"session-{name}")
+                create = ("PUBLISH", "create", "", "", "", "{}", "", 5, *fields, *owned)
                 pipe.evalsha(sha, 2, *keys, *create)
                 pipe.evalsha(sha, 2, *keys, "PUBLISH", "start", "", RUN, "", "", "", 0)
             pipe.execute()

@@ -14,11 +14,12 @@ from jobcast.protocol.names import log_key, state_key
 from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.connection import packed
 from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvage_entry
-from schema.entry_id import position
+from schema.entry_id import is_stored_id, position
 from schema.events import InvalidEvent
+from schema.owner import Owner
 from schema.resume import Reason, may_have_existed, reset_reason
 from schema.state import STATE_FIELDS, JobState, apply
-from schema.state_hash import Note
+from schema.state_hash import STATUSES, Note
 
 PAGE: Final = 64
 """Maximum of entries in one answer; 64 of 1 MiB are still read within the time limit."""
@@ -166,6 +167,32 @@ def mark(state: JobState) -> list[str | None]:
     The status is included because others than the append script may change it.
     """
     return [state.last, state.status, *state.creation]
+
+
+class Outline(Struct, frozen=True):
+    """What ``MARK_FIELDS`` say of a job, without its result, which may be large.
+
+    Attributes:
+        last: id of its last entry.
+        created: id of its first entry.
+        owner: its owner.
+        finished: whether its attempt succeeded or failed.
+    """
+
+    last: str
+    created: str
+    owner: Owner
+    finished: bool
+
+    @classmethod
+    def of(cls, fields: Sequence[str | None]) -> "Outline | None":
+        """Read the fields; None if the job is missing or unreadable."""
+        last, status, created, user_id, session_id = fields
+        if status not in STATUSES or not (last and created):
+            return None
+        if not (is_stored_id(last) and is_stored_id(created)):
+            return None
+        return cls(last, created, Owner(user_id, session_id), status in {"succeeded", "failed"})
 
 
 _HMGET: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b"

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from eventlog.connection import available
-from jobcast.protocol.names import Command, listed_job, listing, owner_keys
+from jobcast.protocol.names import listed_job, listing, owner_keys
 from jobcast.redis.caller import Caller
 from schema.entry_id import position
 from schema.owner import Owner
@@ -42,7 +42,7 @@ class OwnerIndex:
         self._redis = redis
 
     async def add(self, job_id: str, created: str, owner: Owner, retention_s: int) -> None:
-        """Add a job; idempotent.
+        """Add a job, and publish its id on its owner's channel; idempotent.
 
         Args:
             job_id: the job.
@@ -53,14 +53,10 @@ class OwnerIndex:
         Raises:
             LogUnavailable: Redis is unavailable.
         """
-
-        async def enter(key: str, commands: list[Command]) -> None:
-            for command in commands:
-                await self._redis.call(key, *command)
-
-        found = listing(job_id, created, owner.user_id, owner.session_id, retention_s)
+        owners, publish = (owner.user_id, owner.session_id), self._redis.servers.pubsub.publish
+        found = listing(job_id, created, owners, retention_s, publish)
         async with available():
-            await asyncio.gather(*(enter(*each) for each in found.items()))
+            await asyncio.gather(*(self._redis.call(key, *each) for key, each in found.items()))
 
     async def page(
         self, user_id: str | None, session_id: str | None, limit: int, after: bytes | None

@@ -64,6 +64,12 @@ class Pace:
         else:
             self._waiting.append((action, arguments))
 
+    async def turn(self) -> None:
+        """Wait until an action may be done, and count it."""
+        may_act = asyncio.get_running_loop().create_future()
+        self.do(_resolve, may_act)
+        await may_act
+
     def count(self) -> None:
         """Count an action that the caller does itself, having checked ``left``."""
         self.left -= 1
@@ -102,6 +108,11 @@ class Pace:
             self._share = min(self.most, self._share + 2)
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():  # it may be cancelled
+        future.set_result(None)
+
+
 class Arrivals(Pace):
     """Connects, requests and disconnects: each takes up to 0.5 ms in the next few turns."""
 
@@ -115,6 +126,6 @@ class Deliveries(Pace):
 
 
 class Pages(Pace):
-    """Pages of logs for viewers: up to 64 frames each, 0.5 ms or more."""
+    """Pages of logs for viewers, and groups of jobs for streams of many: 0.5 ms or more each."""
 
     most = 6

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from eventlog.batch_reader import BatchReader
-from eventlog.catch_up import PAGE, CatchUp, Question, mark
+from eventlog.catch_up import PAGE, CatchUp, Outline, Question, mark
 from eventlog.errors import LogUnavailable, UnreadableJob
 from jobcast.redis.caller import Caller
 from schema.entry import Entry
@@ -87,6 +87,21 @@ class Reader:
                 self.ask(job_id, known.last, on_read)
 
         self._batches.ask(Question(job_id, known.last, only_mark=True), compared)
+
+    async def outline(self, job_id: str) -> Outline | None:
+        """Return the outline of a job; None if there is none, or it is unreadable.
+
+        Raises:
+            LogUnavailable: Redis is unavailable.
+        """
+        future: asyncio.Future[Sequence[str | None]] = asyncio.get_running_loop().create_future()
+        self._batches.ask(Question(job_id, None, only_mark=True), partial(_resolve, future))
+        try:
+            return Outline.of(await future)
+        except UnreadableJob:
+            return None
+        finally:
+            del future
 
     async def owner_in_log(self, job_id: str) -> Owner:
         """Return a job's owner by its log, for a job with a corrupt state.

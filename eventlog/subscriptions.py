@@ -54,14 +54,22 @@ class Subscriptions:
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
         """Pass a job's publications to a subscriber, after ``Subscribed``."""
-        name = self._pubsub.channel(job_id).encode()
+        self.follow_channel(self._pubsub.channel(job_id), subscriber)
+
+    def follow_channel(self, channel: str, subscriber: Subscriber) -> None:
+        """Pass what is published on a channel to a subscriber, after ``Subscribed``."""
+        name = channel.encode()
         self._release(name)
         self._place(name, subscriber)
         self._request_placement()
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         """Stop passing publications to a subscriber, unless another has replaced it."""
-        name = self._pubsub.channel(job_id).encode()
+        self.unfollow_channel(self._pubsub.channel(job_id), subscriber)
+
+    def unfollow_channel(self, channel: str, subscriber: Subscriber) -> None:
+        """Stop passing what is published on a channel, unless another has replaced it."""
+        name = channel.encode()
         if subscriber in (each.get(name) for each in self._places()):
             self._release(name)
 

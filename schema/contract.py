@@ -5,7 +5,7 @@ optional ones are null.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
 import msgspec
@@ -13,7 +13,18 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from schema import http
-from schema.events import Custom, FrontendEvent, LogData, ProgressData, ProgressFields
+from schema.events import (
+    CONTROL_NAMES,
+    Connected,
+    Custom,
+    FrontendEvent,
+    Left,
+    LogData,
+    ManyConnected,
+    Ping,
+    ProgressData,
+    ProgressFields,
+)
 
 Schema = dict[str, Any]
 
@@ -22,6 +33,19 @@ EVENTS: Final[tuple[type[Struct], ...]] = get_args(FrontendEvent)
 
 SENT: Final[tuple[type[Struct], ...]] = (*EVENTS, Custom)
 """All events of a stream."""
+
+_OF_MANY_ALONE: Final[tuple[type[Struct], ...]] = (ManyConnected, Left)
+
+SENT_OF_MANY: Final[tuple[type[Struct], ...]] = (
+    *_OF_MANY_ALONE,
+    *(kind for kind in SENT if kind is not Connected),
+)
+"""All events of a stream of many jobs."""
+
+_ABOUT_THE_STREAM: Final = (*_OF_MANY_ALONE, Ping)
+"""Events of a stream of many to whose data no ``jobId`` is added."""
+
+JOB_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
 
 ENTRY_ID: Final = {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}
 
@@ -46,6 +70,9 @@ _TYPES: Final = {
 """TypeScript types by JSON Schema type."""
 
 
+_OF_JOB: Final = {"type": "object", "required": ["jobId"], "properties": {"jobId": JOB_ID}}
+
+
 def name_of(event: type[Struct]) -> str:
     """Return the name of an event; ``custom`` if workers name it."""
     return str(event.__struct_config__.tag or "custom")
@@ -57,7 +84,7 @@ def definitions(ref: str = "#/$defs/{name}") -> dict[str, Schema]:
     Args:
         ref: template of references between them.
     """
-    kinds = (*SENT, ProgressFields, *BODIES)
+    kinds = (*SENT, *_OF_MANY_ALONE, ProgressFields, *BODIES)
     _, found = msgspec.json.schema_components(kinds, ref_template=ref)
     further = found.pop(ProgressFields.__name__)
     found = {name: _complete(schema) for name, schema in found.items()}
@@ -87,34 +114,58 @@ def json_schema() -> Schema:
     }
 
 
-def stream_event(found: Mapping[str, Schema]) -> Schema:
+def stream_event(found: Mapping[str, Schema], sent: Sequence[type[Struct]]) -> Schema:
     """Return the JSON Schema of an event on a stream, where its data is text.
 
     Args:
         found: the definitions.
+        sent: the events of the stream: ``SENT`` or ``SENT_OF_MANY``.
     """
-    events = (found[kind.__name__] for kind in SENT)
     return {
-        "description": "The id is that of an entry of the job's log; control frames have none.",
-        "anyOf": [
-            {
-                "type": "object",
-                "title": event["title"],
-                "description": event.get("description", ""),
-                "required": ["event", "data"],
-                "properties": {
-                    "id": ENTRY_ID,
-                    "event": event["properties"]["type"],
-                    "data": {
-                        "type": "string",
-                        "contentMediaType": "application/json",
-                        "contentSchema": event["properties"]["data"],
-                    },
-                },
-            }
-            for event in events
-        ],
+        "description": (
+            "The id is that of an entry of the job's log; control frames have none."
+            if sent is SENT
+            else "No event has an id."
+        ),
+        "anyOf": [_event_as_text(kind, found, sent) for kind in sent],
     }
+
+
+def _event_as_text(
+    kind: type[Struct], found: Mapping[str, Schema], sent: Sequence[type[Struct]]
+) -> Schema:
+    event, frame = found[kind.__name__], frame_of(kind, found, sent)
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": data_of(kind, found, sent),
+    }
+    return {
+        "type": "object",
+        "title": event["title"],
+        "description": event.get("description", ""),
+        "required": ["event", "data"],
+        "properties": {**frame, "data": data},
+    }
+
+
+def frame_of(
+    kind: type[Struct], found: Mapping[str, Schema], sent: Sequence[type[Struct]]
+) -> Schema:
+    """Return the schemas of the fields of an event's frame, beside its data."""
+    name = {"event": found[kind.__name__]["properties"]["type"]}
+    has_id = sent is SENT and name_of(kind) not in CONTROL_NAMES
+    return {"id": ENTRY_ID, **name} if has_id else name
+
+
+def data_of(
+    kind: type[Struct], found: Mapping[str, Schema], sent: Sequence[type[Struct]]
+) -> Schema:
+    """Return the JSON Schema of an event's data; on a stream of many with the job's id."""
+    data: Schema = found[kind.__name__]["properties"]["data"]
+    if sent is SENT or kind in _ABOUT_THE_STREAM:
+        return data
+    return {"allOf": [_OF_JOB, data]}
 
 
 def typescript() -> str:
@@ -126,11 +177,19 @@ def typescript() -> str:
         parts.append("\n".join(lines))
     names = " | ".join(kind.__name__ for kind in EVENTS)
     by_name = [f'  "{name_of(kind)}": {kind.__name__}["data"];' for kind in EVENTS]
+    of_many = [
+        f'  "{name_of(kind)}": {kind.__name__}["data"]'
+        + (";" if kind in _ABOUT_THE_STREAM else " & { jobId: string };")
+        for kind in SENT_OF_MANY
+        if kind is not Custom
+    ]
     known = "/** An event with a defined meaning; all others are `Custom`. */"
     data = "/** The data of each event, by its name. */"
+    data_of_many = "/** The same, on a stream of many jobs. */"
     parts += [
         f"{known}\nexport type FrontendEvent = {names};",
         "\n".join((f"{data}\nexport interface EventData {{", *by_name, "}")),
+        "\n".join((f"{data_of_many}\nexport interface ManyEventData {{", *of_many, "}")),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -58,6 +58,30 @@ class ConnectedData(Struct, frozen=True, rename="camel"):
     keepalive_seconds: float
 
 
+class ManyConnectedData(Struct, frozen=True, rename="camel"):
+    """What a viewer of many jobs is connected to; times are seconds.
+
+    ``jobIds`` are the jobs of the stream at its beginning: those requested, or with ``mine=active``
+    those found.
+    """
+
+    connection_id: str
+    job_ids: list[str]
+    max_age_seconds: float
+    keepalive_seconds: float
+
+
+Departure = Literal["ended", "gone", "not-found", "unreadable", "too-many-streams", "displaced"]
+"""Why a job leaves a stream of many."""
+
+
+class LeftData(Struct, frozen=True, rename="camel"):
+    """The job that left the stream, and why."""
+
+    job_id: str
+    reason: Departure
+
+
 class ResetData(Struct, frozen=True):
     """The job's attempt, and why the viewer can't resume from its cursor."""
 
@@ -113,6 +137,18 @@ class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
     """First event of every stream. A control frame: no id."""
 
     data: ConnectedData
+
+
+class ManyConnected(Struct, frozen=True, tag_field="type", tag="connected"):
+    """First event of every stream of many jobs. A control frame: no id."""
+
+    data: ManyConnectedData
+
+
+class Left(Struct, frozen=True, tag_field="type", tag="left"):
+    """A job left a stream of many: nothing more comes of it. A control frame: no id."""
+
+    data: LeftData
 
 
 class Reset(Struct, frozen=True, tag_field="type", tag="reset"):

@@ -7,10 +7,10 @@ ids and names, so a CR or LF can't forge a frame.
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from schema.entry import Entry
-from schema.events import ResetData
+from schema.events import Departure, LeftData, ResetData
 from schema.resume import Reason
 from schema.state import JobState
 
@@ -18,6 +18,9 @@ OK: Final = b": ok\n\n"
 KEEPALIVE: Final = b": keepalive\n\n"
 PING: Final = b"event: ping\ndata: {}\n\n"
 """A keepalive visible to pages. It has no id, so an ``EventSource`` keeps its cursor."""
+
+
+_decode_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -28,12 +31,14 @@ class Frame(Struct, frozen=True, gc=False):
         size: bytes of the event without the chunked coding.
         conflatable: whether a newer frame of its kind supersedes it.
         id: id of its log entry, or None.
+        job_id: the job, on a stream of many. Only a frame of the same job supersedes it.
     """
 
     chunk: bytes
     size: int
     conflatable: bool = False
     id: str | None = None
+    job_id: str | None = None
 
     @property
     def data(self) -> bytes:
@@ -70,6 +75,56 @@ def encode(name: str, data: bytes, entry_id: str | None = None) -> Frame:
 def encode_entry(entry: Entry) -> Frame:
     """Encode a log entry or a publication."""
     return encode(entry.name, entry.data, entry.id)
+
+
+def label(frame: Frame, job_id: str) -> Frame:
+    """Return a job's frame for a stream of many jobs: ``jobId`` first in its data, without an id.
+
+    A ``jobId`` of the worker's own is left out: ``JSON.parse`` would take the last one.
+
+    Args:
+        frame: one or more events.
+        job_id: the job, as its keys spell it.
+    """
+    chunk = frame.chunk
+    name = chunk.find(b"event: ")
+    brace = chunk.find(b"{", name)
+    rest = chunk[brace + 1 : -2]
+    if rest[:1] != b'"' or b'"jobId"' in rest or rest.find(b"\n\n") < len(rest) - 2:
+        events = (_label(event, job_id.encode()) for event in frame.data.split(b"\n\n") if event)
+        data = b"".join(events)
+    else:  # as nearly always
+        data = b'%b"jobId":"%b",%b' % (chunk[name : brace + 1], job_id.encode(), rest)
+    size = len(data)
+    return Frame(b"%x\r\n%b\r\n" % (size, data), size, frame.conflatable, None, job_id)
+
+
+def is_end(frame: Frame) -> bool:
+    """Say whether a frame ends its job's attempt. Data is one line that ends with a brace."""
+    return b"event: complete\n" in frame.chunk or b"event: failed\n" in frame.chunk
+
+
+def label_end(frame: Frame, job_id: str) -> Frame:
+    """Label the end of a job and add its ``left``, as one frame: a large one may stand alone."""
+    data = label(frame, job_id).data + encode_left(job_id, "ended").data
+    return Frame(chunked(data), len(data), job_id=job_id)
+
+
+def _label(event: bytes, job_id: bytes) -> bytes:
+    head, _, data = event.partition(b"\ndata: ")
+    if b'"jobId"' in data:
+        fields = _decode_fields(data)
+        fields.pop("jobId", None)
+        data = msgspec.json.encode(fields)
+    rest = data[data.index(b"{") + 1 :]
+    comma = b"" if rest.lstrip().startswith(b"}") else b","
+    name = head[head.rfind(b"event: ") :]
+    return b'%b\ndata: {"jobId":"%b"%b%b\n\n' % (name, job_id, comma, rest)
+
+
+def encode_left(job_id: str, reason: Departure) -> Frame:
+    """Encode ``left``; the id may be malformed."""
+    return encode("left", msgspec.json.encode(LeftData(job_id, reason)))
 
 
 def encode_snapshot(state: JobState) -> Frame:

@@ -1,6 +1,6 @@
-"""``/jobcast.js`` and ``/jobcast-element.js``: the browser client, for pages without npm.
+"""``/jobcast.js``, ``/jobcast-element.js``, ``/jobcast-many.js``: the browser client without npm.
 
-Both are cached for minutes and import the modules themselves, whose URLs contain a version and are
+They are cached for minutes and import the modules themselves, whose URLs contain a version and are
 immutable. So all modules of a page have the same version.
 """
 
@@ -20,7 +20,7 @@ _NOT_AT_ALL: Final = "no-store"
 _INDEX: Final = """\
 import { defaults } from "./jobcast.js";
 defaults.base = new URL("..", import.meta.url).href;
-export * from "./jobcast.js";
+export { defaults, initial, watchJob } from "./jobcast.js";
 """
 """Sets the URL of the service, which is where this module was loaded from."""
 
@@ -53,6 +53,12 @@ async def jobcast() -> Response:
 async def element() -> Response:
     """Export the client and the element that shows a job."""
     return await _script(_entry("index.js", "element.js"), _SHORT)
+
+
+@blueprint.get("/jobcast-many.js")
+async def many() -> Response:
+    """Export the client and the one for many jobs."""
+    return await _script(_entry("index.js", "many.js"), _SHORT)
 
 
 @blueprint.get("/jobcast@<version>/<name>")

@@ -1,16 +1,16 @@
-"""``/api/v1/jobs/{id}/stream``: answers to requests whose streams end at once."""
+"""``/api/v1/jobs/{id}/stream``, ``/api/v1/stream``: answers to those whose streams end at once."""
 
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from app.errors import ProcessFull, ServiceUnavailable, TooManyStreams
-from app.openapi import EVENT_STREAM, Operation, header, query
+from app.errors import BadRequest, ProcessFull, ServiceUnavailable, TooManyStreams
+from app.openapi import EVENT_STREAM, EVENTS, EVENTS_OF_MANY, Operation, header, query
 from app.streaming.decision import NoContent, Refusal, Replay
 from app.streaming.middleware import decision_of
 from app.streaming.viewer import retry_block
 from eventlog.errors import LogUnavailable
 
-blueprint = Blueprint("stream", __name__, url_prefix="/api/v1/jobs")
+blueprint = Blueprint("stream", __name__, url_prefix="/api/v1")
 
 _UNAVAILABLE = b": unavailable\n"
 _NO_CONTENT = 204
@@ -25,6 +25,17 @@ _FROM = query(
     "Any other value is ignored",
     type="string",
 )
+_JOBS = query(
+    "jobs",
+    "Ids of up to 200 jobs, separated by commas; either this or `mine`",
+    type="string",
+)
+_MINE = query(
+    "mine",
+    "`active`: the caller's newest 200 jobs that are active or have ended in the last 5 minutes. "
+    "Others join as they are created or retried",
+    enum=["active"],
+)
 _PING = query(
     "ping",
     "`1`: keepalives are events instead of comments. Any other value is ignored",
@@ -32,10 +43,10 @@ _PING = query(
 )
 
 
-@blueprint.get("/<_job_id>/stream", strict_slashes=False)
+@blueprint.get("/jobs/<_job_id>/stream", strict_slashes=False)
 @Operation(
     "watchJob",
-    {200: EVENT_STREAM, 204: None},
+    {200: EVENTS, 204: None},
     parameters=[_CURSOR, _FROM, _PING],
     errors=[TooManyStreams, ProcessFull],
 )
@@ -45,6 +56,27 @@ async def stream(_job_id: str) -> Response:
     The first event is connected. Then comes the state as one event, or the events missed since
     Last-Event-ID, then every event live. The end of the job ends the stream.
     """
+    return _answer()
+
+
+@blueprint.get("/stream", strict_slashes=False)
+@Operation(
+    "watchJobs",
+    {200: EVENTS_OF_MANY},
+    parameters=[_JOBS, _MINE, _PING],
+    errors=[BadRequest, TooManyStreams, ProcessFull],
+)
+async def stream_of_many() -> Response:
+    """Watch many jobs as Server-Sent Events.
+
+    The first event is connected. Then comes the state of each job as one event, then its events
+    live, all with jobId. After left nothing more comes of that job. A stream of listed jobs ends
+    when all have left.
+    """
+    return _answer()
+
+
+def _answer() -> Response:
     match decision_of(request.scope):
         case Replay(body):
             return _event_stream(body)

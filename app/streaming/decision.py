@@ -1,11 +1,14 @@
 """The decision about a stream: identity, ownership, where its events begin, and limits.
 
+Of a stream of many jobs, each job's ownership is decided by its ``Roster``.
+
 ``app.routes.stream`` answers if a stream ends at once; ``app.streaming.middleware`` serves others.
 """
 
 import asyncio
 import random
 import secrets
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -14,6 +17,7 @@ from msgspec import Struct
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
+from actors.seat import Labeller
 from app.auth import Authenticator, Identity
 from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
@@ -22,10 +26,15 @@ from app.raw_request import RawRequest
 from app.settings import Settings
 from app.streaming.limits import Limits, Place
 from app.streaming.replay import replay
-from app.streaming.viewer import COMMENT, PING_EVENT, Viewer
+from app.streaming.roster import Hall, Roster
+from app.streaming.selection import Selection, selection_of
+from app.streaming.viewer import COMMENT, PING_EVENT, Viewer, Watch
 from app.streaming.viewers import Viewers
+from eventlog.active_jobs import ActiveJobs
+from eventlog.announcements import Announcements
 from eventlog.reader import Reader
-from schema.events import ConnectedData
+from schema.events import ConnectedData, ManyConnectedData
+from schema.owner import Owner
 from schema.resume import Beginning, beginning
 from schema.sse import OK, Frame, encode, raw_frame
 from schema.state import JobState
@@ -61,6 +70,9 @@ Decision = LiveStream | Replay | NoContent | Refusal
 
 _OK: Final = raw_frame(OK)
 
+MANY: Final = ""
+"""In place of a job's id: the stream is of many jobs."""
+
 _CONCURRENT_DECISIONS: Final = 500
 """Others wait before their deadline starts: it is meant for Redis, not for a crowd."""
 
@@ -77,6 +89,8 @@ class Streams:
         reader: Reader,
         directory: Directory,
         viewers: Viewers,
+        active_jobs: ActiveJobs,
+        announcements: Announcements,
     ) -> None:
         self._settings = settings
         self._authenticator = authenticator
@@ -84,15 +98,19 @@ class Streams:
         self._reader = reader
         self._directory = directory
         self._viewers = viewers
+        self._active_jobs = active_jobs
         self._limits = Limits(settings)
+        self._hall = Hall(jobs, directory, self._limits, active_jobs, announcements, Labeller())
         self._gate = asyncio.Semaphore(_CONCURRENT_DECISIONS)
         self._max_age_s = _plain(settings.stream_max_age_s)
         self._keepalive_s = _plain(settings.keepalive_s)
 
     async def decide(self, request: RawRequest, job_id: str) -> Decision:
-        """Decide about a request for the stream of a job, by the id in its path."""
+        """Decide about a request for the stream of a job, by the id in its path, or of ``MANY``."""
         try:
             async with self._gate:
+                if job_id == MANY:
+                    return await self._decide_on_many(request)
                 return await self._decide(request, job_id)
         except Exception as error:  # noqa: BLE001 - ``app.errors`` translates all of them
             return Refusal(error)
@@ -129,6 +147,42 @@ class Streams:
             mailbox.put(self._connected(job_id))
             return self._directory.viewing(job_id, state, mailbox, start)
 
+        return self._viewer_of(watch, request, identity)
+
+    @with_deadline
+    async def _decide_on_many(self, request: RawRequest) -> Decision:
+        identity = await self._authenticator.identify(request)
+        selection = selection_of(request.args)
+        job_ids = await self._jobs_of(selection, identity.owner)
+        if self._viewers.draining:
+            raise ServiceUnavailable
+        place = self._limits.reserve(None, identity.owner)
+        if request.method == "HEAD":
+            place.free()
+            return Replay(OK + self._connected_to_many(job_ids).data)
+
+        def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
+            mailbox.put(_OK)
+            mailbox.put(self._connected_to_many(job_ids))
+            return Roster(
+                self._hall,
+                identity.owner,
+                job_ids,
+                mailbox,
+                is_open=selection.job_ids is None,
+                return_ms=int(1000 * self._settings.stream_max_age_s),
+            )
+
+        return LiveStream(self._viewer_of(watch, request, identity), place)
+
+    async def _jobs_of(self, selection: Selection, owner: Owner) -> Sequence[str]:
+        """Return the jobs of a selection, once Redis has answered."""
+        if selection.job_ids is None:
+            return list(await self._active_jobs.newest(owner))
+        await self._reader.outline(selection.job_ids[0])
+        return selection.job_ids
+
+    def _viewer_of(self, watch: Watch, request: RawRequest, identity: Identity) -> Viewer:
         settings = self._settings
         lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
         token_s = identity.lifetime_s()
@@ -139,6 +193,12 @@ class Streams:
             direct=settings.direct_write,
             keepalive=PING_EVENT if request.args.get("ping") == "1" else COMMENT,
         )
+
+    def _connected_to_many(self, job_ids: Sequence[str]) -> Frame:
+        connected = ManyConnectedData(
+            secrets.token_hex(16), list(job_ids), self._max_age_s, self._keepalive_s
+        )
+        return encode("connected", msgspec.json.encode(connected))
 
     def _connected(self, job_id: str) -> Frame:
         connected = ConnectedData(secrets.token_hex(16), job_id, self._max_age_s, self._keepalive_s)

@@ -16,35 +16,52 @@ class Limits:
         self._of_job: Counter[str] = Counter()
         self._reserved = 0
 
-    def reserve(self, job_id: str, owner: Owner) -> "Place":
-        """Reserve a place for a stream.
+    def reserve(self, job_id: str | None, owner: Owner) -> "Place":
+        """Reserve a place for a stream; of many jobs, if none is given.
 
         Raises:
             TooManyStreams: the owner or the job has reached its limit.
             ProcessFull: this process has reached its limit.
         """
         limits, names = self._settings, _owner_keys(owner)
-        if self._of_job[job_id] >= limits.streams_per_job:
-            raise TooManyStreams("Too many open streams of this job")
+        if job_id is not None:
+            self._check_job(job_id)
         for name in names:
             if self._of_owner[name] >= limits.streams_per_owner:
                 raise TooManyStreams("Too many open streams of this owner")
         if self._reserved >= limits.streams_per_process:
             raise ProcessFull
         self._reserved += 1
-        self._of_job[job_id] += 1
+        if job_id is not None:
+            self._of_job[job_id] += 1
         for name in names:
             self._of_owner[name] += 1
         return Place(self, job_id, owner)
 
-    def free(self, job_id: str, owner: Owner) -> None:
+    def free(self, job_id: str | None, owner: Owner) -> None:
         """Free a place."""
         self._reserved -= 1
-        for counter, names in ((self._of_job, [job_id]), (self._of_owner, _owner_keys(owner))):
-            for name in names:
-                counter[name] -= 1
-                if not counter[name]:
-                    del counter[name]
+        if job_id is not None:
+            self.remove(job_id)
+        for name in _owner_keys(owner):
+            _decrement(self._of_owner, name)
+
+    def add(self, job_id: str) -> None:
+        """Count a job of a stream of many.
+
+        Raises:
+            TooManyStreams: the job has reached its limit.
+        """
+        self._check_job(job_id)
+        self._of_job[job_id] += 1
+
+    def remove(self, job_id: str) -> None:
+        """Count a job of a stream of many no longer."""
+        _decrement(self._of_job, job_id)
+
+    def _check_job(self, job_id: str) -> None:
+        if self._of_job[job_id] >= self._settings.streams_per_job:
+            raise TooManyStreams("Too many open streams of this job")
 
 
 class Place:
@@ -52,7 +69,7 @@ class Place:
 
     __slots__ = ("_job_id", "_limits", "_owner")
 
-    def __init__(self, limits: Limits, job_id: str, owner: Owner) -> None:
+    def __init__(self, limits: Limits, job_id: str | None, owner: Owner) -> None:
         self._limits = limits
         self._job_id = job_id
         self._owner = owner
@@ -66,6 +83,12 @@ class Place:
 
     def __exit__(self, *_error: object) -> None:
         self.free()
+
+
+def _decrement(counter: Counter[str], name: str) -> None:
+    counter[name] -= 1
+    if not counter[name]:
+        del counter[name]
 
 
 def _owner_keys(owner: Owner) -> list[str]:

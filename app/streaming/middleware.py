@@ -15,7 +15,7 @@ from app.prefix import Prefix
 from app.raw_request import RawRequest, utf8_query
 from app.server.repairs import at_lifespan
 from app.server.transport import outlet_for
-from app.streaming.decision import Decision, LiveStream, Refusal, Streams
+from app.streaming.decision import MANY, Decision, LiveStream, Refusal, Streams
 from app.streaming.head import StreamHead
 from app.streaming.viewers import Viewers
 
@@ -23,7 +23,7 @@ READ_TIMEOUT_S: Final = 60.0
 """Time to read the replay of a finished job; a slower viewer resumes afterwards."""
 
 _KEY: Final = "jobcast.decision"
-_PATH: Final = re.compile(r"/*api/v1/jobs/([^/]+)/stream/?")
+_PATH: Final = re.compile(r"/*api/v1/(?:jobs/([^/]+)/)?stream/?")
 """The paths that Quart routes to ``app.routes.stream``; a test compares them."""
 
 _METHODS: Final = frozenset({"GET", "HEAD"})
@@ -91,7 +91,7 @@ class StreamMiddleware:
             decision.place.free()
 
     def _job_of(self, scope: Scope) -> str | None:
-        """Return the job's id in the path of a stream; None for other requests.
+        """Return the job's id in the path of a stream, or ``MANY``; None for other requests.
 
         Normalizes the scope: its path begins with ``root_path``, and its query is ASCII.
         """
@@ -106,7 +106,7 @@ class StreamMiddleware:
             return None
         path, root = scope["path"], scope.get("root_path", "")
         match = _PATH.fullmatch(path.removeprefix(root)) if path.startswith(root) else None
-        return None if match is None else match[1]
+        return None if match is None else match[1] or MANY
 
 
 def _release(scope: Scope) -> None:

@@ -106,6 +106,37 @@ export interface Custom {
   data: Record<string, unknown>;
 }
 
+/** First event of every stream of many jobs. A control frame: no id. */
+export interface ManyConnected {
+  type: "connected";
+  data: ManyConnectedData;
+}
+
+/**
+ * What a viewer of many jobs is connected to; times are seconds.
+ *
+ *     `jobIds` are the jobs of the stream at its beginning: those requested, or with `mine=active`
+ *     those found.
+ */
+export interface ManyConnectedData {
+  connectionId: string;
+  jobIds: string[];
+  maxAgeSeconds: number;
+  keepaliveSeconds: number;
+}
+
+/** A job left a stream of many: nothing more comes of it. A control frame: no id. */
+export interface Left {
+  type: "left";
+  data: LeftData;
+}
+
+/** The job that left the stream, and why. */
+export interface LeftData {
+  jobId: string;
+  reason: "displaced" | "ended" | "gone" | "not-found" | "too-many-streams" | "unreadable";
+}
+
 /** Body of `POST /api/v1/jobs`. */
 export interface CreateJob {
   type: string;
@@ -256,4 +287,17 @@ export interface EventData {
   "complete": Complete["data"];
   "failed": Failed["data"];
   "log": Log["data"];
+}
+
+/** The same, on a stream of many jobs. */
+export interface ManyEventData {
+  "connected": ManyConnected["data"];
+  "left": Left["data"];
+  "reset": Reset["data"] & { jobId: string };
+  "ping": Ping["data"];
+  "progress-update": ProgressUpdate["data"] & { jobId: string };
+  "step-change": StepChange["data"] & { jobId: string };
+  "complete": Complete["data"] & { jobId: string };
+  "failed": Failed["data"] & { jobId: string };
+  "log": Log["data"] & { jobId: string };
 }

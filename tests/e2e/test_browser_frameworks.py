@@ -117,6 +117,25 @@ async def test_an_app_follows_what_it_is_asked_to_show(
     assert problems == []
 
 
+async def test_an_app_lists_the_jobs_of_its_user_on_one_stream(
+    service: Service, jobs: jobcast.Jobs, page: Page, app: Path
+) -> None:
+    first, _ = [await jobs.create("report", session_id=SESSION) for _ in range(2)]
+    problems = await opened(page, service, app, first)
+    await page.get_by_role("button", name="There").click()
+    await page.get_by_role("button", name="List").click()
+    shown = page.get_by_test_id("list")
+    await expect(shown).to_have_text("0,0")
+    await eventually(lambda: has_streams(service, 1))
+    async with jobs.run(await jobs.create("report", session_id=SESSION)) as run:
+        await run.progress(40)
+        await expect(shown).to_have_text("0,0,40")
+    await expect(shown).to_have_text("0,0,succeeded")
+    await page.get_by_role("button", name="List").click()
+    await eventually(lambda: has_streams(service, 0))
+    assert problems == []
+
+
 async def test_on_a_server_they_show_a_job_of_which_nothing_is_known(dependencies: Path) -> None:
     done = subprocess.run(  # noqa: ASYNC221 - nothing else runs
         [node(), "server.js"], cwd=dependencies.parent, capture_output=True, text=True, check=False

@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 import jobcast
+import jobcast.sync
 from jobcast import Run
 from tests.support.deployments import FORMS, Deployment, deployment
 from tests.support.http_worker import START, HttpWorker, event, new_run, worker_token
 from tests.support.sentinels import SentinelSet
 from tests.support.service import SESSION, Service
-from tests.support.sse import Stream, watch
+from tests.support.sse import Stream, watch, watch_many
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster
 from tests.support.waiting import after, eventually
@@ -56,8 +57,9 @@ async def test_a_job_is_created_watched_and_finished(form: tuple[Deployment, Ser
 async def test_an_idempotent_creation_a_cancel_a_retry_and_a_worker_by_http(
     form: tuple[Deployment, Service],
 ) -> None:
-    _, service = form
-    async with service.client() as client:
+    at, service = form
+    async with service.client() as client, watch_many(service.url, "mine=active") as mine:
+        await mine.next()
         first, second = [await created(client) for _ in range(2)]
         assert first == second
         cancelled = await client.post(f"/api/v1/jobs/{first}/cancel")
@@ -66,10 +68,23 @@ async def test_an_idempotent_creation_a_cancel_a_retry_and_a_worker_by_http(
         assert retried.json() == {"jobId": first}
         status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
         assert status["status"] == "queued"
+        events = [await mine.next() for _ in range(5)]
+        names = ("progress-update", "failed", "left", "reset", "progress-update")
+        assert [(event.name, event.data["jobId"]) for event in events] == [
+            (name, first) for name in names
+        ]
         async with HttpWorker(service, worker_token(jobType="report")) as worker:
             await worker.send(first, new_run(), START, event(2, "complete"), attempt=2)
         status = (await client.get(f"/api/v1/jobs/{first}/status")).json()
         assert status["status"] == "succeeded"
+        events = [await mine.next() for _ in range(3)]
+        assert [event.name for event in events] == ["step-change", "complete", "left"]
+        async with jobcast.connect(at.url) as jobs:
+            by_library = await jobs.create("report", session_id=SESSION)
+        assert (await mine.next()).data["jobId"] == by_library
+        with jobcast.sync.connect(at.url) as blocking:
+            by_blocking = await asyncio.to_thread(blocking.create, "report", session_id=SESSION)
+        assert (await mine.next()).data["jobId"] == by_blocking
 
 
 async def created(client: httpx.AsyncClient) -> str:

@@ -10,7 +10,7 @@ from tests.support.npm import SDK
 from tests.support.service import Service
 from tests.support.valkey import Valkey
 
-ENTRIES = ["/jobcast.js", "/jobcast-element.js"]
+ENTRIES = ["/jobcast.js", "/jobcast-element.js", "/jobcast-many.js"]
 ORIGIN = "https://app.example"
 
 

@@ -16,7 +16,7 @@ from tests.support.certificate import Certificate
 from tests.support.http2 import http2
 from tests.support.litter import ADDRESS
 from tests.support.service import SESSION, Service
-from tests.support.sse import Stream, request, watch
+from tests.support.sse import Stream, of_jobs, request, states_of, watch, watch_many
 from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import eventually
 
@@ -342,6 +342,46 @@ async def test_nor_do_those_whom_redis_keeps_waiting(own_jobs: jobcast.Jobs) -> 
             await world.litter()
             await world.come_and_go(is_told_to_come_later, count)
         await world.assert_no_litter(MOST_OF_REDIS * OTHERS)
+
+
+async def watches_all(world: World, number: int) -> None:
+    query = "mine=active" if number % 2 else of_jobs(*world.job_ids)
+    async with watch_many(world.service.url, query) as stream:
+        await states_of(stream, world.job_ids)
+        if number % 4 < 2:
+            stream.abort()
+
+
+async def watches_all_and_goes_at_once(world: World, number: int) -> None:
+    query = "mine=active" if number % 2 else of_jobs("none", *world.job_ids)
+    async with watch_many(world.service.url, query) as stream:
+        stream.abort()
+
+
+@pytest.mark.parametrize("visit", [watches_all, watches_all_and_goes_at_once])
+async def test_nor_do_those_who_watch_many_jobs(
+    own_valkey: Valkey, world: World, visit: Visit
+) -> None:
+    own_valkey.flush()
+    await world.assert_nothing_is_left(visit, OTHERS)
+
+
+async def test_nor_do_those_who_watch_many_jobs_to_their_end(world: World) -> None:
+    async def sees_all_ends(world: World, _number: int) -> None:
+        async with watch_many(world.service.url, of_jobs(*world.job_ids)) as stream:
+            await states_of(stream, world.job_ids)
+            watching.append(stream)
+            if len(watching) == AT_ONCE:
+                await world.finish()
+            assert (await stream.rest())[-1].name == "left"
+
+    for crowds in (1, 2):
+        await world.litter()
+        for _ in range(crowds):
+            watching: list[Stream] = []
+            await world.begin()
+            await world.come_and_go(sees_all_ends, AT_ONCE)
+    await world.assert_no_litter(MOST_EACH * 2 * AT_ONCE)
 
 
 async def over_http2(world: World, leave: str) -> None:

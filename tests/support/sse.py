@@ -8,7 +8,7 @@ import json
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -242,3 +242,35 @@ async def watch(
     target = f"/api/v1/jobs/{job_id}/stream" + (f"?{query}" if query else "")
     async with request(url, target, headers=headers, **options) as stream:
         yield stream
+
+
+@asynccontextmanager
+async def watch_many(
+    url: str,
+    query: str,
+    *,
+    session: str = "session-1",
+    last_event_id: str | None = None,
+    **options: Any,  # noqa: ANN401 - those of request
+) -> AsyncIterator[Stream]:
+    """Open a stream of many jobs as a session; ``query`` says of which."""
+    headers = {"x-session-id": session, **options.pop("headers", {})}
+    if last_event_id is not None:
+        headers["Last-Event-ID"] = last_event_id
+    async with request(url, f"/api/v1/stream?{query}", headers=headers, **options) as stream:
+        yield stream
+
+
+def of_jobs(*job_ids: str) -> str:
+    """Return the query that selects these jobs."""
+    return f"jobs={','.join(job_ids)}"
+
+
+async def states_of(stream: Stream, job_ids: Sequence[str]) -> list[Event]:
+    """Read a stream of many until the state of each of these jobs has come; return all events."""
+    missing, events = set(job_ids), list[Event]()
+    while missing:
+        events.append(await stream.next())
+        if events[-1].name not in {"connected", "left", "ping"}:
+            missing.discard(events[-1].data["jobId"])
+    return events

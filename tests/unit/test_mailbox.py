@@ -1,5 +1,6 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from actors.mailbox import Ending, Mailbox
 from schema.sse import Frame, encode
@@ -222,3 +223,22 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
+
+
+def of_job(job_id: str, one: Frame) -> Frame:
+    return replace(one, job_id=job_id)
+
+
+def test_progress_of_one_job_is_never_replaced_by_that_of_another() -> None:
+    viewer = Viewer()
+    frames = [of_job("ab"[number % 2], progress(number)) for number in range(12)]
+    viewer.put(*frames)
+    assert viewer.take() == [frames[9], frames[10], frames[11]][-3:]
+    assert {frame.job_id for frame in viewer.got} == {"a", "b"}
+
+
+def test_the_newest_of_so_many_jobs_that_they_pass_the_bound_end_the_mailbox() -> None:
+    viewer = Viewer()
+    viewer.put(*(of_job(str(number), progress(number)) for number in range(11)))
+    assert viewer.mailbox.ending is Ending.RETRY
+    assert [frame.job_id for frame in viewer.take()] == [str(number) for number in range(10)]

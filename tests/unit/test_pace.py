@@ -128,3 +128,22 @@ async def test_less_is_done_in_a_turn_while_turns_take_long(
         pace.do(work)
     await until(lambda: rounds.total == 1000)
     assert pace._share == 10, slow
+
+
+def test_a_turn_is_waited_for_in_order_and_not_taken_by_who_was_cancelled() -> None:
+    async def scenario() -> None:
+        pace, done = Ten.here(), list[int]()
+
+        async def act(number: int) -> None:
+            await pace.turn()
+            done.append(number)
+
+        tasks = [asyncio.create_task(act(number)) for number in range(30)]
+        await asyncio.sleep(0)
+        tasks[-1].cancel()
+        await asyncio.sleep(0)
+        assert len(done) <= 2 * Ten.most
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert done == list(range(29))
+
+    in_virtual_time(scenario())

@@ -62,6 +62,8 @@ class Service:
             reader=cast("Any", self.reading),
             directory=self.directory,
             viewers=self.viewers,
+            active_jobs=cast("Any", None),
+            announcements=cast("Any", None),
         )
 
     async def _owned(self, _owner: Owner, job_id: str) -> tuple[str, JobState]:

@@ -7,7 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.entry import Entry, entry_from_log, parse_event
-from schema.sse import KEEPALIVE, OK, Frame, chunked, encode, encode_entry, encode_snapshot, retry
+from schema.resume import Reason
+from schema.sse import (
+    KEEPALIVE,
+    OK,
+    Frame,
+    chunked,
+    encode,
+    encode_entry,
+    encode_reset,
+    encode_snapshot,
+    is_end,
+    label,
+    label_end,
+    retry,
+)
 from schema.state import fold
 from tests.fuzz.bounds import bounded
 from tests.support.json_values import json_objects, json_values
@@ -139,3 +153,54 @@ def test_a_snapshot_has_the_id_of_the_last_entry_folded_in() -> None:
     [event] = parsed(frame.data)
     assert (event.name, event.id) == ("progress-update", "3-0")
     assert event.data == {"progress": 0, "currentStep": None, "estimatedTimeRemaining": None}
+
+
+@bounded(EXAMPLES)
+@given(names, json_objects, ids)
+def test_a_labelled_frame_is_the_same_with_the_job_first_and_without_an_id(
+    name: str, data: dict[str, Any], entry_id: str | None
+) -> None:
+    line = json.dumps(data, ensure_ascii=False).encode()
+    frame = label(encode(name, line, entry_id), "j1")
+    data.pop("jobId", None)
+    [event] = parsed(frame.data)
+    assert event == Event(name, {"jobId": "j1", **data}, "")
+    assert next(iter(event.data)) == "jobId"
+    assert (frame.id, frame.job_id) == (None, "j1")
+    assert frame.chunk == chunked(frame.data)
+
+
+@pytest.mark.parametrize("data", [b"{}", b"{ }", b' {"jobId":"j2"}', b'{"jobId": {"jobId":1} }'])
+def test_a_job_can_not_pass_its_events_off_as_those_of_another(data: bytes) -> None:
+    frame = label(encode("note", data), "j1")
+    assert frame.data == b'event: note\ndata: {"jobId":"j1"%b}\n\n' % (b" " * (data == b"{ }"))
+
+
+def test_a_reset_and_the_snapshot_behind_it_are_labelled_each() -> None:
+    created = entry_from_log("1-0", {"event": "_created", "data": "{}", "type": "report"})
+    state = fold([created])
+    assert state is not None
+    reset, snapshot = parsed(label(encode_reset(state, Reason.ATTEMPT), "j1").data)
+    assert reset.data == {"jobId": "j1", "attempt": 1, "reason": "attempt"}
+    assert (snapshot.name, snapshot.data["jobId"]) == ("progress-update", "j1")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "is_it"),
+    [
+        ("complete", b'{"result":1}', True),
+        ("failed", b'{"error":"x","errorCode":null}', True),
+        ("note", b'{"text":"event: complete"}', False),
+        ("completed", b'{"result":1}', False),
+    ],
+)
+def test_the_end_of_a_job_and_its_departure_are_one_frame(
+    name: str,
+    data: bytes,
+    is_it: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    frame = encode(name, data, "1-0")
+    assert is_end(frame) == is_it
+    end, left = parsed(label_end(frame, "j1").data)
+    assert (end.name, end.data["jobId"], end.id) == (name, "j1", "")
+    assert (left.name, left.data) == ("left", {"jobId": "j1", "reason": "ended"})

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import create_app
 from app.settings import Settings
-from app.streaming.decision import Replay
+from app.streaming.decision import MANY, Replay
 from app.streaming.head import StreamHead
 from app.streaming.middleware import _KEY, StreamMiddleware
 from tests.support.service import SECRET
@@ -44,7 +44,7 @@ def goes_to_the_stream(path: str) -> bool:
         endpoint, _ = APP.url_map.bind("jobs.example").match(path, "GET")
     except HTTPException:
         return False
-    return str(endpoint) == "stream.stream"
+    return str(endpoint).startswith("stream.")
 
 
 def test_the_addresses_of_streams_are_those_that_quart_routes_there() -> None:
@@ -67,6 +67,7 @@ def test_the_addresses_of_streams_are_those_that_quart_routes_there() -> None:
         "",
     )
     paths = list(map("".join, product(begins, jobs, ends)))
+    paths += map("".join, product(("/api/v1", "//api/v1", "/api//v1", "/x/api/v1"), ends))
     assert [path for path in paths if goes_to_the_stream(path)] == [
         path for path in paths if MIDDLEWARE._job_of(scope(path)) is not None
     ]
@@ -78,6 +79,10 @@ def test_the_addresses_of_streams_are_those_that_quart_routes_there() -> None:
         (scope("/api/v1/jobs/a/stream"), "a"),
         (scope("/api/v1/jobs/a/stream/", method="HEAD"), "a"),
         (scope("http://jobs.example/api/v1/jobs/a/stream"), "a"),
+        (scope("/api/v1/stream"), MANY),
+        (scope("/api/v1/stream/", method="HEAD"), MANY),
+        (scope("/root/api/v1/stream", root_path="/root"), MANY),
+        (scope("/api/v1/streams"), None),
         (scope("http://["), None),
         (scope("/root/api/v1/jobs/a/stream", root_path="/root"), "a"),
         (scope("/api/v1/jobs/a/stream", root_path="/root"), "a"),

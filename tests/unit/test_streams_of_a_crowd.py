@@ -61,6 +61,8 @@ async def decided(jobs: SlowJobs, log: JobLog, count: int) -> Counter[str]:
         reader=cast("Any", None),
         directory=Directory(Feed(), log),
         viewers=viewers,
+        active_jobs=cast("Any", None),
+        announcements=cast("Any", None),
     )
     headers = [(b"x-session-id", b"s1")]
     asked = {"method": "GET", "query_string": b"", "headers": headers}

@@ -1,4 +1,4 @@
-/** @import { JobEvent, Problem, WatchJob, WatchOptions } from "./types.js" */
+/** @import { Iterate, JobEvent, Problem, WatchJob, WatchOptions } from "./types.js" */
 import { call, connect } from "./link.js";
 import { initial, reduce } from "./state.js";
 
@@ -7,12 +7,34 @@ export { initial };
 /** Default options of all jobs. @type {WatchOptions} */
 export const defaults = { base: "/" };
 
-const eventOf = (callback = "") => callback.slice(2).replace(/\B[A-Z]/g, "-$&").toLowerCase();
+export function callbacksOf(/** @type {object} */ options) {
+  const named = Object.entries(options).filter(([key, value]) => /^on[A-Z]/.test(key) && value);
+  return new Map(named.map(([key, value]) => [key.slice(2).replace(/\B[A-Z]/g, "-$&").toLowerCase(), value]));
+}
 
-const run = async (/** @type {any} */ act, /** @type {any[]} */ ...given) => act?.(...given);
+export const run = async (/** @type {any} */ act, /** @type {any[]} */ ...given) => act?.(...given);
 
 /** @param {Problem} problem */
-const failure = (problem) => Object.assign(new Error(problem.message), problem);
+export const failure = (problem) => Object.assign(new Error(problem.message), problem);
+
+/** @type {Iterate} */
+export async function* iterate(readers, isEnded, closed) {
+  const waiting = /** @type {any[]} */ ([]);
+  let ring = (_ = 0) => {};
+  const reader = (/** @type {any} */ event) => ring(waiting.push(event));
+  readers.add(reader);
+  closed.catch(() => {}).then(() => ring());
+  try {
+    while (waiting.length || !isEnded()) {
+      const rung = new Promise((go) => (ring = go));
+      yield* waiting.splice(0);
+      if (!isEnded() && !waiting.length) await rung;
+    }
+    await closed;
+  } finally {
+    readers.delete(reader);
+  }
+}
 
 /** @type {WatchJob} */
 export function watchJob(options) {
@@ -20,8 +42,7 @@ export function watchJob(options) {
   o.base ??= defaults.base;
   if (!o.jobId && !o.url) throw new TypeError("no jobId");
   const { onState, onEvent, events, ...rest } = o;
-  const named = Object.entries(rest).filter(([key, value]) => /^on[A-Z]/.test(key) && value);
-  const callbacks = new Map(named.map(([key, value]) => [eventOf(key), value]));
+  const callbacks = callbacksOf(rest);
   const readers = new Set([onEvent]);
   const subscribers = new Set([onState]);
   let state = initial;
@@ -78,26 +99,7 @@ export function watchJob(options) {
       run(subscriber, shown);
       return () => subscribers.delete(subscriber);
     },
-    async *[Symbol.asyncIterator]() {
-      /** @type {JobEvent[]} */
-      const waiting = [];
-      let ring = () => {};
-      const reader = (/** @type {JobEvent} */ event) => {
-        waiting.push(event);
-        ring();
-      };
-      readers.add(reader);
-      end.promise.catch(() => {}).then(() => ring());
-      try {
-        while (waiting.length || !isEnded) {
-          yield* waiting.splice(0);
-          if (!isEnded && !waiting.length) await new Promise((go) => (ring = () => go(0)));
-        }
-        await end.promise;
-      } finally {
-        readers.delete(reader);
-      }
-    },
+    [Symbol.asyncIterator]: () => iterate(readers, () => isEnded, end.promise),
     cancel: () => post("cancel"),
     retry: async () => {
       await post("retry");

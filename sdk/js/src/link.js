@@ -6,7 +6,7 @@ const MUTE = 2.5;
 const SLEPT = 2 * S;
 const FIRST_PAUSE = 2 * S;
 const LONGEST_PAUSE = 15 * S;
-const LONGEST_BACK_OFF = 60 * S;
+const LONG_PAUSE = 60 * S;
 
 const CONTRACT = ["connected", "reset", "ping", "progress-update", "step-change", "complete", "failed", "log"];
 
@@ -100,7 +100,7 @@ export function connect(o, names, emit) {
   }
 
   function backOff(least = 0) {
-    const most = Math.min(LONGEST_BACK_OFF, 2 ** failures++ * S);
+    const most = Math.min(LONG_PAUSE, 2 ** failures++ * S);
     openAt = Date.now() + Math.max(least, (most * (1 + Math.random())) / 2);
   }
 
@@ -190,7 +190,7 @@ export function connect(o, names, emit) {
   async function ask() {
     const own = ++asked;
     clearTimeout(next);
-    const { status, body, wait } = await call(o, "status");
+    const { status, body, wait } = await (o.poll ?? call)(o, "status");
     if (own !== asked) return;
     isAnswered = status === 200 && !!body?.jobId;
     if (isAnswered) {

@@ -41,7 +41,6 @@ export function reduce(state, { name, data, id }) {
     case "$status": {
       const { status, attempt } = data;
       const lag = (state.updatedAt ?? 0) - Date.parse(data.updatedAt);
-      // The response may be older than events received meanwhile.
       if (attempt < (state.attempt ?? 0) || lag > 0) return state;
       if (lag === 0 && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
       const kept = attempt === (state.attempt ?? attempt) ? state.fields : {};

@@ -98,14 +98,68 @@ export {};
  * @typedef {(options: Options) => Job} WatchJob
  */
 
+/**
+ * An event of one of many jobs; `left` says why a job has left the stream.
+ *
+ * @typedef {{ name: string, data: any, jobId: string }} ManyEvent
+ */
+
+/**
+ * Either `jobs` or `mine`. The other options are those of `watchJob`.
+ *
+ * @typedef {object} WatchManyOptions
+ * @property {string[]} [jobs] their ids; more than 200 take several streams
+ * @property {"active"} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
+ * @property {WatchOptions["base"]} [base]
+ * @property {WatchOptions["token"]} [token]
+ * @property {WatchOptions["session"]} [session]
+ * @property {WatchOptions["withCredentials"]} [withCredentials]
+ * @property {WatchOptions["events"]} [events]
+ * @property {WatchOptions["signal"]} [signal]
+ * @property {WatchOptions["EventSource"]} [EventSource]
+ * @property {(jobs: ReadonlyMap<string, JobState>) => void} [onJobs]
+ * @property {(state: JobState, jobId: string) => void} [onState]
+ * @property {(event: ManyEvent) => void} [onEvent]
+ */
+
+/**
+ * Besides, a callback for each event by its name, as `onComplete`, `onLeft` or `onFileHashed`: with its data and itself.
+ *
+ * @typedef {WatchManyOptions & { [callback: `on${string}`]: ((data: any, event: any) => void) | undefined }} ManyOptions
+ */
+
+/**
+ * Many jobs that are being watched.
+ *
+ * @typedef {object} ManyHandle
+ * @property {ReadonlyMap<string, JobState>} jobs their states, by id; another map after each change. Of a job that was
+ *   denied (unknown, of another owner, gone) `connection` is `denied`.
+ * @property {Promise<ReadonlyMap<string, JobState>>} closed settles when all listed jobs have ended or left, or at
+ *   `close`. Rejects if nothing can be watched.
+ * @property {(subscriber: (jobs: ReadonlyMap<string, JobState>) => void) => () => unknown} subscribe calls a function with
+ *   the states, at once and at each change; returns what ends that
+ * @property {() => void} wake makes sure of the connection now
+ * @property {() => void} close
+ */
+
+/** @typedef {ManyHandle & AsyncIterable<ManyEvent>} Jobs */
+
+/** @typedef {(options: ManyOptions) => Jobs} WatchJobs */
+
 // What the modules of the core are to each other.
 
 /**
  * The state after an event. `$status` is the answer to a status request and `$link` what the client says of its
- * connection; no event of a job can have such a name. The same object means that nothing has changed.
- * The snapshot of a queued job equals that of a just started one.
+ * connection; no event of a job can have such a name. A status may be older than events received meanwhile. The same
+ * object means that nothing has changed. The snapshot of a queued job equals that of a just started one.
  *
  * @typedef {(state: JobState, event: JobEvent) => JobState} Reduce
+ */
+
+/**
+ * Yields what readers get from its first step on, until the end.
+ *
+ * @typedef {(readers: Set<any>, isEnded: () => boolean, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
  */
 
 /** @typedef {(name: string, data: any, id?: string) => void} Hear */
@@ -135,7 +189,9 @@ export {};
  * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
  *   back/forward cache, so `pagehide` closes it.
  *
- * @typedef {(o: Options, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
+ * `poll` takes the place of the status request, for many jobs.
+ *
+ * @typedef {(o: Options & { poll?: any }, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */
 
 /**

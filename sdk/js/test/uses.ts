@@ -3,9 +3,10 @@
 import { defaults, watchJob } from "jobcast";
 import type { JobState, ProgressData, WatchOptions } from "jobcast";
 import { JobProgress } from "jobcast/element";
-import { useJob } from "jobcast/react";
-import { jobStore } from "jobcast/svelte";
-import { useJob as useJobOfVue } from "jobcast/vue";
+import { watchJobs } from "jobcast/many";
+import { useJob, useJobs } from "jobcast/react";
+import { jobsStore, jobStore } from "jobcast/svelte";
+import { useJob as useJobOfVue, useJobs as useJobsOfVue } from "jobcast/vue";
 
 defaults.token = async () => "token";
 const options: WatchOptions = { jobId: "j", events: ["page-done"], from: "start", onStepChange: ({ currentStep }) => currentStep };
@@ -24,6 +25,14 @@ export const element = (own: JobProgress): string | null => own.state.step;
 export const rendered = useJob(null, { enabled: false, session: "me" }).progress;
 export const ref = useJobOfVue(() => "j", { session: "me" }).state.value.eta;
 export const store = jobStore({ jobId: "j" }).subscribe((state) => state.transport === "polling");
+
+export const many = watchJobs({ jobs: ["a"], onLeft: ({ reason }) => reason, onState: ({ progress }, jobId) => [progress, jobId] });
+export const ended = async (): Promise<number> => (await many.closed).size;
+export const shown = [
+  useJobs({ mine: "active", session: "me" }).get("a")?.progress,
+  useJobsOfVue(() => ({ jobs: ["a"] })).value.get("a")?.outcome,
+  jobsStore({ jobs: ["a"] }).subscribe((states) => states.size),
+];
 
 // @ts-expect-error there is no such option
 export const wrong = watchJob({ jobId: "j", sessionId: "me" });

@@ -11,7 +11,11 @@ export declare function call(o: import("./types.js").Options, name: string, meth
 /** @type {Open} */
 export declare function openStream(o: import("./types.js").Options, names: string[], hear: Hear, lose: import("./types.js").Lose, lastId: string): Promise<import("./types.js").Source>;
 /** @type {Connect} */
-export declare function connect(o: import("./types.js").Options, names: string[], emit: (event: import("./types.js").JobEvent) => import("./types.js").JobState): {
+export declare function connect(o: import("./types.js").WatchOptions & {
+    [callback: `on${string}`]: ((data: any, event: import("./types.js").JobEvent) => void) | undefined;
+} & {
+    poll?: any;
+}, names: string[], emit: (event: import("./types.js").JobEvent) => import("./types.js").JobState): {
     wake(): void;
     close(): void;
 };

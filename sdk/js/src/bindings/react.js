@@ -1,12 +1,54 @@
-/** @import { Job, JobState, Options } from "../types.js" */
+/** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { initial, watchJob } from "../jobcast.js";
+import { watchJobs } from "../many.js";
 
 const nothing = () => () => {};
 
 /** Calls the function of the latest render. */
 const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type {string} */ name) =>
   (/** @type {unknown[]} */ ...given) => Object(options.current)[name]?.(...given);
+
+/**
+ * What is opened with these options, for as long as a component is there and it is wanted.
+ *
+ * @param {(options: any) => { close(): void }} watch
+ * @param {Record<string, any>} options
+ * @param {boolean} isWanted
+ */
+function useWatched(watch, options, isWanted) {
+  const { signal, EventSource, ...rest } = options;
+  const functions = Object.keys(rest).filter((name) => typeof rest[name] === "function");
+  const key = JSON.stringify([isWanted, rest, functions]);
+  const latest = useRef(options);
+  const [opened, setOpened] = useState(/** @type {{ key: string, watched: any } | null} */ (null));
+
+  useEffect(() => {
+    latest.current = options;
+  });
+  useEffect(() => {
+    if (!isWanted) return;
+    const called = Object.fromEntries(functions.map((name) => [name, newest(latest, name)]));
+    const watched = watch({ ...rest, ...called, signal, EventSource });
+    setOpened({ key, watched });
+    return () => {
+      setOpened(null);
+      watched.close();
+    };
+  }, [key]);
+  return opened?.key === key ? opened.watched : null;
+}
+
+/**
+ * @template T
+ * @param {{ subscribe(changed: () => void): unknown } | null} store
+ * @param {() => T} now
+ * @param {T} onServer
+ */
+function useStore(store, now, onServer) {
+  const subscribe = useCallback((/** @type {() => void} */ changed) => (store ? store.subscribe(changed) : nothing()), [store]);
+  return useSyncExternalStore(/** @type {any} */ (subscribe), now, () => onServer);
+}
 
 /**
  * Watches a job for as long as a component is there. Without a job, or when it is not `enabled`, nothing is watched.
@@ -17,33 +59,29 @@ const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type 
  * @returns {JobState & { cancel(): Promise<void>, retry(): Promise<void>, wake(): void }}
  */
 export function useJob(jobId, options = {}) {
-  const { enabled = true, signal, EventSource, ...rest } = options;
-  const functions = Object.keys(rest).filter((name) => typeof Object(rest)[name] === "function");
-  const key = JSON.stringify([enabled ? (jobId ?? rest.url ?? null) : null, rest, functions]);
-  const latest = useRef(options);
-  const [opened, setOpened] = useState(/** @type {{ key: string, job: Job } | null} */ (null));
-
-  useEffect(() => {
-    latest.current = options;
-  });
-  useEffect(() => {
-    if (!enabled || !(jobId || rest.url)) return;
-    const called = Object.fromEntries(functions.map((name) => [name, newest(latest, name)]));
-    const job = watchJob({ ...rest, ...(jobId && { jobId }), ...called, signal, EventSource });
-    setOpened({ key, job });
-    return () => {
-      setOpened(null);
-      job.close();
-    };
-  }, [key]);
-
-  const job = opened?.key === key ? opened.job : null;
-  const subscribe = useCallback((/** @type {() => void} */ changed) => (job ? job.subscribe(changed) : nothing()), [job]);
-  const state = useSyncExternalStore(/** @type {any} */ (subscribe), () => job?.state ?? initial, () => initial);
+  const { enabled = true, ...rest } = options;
+  const given = { ...rest, ...(jobId && { jobId }) };
+  const job = /** @type {Job | null} */ (useWatched(watchJob, given, enabled && !!(jobId || rest.url)));
+  const state = useStore(job, () => job?.state ?? initial, initial);
   return {
     ...state,
     cancel: async () => job?.cancel(),
     retry: async () => job?.retry(),
     wake: () => job?.wake(),
   };
+}
+
+/** @type {ReadonlyMap<string, JobState>} */
+const none = new Map();
+
+/**
+ * Watches many jobs on one stream, as `useJob` watches one.
+ *
+ * @param {Partial<ManyOptions> & { enabled?: boolean }} options as of `watchJobs`
+ * @returns {ReadonlyMap<string, JobState>} the states by id
+ */
+export function useJobs(options) {
+  const { enabled = true, ...rest } = options;
+  const jobs = /** @type {Jobs | null} */ (useWatched(watchJobs, rest, enabled && !!(rest.jobs || rest.mine)));
+  return useStore(jobs, () => jobs?.jobs ?? none, none);
 }

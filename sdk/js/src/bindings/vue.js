@@ -1,7 +1,8 @@
 /** @import { MaybeRefOrGetter, ShallowRef } from "vue" */
-/** @import { Job, JobState, Options } from "../types.js" */
+/** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
 import { onScopeDispose, shallowRef, toValue, watch } from "vue";
 import { initial, watchJob } from "../jobcast.js";
+import { watchJobs } from "../many.js";
 
 /**
  * Watches a job for as long as a component, or another scope of effects, is there; on a server it watches none.
@@ -41,4 +42,35 @@ export function useJob(jobId, options = {}) {
     retry: async () => job?.retry(),
     wake: () => job?.wake(),
   };
+}
+
+/**
+ * Watches many jobs on one stream, as `useJob` watches one.
+ *
+ * @param {MaybeRefOrGetter<Partial<ManyOptions> & { enabled?: boolean }>} options as of `watchJobs`; others open the
+ *   stream anew
+ * @returns {Readonly<ShallowRef<ReadonlyMap<string, JobState>>>} the states by id
+ */
+export function useJobs(options) {
+  const states = shallowRef(/** @type {ReadonlyMap<string, JobState>} */ (new Map()));
+  /** @type {Jobs | undefined} */
+  let jobs;
+
+  function close() {
+    jobs?.close();
+    jobs = undefined;
+  }
+
+  function open() {
+    close();
+    states.value = new Map();
+    const { enabled = true, ...rest } = toValue(options);
+    if (!enabled || !(rest.jobs || rest.mine) || !globalThis.document) return;
+    const own = (jobs = watchJobs(rest));
+    own.subscribe((told) => own === jobs && (states.value = told));
+  }
+
+  watch(() => toValue(options), open, { immediate: true });
+  onScopeDispose(close);
+  return states;
 }

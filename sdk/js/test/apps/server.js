@@ -5,15 +5,22 @@ import { renderToString } from "react-dom/server";
 import { get } from "svelte/store";
 import { createSSRApp } from "vue";
 import { renderToString as renderVue } from "vue/server-renderer";
-import { useJob } from "jobcast/react";
-import { jobStore } from "jobcast/svelte";
-import { useJob as useJobOfVue } from "jobcast/vue";
+import { useJob, useJobs } from "jobcast/react";
+import { jobsStore, jobStore } from "jobcast/svelte";
+import { useJob as useJobOfVue, useJobs as useJobsOfVue } from "jobcast/vue";
 import "jobcast/element";
 
 const options = { base: "https://jobs.example/" };
 const React = () => createElement("p", null, useJob("j", options).connection);
 const Vue = { setup: () => useJobOfVue("j", options), template: "<p>{{ state.connection }}</p>" };
 
+const many = { jobs: ["j"], ...options };
+const ReactList = () => createElement("p", null, useJobs(many).size);
+const VueList = { setup: () => ({ jobs: useJobsOfVue(many) }), template: "<p>{{ jobs.size }}</p>" };
+
+assert.equal(renderToString(createElement(ReactList)), "<p>0</p>");
+assert.equal(await renderVue(createSSRApp(VueList)), "<p>0</p>");
+assert.equal(get(jobsStore(many)).size, 0);
 assert.equal(renderToString(createElement(React)), "<p>connecting</p>");
 assert.equal(await renderVue(createSSRApp(Vue)), "<p>connecting</p>");
 assert.equal(get(jobStore({ jobId: "j", ...options })).connection, "connecting");

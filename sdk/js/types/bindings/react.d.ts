@@ -1,4 +1,4 @@
-import type { JobState, Options } from "../types.js";
+import type { JobState, ManyOptions, Options } from "../types.js";
 /**
  * Watches a job for as long as a component is there. Without a job, or when it is not `enabled`, nothing is watched.
  * Functions may be other ones at each render; other options open the job anew.
@@ -14,3 +14,12 @@ export declare function useJob(jobId: string | null | undefined, options?: Parti
     retry(): Promise<void>;
     wake(): void;
 };
+/**
+ * Watches many jobs on one stream, as `useJob` watches one.
+ *
+ * @param {Partial<ManyOptions> & { enabled?: boolean }} options as of `watchJobs`
+ * @returns {ReadonlyMap<string, JobState>} the states by id
+ */
+export declare function useJobs(options: Partial<ManyOptions> & {
+    enabled?: boolean;
+}): ReadonlyMap<string, JobState>;

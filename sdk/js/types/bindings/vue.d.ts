@@ -1,5 +1,5 @@
 import type { MaybeRefOrGetter, ShallowRef } from "vue";
-import type { JobState, Options } from "../types.js";
+import type { JobState, ManyOptions, Options } from "../types.js";
 /**
  * Watches a job for as long as a component, or another scope of effects, is there; on a server it watches none.
  *
@@ -16,3 +16,13 @@ export declare function useJob(jobId: MaybeRefOrGetter<string | null | undefined
     retry(): Promise<void>;
     wake(): void;
 };
+/**
+ * Watches many jobs on one stream, as `useJob` watches one.
+ *
+ * @param {MaybeRefOrGetter<Partial<ManyOptions> & { enabled?: boolean }>} options as of `watchJobs`; others open the
+ *   stream anew
+ * @returns {Readonly<ShallowRef<ReadonlyMap<string, JobState>>>} the states by id
+ */
+export declare function useJobs(options: MaybeRefOrGetter<Partial<ManyOptions> & {
+    enabled?: boolean;
+}>): Readonly<ShallowRef<ReadonlyMap<string, JobState>>>;

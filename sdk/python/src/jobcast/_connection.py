@@ -9,7 +9,7 @@ from hiredis import ReplyError
 
 from jobcast._errors import JobExists, refused
 from jobcast.protocol.append import Answer, Append
-from jobcast.protocol.names import Command, created_by, listing, state_key
+from jobcast.protocol.names import created_by, listing, state_key
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
@@ -112,13 +112,9 @@ class Connection:
         retention_s: int,
     ) -> None:
         """List a job among those of its owners, for longer than it can live."""
-
-        async def enter(key: str, commands: list[Command]) -> None:
-            for command in commands:
-                await self.call(key, *command)
-
-        found = listing(job_id, created_id, user_id, session_id, retention_s)
-        await asyncio.gather(*(enter(*each) for each in found.items()))
+        publish = self._caller.servers.pubsub.publish
+        found = listing(job_id, created_id, (user_id, session_id), retention_s, publish)
+        await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
 
     async def call(self, key: str, *command: str) -> Reply:
         """Have Redis carry out a command on a key, one that may be repeated."""

@@ -1,6 +1,6 @@
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
-import { useJob } from "jobcast/react";
+import { useJob, useJobs } from "jobcast/react";
 
 const [session, ...ids] = location.hash.slice(1).split(",");
 
@@ -20,15 +20,23 @@ function Job({ id, enabled }) {
   );
 }
 
+function List() {
+  const jobs = useJobs({ mine: "active", session });
+  return <p data-testid="list">{[...jobs.values()].map(({ outcome, progress }) => outcome ?? progress).join()}</p>;
+}
+
 function App() {
   const [at, setAt] = useState(0);
   const [enabled, setEnabled] = useState(true);
   const [isThere, setIsThere] = useState(true);
+  const [isList, setIsList] = useState(false);
   return (
     <main>
       <button onClick={() => setAt(at + 1)}>Next</button>
       <button onClick={() => setEnabled(!enabled)}>Enabled</button>
       <button onClick={() => setIsThere(!isThere)}>There</button>
+      <button onClick={() => setIsList(!isList)}>List</button>
+      {isList && <List />}
       {isThere && <Job id={ids[at]} enabled={enabled} />}
     </main>
   );

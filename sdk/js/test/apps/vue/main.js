@@ -1,5 +1,5 @@
 import { createApp, ref } from "vue/dist/vue.esm-bundler.js";
-import { useJob } from "jobcast/vue";
+import { useJob, useJobs } from "jobcast/vue";
 
 const [session, ...ids] = location.hash.slice(1).split(",");
 
@@ -21,13 +21,20 @@ const Job = {
   </section>`,
 };
 
+const List = {
+  setup: () => ({ jobs: useJobs({ mine: "active", session }) }),
+  template: `<p data-testid="list">{{ [...jobs.values()].map(({ outcome, progress }) => outcome ?? progress).join() }}</p>`,
+};
+
 createApp({
-  components: { Job },
-  setup: () => ({ ids, at: ref(0), enabled: ref(true), isThere: ref(true) }),
+  components: { Job, List },
+  setup: () => ({ ids, at: ref(0), enabled: ref(true), isThere: ref(true), isList: ref(false) }),
   template: `<main>
     <button @click="at += 1">Next</button>
     <button @click="enabled = !enabled">Enabled</button>
     <button @click="isThere = !isThere">There</button>
+    <button @click="isList = !isList">List</button>
+    <List v-if="isList" />
     <Job v-if="isThere" :id="ids[at]" :enabled="enabled" />
   </main>`,
 }).mount("#app");

@@ -24,6 +24,11 @@ is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
 
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_LIST: Final = """
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.pcall(ARGV[3], KEYS[1], ARGV[4])
+"""
 _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
 
 
@@ -117,17 +122,24 @@ Command = tuple[str, ...]
 
 
 def listing(
-    job_id: str, created: str, user_id: str | None, session_id: str | None, retention_s: int
-) -> dict[str, list[Command]]:
+    job_id: str,
+    created: str,
+    owners: tuple[str | None, str | None],
+    retention_s: int,
+    publish: str,
+) -> dict[str, Command]:
     """Return the commands that list a job among those of its owners, by the key that they are on.
 
-    It stays listed for longer than it can live. ``created`` is the job's first log entry.
+    It stays listed for longer than it can live. ``created`` is the job's first log entry,
+    ``owners`` are its user and its session. Each owner's channel, which has the name of the key,
+    gets the job's id by ``publish``: streams of all jobs of an owner add it then. They read who
+    owns it, so a Redis user that may not publish there only makes them later.
     """
     member = index_member(job_id, created)
     expiry = str(LISTED_S + retention_s)
     return {
-        key: [("ZADD", key, "0", member), ("EXPIRE", key, expiry)]
-        for key in owner_keys(user_id, session_id)
+        key: ("EVAL", _LIST, "1", key, member, expiry, publish, job_id)
+        for key in owner_keys(*owners)
     }
 
 

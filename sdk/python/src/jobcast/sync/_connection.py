@@ -15,7 +15,7 @@ from redis.sentinel import Sentinel
 from jobcast._connection import PublishWarning
 from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append, with_script
-from jobcast.protocol.names import PLAIN, SHARDED, log_key, state_key
+from jobcast.protocol.names import PLAIN, SHARDED, listing, log_key, state_key
 from jobcast.redis.address import Address, parse_address
 from jobcast.redis.server import TIMEOUT_S
 
@@ -67,6 +67,18 @@ class Connection:
         answer = Answer.from_reply(reply)
         self._warning.check(answer)
         return answer
+
+    def index(
+        self,
+        job_id: str,
+        created_id: str,
+        owners: tuple[str | None, str | None],
+        retention_s: int,
+    ) -> None:
+        """List a job among those of its owners, for longer than it can live."""
+        found = listing(job_id, created_id, owners, retention_s, self._pubsub.publish)
+        for command in found.values():
+            self.call(*command)
 
     def call(self, *command: str) -> Any:  # noqa: ANN401 - what Redis answers
         """Have Redis carry out a command, one that may be repeated."""

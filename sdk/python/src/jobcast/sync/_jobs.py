@@ -22,7 +22,7 @@ from jobcast._settings import (
     checked_attempt,
 )
 from jobcast.protocol.append import CANCEL, RETRY, Append, Bounds
-from jobcast.protocol.names import created_by, listing, new_job_id, state_key
+from jobcast.protocol.names import created_by, new_job_id, state_key
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Leases
 from jobcast.sync._run import Run
@@ -160,10 +160,7 @@ class Jobs:
         """List a job among those of its owners, for longer than it can live."""
         if created_id is None:
             return
-        retention_s = self._bounds.retention_s
-        for commands in listing(job_id, created_id, user_id, session_id, retention_s).values():
-            for command in commands:
-                self._connection.call(*command)
+        self._connection.index(job_id, created_id, (user_id, session_id), self._bounds.retention_s)
 
     def _forget(self) -> None:
         self._connection.forget()

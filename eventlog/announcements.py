@@ -1,0 +1,92 @@
+"""What is published about an owner's jobs: that one was created or retried.
+
+The channel has the name of the owner's index. A publication is a hint: whoever gets it reads the
+job, and who owns it.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from eventlog.channel import Published, Subscribed, Subscriber
+from jobcast.protocol.names import owner_keys, parse_job_id
+from schema.owner import Owner
+
+
+class Channels(Protocol):
+    """Subscriptions to channels by name, as in ``eventlog.subscriptions``."""
+
+    def follow_channel(self, channel: str, subscriber: Subscriber) -> None:
+        """Pass what is published on a channel to a subscriber, after ``Subscribed``."""
+
+    def unfollow_channel(self, channel: str, subscriber: Subscriber) -> None:
+        """Stop passing what is published on a channel to a subscriber."""
+
+
+class Listener(Protocol):
+    """Hears of an owner's jobs."""
+
+    def announced(self, job_ids: Sequence[str]) -> None:
+        """Handle that jobs with these ids were created or retried."""
+
+    def missed(self) -> None:
+        """Handle that announcements may have been missed until now."""
+
+
+class Announcements:
+    """The listeners to owners' channels, each followed while it has any."""
+
+    def __init__(self, subscriptions: Channels) -> None:
+        self._subscriptions = subscriptions
+        self._channels: dict[str, _OwnerChannel] = {}
+
+    def __len__(self) -> int:
+        """Count the followed channels."""
+        return len(self._channels)
+
+    def listen(self, owner: Owner, listener: Listener) -> None:
+        """Pass on what is announced of an owner's jobs, after ``missed``."""
+        for name in owner_keys(owner.user_id, owner.session_id):
+            channel = self._channels.get(name)
+            if channel is None:
+                channel = self._channels[name] = _OwnerChannel()
+                self._subscriptions.follow_channel(name, channel.receive)
+            channel.add(listener)
+
+    def leave(self, owner: Owner, listener: Listener) -> None:
+        """Pass nothing on any more."""
+        for name in owner_keys(owner.user_id, owner.session_id):
+            channel = self._channels[name]
+            if not channel.remove(listener):
+                del self._channels[name]
+                self._subscriptions.unfollow_channel(name, channel.receive)
+
+
+class _OwnerChannel:
+    """The channel of one user or session."""
+
+    __slots__ = ("_is_subscribed", "_listeners")
+
+    def __init__(self) -> None:
+        self._listeners: dict[Listener, None] = {}
+        self._is_subscribed = False
+
+    def add(self, listener: Listener) -> None:
+        self._listeners[listener] = None
+        if self._is_subscribed:
+            listener.missed()
+
+    def remove(self, listener: Listener) -> bool:
+        """Remove a listener; say whether others are left."""
+        del self._listeners[listener]
+        return bool(self._listeners)
+
+    def receive(self, message: Published | Subscribed) -> None:
+        if isinstance(message, Subscribed):
+            self._is_subscribed = True
+            for listener in list(self._listeners):
+                listener.missed()
+            return
+        named = (parse_job_id(each.decode(errors="replace")) for each in message.payloads)
+        job_ids = [job_id for job_id in named if job_id is not None]
+        for listener in list(self._listeners) if job_ids else ():
+            listener.announced(job_ids)

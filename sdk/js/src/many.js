@@ -1,0 +1,218 @@
+/** @import { JobState, ManyEvent, Options, WatchJobs } from "./types.js" */
+import { callbacksOf, defaults, failure, iterate, run } from "./jobcast.js";
+import { call, connect } from "./link.js";
+import { initial, reduce } from "./state.js";
+
+const MOST = 200;
+const RECENT = 300_000;
+const PAGE = 100;
+
+/** An EventSource that spares each comma two bytes: with 200 ids they would pass what nginx takes. */
+const plain = (/** @type {any} */ Source) =>
+  function (/** @type {URL} */ url, /** @type {EventSourceInit} */ init) {
+    return new (Source ?? EventSource)(`${url}`.replaceAll("%2C", ","), init);
+  };
+
+const canonical = (id = "") => (/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id) ? id.toLowerCase() : id);
+
+/** What a job that left is denied for. */
+const denials = new Map([
+  ["not-found", { status: 404, code: "JOB_NOT_FOUND", message: "Job not found or access denied" }],
+  ["gone", { status: 404, code: "JOB_NOT_FOUND", message: "The job is gone" }],
+  ["unreadable", { status: 500, code: "INTERNAL", message: "What is stored of the job can't be read" }],
+  ["too-many-streams", { status: 429, code: "TOO_MANY_STREAMS", message: "Too many open streams of this job" }],
+]);
+
+/** @type {WatchJobs} */
+export function watchJobs(options) {
+  const o = { ...defaults, ...options };
+  o.base ??= defaults.base;
+  const { onState, onEvent, onJobs, jobs: listed, mine, events, ...rest } = o;
+  if (!listed === !mine) throw new TypeError("either jobs or mine");
+  const ids = [...new Set((listed ?? []).map(canonical))];
+  const callbacks = callbacksOf(rest);
+  const readers = new Set([onEvent]);
+  const subscribers = new Set([onJobs]);
+  const states = new Map(ids.map((id) => [id, initial]));
+  /** @type {Map<string, JobState> | null} */
+  let shown = null;
+  let isEnded = false;
+  /** @type {any} */
+  let end;
+  const closed = new Promise((resolve, reject) => (end = { resolve, reject }));
+  closed.catch(() => {});
+
+  const now = () => (shown ??= new Map(states));
+
+  function changed() {
+    shown = null;
+    for (const subscriber of subscribers) run(subscriber, now());
+  }
+
+  function tell(/** @type {ManyEvent} */ event) {
+    for (const reader of readers) run(reader, event);
+    run(callbacks.get(event.name), event.data, event);
+  }
+
+  /** Sets the state of a job; says whether that changed anything. */
+  function set(/** @type {string} */ id, /** @type {JobState} */ state) {
+    const before = states.get(id);
+    if (state === before) return false;
+    states.set(id, state);
+    run(onState, state, id);
+    return true;
+  }
+
+  const groups = mine ? [[]] : Array.from({ length: Math.ceil(ids.length / MOST) }, (_, at) => ids.slice(at * MOST, (at + 1) * MOST));
+  let open = groups.length;
+
+  /** One stream, of listed jobs or of the caller's active ones. */
+  function watch(/** @type {string[]} */ group) {
+    const known = new Set(group);
+    /** Jobs of which nothing more comes on this stream. @type {Set<string>} */
+    const left = new Set();
+    /** Jobs whose state of before the stream was opened anew is still shown. @type {Set<string>} */
+    const stale = new Set();
+    let connection = {};
+    let hasBegun = false;
+    let isOver = false;
+
+    const query = mine ? `mine=${mine}` : `jobs=${group}`;
+    const given = /** @type {Options} */ (
+      /** @type {any} */ ({ ...o, url: `api/v1?${query}`, from: null, shareAcrossTabs: false, EventSource: plain(o.EventSource), poll })
+    );
+
+    const stateOf = (id = "") => states.get(id) ?? { ...initial, ...connection };
+
+    const done = () => !mine && group.every((id) => left.has(id));
+    const answer = () => ({ ...initial, outcome: done() ? /** @type {const} */ ("succeeded") : null, progress: 100, updatedAt: 1 });
+
+    function leave(id = "", reason = "") {
+      left.add(id);
+      stale.delete(id);
+      const problem = denials.get(reason) ?? null;
+      return set(id, { ...stateOf(id), connection: problem ? "denied" : "closed", problem });
+    }
+
+    /** @type {Parameters<typeof connect>[2]} */
+    function take({ name, data }) {
+      const id = data.jobId;
+      if (name === "$link") return takeLink(data);
+      if (name === "connected") {
+        left.clear();
+        for (const each of known) if (hasBegun) stale.add(each);
+        hasBegun = true;
+        if (mine) check(data.jobIds);
+      } else if (name === "left") {
+        if (leave(id, data.reason)) changed();
+        tell({ name, data, jobId: id });
+      } else if (typeof id === "string") {
+        known.add(id);
+        if (stale.delete(id)) tell({ name: "reset", data: { reason: "reopened" }, jobId: id });
+        apply({ name, data, jobId: id });
+      }
+      return answer();
+    }
+
+    function takeLink(/** @type {any} */ data) {
+      connection = data;
+      let isOther = false;
+      for (const id of known) if (!left.has(id)) isOther = set(id, reduce(stateOf(id), { name: "$link", data })) || isOther;
+      if (isOther) changed();
+      if (/closed|denied/.test(data.connection) && !isOver) {
+        isOver = true;
+        open -= 1;
+        isEnded ||= !open || !!data.problem;
+        if (data.problem) end.reject(failure(data.problem));
+        else if (isEnded) end.resolve(now());
+      }
+      return answer();
+    }
+
+    /** Reduces an event of a job, and tells it, but no end twice. */
+    function apply(/** @type {ManyEvent} */ { name, data: { jobId, ...data } }) {
+      const before = stateOf(jobId);
+      const isEnd = /^(complete|failed)$/.test(name);
+      const isBack = !isEnd && /closed|denied/.test(before.connection);
+      left.delete(jobId);
+      if (set(jobId, reduce(isBack ? { ...before, ...connection } : before, { name, data }))) changed();
+      if (!isEnd || !before.outcome) tell({ name, data, jobId });
+    }
+
+    /** Takes over what a status says of a job; an end is told as an event. */
+    function takeStatus(/** @type {any} */ body) {
+      const { jobId, status } = body;
+      const before = stateOf(jobId);
+      known.add(jobId);
+      const state = reduce(before, { name: "$status", data: body });
+      if (set(jobId, state)) changed();
+      if (!state.outcome) return;
+      if (!before.outcome) tell({ name: status === "succeeded" ? "complete" : "failed", data: body, jobId });
+      if (leave(jobId, "ended")) changed();
+    }
+
+    /** Asks for the status of one job. */
+    async function ask(id = "") {
+      const one = { ...given, url: undefined, jobId: id };
+      const { status, body } = await call(one, "status");
+      if (status === 200 && body?.jobId) takeStatus(body);
+      else if (status === 404 && leave(id, "not-found")) changed();
+    }
+
+    /** Asks for jobs that are believed to be active, and are not among those of the stream. */
+    async function check(/** @type {string[]} */ on = []) {
+      for (const id of known) if (!stateOf(id).outcome && !on.includes(id)) await ask(id);
+    }
+
+    /** Asks for the states of all, while no stream is live: one call a page, and one for each that has ended. */
+    async function poll() {
+      const missing = new Set([...known].filter((id) => !left.has(id)));
+      let cursor = "";
+      let newest = "";
+      for (let page = 0; page * PAGE < MOST; page += 1) {
+        const url = `api/v1?limit=${PAGE}${cursor && `&cursor=${cursor}`}`;
+        const { status, body, wait } = await call({ ...given, url }, "jobs");
+        if (status !== 200 || !body?.jobs) return { status, body, wait };
+        for (const job of body.jobs) {
+          const isRecent = Date.now() - Date.parse(job.updatedAt) < RECENT;
+          const isActive = /queued|running/.test(job.status);
+          if (mine ? !(isActive || isRecent) && !missing.has(job.jobId) : !missing.has(job.jobId)) continue;
+          missing.delete(job.jobId);
+          if (job.updatedAt > newest) newest = job.updatedAt;
+          if (isActive) takeStatus(job);
+          else if (!stateOf(job.jobId).outcome) await ask(job.jobId);
+        }
+        cursor = body.cursor;
+        if (!cursor) break;
+      }
+      for (const id of missing) if (!stateOf(id).outcome) await ask(id);
+      return { status: 200, body: { jobId: true, status: done() ? "succeeded" : "running", updatedAt: newest }, wait: 0 };
+    }
+
+    return connect(given, ["left", ...callbacks.keys(), ...[events ?? []].flat()], take);
+  }
+
+  const links = groups.map(watch);
+  const close = () => links.forEach((link) => link.close());
+  if (!links.length) {
+    isEnded = true;
+    end.resolve(now());
+  }
+  if (o.signal?.aborted) close();
+  o.signal?.addEventListener("abort", close);
+
+  return {
+    get jobs() {
+      return now();
+    },
+    closed,
+    subscribe(subscriber) {
+      subscribers.add(subscriber);
+      run(subscriber, now());
+      return () => subscribers.delete(subscriber);
+    },
+    [Symbol.asyncIterator]: () => iterate(readers, () => isEnded, closed),
+    wake: () => links.forEach((link) => link.wake()),
+    close,
+  };
+}
