@@ -1,6 +1,6 @@
 import { withScript, answerOf } from "./append.js";
 import { RedisUnavailable, refused } from "./errors.js";
-import { createdBy, listing, logKey, stateKey } from "./names.js";
+import { createdBy, creationOf, listing, logKey, stateKey } from "./names.js";
 import { isRefusal } from "./retry.js";
 
 /** @import { Append, Owner } from "./append.js" */
@@ -97,9 +97,18 @@ export class Connection {
    * @param {number} retentionS
    */
   async index(jobId, created, owner, retentionS) {
-    for (const commands of listing(jobId, created, owner, retentionS)) {
-      for (const command of commands) await this.call(...command);
-    }
+    for (const command of listing(jobId, created, owner, retentionS, this.#open().publish)) await this.call(...command);
+  }
+
+  /**
+   * Lists a job once more, so that its owners' streams of many jobs add it.
+   *
+   * @param {string} jobId
+   * @param {number} retentionS
+   */
+  async listAgain(jobId, retentionS) {
+    const { created, owner } = creationOf(await this.call("HMGET", stateKey(jobId), "created", "userId", "sessionId"));
+    if (created !== null) await this.index(jobId, created, owner, retentionS);
   }
 
   /** Has Redis carry out a command that may be repeated. @param {string[]} command @returns {Promise<any>} */

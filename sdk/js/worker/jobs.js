@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { addressOf } from "./address.js";
 import { CANCEL, RETRY } from "./append.js";
 import { Connection } from "./connection.js";
-import { JobExists } from "./errors.js";
+import { JobExists, RedisUnavailable } from "./errors.js";
 import * as event from "./event.js";
 import { Leases } from "./lease.js";
 import { stateKey } from "./names.js";
@@ -111,6 +111,11 @@ export class Jobs {
    */
   async retry(jobId) {
     await this.#append(jobId, RETRY);
+    try {
+      await this.#connection.listAgain(canonical(jobId), this.#bounds.retentionS);
+    } catch (error) {
+      if (!(error instanceof RedisUnavailable)) throw error; // else a hint is lost to those who watch all of an owner's jobs
+    }
   }
 
   /**

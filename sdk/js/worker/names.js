@@ -36,6 +36,12 @@ export const stateKey = (jobId) => `jobs:{${jobId}}:state`;
 /** @param {string} jobId @param {string} run */
 export const leaseMember = (jobId, run) => `${jobId}:${run}`;
 
+/** The script that lists a job and publishes its id on its owner's channel, which has the name of the list. */
+const LIST = `
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+if redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+redis.pcall(ARGV[3], KEYS[1], ARGV[4])`;
+
 /**
  * The commands that list a job among those of its owners, for longer than it can live. `created` is its first entry.
  *
@@ -43,17 +49,24 @@ export const leaseMember = (jobId, run) => `${jobId}:${run}`;
  * @param {string} created
  * @param {import("./append.js").Owner} owner
  * @param {number} retentionS
- * @returns {string[][][]} for each owner, in order
+ * @param {string} publish the command by which streams of all jobs of an owner hear of it
+ * @returns {string[][]} for each owner
  */
-export function listing(jobId, created, { userId, sessionId }, retentionS) {
+export function listing(jobId, created, { userId, sessionId }, retentionS, publish) {
   const keys = [];
   if (userId != null) keys.push(`jobs:by-user:${userId}`);
   if (sessionId != null) keys.push(`jobs:by-session:${sessionId}`);
   const member = `${created.split("-")[0].padStart(13, "0")}:${jobId}`;
-  return keys.map((key) => [
-    ["ZADD", key, "0", member],
-    ["EXPIRE", key, `${LISTED_S + retentionS}`],
-  ]);
+  return keys.map((key) => ["EVAL", LIST, "1", key, member, `${LISTED_S + retentionS}`, publish, jobId]);
+}
+
+/**
+ * A job's first entry and owners, of the fields `created userId sessionId` of its state; no entry if it is invalid.
+ *
+ * @param {(string | null)[]} reply
+ */
+export function creationOf([created, userId, sessionId]) {
+  return { created: created && ENTRY_ID.test(created) ? created : null, owner: { userId, sessionId } };
 }
 
 /**
@@ -62,7 +75,7 @@ export function listing(jobId, created, { userId, sessionId }, retentionS) {
  * @param {(string | null)[]} reply
  * @param {import("./append.js").Owner} owner
  */
-export function createdBy([created, ...owners], { userId, sessionId }) {
-  const isTheirs = owners[0] === (userId ?? null) && owners[1] === (sessionId ?? null);
-  return isTheirs && created && ENTRY_ID.test(created) ? created : null;
+export function createdBy(reply, { userId, sessionId }) {
+  const { created, owner } = creationOf(reply);
+  return owner.userId === (userId ?? null) && owner.sessionId === (sessionId ?? null) ? created : null;
 }

@@ -9,7 +9,7 @@ from hiredis import ReplyError
 
 from jobcast._errors import JobExists, refused
 from jobcast.protocol.append import Answer, Append
-from jobcast.protocol.names import created_by, listing, state_key
+from jobcast.protocol.names import created_by, creation_of, listing, state_key
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
@@ -101,6 +101,20 @@ class Connection:
         state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
         return created_by(reply, user_id, session_id)
+
+    async def list_again(self, job_id: str, retention_s: int) -> None:
+        """List a job once more, so that its owners' streams of many jobs add it."""
+        state = state_key(job_id)
+        reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
+        created_id, (user_id, session_id) = creation_of(reply)
+        if created_id is not None:
+            await self.index(
+                job_id,
+                created_id,
+                user_id=user_id,
+                session_id=session_id,
+                retention_s=retention_s,
+            )
 
     async def index(
         self,

@@ -2,8 +2,11 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
+
+from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._connection import Connection
@@ -166,7 +169,10 @@ class Jobs:
         Putting it on a queue is the caller's. Raises `JobNotFailed`, `UnknownJob`, and what
         redis-py raised if Redis stays unavailable; then the job may be queued or not.
         """
-        await self._append(canonical(job_id), RETRY)
+        job_id = canonical(job_id)
+        await self._append(job_id, RETRY)
+        with suppress(RedisError):  # a hint to those who watch all of an owner's jobs
+            await self._connection.list_again(job_id, self._bounds.retention_s)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.

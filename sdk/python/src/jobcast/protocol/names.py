@@ -26,7 +26,7 @@ _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LIST: Final = """
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+if redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 redis.pcall(ARGV[3], KEYS[1], ARGV[4])
 """
 _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
@@ -104,9 +104,17 @@ def created_by(
 
     None unless the job is of exactly these owners.
     """
-    created_id, *owners = [each and each.decode(errors="replace") for each in reply]
-    is_theirs = owners == [user_id, session_id]
-    return created_id if is_theirs and created_id and is_entry_id(created_id) else None
+    created_id, owners = creation_of(reply)
+    return created_id if owners == (user_id, session_id) else None
+
+
+def creation_of(
+    reply: list[bytes | None],
+) -> tuple[str | None, tuple[str | None, str | None]]:
+    """Return a job's first entry and owners, of the same fields; no entry if it is invalid."""
+    created_id, user_id, session_id = [each and each.decode(errors="replace") for each in reply]
+    is_valid = bool(created_id and is_entry_id(created_id))
+    return created_id if is_valid else None, (user_id, session_id)
 
 
 def index_member(job_id: str, created: str) -> str:

@@ -3,9 +3,12 @@
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
+
+from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import JobExists
@@ -115,7 +118,10 @@ class Jobs:
 
     def retry(self, job_id: str) -> None:
         """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
-        self._append(canonical(job_id), RETRY)
+        job_id = canonical(job_id)
+        self._append(job_id, RETRY)
+        with suppress(RedisError):  # as there
+            self._connection.list_again(job_id, self._bounds.retention_s)
 
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
