@@ -18,7 +18,7 @@ def test_the_service_knows_every_refusal() -> None:
 
 def test_the_library_does_not_know_those_of_operations_that_it_lacks() -> None:
     unknown = {code for code in Refusal if refused(f"{code} it is so") is None}
-    assert unknown == {Refusal.NOT_FAILED, Refusal.NOT_CANCELLABLE, Refusal.LEASED}
+    assert unknown == {Refusal.LEASED}
 
 
 @pytest.mark.parametrize(
