@@ -260,4 +260,5 @@ def test_the_public_names_are_these() -> None:
         *("connect", "current_run", "Jobs", "Run", "Address", "parse_address"),
         *("JobcastError", "UnknownJob", "JobExists", "JobFinished", "JobSuperseded"),
         *("JobNotRunning", "JobStalled", "JobCancelled", "InvalidEvent", "BufferFull"),
+        *("JobNotFailed", "owner"),
     }
