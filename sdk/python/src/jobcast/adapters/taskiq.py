@@ -30,14 +30,13 @@ from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._report import STEP
 from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
 
+_REQUEUED: Final = "X-Taskiq-requeue"
+_STATES: Final = frozenset(TaskState)
+
 
 def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, str]:
     """Return what says in ``with_labels(**…)`` who may watch the task: see `jobcast.owner`."""
     return {HEADER: json.dumps({"user": user_id, "session": session_id})}
-
-
-_REQUEUED: Final = "X-Taskiq-requeue"
-_STATES: Final = frozenset(TaskState)
 
 
 class JobcastMiddleware(TaskiqMiddleware):
