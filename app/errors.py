@@ -64,6 +64,13 @@ class BadRequest(ApiError):
     status, title, code = 400, "Bad request", "BAD_REQUEST"
 
 
+class NoQueue(ApiError):
+    """The service has no queue on which it could put a job."""
+
+    text = "This service has no queue: jobs are created and run by the worker library"
+    status, title, code = 400, "Bad request", "NO_QUEUE"
+
+
 class CrossOrigin(ApiError):
     """A page of another origin authenticates by cookie."""
 

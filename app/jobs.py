@@ -8,7 +8,7 @@ import hashlib
 import msgspec
 
 from app.errors import BadRequest, JobNotFound
-from app.queue import FIRST_ATTEMPT, JobQueue
+from app.queues import FIRST_ATTEMPT, JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
 from eventlog.creation import Claim, Creation
@@ -50,8 +50,10 @@ class Jobs:
 
         Raises:
             IdempotencyConflict: the key was used for another request.
+            ApiError: the queue does not take jobs of this type.
             LogUnavailable: Redis is unavailable; the sweeper fails what was created.
         """
+        self._queue.check(request.type)
         if idempotency_key is None:
             return await self._create(new_job_id(), owner, request)
         name = f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}"
@@ -158,10 +160,12 @@ class Jobs:
 
         Raises:
             NotFailed: it has not failed.
+            ApiError: the queue does not take jobs of this type.
             LogUnavailable: Redis is unavailable; the sweeper fails what was begun.
         """
         if state.status != "failed":
             raise NotFailed
+        self._queue.check(state.type)
         await self._creation.begin(job_id)
         try:
             answer = await self._appender.retry(job_id)

@@ -13,7 +13,7 @@ from actors.directory import Directory
 from app.auth import Authenticator
 from app.jobs import Jobs
 from app.metrics import Metrics
-from app.queue import JobQueue
+from app.queues.kinds import queue_of
 from app.server.descriptors import Descriptors, raise_limit
 from app.server.signals import drain_on_sigterm
 from app.settings import InvalidSettings, Settings, variable
@@ -70,7 +70,7 @@ def build(settings: Settings) -> Service:
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
     appender, reader = Appender(redis), Reader(redis)
-    creation, queue = Creation(redis), JobQueue(settings.queue, redis)
+    creation, queue = Creation(redis), queue_of(settings, redis)
     subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
     directory = Directory(subscriptions, questions)

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from app.origins import parse_origins
 from jobcast import parse_address
+from schema.http import MAX_TYPE
 
 _log = logging.getLogger("jobcast.settings")
 
@@ -63,7 +64,10 @@ class Settings(Struct, frozen=True):
         cors_headers: further headers that they may send, in lower case.
         trust_forwarded_prefix: use ``X-Forwarded-Prefix``, which the proxy must set.
         direct_write: write frames straight to the server's transport where possible.
-        queue: name of the BullMQ queue.
+        queue_kind: on which queue jobs created over HTTP are put.
+        queue: name of that queue.
+        queue_url: broker of Celery or Redis of RQ, if it is not ``redis_url``.
+        queue_tasks: ``type=task`` for each type of job and the task of Celery or RQ that runs it.
         files_root: folder that the ``checksum`` job may read; used by the worker.
     """
 
@@ -95,7 +99,10 @@ class Settings(Struct, frozen=True):
     cors_headers: tuple[str, ...] = ()
     trust_forwarded_prefix: bool = False
     direct_write: bool = True
+    queue_kind: Literal["bullmq", "celery", "rq", "none"] = "bullmq"
     queue: Annotated[str, Meta(pattern=r"^[^:\s]{1,128}\Z")] = "jobcast"
+    queue_url: str | None = None
+    queue_tasks: tuple[str, ...] = ()
     files_root: str | None = None
 
 
@@ -221,6 +228,40 @@ def _check(settings: Settings) -> None:
             "starts without, for trying out)"
         )
     _check_sources(settings)
+    _check_queue(settings)
+
+
+def queue_tasks(settings: Settings) -> Mapping[str, str]:
+    """Return the names of tasks by types of jobs.
+
+    Raises:
+        InvalidSettings: an item is not ``type=task``, or a type is named twice.
+    """
+    tasks: dict[str, str] = {}
+    for item in settings.queue_tasks:
+        job_type, _, task = item.partition("=")
+        if not (0 < len(job_type) <= MAX_TYPE and task):
+            raise InvalidSettings(f"{variable('queue_tasks')}: {item!r} is not TYPE=TASK")
+        if job_type in tasks:
+            raise InvalidSettings(f"{variable('queue_tasks')}: {job_type!r} is named twice")
+        tasks[job_type] = task
+    return tasks
+
+
+def _check_queue(settings: Settings) -> None:
+    kind = settings.queue_kind
+    if kind in {"celery", "rq"}:
+        # Anybody may name a type: without a list, any function of the worker could be called.
+        if not queue_tasks(settings):
+            raise InvalidSettings(
+                f"{variable('queue_tasks')}: name the tasks of {kind}, as TYPE=TASK TYPE=TASK"
+            )
+        return
+    for field in ("queue_url", "queue_tasks"):
+        if getattr(settings, field):
+            _log.warning(
+                "%s has no effect with %s=%s", variable(field), variable("queue_kind"), kind
+            )
 
 
 def _check_sources(settings: Settings) -> None:

@@ -12,6 +12,9 @@ from schema.events import Percent, Seconds
 from schema.state import JobState, Status
 from schema.state_hash import STATUSES
 
+MAX_TYPE: Final = 128
+"""Characters of a job's type."""
+
 MAX_DEPTH: Final = 100
 """Nesting limit of a job's input."""
 
@@ -24,7 +27,7 @@ Attempt = Annotated[int, Meta(description="Counts from 1; a retry raises it")]
 ERROR_CODES: Final = (
     *("UNAUTHORIZED", "JOB_NOT_FOUND", "BAD_REQUEST", "JOB_NOT_CANCELLABLE", "JOB_NOT_FAILED"),
     *("IDEMPOTENCY_CONFLICT", "TOO_MANY_STREAMS", "SERVICE_UNAVAILABLE", "METHOD_NOT_ALLOWED"),
-    *("NOT_FOUND", "INTERNAL"),
+    *("NOT_FOUND", "INTERNAL", "NO_QUEUE"),
 )
 """All error codes; a code never changes its meaning."""
 
@@ -34,7 +37,7 @@ _CONTAINERS: Final = (dict, list)
 class CreateJob(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Body of ``POST /api/v1/jobs``."""
 
-    type: Annotated[str, Meta(min_length=1, max_length=128)]
+    type: Annotated[str, Meta(min_length=1, max_length=MAX_TYPE)]
     input: dict[str, Any] = {}
     session_id: str | None = None
 

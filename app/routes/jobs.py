@@ -3,7 +3,7 @@
 from quart import Blueprint, Response, request
 
 from app.deadline import with_deadline
-from app.errors import BadRequest
+from app.errors import BadRequest, NoQueue
 from app.openapi import Operation, header, query
 from app.prefix import public_path
 from app.requests import as_json, body_as, identify, service
@@ -34,7 +34,7 @@ _CURSOR = query("cursor", "Of the previous page; none for the first page", type=
     {201: JobCreated},
     body=CreateJob,
     parameters=[_KEY],
-    errors=[BadRequest, IdempotencyConflict],
+    errors=[BadRequest, IdempotencyConflict, NoQueue],
 )
 async def create() -> Response:
     """Create a job and queue it."""
@@ -91,7 +91,7 @@ async def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@Operation("retryJob", {200: JobRetried}, errors=[NotFailed])
+@Operation("retryJob", {200: JobRetried}, errors=[NotFailed, NoQueue])
 @with_deadline
 async def retry(job_id: str) -> Response:
     """Queue a failed job again."""

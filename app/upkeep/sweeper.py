@@ -10,7 +10,7 @@ import logging
 import random
 from typing import Final
 
-from app.queue import FIRST_ATTEMPT, JobQueue
+from app.queues import FIRST_ATTEMPT, JobQueue
 from eventlog.append import Appender
 from eventlog.creation import Creation
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 import jobcast
 from app.lifecycle import Service
+from app.queues.bullmq import BullQueue
 from eventlog.errors import LogUnavailable, NotFailed
 from schema.http import CreateJob
 from schema.owner import Owner
@@ -239,6 +240,7 @@ async def test_a_worker_that_takes_an_entry_as_it_is_removed_keeps_it(
     service: Service, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = await service.jobs.create(ME, REPORT, None)
+    assert isinstance(service.jobs._queue, BullQueue)
     queue = service.jobs._queue._queue
     look = queue.getJobState
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 import jobcast
-from app.queue import JobQueue
+from app.queues.bullmq import BullQueue
 from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
 from tests.support.deployments import Deployment, deployment
@@ -30,7 +30,7 @@ def redis(request: pytest.FixtureRequest) -> Deployment:
 class Jobs:
     """Creates jobs and queues them, and tells which the worker has done."""
 
-    def __init__(self, jobs: jobcast.Jobs, queue: JobQueue) -> None:
+    def __init__(self, jobs: jobcast.Jobs, queue: BullQueue) -> None:
         self._jobs = jobs
         self._queue = queue
         self.done: list[str] = []
@@ -62,7 +62,7 @@ async def jobs_on(url: str) -> AsyncIterator[Jobs]:
     caller = connect(url)
     try:
         async with jobcast.connect(url) as connected:
-            jobs = Jobs(connected, JobQueue(QUEUE, caller))
+            jobs = Jobs(connected, BullQueue(QUEUE, caller))
             async with working(url, jobs.registry, grace_s=5):
                 yield jobs
     finally:

@@ -1,4 +1,4 @@
-"""The demo as a newcomer starts it: ``python -m demo``, with what it starts."""
+"""The demo and the command ``dev`` as a newcomer starts them, with what they start."""
 
 import itertools
 import os
@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,27 +22,22 @@ STOP_SECONDS: Final = 40.0
 _NUMBERS: Final = itertools.count()
 
 
-class DemoProcess:
-    """One demo: ``with DemoProcess(data, files) as demo``.
+class LauncherProcess:
+    """One launcher: ``with LauncherProcess(command, data) as launcher``.
 
-    ``data`` is the folder of its data and logs, ``files`` the one that its jobs may read; settings
-    are given by their environment variables. The block begins once it has said where its page is. A
-    demo that does not exit with 0 on Ctrl-C, or that leaves a process behind, fails the test that
-    left it.
+    ``command`` is its Python module with arguments, ``data`` the folder of its data and logs;
+    settings are given by their environment variables. The block begins once it has said where its
+    page is. A launcher that does not exit with 0 on Ctrl-C, or that leaves a process behind, fails
+    the test that left it.
     """
 
-    def __init__(self, data: Path, files: Path, **settings: str) -> None:
+    def __init__(self, command: Sequence[str], data: Path, **settings: str) -> None:
         unset = ("REDIS_URL", "JWT_SECRET")
         inherited = {
             k: v for k, v in os.environ.items() if k not in unset and not k.startswith("JOBCAST_")
         }
-        self._environment = {
-            **inherited,
-            "JOBCAST_DEMO_DATA": str(data),
-            "JOBCAST_FILES_ROOT": str(files),
-            **settings,
-        }
-        self.files = files
+        self._command = [sys.executable, "-m", *command]
+        self._environment = {**inherited, **settings}
         self._data = data
         # One of its own: two demos may be tried on one folder.
         self._log = data.with_name(f"{data.name}-{next(_NUMBERS)}.log")
@@ -67,18 +64,8 @@ class DemoProcess:
         return "".join(log.read_text(errors="replace") for log in self._data.glob("*.log"))
 
     @property
-    def session(self) -> str:
-        """Return the session that owns the job which the demo starts with."""
-        return self._printed(r"x-session-id: ([^']+)")
-
-    @property
-    def first_job(self) -> str:
-        """Return the id of that job."""
-        return self._printed(r"/jobs/([^/]+)/stream")
-
-    @property
     def processes(self) -> list[int]:
-        """Return the ids of the demo's processes that are there: all of the session it leads."""
+        """Return the ids of its processes that are there: all of the session that it leads."""
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(ValueError, ProcessLookupError):
@@ -95,7 +82,7 @@ class DemoProcess:
     def __enter__(self) -> Self:
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "demo"],
+                self._command,
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -105,7 +92,7 @@ class DemoProcess:
             )
         if not is_up(self._process, lambda: "Ctrl-C stops it" in self.printed, STARTUP_SECONDS):
             self._kill()
-            raise RuntimeError(f"the demo did not start: {self.printed}")
+            raise RuntimeError(f"it did not start: {self.printed}")
         return self
 
     def __exit__(
@@ -122,17 +109,17 @@ class DemoProcess:
         finally:
             self._kill()
         if error is None and (code != 0 or left):
-            raise RuntimeError(f"the demo exited with {code} and left {left}: {self.printed}")
+            raise RuntimeError(f"it exited with {code} and left {left}: {self.printed}")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise RuntimeError("this demo was not started")
+            raise RuntimeError("this launcher was not started")
         return self._process
 
     def _printed(self, pattern: str) -> str:
         found = re.search(pattern, self.printed)
         if found is None:
-            raise RuntimeError(f"the demo has not printed {pattern!r}: {self.printed}")
+            raise RuntimeError(f"it has not printed {pattern!r}: {self.printed}")
         return found[1]
 
     def _kill(self) -> None:
@@ -140,3 +127,41 @@ class DemoProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._running().wait()
+
+
+class DemoProcess(LauncherProcess):
+    """``python -m demo``; ``files`` is the folder that its jobs may read."""
+
+    def __init__(self, data: Path, files: Path, **settings: str) -> None:
+        folders = {"JOBCAST_DEMO_DATA": str(data), "JOBCAST_FILES_ROOT": str(files)}
+        super().__init__(["demo"], data, **folders, **settings)
+        self.files = files
+
+    @property
+    def session(self) -> str:
+        """Return the session that owns the job which the demo starts with."""
+        return self._printed(r"x-session-id: ([^']+)")
+
+    @property
+    def first_job(self) -> str:
+        """Return the id of that job."""
+        return self._printed(r"/jobs/([^/]+)/stream")
+
+
+class DevProcess(LauncherProcess):
+    """``jobcast-service dev``."""
+
+    def __init__(self, data: Path, *arguments: str, **settings: str) -> None:
+        super().__init__(
+            ["app.dev.command", "dev", "--data", str(data), *arguments], data, **settings
+        )
+
+    @property
+    def token(self) -> str:
+        """Return the token that it prints."""
+        return self._printed(r"Token +(\S+)")
+
+    @property
+    def snippet(self) -> str:
+        """Return the Python program that it prints."""
+        return textwrap.dedent(self._printed(r"(?s)jobcast\):\n\n(.+?)\n\nIn your"))

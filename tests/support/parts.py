@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from app.lifecycle import Service, build
 from app.settings import Settings
@@ -9,9 +10,9 @@ from tests.support.service import SECRET
 
 
 @asynccontextmanager
-async def parts(url: str) -> AsyncIterator[Service]:
+async def parts(url: str, **settings: Any) -> AsyncIterator[Service]:  # noqa: ANN401 - any
     """Build the parts of a service and close their connections."""
-    built = build(Settings(redis_url=url, jwt_secret=SECRET))
+    built = build(Settings(redis_url=url, jwt_secret=SECRET, **settings))
     try:
         yield built
     finally:

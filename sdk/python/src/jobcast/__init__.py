@@ -19,12 +19,14 @@ from jobcast._errors import (
     JobcastError,
     JobExists,
     JobFinished,
+    JobNotFailed,
     JobNotRunning,
     JobStalled,
     JobSuperseded,
     UnknownJob,
 )
 from jobcast._jobs import Jobs, connect
+from jobcast._owner import owner
 from jobcast._run import Run, current_run
 from jobcast.redis.address import Address, parse_address
 
@@ -35,6 +37,7 @@ __all__ = [
     "JobCancelled",
     "JobExists",
     "JobFinished",
+    "JobNotFailed",
     "JobNotRunning",
     "JobStalled",
     "JobSuperseded",
@@ -44,5 +47,6 @@ __all__ = [
     "UnknownJob",
     "connect",
     "current_run",
+    "owner",
     "parse_address",
 ]

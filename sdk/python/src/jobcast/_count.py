@@ -59,6 +59,7 @@ class Count:
 
     _more: Mapping[str, object]
     _eta: float | None
+    _ready: Append | None
 
     def __init__(self) -> None:
         self.is_held = False
@@ -112,6 +113,13 @@ class Count:
             self._begin(step)
         self._take(current=current, total=total, unit=unit)
         self._more, self._eta = more, eta
+        self._ready = None
+        self.is_held = True
+
+    def hold(self, event: Append) -> None:
+        """Have an event of progress that is no count be sent next, at the same pace."""
+        with self._adding:
+            self._ready = event
         self.is_held = True
 
     def anew(self) -> None:
@@ -125,6 +133,7 @@ class Count:
         with self._adding:
             self._take(current=self._current + count)
         self._eta = None
+        self._ready = None
         self.is_held = True
 
     @property
@@ -136,6 +145,10 @@ class Count:
         """Return the event that says where things are, to be sent now."""
         self.is_held = False
         self._sent_s = monotonic()
+        with self._adding:
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            return ready
         fields: dict[str, object] = {"current": _plain(self._current)}
         if self._total is None:
             fields["indeterminate"] = True
@@ -156,6 +169,7 @@ class Count:
         self._eta = None
         self._begun_s = monotonic()
         self._rate = Rate(self._begun_s)
+        self._ready = None
         self.is_held = False
 
     def _take(self, current: object = None, total: object = None, unit: object = None) -> None:

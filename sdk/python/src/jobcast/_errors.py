@@ -36,6 +36,10 @@ class JobNotRunning(JobcastError):
     """The job was not started."""
 
 
+class JobNotFailed(JobcastError):
+    """The job has not failed, so there is nothing to retry."""
+
+
 class InvalidEvent(JobcastError, ValueError):
     """An argument is not what the contract allows."""
 
@@ -55,6 +59,8 @@ _KINDS: Final[dict[str, type[JobcastError]]] = {
     Refusal.STALLED: JobStalled,
     Refusal.SUPERSEDED: JobSuperseded,
     Refusal.NOT_RUNNING: JobNotRunning,
+    Refusal.NOT_FAILED: JobNotFailed,
+    Refusal.NOT_CANCELLABLE: JobFinished,
     Refusal.BAD_EVENT: InvalidEvent,
 }
 

@@ -122,12 +122,13 @@ def completed(result: object) -> Append:
     return event
 
 
-def failed(error: str, code: str | None) -> Append:
-    """Return the event that ends a job badly."""
+def failed(error: str, code: str | None, more: Mapping[str, object] | None = None) -> Append:
+    """Return the event that ends a job badly; ``more`` are further fields of its data."""
     _text(error, "error")
     if code is not None:
         _text(code, "code")
-    return append.failed(to_json({"error": error, "errorCode": code}, "error"), error, code)
+    data = {"error": error, "errorCode": code, **(more or {})}
+    return append.failed(to_json(data, "error"), error, code)
 
 
 def _progress(

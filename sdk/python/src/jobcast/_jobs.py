@@ -22,7 +22,7 @@ from jobcast._settings import (
     checked,
     checked_attempt,
 )
-from jobcast.protocol.append import Append, Bounds
+from jobcast.protocol.append import CANCEL, RETRY, Append, Bounds
 from jobcast.protocol.names import new_job_id
 
 
@@ -119,6 +119,12 @@ class Jobs:
         await repeated(create, self._connection, self._senders.limits.block_s)
         return job_id
 
+    async def _append(self, job_id: str, event: Append) -> None:
+        async def append() -> None:
+            await self._connection.append(job_id, event)
+
+        await repeated(append, self._connection, self._senders.limits.block_s)
+
     async def _create(
         self, job_id: str, event: Append, token: str, user_id: str | None, session_id: str | None
     ) -> None:
@@ -156,6 +162,22 @@ class Jobs:
             canonical(job_id),
             checked_attempt(attempt),
         )
+
+    async def cancel(self, job_id: str) -> None:
+        """Cancel a job, as its owner can.
+
+        A queued job fails at once; the run of a running one is told (see `Run.cancel_requested`).
+        Raises `JobFinished`, `UnknownJob`, and what redis-py raised if Redis stays unavailable.
+        """
+        await self._append(canonical(job_id), CANCEL)
+
+    async def retry(self, job_id: str) -> None:
+        """Queue a failed job for its next attempt, as its owner can.
+
+        Putting it on a queue is the caller's. Raises `JobNotFailed`, `UnknownJob`, and what
+        redis-py raised if Redis stays unavailable; then the job may be queued or not.
+        """
+        await self._append(canonical(job_id), RETRY)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.

@@ -55,6 +55,11 @@ class Sender:
         """Whether nothing waits."""
         return not self._outbox.waiting
 
+    @property
+    def _patience_s(self) -> float | None:
+        """How long a start may wait for Redis; None is for ever."""
+        return self._senders.limits.block_s
+
     async def start(
         self, token: str, event: Append, announce: Callable[[], Awaitable[None]] | None
     ) -> Answer:
@@ -73,7 +78,7 @@ class Sender:
                 await announce()
             return await self._append(event, number)
 
-        answer = await repeated(start, self._connection, self._senders.limits.block_s)
+        answer = await repeated(start, self._connection, self._patience_s)
         self._outbox.began(answer.entry_id)
         return answer
 

@@ -33,9 +33,9 @@ def checked(  # noqa: PLR0913 - settings, each by name
     if max_event_bytes > MAX_EVENT_BYTES:
         raise InvalidEvent(f"max_event_bytes must be at most {MAX_EVENT_BYTES}")
     if lease_s is not None:
-        _check_seconds("lease_s", lease_s)
+        check_seconds("lease_s", lease_s)
     if block_s is not None:
-        _check_seconds("block_s", block_s)
+        check_seconds("block_s", block_s)
     _check_number("buffer_events", buffer_events, at_least=1)
     _check_number("buffer_bytes", buffer_bytes, at_least=1)
     bounds = Bounds(retention_s, max_entries, max_event_bytes)
@@ -57,7 +57,8 @@ def canonical(job_id: object) -> str:
     return canonical
 
 
-def _check_seconds(name: str, seconds: object) -> None:
+def check_seconds(name: str, seconds: object) -> None:
+    """Raise `InvalidEvent`, which names the setting, unless this is a number of seconds."""
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)

@@ -20,7 +20,7 @@ from jobcast._settings import (
     checked,
     checked_attempt,
 )
-from jobcast.protocol.append import Append, Bounds
+from jobcast.protocol.append import CANCEL, RETRY, Append, Bounds
 from jobcast.protocol.names import created_by, new_job_id, state_key
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Leases
@@ -106,6 +106,14 @@ class Jobs:
             checked_attempt(attempt),
         )
 
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job: see `jobcast.Jobs.cancel`."""
+        self._append(canonical(job_id), CANCEL)
+
+    def retry(self, job_id: str) -> None:
+        """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
+        self._append(canonical(job_id), RETRY)
+
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
         self._senders.close()
@@ -122,6 +130,12 @@ class Jobs:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _append(self, job_id: str, event: Append) -> None:
+        def append() -> None:
+            self._connection.append(job_id, event)
+
+        repeated(append, self._connection, self._senders.limits.block_s)
 
     def _create(
         self, job_id: str, event: Append, token: str, user_id: str | None, session_id: str | None

@@ -52,6 +52,11 @@ class Sender:
         with self._changed:
             return self._outbox.has_end
 
+    @property
+    def _patience_s(self) -> float | None:
+        """How long a start may wait for Redis; None is for ever."""
+        return self._senders.limits.block_s
+
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
         """Start the run; the event that does so is not buffered, for the caller needs the answer.
 
@@ -68,7 +73,7 @@ class Sender:
                 announce()
             return self._append(event, number)
 
-        answer = repeated(start, self._connection, self._senders.limits.block_s)
+        answer = repeated(start, self._connection, self._patience_s)
         with self._changed:
             self._outbox.began(answer.entry_id)
         return answer

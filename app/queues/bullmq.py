@@ -1,4 +1,4 @@
-"""The queue of jobs: BullMQ, so that Node workers can serve it too.
+"""A BullMQ queue, which Node workers can serve too.
 
 An entry holds only ``{jobId, attempt}``; the input is in the job's state. Its id differs for each
 attempt, because BullMQ ignores an id that it has seen, and is the same for one attempt, so that
@@ -18,13 +18,10 @@ from jobcast.redis.connection import decoded
 _KEEP_FINISHED: Final = {"count": 1000}
 """Finished entries kept for inspection; the oldest are removed."""
 
-FIRST_ATTEMPT: Final = 1
-"""Attempt of a job without retries, or whose state is missing."""
-
 _FINISHED: Final = ("completed", "failed")
 
 
-class JobQueue:
+class BullQueue:
     """Adds attempts to a BullMQ queue, and removes them."""
 
     def __init__(self, name: str, redis: Caller) -> None:
@@ -33,12 +30,11 @@ class JobQueue:
         options: Any = {"connection": _Client(redis, f"{prefix}:{name}"), "prefix": prefix}
         self._queue = Queue(name, options)
 
-    async def add(self, job_id: str, attempt: int, job_type: str) -> None:
-        """Queue an attempt; idempotent.
+    def check(self, job_type: str) -> None:
+        """Accept any type: a worker fails jobs of one that it does not know."""
 
-        Raises:
-            LogUnavailable: Redis is unavailable.
-        """
+    async def add(self, job_id: str, attempt: int, job_type: str) -> None:
+        """Queue an attempt."""
         options: Any = {
             "jobId": _entry_id(job_id, attempt),
             "removeOnComplete": _KEEP_FINISHED,
@@ -48,21 +44,11 @@ class JobQueue:
             await self._queue.add(job_type, {"jobId": job_id, "attempt": attempt}, options)
 
     async def remove(self, job_id: str, attempt: int) -> None:
-        """Remove an attempt from any of the queue's lists, unless a worker has it.
-
-        Raises:
-            LogUnavailable: Redis is unavailable.
-        """
+        """Remove an attempt from any of the queue's lists, unless a worker has it."""
         await self._remove(_entry_id(job_id, attempt), lambda state: state != "active")
 
     async def clear(self, job_id: str, attempt: int) -> None:
-        """Remove a finished entry of an attempt that is about to be queued.
-
-        It is of an earlier job with the same id, which has expired or was deleted.
-
-        Raises:
-            LogUnavailable: Redis is unavailable.
-        """
+        """Remove a finished entry of an attempt, whose id BullMQ would ignore."""
         await self._remove(_entry_id(job_id, attempt), lambda state: state in _FINISHED)
 
     async def _remove(self, entry_id: str, matches: Callable[[str], bool]) -> None:

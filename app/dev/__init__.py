@@ -1,0 +1,1 @@
+"""Valkey and the service as local processes: for developers and the demo."""

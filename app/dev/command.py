@@ -1,0 +1,117 @@
+"""``jobcast-service dev``: Valkey, the service and its page, on this machine and for it alone."""
+
+import argparse
+import asyncio
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from app.auth.minting import mint
+from app.dev.process import HOST, LaunchFailed, port_of
+from app.dev.stack import PORTS, Stack, locked, run
+
+USER: Final = "dev"
+VALID_S: Final = 30 * 86_400
+
+_ORIGINS: Final = " ".join(
+    f"http://{host}:{port}" for host in ("localhost", HOST) for port in (3000, 4173, 4200, 5173)
+)
+"""Where the development servers of front-end tools listen."""
+
+_STARTED: Final = """
+  Page    {url}/
+  Token   {token}
+          of the user "{user}", for 30 days
+  Redis   {redis}
+  Logs    {data}/*.log
+
+A job of your own, from any Python program (pip install jobcast):
+
+    import time
+    from jobcast import sync as jobcast
+
+    with jobcast.connect("{redis}") as jobs:
+        job_id = jobs.create("report", user_id="{user}", session_id="{session}")
+        print(f"{url}/#job={{job_id}}&session={session}")
+        with jobs.run(job_id) as run:
+            for page in run.track(range(100), step="Writing", unit="page"):
+                time.sleep(0.1)
+
+In your own page, at {origins}:
+
+    <script type="module" src="{url}/jobcast-element.js"></script>
+    <job-progress job="the id" token="the token" base="{url}"></job-progress>
+
+Ctrl-C stops it."""
+
+
+async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
+    environment = stack.environment
+    secret = environment.get("JWT_SECRET") or stack.kept("secret")
+    environment["JWT_SECRET"] = secret
+    stack.default("JOBCAST_CORS_ORIGINS", _ORIGINS)
+    stack.default("JOBCAST_QUEUE_KIND", "none")  # no worker process belongs to it
+    await stack.start(tasks)
+    await stack.ready()
+    started = _STARTED.format(
+        url=f"http://{HOST}:{stack.port}",
+        token=mint(secret, USER, VALID_S),
+        user=USER,
+        redis=environment["REDIS_URL"],
+        data=stack.data,
+        session=stack.kept("session"),
+        origins=environment["JOBCAST_CORS_ORIGINS"].replace(" ", ", "),
+    )
+    print(started, flush=True)
+
+
+def _port(text: str) -> int:
+    try:
+        return port_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="jobcast-service", description=__doc__)
+    dev = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser(
+        "dev",
+        help="start Valkey, the service and its page on this machine",
+        description=textwrap.dedent("""
+            Start Valkey, the service and its page on 127.0.0.1, and print a token and a snippet. If
+            REDIS_URL is set, that Redis is used instead. All settings of the service count; by
+            default the queue kind is none.
+        """),
+    )
+    dev.add_argument(
+        "--port",
+        type=_port,
+        help=f"of the service; by default the first free one from {PORTS[0]} on",
+    )
+    dev.add_argument(
+        "--data",
+        type=Path,
+        default=Path(".jobcast"),
+        help="folder of data and logs, kept for the next start; by default .jobcast",
+    )
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command until a signal; return 1 if it failed."""
+    arguments = _arguments(given)
+    ports = PORTS if arguments.port is None else range(arguments.port, arguments.port + 1)
+    data = arguments.data.resolve()
+    try:
+        with locked(data, "--data", "jobcast-service dev") as lock:
+            stack = Stack(data, lock, ports)
+            return asyncio.run(run(stack, lambda tasks: _start(stack, tasks)))
+    except LaunchFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Valkey and the service, started and stopped together."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Final
+
+from app.dev import valkey
+from app.dev.process import HOST, Child, LaunchFailed, free_port, spawn, wait_for
+
+HYPERCORN: Final = Path(__file__).with_name("hypercorn.toml")
+FIRST_PORT: Final = 8000
+PORTS: Final = range(FIRST_PORT, FIRST_PORT + 100)
+
+
+class StopRequested(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+class Stack:
+    """The processes.
+
+    Args:
+        data: folder of data and logs; ``locked`` has locked it.
+        lock: descriptor of that lock.
+        ports: candidates for the service's port.
+
+    Attributes:
+        environment: variables of all processes; with ``REDIS_URL`` after `start`.
+        port: the service's; 0 before `start`.
+    """
+
+    def __init__(self, data: Path, lock: int, ports: Sequence[int] = PORTS) -> None:
+        self.data = data
+        self.environment = dict(os.environ)
+        self.port = 0
+        self._lock = lock
+        self._ports = ports
+        self._valkey: Child | None = None
+        self._clients: list[Child] = []
+
+    @property
+    def has_valkey(self) -> bool:
+        """Whether Valkey is one of the processes."""
+        return self._valkey is not None
+
+    def default(self, variable: str, value: str) -> None:
+        """Set a variable that is unset or empty."""
+        self.environment[variable] = self.environment.get(variable) or value
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Start Valkey, unless ``REDIS_URL`` is set, and the service, which `ready` waits for.
+
+        Args:
+            tasks: fails with LaunchFailed when a process ends by itself.
+
+        Raises:
+            LaunchFailed: Valkey did not start, or no port is free.
+        """
+        if not self.environment.get("REDIS_URL"):
+            port = free_port([0])
+            command = valkey.command(self.data / "valkey", port)
+            self._valkey = await spawn(
+                "Valkey", command, self.environment, self.data, inherited=[self._lock]
+            )
+            tasks.create_task(self._valkey.watch())
+            await wait_for("Valkey", partial(valkey.answers, port))
+            self.environment["REDIS_URL"] = f"redis://{HOST}:{port}/0"
+        self.default("JOBCAST_NOTICE_S", "0")  # no load balancer polls /readyz
+        self.port = free_port(self._ports)
+        bind = ["--config", str(HYPERCORN), "--bind", f"{HOST}:{self.port}"]
+        await self.add(tasks, "service", ["hypercorn", *bind, "app:create_app()"])
+
+    async def ready(self) -> None:
+        """Wait until the service is ready.
+
+        Raises:
+            LaunchFailed: it did not start.
+        """
+        await wait_for("service", self._service_is_ready)
+
+    async def add(
+        self, tasks: asyncio.TaskGroup, name: str, module: Sequence[str], folder: Path | None = None
+    ) -> None:
+        """Start a further Python module that uses Redis; `stop` stops it before Valkey."""
+        command = [sys.executable, "-m", *module]
+        child = await spawn(name, command, self.environment, self.data, folder=folder)
+        self._clients.append(child)
+        tasks.create_task(child.watch())
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Call the service; return status and body. Blocks.
+
+        Raises:
+            OSError, HTTPException: there is no answer.
+        """
+        with closing(HTTPConnection(HOST, self.port, timeout=5)) as connection:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    async def stop(self) -> None:
+        """Stop the service and what was added, then Valkey, which they need until then."""
+        await asyncio.gather(*(child.stop() for child in self._clients))
+        if self._valkey:
+            await self._valkey.stop()
+
+    def kept(self, name: str) -> str:
+        """Return a random secret that is kept in the data folder under a name."""
+        file = self.data / name
+        with suppress(FileNotFoundError):
+            if text := file.read_text().strip():
+                return text
+        text = secrets.token_urlsafe(32)
+        file.touch(mode=0o600)
+        file.write_text(text)
+        return text
+
+    def _service_is_ready(self) -> bool:
+        with suppress(OSError, HTTPException):
+            return self.request("GET", "/readyz")[0] == HTTPStatus.OK
+        return False
+
+
+@contextmanager
+def locked(data: Path, variable: str, name: str) -> Iterator[int]:
+    """Make and lock a data folder. Valkey inherits the lock: no other may write the same files.
+
+    Args:
+        data: the folder.
+        variable: setting or option that chose it.
+        name: what runs in it.
+
+    Raises:
+        LaunchFailed: it can't be used, or another launcher uses it.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file = (data / "lock").open("wb")
+    except OSError as error:
+        raise LaunchFailed(f"{variable}: {data} can't be used ({error})") from error
+    with file as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LaunchFailed(f"{name} is running already, with its data in {data}.") from None
+        yield lock.fileno()
+
+
+async def run(stack: Stack, start: Callable[[asyncio.TaskGroup], Awaitable[None]]) -> int:
+    """Start a stack by a function, wait for a signal and stop it; return 1 if it failed."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    code = 0
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_raise_when_set(stop))
+            await start(tasks)
+    except* StopRequested:
+        print("\nStopping …", flush=True)
+    except* LaunchFailed as errors:
+        print(*errors.exceptions, sep="\n", file=sys.stderr)
+        code = 1
+    finally:
+        await stack.stop()
+    return code
+
+
+async def _raise_when_set(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise StopRequested

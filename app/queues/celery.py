@@ -1,0 +1,54 @@
+"""A queue of Celery, on any of its brokers."""
+
+from typing import Any, Final
+
+from celery import Celery
+from kombu.exceptions import KombuError
+
+from app.queues.task_queue import Task
+from jobcast.adapters._task import HEADER
+
+_TIMEOUT_S: Final = 1.0
+_OF_REDIS: Final = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
+
+
+class CeleryClient:
+    """Sends tasks to a queue of Celery.
+
+    Args:
+        url: of the broker.
+        name: of the queue.
+
+    Raises:
+        ValueError: the URL is invalid.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self._app = Celery("jobcast", broker=url, set_as_current=False)
+        self._app.conf.update(
+            broker_connection_timeout=_TIMEOUT_S,
+            broker_transport_options=_OF_REDIS if url.startswith(("redis", "sentinel")) else {},
+            task_default_queue=name,
+            task_ignore_result=True,
+        )
+        try:
+            self._app.connection_for_write().transport  # noqa: B018 - imports what it needs
+        except (KeyError, ImportError) as error:
+            raise ValueError(f"Celery has no such broker: {error}") from error
+
+    def add(self, task: Task) -> None:
+        """Send a task. A second message for one attempt is refused by its worker."""
+        headers: Any = {HEADER: dict(task.header)}
+        try:
+            self._app.send_task(
+                task.name,
+                kwargs=dict(task.arguments),
+                task_id=task.entry_id,
+                headers=headers,
+                retry=False,
+            )
+        except KombuError as error:
+            raise OSError(str(error)) from error
+
+    def remove(self, entry_id: str, *, finished: bool) -> None:
+        """Remove nothing: brokers can't. A worker does not run an attempt that has ended."""

@@ -1,0 +1,43 @@
+"""Which queue the settings choose."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from app.queues import JobQueue
+from app.queues.bullmq import BullQueue
+from app.queues.none import Nowhere
+from app.queues.task_queue import Client, TaskQueue
+from app.settings import InvalidSettings, Settings, queue_tasks, variable
+from jobcast.redis.caller import Caller
+
+_CLIENTS: Final = {"celery": "CeleryClient", "rq": "RqClient"}
+"""Names of classes, in the module of each kind: it imports a library that may be missing."""
+
+
+def queue_of(settings: Settings, redis: Caller) -> JobQueue:
+    """Return the queue of a service.
+
+    Raises:
+        InvalidSettings: its library is not installed, or its URL is invalid.
+    """
+    kind = settings.queue_kind
+    if kind == "none":
+        return Nowhere()
+    if kind == "bullmq":
+        return BullQueue(settings.queue, redis)
+    try:
+        make: Callable[[str, str], Client] = getattr(
+            import_module(f"app.queues.{kind}"), _CLIENTS[kind]
+        )
+    except ModuleNotFoundError as error:
+        raise InvalidSettings(
+            f"{variable('queue_kind')}: {error.name} is not installed; jobcast-service[{kind}]"
+            " brings it"
+        ) from error
+    try:
+        client = make(settings.queue_url or settings.redis_url, settings.queue)
+    except ValueError as error:
+        name = variable("queue_url" if settings.queue_url else "redis_url")
+        raise InvalidSettings(f"{name}: {error}") from error
+    return TaskQueue(queue_tasks(settings), redis, client)

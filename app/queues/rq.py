@@ -1,0 +1,56 @@
+"""A queue of RQ."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from redis import Redis
+from rq import Queue
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job, JobStatus
+
+from app.queues.task_queue import Task
+from jobcast.adapters._task import HEADER
+
+_TIMEOUT_S: Final = 1.0
+_WAITING: Final = frozenset({JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED})
+_FINISHED: Final = frozenset(
+    {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED}
+)
+
+
+class RqClient:
+    """Adds jobs to a queue of RQ.
+
+    Args:
+        url: of the queue's Redis.
+        name: of the queue.
+
+    Raises:
+        ValueError: the URL is invalid.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self._redis = Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+        )
+        self._queue = Queue(name, connection=self._redis)
+
+    def add(self, task: Task) -> None:
+        """Queue a task."""
+        meta: Mapping[str, object] = {HEADER: dict(task.header)}
+        with suppress(DuplicateJobError):
+            self._queue.enqueue_call(
+                task.name,
+                kwargs=dict(task.arguments),
+                job_id=task.entry_id,
+                meta=dict(meta),
+                unique=True,
+            )
+
+    def remove(self, entry_id: str, *, finished: bool) -> None:
+        """Remove a task that waits or has finished."""
+        with suppress(NoSuchJobError):
+            job = Job.fetch(entry_id, connection=self._redis)
+            if job.get_status() in (_FINISHED if finished else _WAITING):
+                job.delete()

@@ -1,0 +1,105 @@
+"""Queues of tasks with arguments, as Celery and RQ have them.
+
+A task is called with the job's input as keyword arguments. Its message carries which attempt of
+which job it is, for the adapter of the library in the worker (``jobcast.adapters``).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from app.errors import BadRequest
+from eventlog.connection import available
+from jobcast.adapters._task import Ticket
+from jobcast.protocol.names import state_key
+from jobcast.redis.caller import Caller
+
+_THREADS: Final = 4
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+class Task(NamedTuple):
+    """One attempt of a job.
+
+    Attributes:
+        entry_id: its id in the queue; letters, digits, ``-`` and ``_``.
+        name: which task the worker runs.
+        arguments: by keyword.
+        header: which job and attempt it is.
+    """
+
+    entry_id: str
+    name: str
+    arguments: Mapping[str, Any]
+    header: Mapping[str, str]
+
+
+class Client(Protocol):
+    """A queue's own client; its calls block, and are bounded in time.
+
+    Raises:
+        RedisError, OSError: from each method: its server is unavailable.
+    """
+
+    def add(self, task: Task) -> None:
+        """Queue a task, unless one with this id is queued."""
+
+    def remove(self, entry_id: str, *, finished: bool) -> None:
+        """Remove a task that waits or, if ``finished``, one that has ended."""
+
+
+class TaskQueue:
+    """Adds attempts to a queue of tasks, and removes them.
+
+    Args:
+        tasks: names of tasks by types of jobs.
+        redis: has the jobs' inputs.
+        client: of the queue.
+    """
+
+    def __init__(self, tasks: Mapping[str, str], redis: Caller, client: Client) -> None:
+        self._tasks = tasks
+        self._redis = redis
+        self._client = client
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="queue")
+
+    def check(self, job_type: str) -> None:
+        """Raise BadRequest for a type that stands for no task."""
+        if job_type not in self._tasks:
+            raise BadRequest(f"type: must be one of {', '.join(sorted(self._tasks))}")
+
+    async def add(self, job_id: str, attempt: int, job_type: str) -> None:
+        """Queue an attempt."""
+        ticket = Ticket(job_id, job_type, None, None, attempt)
+        async with available():
+            key = state_key(job_id)
+            text = await self._redis.call(key, "HGET", key, "input")
+        arguments = msgspec.json.decode(text or b"{}")
+        entry_id = _entry_id(job_id, attempt)
+        header = {**ticket.to_header(), "task": entry_id}
+        task = Task(entry_id, self._tasks[job_type], arguments, header)
+        await self._call(lambda: self._client.add(task))
+
+    async def remove(self, job_id: str, attempt: int) -> None:
+        """Remove an attempt that waits."""
+        entry_id = _entry_id(job_id, attempt)
+        await self._call(lambda: self._client.remove(entry_id, finished=False))
+
+    async def clear(self, job_id: str, attempt: int) -> None:
+        """Remove a finished attempt, whose id the queue may refuse."""
+        entry_id = _entry_id(job_id, attempt)
+        await self._call(lambda: self._client.remove(entry_id, finished=True))
+
+    async def _call(self, call: Callable[[], None]) -> None:
+        async with available():
+            await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _entry_id(job_id: str, attempt: int) -> str:
+    if not _PLAIN.issuperset(job_id):
+        job_id = hashlib.sha256(job_id.encode()).hexdigest()
+    return f"{job_id}-{attempt}"

@@ -1,0 +1,48 @@
+"""Who owns the jobs that are created in a block of code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, NamedTuple
+
+
+class Owner(NamedTuple):
+    """The user, the session, or both that may watch a job; neither: the job is not followed."""
+
+    user_id: str | None = None
+    session_id: str | None = None
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether it names neither a user nor a session."""
+        return self.user_id is None and self.session_id is None
+
+
+def owner_by(user_id: object, session_id: object) -> Owner:
+    """Return an owner, ids that are numbers as text."""
+    texts = [str(each) if type(each) is int else each for each in (user_id, session_id)]
+    return Owner(*texts)  # type: ignore[arg-type]  # what is no text is refused at the creation
+
+
+current_owner: Final[ContextVar[Owner | None]] = ContextVar("jobcast_owner", default=None)
+"""The owner of what is enqueued in this context; None where nothing was said."""
+
+
+@contextmanager
+def owner(*, user_id: str | int | None = None, session_id: str | None = None) -> Iterator[None]:
+    """Own what a queue with an adapter of `jobcast.adapters` enqueues in this block.
+
+        with jobcast.owner(user_id="u1"):
+            resize.delay("photos")
+
+    ``user_id``, ``session_id`` or both may watch the jobs: see `Jobs.create`; a user id that is a
+    number is the same as its text, as in tokens. With neither, tasks that are enqueued in the block
+    are not followed. The innermost block counts. It belongs to the context (`contextvars`), so
+    asyncio's tasks inherit it and threads that are started in it do not. Tasks that a followed task
+    enqueues have its owner, unless a block there says otherwise.
+    """
+    before = current_owner.set(owner_by(user_id, session_id))
+    try:
+        yield
+    finally:
+        current_owner.reset(before)

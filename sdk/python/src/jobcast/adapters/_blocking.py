@@ -1,0 +1,379 @@
+"""The tasks of a queue as jobs, for queues whose workers block: see `jobcast.adapters`."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Unpack
+
+from redis.exceptions import RedisError
+
+from jobcast import _event
+from jobcast._count import Count
+from jobcast._errors import (
+    InvalidEvent,
+    JobCancelled,
+    JobcastError,
+    JobExists,
+    JobFinished,
+    JobSuperseded,
+    UnknownJob,
+)
+from jobcast._failure import text_of
+from jobcast._outbox import Answered
+from jobcast._owner import Owner
+from jobcast._retry import will_pass
+from jobcast.adapters._report import read
+from jobcast.adapters._task import (
+    CANCELLED,
+    COMPLETED,
+    END_FIELDS,
+    MAX_STARTS,
+    UNKNOWN,
+    End,
+    Enqueueing,
+    Leniency,
+    Notices,
+    OnCancel,
+    Outage,
+    Parts,
+    Scope,
+    Settings,
+    Ticket,
+    completion,
+    failing,
+    will_retry,
+)
+from jobcast.protocol.append import Answer, Append
+from jobcast.protocol.names import new_job_id, state_key
+from jobcast.sync._connection import Connection
+from jobcast.sync._jobs import Jobs
+from jobcast.sync._lease import Leases
+from jobcast.sync._run import Run
+from jobcast.sync._sender import Sender, Senders
+
+_log: Final = logging.getLogger("jobcast.adapters")
+
+
+class Tasks:
+    """The tasks of one queue, as jobs of one Redis. Connections are opened at first use."""
+
+    def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
+        parts = Parts.of(settings)
+        self.max_event_bytes = parts.bounds.max_event_bytes
+        hurried = Connection(url, try_s=parts.enqueue_s)
+        limits = parts.limits._replace(block_s=parts.enqueue_s)
+        self._creating = Jobs(hurried, Leases(hurried, None), Senders(limits), parts.bounds)
+        self._connection = Connection(url, try_s=parts.limits.block_s)
+        self._leases = Leases(self._connection, parts.lease_s)
+        self._senders = Senders(parts.limits)
+        self._jobs = Jobs(self._connection, self._leases, self._senders, parts.bounds)
+        self.notices = Notices()
+        self._outage = Outage()
+        self._enqueueing = Enqueueing(self.notices, self._outage)
+
+    def enqueued(self, task_id: str, name: str, owner: Owner | None = None) -> Ticket | None:
+        """Create the job of a task that is about to be enqueued, and return what goes with it.
+
+        None if it is not followed. It waits for Redis no longer than ``enqueue_s``; if that was not
+        enough, the worker creates the job.
+        """
+        ticket = self._enqueueing.ticket(task_id, name, owner)
+        if ticket is None or self._outage.is_on:
+            return ticket
+        try:
+            return self._created(ticket)
+        except Exception as error:  # noqa: BLE001 - the task is enqueued whatever happens here
+            return self._enqueueing.refused(ticket, error)
+
+    def begin(self, ticket: Ticket | None, on_cancel: OnCancel | None = None) -> "Task":
+        """Begin an execution of a task: start its job, or take it over."""
+        scope = Scope()
+        job_id = new_job_id() if ticket is None else ticket.job_id
+        leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
+        sender = TaskSender(self._connection, job_id, self._senders, leniency, self._outage)
+        sender.attempt = None if ticket is None else ticket.attempt
+        run = TaskRun(self._connection, self._leases, self._senders, sender, job_id, on_cancel)
+        is_cancelled = ticket is not None and self._is_cancelled_at_start(run, ticket, leniency)
+        scope.enter(run, None if ticket is None else ticket.owner)
+        return Task(self, run, leniency, scope, is_cancelled=is_cancelled)
+
+    def cancel(self, ticket: Ticket | None) -> None:
+        """Cancel the job of a task that the queue has revoked: it ends, or its run is told."""
+        if ticket is not None:
+            self._try(ticket.job_id, lambda: self._jobs.cancel(ticket.job_id))
+
+    def end(
+        self, ticket: Ticket | None, error: str, code: str | None, *, is_retried: bool = False
+    ) -> None:
+        """Fail the job of a task whose execution can't do so itself; ``Cancelled`` cancels it.
+
+        ``is_retried`` is whether the queue will run the task again.
+        """
+        if ticket is None:
+            return
+        event = will_retry(error, code) if is_retried else _event.failed(error, code)
+
+        def end() -> None:
+            self._connection.append(ticket.job_id, event)
+            if is_retried:
+                self._jobs.retry(ticket.job_id)
+
+        self._try(ticket.job_id, end)
+
+    def retry(self, job_id: str) -> None:
+        """Queue a job that has failed for its next attempt."""
+        self._try(job_id, lambda: self._jobs.retry(job_id))
+
+    def close(self) -> None:
+        """Close the connections; they are opened again at the next use."""
+        self._creating.close()
+        self._jobs.close()
+
+    def _try(self, job_id: str, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except JobcastError as refusal:
+            _log.info("job %s: %s", job_id, refusal)
+        except Exception as error:  # noqa: BLE001 - the queue goes on whatever happens here
+            _log.warning("job %s: %s", job_id, error)
+
+    def _created(self, ticket: Ticket) -> Ticket:
+        try:
+            self._create(self._creating, ticket)
+        except JobExists:
+            ticket = self._enqueueing.doubled(ticket)
+            self._create(self._creating, ticket)
+        return ticket
+
+    @staticmethod
+    def _create(jobs: Jobs, ticket: Ticket) -> None:
+        jobs.create(
+            ticket.type,
+            user_id=ticket.user_id,
+            session_id=ticket.session_id,
+            job_id=ticket.job_id,
+        )
+
+    def _is_cancelled_at_start(self, run: "TaskRun", ticket: Ticket, leniency: Leniency) -> bool:
+        """Start the run, or leave it mute; say whether the task must not run."""
+        try:
+            for _ in range(MAX_STARTS):
+                try:
+                    run.start()
+                except (UnknownJob, JobFinished, JobSuperseded) as refusal:
+                    outcome = self._after(refusal, ticket, leniency)
+                    if outcome is not None:
+                        return outcome
+                else:
+                    return False
+            leniency.silence("it could not be started")
+        except JobCancelled:
+            run.end(CANCELLED)
+            return True
+        except Exception as error:  # noqa: BLE001 - the task runs whatever happens here
+            leniency.silence(error)
+        return False
+
+    def _after(self, refusal: JobcastError, ticket: Ticket, leniency: Leniency) -> bool | None:
+        """Deal with a refused start: say whether the task must not run; None to start again."""
+        if ticket.attempt is not None:
+            leniency.silence(refusal)
+            return True
+        if isinstance(refusal, UnknownJob):
+            # Redis was unavailable when the task was enqueued, or the job has expired.
+            self._create(self._jobs, ticket)
+            return None
+        end = self._end_of(ticket.job_id)
+        if end.is_cancelled:
+            leniency.is_mute = True
+            return True
+        if not end.is_failed:
+            leniency.silence(refusal)
+            return False
+        self.retry(ticket.job_id)  # the queue delivers it once more
+        return None
+
+    def _end_of(self, job_id: str) -> End:
+        return End.of_state(self._connection.call("HMGET", state_key(job_id), *END_FIELDS))
+
+
+class Task:
+    """One execution of a task.
+
+    ``is_cancelled`` is whether it must not run: its job was cancelled before, or the service has
+    queued it for an attempt that is over.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        run: "TaskRun",
+        leniency: Leniency,
+        scope: Scope,
+        *,
+        is_cancelled: bool,
+    ) -> None:
+        self.run = run
+        self.is_cancelled = is_cancelled
+        self._tasks = tasks
+        self._leniency = leniency
+        self._scope = scope
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether what it reports is sent."""
+        return not self._leniency.is_mute
+
+    def report(self, meta: object) -> None:
+        """Forward what the task reports in its queue's way; `JobCancelled` if it must stop."""
+        if not self.is_followed:
+            return
+        try:
+            report = read(meta, self._complain)
+            if report is not None:
+                self.run.count_on(report.enter)
+        except JobCancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 - the task goes on whatever happens here
+            self._complain(text_of(error))
+
+    def complete(self, result: object) -> None:
+        """End the job well, with the task's result, or null if it is too long or no JSON."""
+        event, problem = completion(result, self._tasks.max_event_bytes)
+        if problem is not None and self.is_followed:
+            self._tasks.notices.say(problem, "job %s: %s", self.run.job_id, problem)
+            with suppress(Exception):
+                self.run.log(problem, "warning")
+        self._end(event, COMPLETED)
+
+    def fail(self, error: str | BaseException, code: str | None = None) -> None:
+        """End the job badly."""
+        self._end(*failing(error, code))
+
+    def retry(
+        self, error: str | BaseException, code: str | None = None, *, in_s: float | None = None
+    ) -> None:
+        """End the attempt badly, and queue the job for the next one, which the queue will run."""
+        if self._end(will_retry(error, code, in_s)):
+            self._tasks.retry(self.run.job_id)
+
+    def cancel(self) -> None:
+        """End the job as cancelled."""
+        self._end(CANCELLED)
+
+    def leave(self) -> None:
+        """Leave the job as it is: another worker will go on with it, or its lease runs out."""
+        self.run.leave()
+        self._scope.leave(self.run)
+
+    def _end(self, event: Append, otherwise: Append | None = None) -> bool:
+        """End the run, and say whether Redis has acknowledged that."""
+        try:
+            if self.is_followed and not self.run.has_ended:
+                self.run.end(event, otherwise)
+                return self.run.finished
+        except Exception as error:  # noqa: BLE001 - the task has ended whatever happens here
+            self._leniency.silence(error)
+        finally:
+            self.leave()
+        return False
+
+    def _complain(self, what: str) -> None:
+        self._tasks.notices.say(
+            f"report {what}", "job %s: a report was not forwarded whole: %s", self.run.job_id, what
+        )
+
+
+class TaskSender(Sender):
+    """Sends the events of a task's run. Refusals end that, and are not the task's to deal with."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        job_id: str,
+        senders: Senders,
+        leniency: Leniency,
+        outage: Outage,
+    ) -> None:
+        super().__init__(connection, job_id, None, senders)
+        self._leniency = leniency
+        self._outage = outage
+
+    @property
+    def _patience_s(self) -> float | None:
+        return 0 if self._outage.is_on else super()._patience_s
+
+    def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
+        """Start the run; while Redis is unavailable, in the background, with an empty answer."""
+        try:
+            return super().start(token, event, announce)
+        except RedisError as error:
+            if not will_pass(error):
+                raise
+        self._outage.begin()
+        with self._changed:
+            self._outbox.restart()
+            self._outbox.is_behind = True
+            self._repeat()
+        return UNKNOWN
+
+    def send(
+        self, event: Append, answered: Answered, otherwise: Append | None = None
+    ) -> Answer | None:
+        """Append an event; None if that was refused, or nothing is sent any more."""
+        if self._leniency.is_mute:
+            return None
+        try:
+            return super().send(event, answered, otherwise)
+        except InvalidEvent:
+            raise  # of one event: a mistake of the code that reports it
+        except (JobcastError, RedisError) as error:
+            self._leniency.excuse(error)
+            return None
+
+
+class TaskRun(Run):
+    """The run of a task: none of its calls fails the task, unless an argument is wrong."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what `Tasks` is made of
+        self,
+        connection: Connection,
+        leases: Leases,
+        senders: Senders,
+        sender: TaskSender,
+        job_id: str,
+        on_cancel: OnCancel | None,
+    ) -> None:
+        super().__init__(connection, leases, senders, job_id, None)
+        self._sender = sender
+        self._on_cancel = on_cancel
+
+    def start(self) -> str:
+        """Start the job, or take it over; of one that starts in the background little is known."""
+        entry_id = super().start()
+        if not entry_id:
+            self._sender.attempt = self.attempt = None
+        return entry_id
+
+    def count_on(self, enter: Callable[[Count], None]) -> None:
+        """Enter a report into the count, and send it at the pace of counts."""
+        enter(self._counting())
+        self._count_on()
+
+    def end(self, event: Append, otherwise: Append | None = None) -> None:
+        """End the run."""
+        self._finish(event, otherwise)
+
+    def leave(self) -> None:
+        """Renew the lease no longer, unless the end of the run still waits for Redis."""
+        if self._lease is not None and not self._sender.has_end:
+            self._lease.stop()
+
+    def _renew(self, lease_ms: int) -> None:
+        super()._renew(lease_ms)
+        if self.cancel_requested and self._on_cancel is not None:
+            on_cancel, self._on_cancel = self._on_cancel, None
+            try:
+                on_cancel()
+            except Exception:  # noqa: BLE001 - the lease is renewed whatever the queue says
+                _log.exception("job %s: the task could not be aborted", self.job_id)

@@ -1,0 +1,372 @@
+"""What the blocking and the asynchronous form of the adapters share: no I/O."""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Final, NamedTuple, Self, TypedDict
+from weakref import ref
+
+from redis.exceptions import RedisError
+
+from jobcast import _event
+from jobcast._errors import BufferFull, InvalidEvent
+from jobcast._failure import brief, class_name, describe
+from jobcast._json import MAX_EVENT_BYTES
+from jobcast._outbox import Limits
+from jobcast._owner import Owner, current_owner, owner_by
+from jobcast._run_state import RunState, running
+from jobcast._settings import (
+    BUFFER_BYTES,
+    BUFFER_EVENTS,
+    DAY_SECONDS,
+    LEASE_S,
+    check_seconds,
+    checked,
+)
+from jobcast.protocol.append import Answer, Append, Bounds
+from jobcast.protocol.names import new_job_id, parse_job_id
+
+HEADER: Final = "jobcast"
+"""Under which name a message carries its ticket."""
+
+ENQUEUE_S: Final = 2.0
+"""How long the enqueueing of a task waits for Jobcast's Redis, by default."""
+BLOCK_S: Final = 2.0
+"""How long a call of a task waits for Jobcast's Redis, by default."""
+PAUSE_S: Final = 10.0
+"""How long after an outage of Redis was met nobody waits for another: what can't be done at once is
+done in the background, or by the worker."""
+MAX_STARTS: Final = 3
+"""How often a start is tried: after a refusal, the job is created or queued for a new attempt."""
+
+OnCancel = Callable[[], object]
+"""Is called when the job was asked to stop."""
+
+_ATTEMPT: Final = re.compile("[1-9][0-9]{0,15}")
+
+_log: Final = logging.getLogger("jobcast.adapters")
+
+
+class Settings(TypedDict, total=False):
+    """What `install` takes beside the URL; the first is here, the others are those of `connect`.
+
+    ``enqueue_s`` is how many seconds the enqueueing of a task may wait for Jobcast's Redis.
+    """
+
+    enqueue_s: float
+    block_s: float
+    lease_s: float | None
+    retention_s: int
+    max_entries: int
+    max_event_bytes: int
+
+
+class Parts(NamedTuple):
+    """What `Settings` say, checked."""
+
+    bounds: Bounds
+    limits: Limits
+    lease_s: float | None
+    enqueue_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return them; `InvalidEvent` that names the setting."""
+        lease_s = settings.get("lease_s", LEASE_S)
+        bounds, limits = checked(
+            retention_s=settings.get("retention_s", DAY_SECONDS),
+            max_entries=settings.get("max_entries", 10_000),
+            max_event_bytes=settings.get("max_event_bytes", MAX_EVENT_BYTES),
+            lease_s=lease_s,
+            block_s=settings.get("block_s", BLOCK_S),
+            buffer_events=BUFFER_EVENTS,
+            buffer_bytes=BUFFER_BYTES,
+        )
+        enqueue_s = settings.get("enqueue_s", ENQUEUE_S)
+        check_seconds("enqueue_s", enqueue_s)
+        return cls(bounds, limits, lease_s, enqueue_s)
+
+
+class Ticket(NamedTuple):
+    """What travels with a message: enough to find its job, and to create it if it is not there.
+
+    With ``attempt``, the service has queued the message, for this attempt alone: if that is over,
+    the task is not run.
+    """
+
+    job_id: str
+    type: str
+    user_id: str | None
+    session_id: str | None
+    attempt: int | None = None
+
+    @classmethod
+    def of_task(cls, task_id: str, name: str, owner: Owner) -> Self:
+        """Return the ticket of a task: the job has the task's own id if that is a job id.
+
+        It must have been an id already: a UUID in upper case is another spelling of a job's.
+        """
+        job_id = task_id if parse_job_id(task_id) == task_id else new_job_id()
+        return cls(job_id, type_of(name), owner.user_id, owner.session_id)
+
+    @classmethod
+    def from_header(cls, header: object) -> Self | None:
+        """Read what came with a message; None if it has no ticket, or one that can't be read."""
+        if not isinstance(header, Mapping):
+            return None
+        parts = [header.get(name) for name in ("id", "type", "user", "session")]
+        texts = [part if isinstance(part, str) else None for part in parts]
+        job_id, name, user_id, session_id = texts
+        if parse_job_id(job_id) != job_id or job_id is None or not name:
+            return None
+        number = header.get("attempt")
+        is_attempt = isinstance(number, str) and _ATTEMPT.fullmatch(number) is not None
+        return cls(job_id, name, user_id, session_id, int(str(number)) if is_attempt else None)
+
+    def to_header(self) -> dict[str, str]:
+        """Return what is sent with the message: a flat object of texts."""
+        parts = {
+            "id": self.job_id,
+            "type": self.type,
+            "user": self.user_id,
+            "session": self.session_id,
+            "attempt": None if self.attempt is None else str(self.attempt),
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def of_any_attempt(self) -> Self:
+        """Return a ticket for a message that the queue's own retry has sent again."""
+        return self._replace(attempt=None)
+
+    def again(self) -> Self:
+        """Return a ticket with a fresh id, for a task whose id a job has already."""
+        return self._replace(job_id=new_job_id())
+
+    @property
+    def owner(self) -> Owner:
+        """The job's owner."""
+        return Owner(self.user_id, self.session_id)
+
+
+END_FIELDS: Final = ("status", "error", "errorCode")
+
+
+class End(NamedTuple):
+    """How a job has ended, as its state tells."""
+
+    status: str
+    error: str
+    code: str
+
+    @classmethod
+    def of_state(cls, reply: list[bytes | None]) -> Self:
+        """Read the values of `END_FIELDS`."""
+        return cls(*((part or b"").decode(errors="replace") for part in reply))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job was cancelled."""
+        return (self.status, self.error, self.code) == ("failed", "Cancelled", "")
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it failed, so that another execution is its next attempt."""
+        return self.status == "failed" and not self.is_cancelled
+
+
+def owner_of(header: Mapping[object, object]) -> Owner | None:
+    """Return the owner that an argument of the enqueueing names; None if it names none."""
+    owner = owner_by(header.get("user"), header.get("session"))
+    return None if owner.is_nobody or "id" in header else owner
+
+
+class Notices:
+    """Says each thing once in the log of this process."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def say(self, key: str, message: str, *arguments: object) -> None:
+        """Log a warning, unless one with this key was."""
+        if key not in self._said:
+            self._said.add(key)
+            _log.warning(message, *arguments)
+
+
+class Outage:
+    """Remembers that Redis was unavailable, so that not every task waits to find that out."""
+
+    def __init__(self) -> None:
+        self._until_s = -math.inf
+
+    def begin(self) -> None:
+        """Note that Redis did not answer in time."""
+        self._until_s = monotonic() + PAUSE_S
+
+    @property
+    def is_on(self) -> bool:
+        """Whether Redis was unavailable just before."""
+        return monotonic() < self._until_s
+
+
+class Enqueueing:
+    """Decides whether and how a task that is being enqueued becomes a job."""
+
+    def __init__(self, notices: Notices, outage: Outage) -> None:
+        self._notices = notices
+        self._outage = outage
+
+    def ticket(self, task_id: str, name: str, owner: Owner | None) -> Ticket | None:
+        """Return the ticket of a task; None if nobody owns it."""
+        owner = current_owner.get() if owner is None else owner
+        if owner is None:
+            self._notices.say(
+                "owner",
+                "%s is not followed: nobody owns it. Enqueue it within"
+                " `with jobcast.owner(user_id=…)`, or `with jobcast.owner():` to say so."
+                " This is logged once.",
+                name,
+            )
+            return None
+        if owner.is_nobody:
+            return None
+        return Ticket.of_task(str(task_id), name, owner)
+
+    def refused(self, ticket: Ticket, error: Exception) -> Ticket | None:
+        """Say that a job could not be created; return what travels with the message all the same.
+
+        Its worker will create the job if it is Redis that was unavailable.
+        """
+        if isinstance(error, RedisError):
+            self._outage.begin()
+            self._notices.say(
+                "away", "Jobcast's Redis is unavailable; tasks are enqueued all the same: %s", error
+            )
+            return ticket
+        self._notices.say(
+            f"refused {error}", "%s (%s) is not followed: %s", ticket.type, ticket.job_id, error
+        )
+        return None
+
+    def doubled(self, ticket: Ticket) -> Ticket:
+        """Say that there is a job of a task's id already; return the ticket of another one."""
+        other = ticket.again()
+        self._notices.say(
+            "doubled",
+            "there is a job %s already: the task that was enqueued with its id is job %s",
+            ticket.job_id,
+            other.job_id,
+        )
+        return other
+
+
+class Leniency:
+    """What becomes of the refusals of a run whose task must go on.
+
+    ``is_mute`` is whether nothing is sent any more.
+    """
+
+    def __init__(self, job_id: str, notices: Notices, *, is_mute: bool) -> None:
+        self._job_id = job_id
+        self._notices = notices
+        self.is_mute = is_mute
+
+    def excuse(self, error: Exception) -> None:
+        """Log a refusal; after one that is of all events, send nothing any more."""
+        if isinstance(error, BufferFull):
+            self._notices.say(f"full {self._job_id}", "job %s: %s", self._job_id, error)
+            return
+        self.silence(error)
+
+    def silence(self, why: object) -> None:
+        """Send nothing any more."""
+        if not self.is_mute:
+            self.is_mute = True
+            # Redis refuses all jobs for the same reason.
+            key = f"{why}" if isinstance(why, RedisError) else self._job_id
+            message = "job %s is not followed any more: %s"
+            self._notices.say(f"silent {key}", message, self._job_id, why)
+
+
+class Scope:
+    """The context of one execution of a task: its run, and its owner for what it enqueues.
+
+    It is made and left in the context of the task.
+    """
+
+    def __init__(self) -> None:
+        self._run_before = running.get()
+        self._owner_before = current_owner.get()
+
+    def enter(self, run: RunState, owner: Owner | None) -> None:
+        """Have the run be the current one."""
+        running.set(ref(run))
+        if owner is not None:
+            current_owner.set(owner)
+
+    def leave(self, run: RunState) -> None:
+        """End the run, whether its job has ended or not, and go back to what was before."""
+        run.finished = True
+        running.set(self._run_before)
+        current_owner.set(self._owner_before)
+
+
+def quietly(call: Callable[..., object], *arguments: object, **named: object) -> None:
+    """Call what belongs to the queue; what it raises is logged, for it is not the task's."""
+    try:
+        call(*arguments, **named)
+    except Exception:  # noqa: BLE001 - whatever the queue raises
+        _log.exception("%s failed", call)
+
+
+def type_of(name: str) -> str:
+    """Return a job's type for the name of a task: its end, if that is too long."""
+    text = str(name).encode(errors="replace").decode()
+    return text[-_event.MAX_TYPE_CHARACTERS :] or "task"
+
+
+def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str | None]:
+    """Return message and code of a failure: an exception without a code has its class's name."""
+    if not isinstance(error, BaseException):
+        return error, code
+    message, its_code = describe(error)
+    if code is None and message != "Cancelled":
+        code = its_code or class_name(error)
+    return message, code
+
+
+def failing(error: str | BaseException, code: str | None) -> tuple[Append, Append]:
+    """Return the event that ends a job badly, and a smaller one that any job has room for."""
+    message, code = failure_of(error, code)
+    return _event.failed(message, code), _event.failed(*brief(message, code))
+
+
+def completion(result: object, max_bytes: int) -> tuple[Append, str | None]:
+    """Return the event that ends a job well, and why it is without the task's result, if it is."""
+    try:
+        event = _event.completed(result)
+    except InvalidEvent as error:
+        return COMPLETED, f"The result is left out: {error}"
+    size = len(event.data.encode())
+    if size > max_bytes:
+        return COMPLETED, f"The result is left out: it has {size} bytes, more than {max_bytes}"
+    return event, None
+
+
+def will_retry(
+    error: str | BaseException, code: str | None, retry_in_s: float | None = None
+) -> Append:
+    """Return what ends an attempt that another one follows, as far as any job has room for it."""
+    message, code = brief(*failure_of(error, code))
+    data: dict[str, object] = {"willRetry": True}
+    if retry_in_s is not None:
+        data["retryInSeconds"] = retry_in_s
+    return _event.failed(message, code, data)
+
+
+COMPLETED: Final = _event.completed(None)
+UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - by position, as the script answers
+"""What is known of a run that starts in the background."""
+CANCELLED: Final = _event.failed("Cancelled", None)

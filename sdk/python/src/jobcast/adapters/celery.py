@@ -1,0 +1,269 @@
+"""Celery: tasks as jobs of Jobcast.
+
+    app = Celery(broker="redis://")
+    jobcast.adapters.celery.install(app, "redis://")
+
+    with jobcast.owner(user_id="u1"):
+        resize.delay("photos")
+
+Where the app is made, so that workers and those who enqueue do it both.
+``self.update_state(state=…, meta=…)`` is progress: `jobcast.adapters._report` says which keys are
+understood. Retries make attempts. ``revoke`` cancels the job. A job that its owner cancels is not
+started, raises `JobCancelled` at its next report, or is revoked with ``terminate=True``.
+
+Each task of a chain, a group or a chord is a job of its own, and so is each task that a followed
+task enqueues: they have its owner. ``with jobcast.owner():`` enqueues what nobody follows.
+"""
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, Final, Unpack
+
+from billiard.exceptions import WorkerLostError
+from celery import Celery, signals, states
+from celery import Task as CeleryTask
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject, TimeLimitExceeded
+from celery.worker import WorkController
+
+from jobcast._errors import JobCancelled
+from jobcast.adapters._blocking import Task, Tasks
+from jobcast.adapters._task import HEADER, OnCancel, Settings, Ticket, failure_of, owner_of, quietly
+
+_BUILT_IN: Final = frozenset((*states.ALL_STATES, states.IGNORED))
+"""States that are Celery's own to set, and say nothing of progress."""
+_INTERNAL: Final = "celery."
+"""How the names of Celery's own tasks begin."""
+_KILLABLE: Final = ("prefork", "gevent", "eventlet")
+"""Pools that can end a task that runs."""
+_GONE: Final = (WorkerLostError, TimeLimitExceeded, Reject)
+"""Failures that the worker's main process states for a pool's process."""
+_EXECUTION: Final = "jobcast_execution"
+"""Where a request has its execution."""
+_UID: Final = "jobcast"
+
+
+def install(
+    app: Celery, url: str, *, may_terminate: bool = True, **settings: Unpack[Settings]
+) -> None:
+    """Follow the tasks of an app, as jobs of the Redis at this address.
+
+    ``may_terminate`` is whether a task that its owner cancels and that reports nothing is revoked
+    with ``terminate=True``, which kills its process. The other settings are those of
+    `jobcast.connect`, and ``enqueue_s``: how many seconds the enqueueing of a task may wait for
+    Jobcast's Redis.
+    """
+    adapter = Adapter(app, Tasks(url, **settings), may_terminate=may_terminate)
+    for signal, receiver in (
+        (signals.before_task_publish, adapter.on_publish),
+        (signals.worker_init, adapter.on_worker),
+        (signals.task_prerun, adapter.on_begin),
+        (signals.task_postrun, adapter.on_end),
+        (signals.task_revoked, adapter.on_revoked),
+        (signals.task_failure, adapter.on_failure),
+        (signals.worker_process_shutdown, adapter.on_exit),
+        (signals.worker_shutdown, adapter.on_exit),
+    ):
+        signal.disconnect(dispatch_uid=_UID)  # of an earlier call
+        signal.connect(receiver, weak=False, dispatch_uid=_UID)
+    app.on_after_finalize.connect(adapter.on_tasks, weak=False)
+
+
+def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
+    """Return what says in ``apply_async(headers=…)`` who may watch the job: see `jobcast.owner`."""
+    return {HEADER: {"user": user_id, "session": session_id}}
+
+
+class Execution:
+    """One execution of a task; ``has_passed_on`` is whether another message carries on with it."""
+
+    def __init__(self, tasks: Tasks, request: Context, on_cancel: OnCancel | None) -> None:
+        self.task_id: str = request.id
+        self.ticket = _ticket_of(request)
+        self.has_passed_on = False
+        self.failure: object = None
+        self._tasks = tasks
+        self._retries: int = request.retries or 0
+        ticket = self.ticket
+        if ticket is not None and self._retries:
+            ticket = ticket.of_any_attempt()
+        self.job: Task = tasks.begin(ticket, on_cancel)
+        self.is_cancelled = self.job.is_cancelled
+
+    def pass_on(self, headers: Mapping[str, Any]) -> None:
+        """Another message with the task's id is about to be sent: a retry, or what replaces it.
+
+        The attempt ends before, for the next one may begin at once. What the task reports after
+        that is sent to nobody.
+        """
+        self.has_passed_on = True
+        if headers.get("retries", 0) <= self._retries:
+            return
+        if self.job.run.cancel_requested:
+            self.job.cancel()
+        else:
+            error = sys.exc_info()[1] or "The task asked for a retry"
+            self.job.retry(error, in_s=_seconds_until(headers.get("eta")))
+        self.job = self._tasks.begin(None)
+
+    def end(self, state: str | None, value: Any) -> None:  # noqa: ANN401 - what the task returned
+        """End the job as Celery has ended the task."""
+        if self.is_cancelled:
+            self.job.cancel()
+        elif state == states.SUCCESS:
+            self.job.complete(value)
+        elif state == states.FAILURE:
+            self.job.fail(value)
+        elif self.has_passed_on or state is None or getattr(value, "requeue", False):
+            self.job.leave()  # a message will come again, or its lease runs out
+        elif state == states.RETRY:
+            self.job.retry(value.exc or value)
+        elif state == states.REJECTED:
+            self.job.fail(value)
+        elif self.failure is not None:
+            self.job.fail(str(self.failure))
+        else:
+            self.job.complete(None)
+
+
+class Adapter:
+    """Follows the tasks of one app by Celery's signals. Celery logs what a receiver raises."""
+
+    def __init__(self, app: Celery, tasks: Tasks, *, may_terminate: bool) -> None:
+        self._app = app
+        self._tasks = tasks
+        self._may_terminate = may_terminate
+        self._can_terminate = False
+
+    def on_publish(self, sender: str, headers: dict[str, Any], **_: object) -> None:
+        """Handle a message that is about to be sent: of a new task, or one more of a task."""
+        task_id, header = headers.get("id"), headers.pop(HEADER, None)
+        if task_id is None or str(sender).startswith(_INTERNAL):
+            return
+        header = header if isinstance(header, Mapping) else {}
+        worker_task = self._app.current_worker_task
+        execution = None if worker_task is None else _execution_of(worker_task.request)
+        if execution is not None and execution.task_id == task_id:
+            ticket = execution.ticket
+            execution.pass_on(headers)
+        elif header.get("task") == task_id:
+            ticket = Ticket.from_header(header)
+        else:
+            ticket = self._tasks.enqueued(task_id, sender, owner_of(header))
+        if ticket is not None:
+            headers[HEADER] = {**ticket.to_header(), "task": task_id}
+
+    def on_worker(self, sender: WorkController, **_: object) -> None:
+        """Handle the start of a worker, before its pool's."""
+        self._can_terminate = any(name in str(sender.pool_cls) for name in _KILLABLE)
+        self.on_tasks()
+
+    def on_tasks(self, **_: object) -> None:
+        """Have the app's tasks report to their executions."""
+        for name, task in self._app.tasks.items():
+            if not name.startswith(_INTERNAL) and _EXECUTION not in vars(task):
+                setattr(task, _EXECUTION, True)
+                _follow_run(task)
+                _follow_state(task)
+
+    def on_begin(self, task: CeleryTask, **_: object) -> None:
+        """Handle the begin of an execution."""
+        task_id = task.request.id
+
+        def revoke() -> None:
+            self._app.control.revoke(task_id, terminate=True)
+
+        on_cancel = revoke if self._may_terminate and self._can_terminate else None
+        setattr(task.request, _EXECUTION, Execution(self._tasks, task.request, on_cancel))
+
+    def on_end(self, task: CeleryTask, state: str | None, retval: Any, **_: object) -> None:  # noqa: ANN401
+        """Handle the end of an execution."""
+        execution = _execution_of(task.request)
+        if execution is not None:
+            setattr(task.request, _EXECUTION, None)
+            execution.end(state, retval)
+
+    def on_revoked(self, request: Context, *, expired: bool = False, **_: object) -> None:
+        """Handle what was revoked or has expired before its start, or was terminated."""
+        failure = ("The task has expired", "EXPIRED") if expired else ("Cancelled", None)
+        self._tasks.end(_ticket_of(request), *failure)
+
+    def on_failure(
+        self, sender: CeleryTask, task_id: str, exception: BaseException, **_: object
+    ) -> None:
+        """Handle a failure that the pool's process could not state, for it is gone."""
+        if not isinstance(exception, _GONE):
+            return
+        # Celery has a request for some of them. Else it is the job of the task's id, if there is.
+        ticket = _ticket_of(sender.request) if sender.request.id == task_id else None
+        if isinstance(exception, WorkerLostError):
+            failure: tuple[str, str | None] = ("The worker was lost", "STALLED")
+        else:
+            failure = failure_of(exception, None)
+        self._tasks.end(ticket or Ticket.from_header({"id": task_id, "type": "-"}), *failure)
+
+    def on_exit(self, **_: object) -> None:
+        """Handle the exit of a process: what waits for Redis is written."""
+        self._tasks.close()
+
+
+def _follow_run(task: CeleryTask) -> None:
+    run = task.run
+
+    @wraps(run)
+    def followed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the task's
+        execution = _execution_of(task.request)
+        if execution is None:
+            return run(*args, **kwargs)
+        if not execution.is_cancelled:
+            try:
+                return run(*args, **kwargs)
+            except JobCancelled:
+                execution.is_cancelled = True
+        quietly(task.backend.mark_as_revoked, task.request.id, "cancelled", request=task.request)
+        raise Ignore("cancelled")
+
+    task.run = followed
+
+
+def _follow_state(task: CeleryTask) -> None:
+    update = task.update_state
+
+    @wraps(update)
+    def update_state(
+        task_id: str | None = None,
+        state: str | None = None,
+        meta: Any = None,  # noqa: ANN401 - the task's
+        **kwargs: Any,  # noqa: ANN401 - the task's
+    ) -> None:
+        update(task_id, state, meta, **kwargs)
+        execution = _execution_of(task.request)
+        if execution is None or task_id not in {None, execution.task_id}:
+            return
+        if state not in _BUILT_IN:
+            execution.job.report(meta)
+        elif state == states.FAILURE:
+            execution.failure = meta.get("exc_message", meta) if isinstance(meta, dict) else meta
+
+    task.update_state = update_state
+
+
+def _execution_of(request: Context) -> Execution | None:
+    found = getattr(request, _EXECUTION, None)
+    return found if isinstance(found, Execution) else None
+
+
+def _ticket_of(request: Context) -> Ticket | None:
+    header = getattr(request, HEADER, None)
+    is_its_own = isinstance(header, Mapping) and header.get("task") == request.id
+    return Ticket.from_header(header) if is_its_own else None
+
+
+def _seconds_until(eta: str | None) -> float | None:
+    if eta is None:
+        return None
+    when = datetime.fromisoformat(eta)
+    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return max(0, round((when - datetime.now(UTC)).total_seconds()))

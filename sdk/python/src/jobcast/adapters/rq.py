@@ -1,0 +1,243 @@
+"""RQ: tasks as jobs of Jobcast.
+
+    queue = jobcast.adapters.rq.Queue(connection=Redis())
+
+    with jobcast.owner(user_id="u1"):
+        queue.enqueue(resize, "photos")
+
+``rq worker --job-class jobcast.adapters.rq.Job`` runs them, with any of RQ's workers. Jobcast is in
+the Redis of RQ, unless `install` or ``JOBCAST_REDIS_URL`` name another.
+
+``job.meta`` is progress once ``job.save_meta()`` is called: `jobcast.adapters._report` says which
+keys are understood. Others are sent only if the task has changed them. ``Retry`` makes attempts.
+``job.cancel()`` and ``send_stop_job_command`` cancel the job, and a job that its owner cancels is
+stopped.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Unpack
+from urllib.parse import quote, urlencode
+
+import rq
+from redis import Redis, SSLConnection, UnixDomainSocketConnection
+from rq.command import send_stop_job_command
+from rq.job import JobStatus, Retry
+
+from jobcast._errors import JobCancelled
+from jobcast.adapters._blocking import Task, Tasks
+from jobcast.adapters._report import KNOWN
+from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owner_of
+
+ADDRESS: Final = "JOBCAST_REDIS_URL"
+"""The variable that names Jobcast's Redis, if it is not RQ's."""
+
+_LOST: Final = "The worker was lost", "STALLED"
+
+
+def install(url: str, **settings: Unpack[Settings]) -> None:
+    """Have Jobcast be in this Redis, by these settings: see `jobcast.connect`.
+
+    To be called where the worker imports it too: in the module of a ``Job`` of your own
+    (``--job-class``) or of RQ's settings (``--config``).
+    """
+    Job.jobcast = Tasks(url, **settings)
+
+
+def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
+    """Return what says in ``enqueue(…, meta=…)`` who may watch the job: see `jobcast.owner`."""
+    return {HEADER: {"user": user_id, "session": session_id}}
+
+
+class Job(rq.job.Job):
+    """A job of RQ that is followed, if somebody owns it."""
+
+    jobcast: ClassVar[Tasks | None] = None
+    """What `install` was given."""
+
+    _ticket: Ticket | None = None
+    _task: Task | None = None
+    _meta_before: Mapping[str, object] = {}
+    _has_ended = False
+
+    def announce(self) -> None:
+        """Create the job in Jobcast, if somebody owns it."""
+        header = self.meta.get(HEADER)
+        owner = owner_of(header) if isinstance(header, Mapping) else None
+        if (tasks := self._tasks) is not None:
+            self._ticket = tasks.enqueued(self.id, self.func_name or "", owner)
+        self.meta.pop(HEADER, None)
+        self._keep_ticket()
+
+    def restore(self, raw_data: Mapping[Any, Any]) -> None:
+        """Read the job as Redis has it."""
+        super().restore(raw_data)
+        header = self.meta.get(HEADER)
+        if isinstance(header, Mapping) and header.get("task") == self.id:
+            self._ticket = Ticket.from_header(header)
+
+    def perform(self) -> Any:  # noqa: ANN401 - what the task returns
+        """Run the task, followed."""
+        tasks = self._tasks
+        if tasks is None:
+            return super().perform()
+        self._meta_before = dict(self.meta)
+        ticket = self._ticket
+        if ticket is not None and self.number_of_retries:
+            ticket = ticket.of_any_attempt()
+        self._task = task = tasks.begin(ticket, self._stop)
+        try:
+            if task.is_cancelled:
+                raise JobCancelled  # noqa: TRY301 - as the task raises it when it is told
+            result = super().perform()
+        except BaseException as error:
+            if isinstance(error, JobCancelled):
+                self.retries_left = None
+            self._fail(task, error)
+            raise
+        self._complete(task, result)
+        return result
+
+    def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as RQ has them
+        """Write the job to Redis."""
+        self._keep_ticket()
+        super().save(*args, **kwargs)
+
+    def save_meta(self) -> None:
+        """Write ``meta`` to Redis, and send it to Jobcast as progress."""
+        self._keep_ticket()
+        super().save_meta()  # type: ignore[no-untyped-call]  # RQ's
+        if self._task is not None:
+            self._task.report(
+                {
+                    key: value
+                    for key, value in self.meta.items()
+                    if key in KNOWN or self._is_changed(key, value)
+                }
+            )
+
+    def cancel(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as RQ has them
+        """Cancel the job, in Jobcast too."""
+        result = super().cancel(*args, **kwargs)
+        self._cancel()
+        return result
+
+    def delete(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as RQ has them
+        """Delete the job, which cancels it in Jobcast unless it has ended."""
+        super().delete(*args, **kwargs)
+        self._cancel()
+
+    def set_status(self, status: JobStatus, pipeline: Any = None) -> None:  # noqa: ANN401 - RQ's
+        """Set the status; the one of a job whose work horse is gone is its end in Jobcast."""
+        super().set_status(status, pipeline)
+        if status == JobStatus.STOPPED:
+            self._end_from_outside("Cancelled", None)
+        elif status == JobStatus.FAILED:
+            self._end_from_outside(*_LOST)
+
+    def retry(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as RQ has them
+        """Queue the job once more; the work horse of the attempt before may be gone."""
+        self._end_from_outside(*_LOST, is_retried=True)
+        super().retry(*args, **kwargs)
+
+    @property
+    def _tasks(self) -> Tasks | None:
+        return self.jobcast or _tasks_of(self.connection)
+
+    def _fail(self, task: Task, error: BaseException) -> None:
+        self._task, self._has_ended = None, True
+        if self.should_retry:
+            task.retry(error, in_s=self.get_retry_interval())
+        else:
+            task.fail(error)
+
+    def _complete(self, task: Task, result: object) -> None:
+        self._task, self._has_ended = None, True
+        if not isinstance(result, Retry):
+            task.complete(result)
+        elif (self.number_of_retries or 0) < result.max:
+            interval_s = Retry.get_interval(self.number_of_retries or 0, result.intervals)
+            task.retry("The task asked for a retry", "RETRY", in_s=interval_s)
+        else:
+            task.fail("The task asked for too many retries", "RETRY")
+
+    def _end_from_outside(self, error: str, code: str | None, *, is_retried: bool = False) -> None:
+        """End the job for a work horse that could not, because it was killed."""
+        tasks = self._tasks
+        if tasks is not None and self._task is None and not self._has_ended:
+            tasks.end(self._ticket, error, code, is_retried=is_retried)
+            self._has_ended = True
+
+    def _cancel(self) -> None:
+        tasks = self._tasks
+        if tasks is not None and not self._has_ended:
+            tasks.cancel(self._ticket)
+
+    def _stop(self) -> None:
+        """Have the worker kill the work horse: the job's owner asked it to stop."""
+        send_stop_job_command(self.connection, self.id, self.serializer)
+
+    def _keep_ticket(self) -> None:
+        """Have the ticket be in ``meta``, which a task may have replaced."""
+        if self._ticket is not None and HEADER not in self.meta:
+            self.meta[HEADER] = {**self._ticket.to_header(), "task": self.id}
+
+    def _is_changed(self, key: object, value: object) -> bool:
+        if key == HEADER:
+            return False
+        return key not in self._meta_before or self._meta_before[str(key)] != value
+
+
+class Queue(rq.Queue):
+    """A queue of RQ whose jobs are followed, if somebody owns them."""
+
+    job_class = Job
+
+    def create_job(self, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401 - as RQ has them
+        """Create a job, in Jobcast too."""
+        job = super().create_job(*args, **kwargs)
+        if isinstance(job, Job):
+            job.announce()
+        return job
+
+
+_of_urls: Final[dict[str, Tasks]] = {}
+_notices: Final = Notices()
+
+
+def _tasks_of(connection: Redis) -> Tasks | None:
+    """Return the tasks of the Redis that was not named by `install`; None if it can't be told."""
+    url = os.environ.get(ADDRESS) or url_of(connection)
+    if url is None:
+        _notices.say("url", "no job of RQ is followed: name Jobcast's Redis by %s", ADDRESS)
+        return None
+    tasks = _of_urls.get(url)
+    if tasks is None:
+        tasks = _of_urls[url] = Tasks(url)
+    return tasks
+
+
+def url_of(connection: Redis) -> str | None:
+    """Return the address of what a client of redis-py is connected to; None if it has none.
+
+    Sentinels and Clusters have none: `install` names them.
+    """
+    kind, options = connection.connection_pool.connection_class, _options_of(connection)
+    user, password = options.pop("username", None), options.pop("password", None)
+    login = f"{quote(user or '', safe='')}:{quote(password, safe='')}@" if password else ""
+    database = options.pop("db", None) or 0
+    if issubclass(kind, UnixDomainSocketConnection):
+        return f"unix://{login}{options['path']}?db={database}"
+    if "host" not in options:
+        return None
+    host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
+    place = f"{login}{host}:{options.get('port', 6379)}/{database}"
+    if not issubclass(kind, SSLConnection):
+        return f"redis://{place}"
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    texts = {name: value for name, value in tls.items() if isinstance(value, str)}
+    return f"rediss://{place}?{urlencode(texts)}"
+
+
+def _options_of(connection: Redis) -> dict[str, Any]:
+    return dict(connection.connection_pool.connection_kwargs)

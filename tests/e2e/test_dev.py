@@ -1,0 +1,66 @@
+"""``jobcast-service dev``, as a developer of a worker or of a page starts it."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.demo_process import DevProcess
+from tests.support.sse import watch
+from tests.support.valkey import HOST, free_port
+
+
+def output_of(program: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+async def test_what_it_prints_works(tmp_path: Path) -> None:
+    port = free_port()
+    with DevProcess(tmp_path / "data", "--port", str(port)) as dev:
+        assert dev.url == f"http://{HOST}:{port}"
+        program = dev.snippet.replace("range(100)", "range(3)")
+        printed = await asyncio.to_thread(output_of, program)
+        job_id, session = printed.strip().partition("#job=")[2].split("&session=")
+        async with watch(dev.url, job_id, session=session) as stream:
+            await stream.until("complete")
+        headers = {"authorization": f"Bearer {dev.token}", "origin": "http://localhost:5173"}
+        async with httpx.AsyncClient(base_url=dev.url, headers=headers) as client:
+            status = await client.get(f"/api/v1/jobs/{job_id}/status")
+            assert status.json()["status"] == "succeeded"
+            for answer in (status, await client.get("/jobcast-element.js")):
+                assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
+            refused = await client.post("/api/v1/jobs", json={"type": "report"})
+            assert refused.json()["code"] == "NO_QUEUE"
+        assert "error" not in dev.logs.lower()
+        # Neither is for others on the machine.
+        for secret in ("session", "secret"):
+            assert (tmp_path / "data" / secret).stat().st_mode & 0o077 == 0
+
+
+async def test_a_second_start_takes_the_token_of_the_first_and_has_its_jobs(tmp_path: Path) -> None:
+    with DevProcess(tmp_path / "data") as dev:
+        token, program = dev.token, dev.snippet.replace("range(100)", "range(1)")
+        await asyncio.to_thread(output_of, program)
+    with DevProcess(tmp_path / "data") as dev:
+        headers = {"authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=dev.url, headers=headers) as client:
+            assert len((await client.get("/api/v1/jobs")).json()["jobs"]) == 1
+
+
+def test_a_port_that_is_taken_or_none_is_named(tmp_path: Path) -> None:
+    with DevProcess(tmp_path / "data") as dev:
+        taken = dev.url.rpartition(":")[2]
+        with (
+            pytest.raises(RuntimeError, match=f"Port {taken} is not free on {HOST}"),
+            DevProcess(tmp_path / "other", "--port", taken),
+        ):
+            pass
+    with (
+        pytest.raises(RuntimeError, match="'http' is no port"),
+        DevProcess(tmp_path, "--port=http"),
+    ):
+        pass

@@ -1,0 +1,129 @@
+"""Jobs that the service puts on a queue of RQ, run by a worker with the adapter."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import rq.job
+from redis import Redis
+from rq import Queue, SimpleWorker
+
+from app.errors import BadRequest
+from app.lifecycle import Service
+from eventlog.errors import LogUnavailable
+from jobcast.adapters.rq import Job, install
+from schema.http import CreateJob
+from schema.owner import Owner
+from tests.support.parts import parts
+from tests.support.valkey import Valkey
+
+ME = Owner(None, "session-1")
+MODULE = "tests.queues.service_tasks"
+TASKS = (f"report={MODULE}.report", f"broken={MODULE}.fail_once", f"count={MODULE}.count")
+REPORT = CreateJob("report", {"pages": 3})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Valkey]:
+    with Valkey() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(server: Valkey) -> Iterator[Redis]:
+    server.flush()
+    with Redis.from_url(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def service(server: Valkey, redis: Redis) -> AsyncIterator[Service]:
+    async with parts(server.url, queue_kind="rq", queue="reports", queue_tasks=TASKS) as built:
+        yield built
+
+
+class CountingWorker(SimpleWorker):
+    """Counts the tasks that it has run."""
+
+    tasks_run = 0
+
+    def execute_job(self, job: rq.job.Job, queue: Queue) -> None:
+        self.tasks_run += 1
+        super().execute_job(job, queue)
+
+
+def work(server: Valkey, redis: Redis) -> int:
+    """Have a worker of RQ run what is queued, and return how many tasks that were."""
+    install(server.url)
+    worker = CountingWorker([Queue("reports", connection=redis)], job_class=Job)
+    try:
+        worker.work(burst=True, logging_level="ERROR")
+    finally:
+        assert Job.jobcast is not None
+        Job.jobcast.close()
+        Job.jobcast = None
+    return worker.tasks_run
+
+
+async def test_a_task_of_rq_gets_the_input_and_its_result_is_the_jobs(
+    service: Service, server: Valkey, redis: Redis
+) -> None:
+    job_id = await service.jobs.create(ME, REPORT, None)
+    assert work(server, redis) == 1
+    _, state = await service.jobs.owned(ME, job_id)
+    assert (state.status, bytes(state.result)) == ("succeeded", b'{"pages":3}')
+
+
+async def test_a_repeated_call_queues_one_task(
+    service: Service, server: Valkey, redis: Redis
+) -> None:
+    queue = service.jobs._queue
+    job_id = await service.jobs.create(ME, REPORT, "key")
+    await queue.add(job_id, 1, "report")
+    assert work(server, redis) == 1
+
+
+async def test_a_task_that_is_delivered_again_after_its_end_is_not_run(
+    service: Service, server: Valkey, redis: Redis
+) -> None:
+    job_id = await service.jobs.create(ME, CreateJob("count", {"key": "runs"}), None)
+    work(server, redis)
+    redis.rpush("rq:queue:reports", f"{job_id}-1")
+    assert work(server, redis) == 1
+    assert redis.get("runs") == b"1"
+
+
+async def test_a_job_that_is_cancelled_leaves_the_queue_of_rq(
+    service: Service, server: Valkey, redis: Redis
+) -> None:
+    job_id = await service.jobs.create(ME, REPORT, None)
+    await service.jobs.cancel(job_id)
+    assert work(server, redis) == 0
+
+
+async def test_a_failed_task_of_rq_is_run_again(
+    service: Service, server: Valkey, redis: Redis
+) -> None:
+    job_id = await service.jobs.create(ME, CreateJob("broken", {"key": "tried"}), None)
+    work(server, redis)
+    _, state = await service.jobs.owned(ME, job_id)
+    assert (state.status, state.error_code) == ("failed", "ValueError")
+    await service.jobs.retry(job_id, state)
+    work(server, redis)
+    _, state = await service.jobs.owned(ME, job_id)
+    assert (state.status, state.attempt) == ("succeeded", 2)
+
+
+async def test_a_type_without_a_task_is_refused_before_anything_is_written(
+    service: Service, redis: Redis
+) -> None:
+    # Whoever may create jobs would otherwise call any function that the worker can import.
+    with pytest.raises(BadRequest, match="type: must be one of broken, count, report"):
+        await service.jobs.create(ME, CreateJob("os.system", {"command": "true"}), None)
+    assert redis.keys() == []
+
+
+async def test_a_queue_that_is_unavailable_is_an_outage(server: Valkey) -> None:
+    away = "redis://127.0.0.1:1/0"
+    async with parts(server.url, queue_kind="rq", queue_url=away, queue_tasks=TASKS) as built:
+        with pytest.raises(LogUnavailable):
+            await built.jobs.create(ME, REPORT, None)
