@@ -177,7 +177,9 @@ class Jobs:
         Putting it on a queue is the caller's. Raises `JobNotFailed`, `UnknownJob`, and what
         redis-py raised if Redis stays unavailable; then the job may be queued or not.
         """
-        await self._append(canonical(job_id), RETRY)
+        job_id = canonical(job_id)
+        await self._append(job_id, RETRY)
+        await self._connection.index_again(job_id, self._bounds.retention_s)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.

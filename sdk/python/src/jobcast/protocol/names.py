@@ -139,6 +139,19 @@ def listing(
     }
 
 
+def listing_again(
+    reply: list[bytes | None], job_id: str, retention_s: int, publish: str
+) -> dict[str, Command]:
+    """Return the commands that list a job again, of the fields ``created userId sessionId``.
+
+    So its owner's streams of all jobs hear of a retry.
+    """
+    created_id, user_id, session_id = [each and each.decode(errors="replace") for each in reply]
+    if not created_id or not is_entry_id(created_id):
+        return {}
+    return listing(job_id, created_id, (user_id or None, session_id or None), retention_s, publish)
+
+
 def listed_job(member: bytes) -> tuple[str, str] | None:
     """Read a member of an index: the job, and an entry id of the millisecond of its first entry.
 

@@ -112,7 +112,9 @@ class Jobs:
 
     def retry(self, job_id: str) -> None:
         """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
-        self._append(canonical(job_id), RETRY)
+        job_id = canonical(job_id)
+        self._append(job_id, RETRY)
+        self._connection.index_again(job_id, self._bounds.retention_s)
 
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
