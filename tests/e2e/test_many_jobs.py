@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 import jobcast
+import jobcast.sync
 from tests.support.service import SESSION, Service, token
 from tests.support.sse import Event, of_jobs, states_of, watch_many
 
@@ -132,6 +133,20 @@ async def test_new_jobs_of_the_caller_join_by_themselves(
             {"jobId": old, "attempt": 2, "reason": "attempt"},
         )
         assert seen([state]) == [("progress-update", old)]
+
+
+async def test_a_retry_by_the_library_joins_again(
+    jobs: jobcast.Jobs, service: Service, redis_url: str
+) -> None:
+    [job_id] = await created(jobs, 1)
+    with jobcast.sync.connect(redis_url) as blocking:
+        async with watch_many(service.url, "mine=active") as stream:
+            await states_of(stream, [job_id])
+            for retry in (jobs.retry, lambda job_id: asyncio.to_thread(blocking.retry, job_id)):
+                await jobs.cancel(job_id)
+                await stream.until("left")
+                await retry(job_id)
+                assert seen([await stream.next()]) == [("reset", job_id)]
 
 
 async def test_what_has_just_ended_is_among_the_callers_active_jobs(

@@ -9,7 +9,7 @@ from hiredis import ReplyError
 
 from jobcast._errors import JobExists, refused
 from jobcast.protocol.append import Answer, Append
-from jobcast.protocol.names import created_by, creation_of, listing, state_key
+from jobcast.protocol.names import created_by, listing, listing_again, state_key
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
@@ -102,20 +102,6 @@ class Connection:
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
         return created_by(reply, user_id, session_id)
 
-    async def list_again(self, job_id: str, retention_s: int) -> None:
-        """List a job once more, so that its owners' streams of many jobs add it."""
-        state = state_key(job_id)
-        reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
-        created_id, (user_id, session_id) = creation_of(reply)
-        if created_id is not None:
-            await self.index(
-                job_id,
-                created_id,
-                user_id=user_id,
-                session_id=session_id,
-                retention_s=retention_s,
-            )
-
     async def index(
         self,
         job_id: str,
@@ -128,6 +114,13 @@ class Connection:
         """List a job among those of its owners, for longer than it can live."""
         publish = self._caller.servers.pubsub.publish
         found = listing(job_id, created_id, (user_id, session_id), retention_s, publish)
+        await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
+
+    async def index_again(self, job_id: str, retention_s: int) -> None:
+        """List a job again after a retry, of which its owner's streams hear so."""
+        state = state_key(job_id)
+        reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
+        found = listing_again(reply, job_id, retention_s, self._caller.servers.pubsub.publish)
         await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
 
     async def call(self, key: str, *command: str) -> Reply:

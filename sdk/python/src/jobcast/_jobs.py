@@ -2,11 +2,8 @@
 
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
-
-from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._connection import Connection
@@ -171,8 +168,7 @@ class Jobs:
         """
         job_id = canonical(job_id)
         await self._append(job_id, RETRY)
-        with suppress(RedisError):  # a hint to those who watch all of an owner's jobs
-            await self._connection.list_again(job_id, self._bounds.retention_s)
+        await self._connection.index_again(job_id, self._bounds.retention_s)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.

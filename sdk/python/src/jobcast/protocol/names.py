@@ -104,17 +104,9 @@ def created_by(
 
     None unless the job is of exactly these owners.
     """
-    created_id, owners = creation_of(reply)
-    return created_id if owners == (user_id, session_id) else None
-
-
-def creation_of(
-    reply: list[bytes | None],
-) -> tuple[str | None, tuple[str | None, str | None]]:
-    """Return a job's first entry and owners, of the same fields; no entry if it is invalid."""
-    created_id, user_id, session_id = [each and each.decode(errors="replace") for each in reply]
-    is_valid = bool(created_id and is_entry_id(created_id))
-    return created_id if is_valid else None, (user_id, session_id)
+    created_id, *owners = [each and each.decode(errors="replace") for each in reply]
+    is_theirs = owners == [user_id, session_id]
+    return created_id if is_theirs and created_id and is_entry_id(created_id) else None
 
 
 def index_member(job_id: str, created: str) -> str:
@@ -149,6 +141,19 @@ def listing(
         key: ("EVAL", _LIST, "1", key, member, expiry, publish, job_id)
         for key in owner_keys(*owners)
     }
+
+
+def listing_again(
+    reply: list[bytes | None], job_id: str, retention_s: int, publish: str
+) -> dict[str, Command]:
+    """Return the commands that list a job again, of the fields ``created userId sessionId``.
+
+    So its owner's streams of all jobs hear of a retry.
+    """
+    created_id, user_id, session_id = [each and each.decode(errors="replace") for each in reply]
+    if not created_id or not is_entry_id(created_id):
+        return {}
+    return listing(job_id, created_id, (user_id or None, session_id or None), retention_s, publish)
 
 
 def listed_job(member: bytes) -> tuple[str, str] | None:

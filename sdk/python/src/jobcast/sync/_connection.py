@@ -15,7 +15,7 @@ from redis.sentinel import Sentinel
 from jobcast._connection import PublishWarning
 from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append, with_script
-from jobcast.protocol.names import PLAIN, SHARDED, creation_of, listing, log_key, state_key
+from jobcast.protocol.names import PLAIN, SHARDED, listing, listing_again, log_key, state_key
 from jobcast.redis.address import Address, parse_address
 from jobcast.redis.server import TIMEOUT_S
 
@@ -68,13 +68,6 @@ class Connection:
         self._warning.check(answer)
         return answer
 
-    def list_again(self, job_id: str, retention_s: int) -> None:
-        """List a job once more, so that its owners' streams of many jobs add it."""
-        reply = self.call("HMGET", state_key(job_id), "created", "userId", "sessionId")
-        created_id, owners = creation_of(reply)
-        if created_id is not None:
-            self.index(job_id, created_id, owners, retention_s)
-
     def index(
         self,
         job_id: str,
@@ -84,6 +77,13 @@ class Connection:
     ) -> None:
         """List a job among those of its owners, for longer than it can live."""
         found = listing(job_id, created_id, owners, retention_s, self._pubsub.publish)
+        for command in found.values():
+            self.call(*command)
+
+    def index_again(self, job_id: str, retention_s: int) -> None:
+        """List a job again after a retry, of which its owner's streams hear so."""
+        reply = self.call("HMGET", state_key(job_id), "created", "userId", "sessionId")
+        found = listing_again(reply, job_id, retention_s, self._pubsub.publish)
         for command in found.values():
             self.call(*command)
 

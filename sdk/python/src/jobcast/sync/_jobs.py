@@ -3,12 +3,9 @@
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
-
-from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import JobExists
@@ -120,8 +117,7 @@ class Jobs:
         """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
         job_id = canonical(job_id)
         self._append(job_id, RETRY)
-        with suppress(RedisError):  # as there
-            self._connection.list_again(job_id, self._bounds.retention_s)
+        self._connection.index_again(job_id, self._bounds.retention_s)
 
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
