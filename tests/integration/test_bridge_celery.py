@@ -56,7 +56,7 @@ def worker(server: Valkey, bridges: list[BridgeProcess]) -> Iterator[QueueWorker
         "--without-mingle",
         "--without-gossip",
         ready=" ready.",
-        settings={"REDIS_URL": server.url},
+        REDIS_URL=server.url,
     ) as running:
         yield running
 

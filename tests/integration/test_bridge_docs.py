@@ -99,8 +99,9 @@ def run(section: str, command: str, server: Valkey, folder: Path, running: ExitS
         server.ask(*words[3:])
     elif words[0] in WORKERS:
         module, ready = WORKERS[words[0]]
-        settings = {"REDIS_URL": server.url, "PYTHONPATH": str(folder)}
-        worker = QueueWorker(module, *words[1:], ready=ready, settings=settings)
+        worker = QueueWorker(
+            module, *words[1:], ready=ready, REDIS_URL=server.url, PYTHONPATH=str(folder)
+        )
         running.enter_context(worker)
     else:
         assert words[0] == "python"

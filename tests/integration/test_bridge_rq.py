@@ -47,7 +47,7 @@ def bridges(server: Valkey) -> Iterator[list[BridgeProcess]]:
 @pytest.fixture(scope="module")
 def worker(server: Valkey, bridges: list[BridgeProcess]) -> Iterator[QueueWorker]:
     arguments = ("worker", "--url", server.url, "--with-scheduler", "default")
-    with QueueWorker("rq.cli", *arguments, ready="Listening on", settings={}) as running:
+    with QueueWorker("rq.cli", *arguments, ready="Listening on") as running:
         yield running
 
 
