@@ -42,7 +42,7 @@ A job of your own, from any Python program (pip install jobcast):
 In your own page, at {origins}:
 
     <script type="module" src="{url}/jobcast-element.js"></script>
-    <job-progress job="the id" token="the token" base="{url}"></job-progress>
+    <job-progress job="the id" token="the token"></job-progress>
 
 Ctrl-C stops it."""
 

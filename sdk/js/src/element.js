@@ -82,14 +82,14 @@ function styles() {
 }
 
 /**
- * `<job-progress job="…">`: bar, step, time left and a button to cancel. Attributes: `job` or `url`, `base`, `session`,
- * `label`, `no-cancel`, `share-across-tabs`. What is slotted as `result` is shown once the job has succeeded. A
+ * `<job-progress job="…">`: bar, step, time left and a button to cancel. Attributes: `job` or `url`, `base`, `token`,
+ * `session`, `label`, `no-cancel`, `share-across-tabs`. What is slotted as `result` is shown once the job has succeeded. A
  * `jobstate` event tells each state.
  */
 export class JobProgress extends (globalThis.HTMLElement ?? Object) {
   /** Of all elements; those of one are its `texts`. */
   static texts = english;
-  static observedAttributes = ["job", "url", "base", "session", "share-across-tabs", "label", "no-cancel"];
+  static observedAttributes = ["job", "url", "base", "token", "session", "share-across-tabs", "label", "no-cancel"];
 
   /** @type {Partial<typeof english>} */
   #texts = {};
@@ -120,7 +120,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     return this.#state;
   }
 
-  /** Options of `watchJob` that no attribute can say: `token`, callbacks. */
+  /** Options of `watchJob` that no attribute can say: a function as `token`, callbacks. */
   get options() {
     return this.#options;
   }
@@ -191,7 +191,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
   }
 
   #follow() {
-    const given = ["job", "url", "base", "session", "share-across-tabs"].map((name) => this.getAttribute(name));
+    const given = ["job", "url", "base", "token", "session", "share-across-tabs"].map((name) => this.getAttribute(name));
     const wanted = this.isConnected && (given[0] || given[1]) ? JSON.stringify(given) : "-";
     if (wanted === this.#opened) return;
     this.#opened = wanted;
@@ -202,8 +202,8 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (wanted === "-") return;
-    const [jobId, url, base, session, share] = given;
-    const named = Object.entries({ jobId, url, base, session }).filter(([, value]) => value !== null);
+    const [jobId, url, base, token, session, share] = given;
+    const named = Object.entries({ jobId, url, base, token, session }).filter(([, value]) => value !== null);
     const job = (this.#job = watchJob({
       ...Object.fromEntries(named),
       ...(share !== null && { shareAcrossTabs: true }),

@@ -4,7 +4,7 @@ import { initial, reduce } from "./state.js";
 
 export { initial };
 
-/** Default options of all jobs. @type {WatchOptions} */
+/** Options of all jobs. @type {WatchOptions} */
 export const defaults = { base: "/" };
 
 export function callbacksOf(/** @type {object} */ options) {

@@ -1,12 +1,9 @@
 /** @import { Address, Call, Connect, Hear, Open } from "./types.js" */
 
-const S = 1000;
-const PATIENCE = 6 * S;
-const MUTE = 2.5;
-const SLEPT = 2 * S;
-const FIRST_PAUSE = 2 * S;
-const LONGEST_PAUSE = 15 * S;
-const LONG_PAUSE = 60 * S;
+const PATIENCE = 6e3;
+const SLEPT = 2e3;
+const FIRST_PAUSE = 2e3;
+const LONGEST_PAUSE = 15e3;
 
 const CONTRACT = ["connected", "reset", "ping", "progress-update", "step-change", "complete", "failed", "log"];
 
@@ -26,11 +23,11 @@ export async function call(o, name, method) {
   try {
     const answer = await fetch(await address(o, name), {
       method,
-      credentials: o.withCredentials ? "include" : "same-origin",
-      signal: AbortSignal.timeout(10 * S),
+      credentials: o.withCredentials ? "include" : undefined,
+      signal: AbortSignal.timeout(10e3),
     });
     const { status, headers } = answer;
-    return { status, body: await answer.json().catch(() => ({})), wait: Number(headers.get("retry-after")) * S || 0 };
+    return { status, body: await answer.json().catch(() => ({})), wait: Number(headers.get("retry-after")) * 1e3 || 0 };
   } catch (error) {
     return { status: 0, body: { code: "UNREACHABLE", message: `${error}` }, wait: 0 };
   }
@@ -56,7 +53,7 @@ export function connect(o, names, emit) {
   let phase = "waiting";
   let [turn, asked, failures, refusals, watchdog, next, endedAt] = [0, 0, 0, 0, 0, 0, 0];
   let [isPolling, isSuspect, isAnswered, hasBegun] = [false, false, false, false];
-  let [heardAt, connectedAt, openAt, keepalive, pause] = [0, 0, 0, 15 * S, FIRST_PAUSE];
+  let [heardAt, connectedAt, openAt, keepalive, pause] = [0, 0, 0, 15e3, FIRST_PAUSE];
   let [seen, lastId] = ["", ""];
   const page = new AbortController();
 
@@ -100,11 +97,11 @@ export function connect(o, names, emit) {
   }
 
   function backOff(least = 0) {
-    const most = Math.min(LONG_PAUSE, 2 ** failures++ * S);
+    const most = Math.min(60e3, 2 ** failures++ * 1e3);
     openAt = Date.now() + Math.max(least, (most * (1 + Math.random())) / 2);
   }
 
-  function expect(ms = MUTE * keepalive) {
+  function expect(ms = 2.5 * keepalive) {
     clearTimeout(watchdog);
     const due = Date.now() + ms;
     watchdog = setTimeout(() => {
@@ -137,8 +134,9 @@ export function connect(o, names, emit) {
       o,
       [...new Set([...CONTRACT, ...names])],
       (name, data, id) => {
-        if (own === turn) hear(name, data, id);
-        if (own === turn && isGap) tell("reset", { reason: "reopened" });
+        if (own !== turn) return;
+        hear(name, data, id);
+        if (isGap && own === turn) tell("reset", { reason: "reopened" });
         isGap = false;
       },
       (isClosed) => own === turn && lose(isClosed),
@@ -157,11 +155,11 @@ export function connect(o, names, emit) {
   function hear(name, data, id) {
     heardAt = Date.now();
     if (name === "connected") {
-      keepalive = data.keepaliveSeconds * S || keepalive;
+      keepalive = data.keepaliveSeconds * 1e3 || keepalive;
       connectedAt = heardAt;
       phase = "trial";
     }
-    if (phase === "trial" && (!isSuspect || heardAt > connectedAt + S)) {
+    if (phase === "trial" && (!isSuspect || heardAt > connectedAt + 1e3)) {
       phase = "live";
       isSuspect = isPolling = false;
       failures = refusals = 0;
@@ -182,7 +180,7 @@ export function connect(o, names, emit) {
       drop();
       backOff();
       isPolling ||= failures > 1;
-      after(hadBegun ? Math.random() * S : 0, ask);
+      after(hadBegun ? Math.random() * 1e3 : 0, ask);
     } else if (hadBegun) expect(PATIENCE);
     if (hadBegun) say();
   }
@@ -198,8 +196,7 @@ export function connect(o, names, emit) {
       refusals = 0;
       if (!/succ|fail/.test(body.status) || source === none || isSuspect) {
         const { outcome, updatedAt } = emit({ name: "$status", data: body });
-        if (outcome && updatedAt !== endedAt) return tell(outcome === "succeeded" ? "complete" : "failed", body);
-        if (outcome) return end();
+        if (outcome) return updatedAt === endedAt ? end() : tell(outcome === "succeeded" ? "complete" : "failed", body);
       }
       if (phase === "live") return say(phase);
       pause = body.updatedAt === seen ? Math.min(LONGEST_PAUSE, pause * 1.5) : FIRST_PAUSE;
@@ -225,10 +222,8 @@ export function connect(o, names, emit) {
 
   function wake() {
     if (page.signal.aborted) return;
-    if (phase === "live") {
-      if (Date.now() - heardAt < 1.2 * keepalive) return;
-      expect(PATIENCE);
-    }
+    if (phase === "live" && Date.now() - heardAt < 1.2 * keepalive) return;
+    if (phase === "live") expect(PATIENCE);
     openAt = 0;
     pause = FIRST_PAUSE;
     ask();

@@ -30,9 +30,10 @@ export function reduce(state, { name, data, id }) {
     case "complete":
       return { ...end, status: "succeeded", outcome: "succeeded", progress: 100, result: data.result ?? null };
     case "failed": {
-      const { error, errorCode } = data;
-      const plain = error === "Cancelled" && !errorCode ? "cancelled" : "failed";
-      return { ...end, status: "failed", outcome: errorCode === "STALLED" ? "stalled" : plain, error, errorCode };
+      const { error, errorCode, willRetry } = data;
+      const plain = error === "Cancelled" && !errorCode ? "cancelled" : name;
+      const outcome = willRetry ? null : errorCode === "STALLED" ? "stalled" : plain;
+      return { ...end, status: name, outcome, error, errorCode };
     }
     case "reset":
       return { ...before, attempt: data.attempt ?? state.attempt };

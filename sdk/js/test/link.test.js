@@ -393,6 +393,28 @@ test("a failed job that somebody has retried is watched again when the page is l
   assert.equal(await job.closed, "succeeded");
 });
 
+test("a job whose queue retries it is watched on", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: "X", willRetry: true }, `${world.clock.now + 1}-0`);
+  world.source.lose();
+  await world.seconds(3);
+  world.source.connect();
+  world.source.send("reset", { attempt: 2, reason: "attempt" });
+  world.source.send("complete", { result: 1 });
+  assert.equal(await job.closed, "succeeded");
+  assert.deepEqual([world.sources.length, world.requests.length], [1, 0]);
+});
+
+test("a job that its queue has retried no more ends", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: "X", willRetry: true }, `${world.clock.now + 1}-0`);
+  world.source.lose();
+  world.answers = [{ status: 200, body: running({ status: "failed", error: "No paper", errorCode: "X", updatedAt: world.later(1) }) }];
+  world.source.refuse(); // by a 204
+  await world.seconds(2);
+  assert.equal(await job.closed, "failed");
+});
+
 test("nothing that is left of an earlier stream is heard", async () => {
   const job = await world.live();
   const first = world.source;

@@ -76,6 +76,13 @@ test("the status of a finished job completes the picture of a viewer who came fo
   assert.deepEqual([state.progress, state.step, state.attempt, state.outcome], [70, "Page 7", 2, "failed"]);
 });
 
+test("a failure that the queue retries is no outcome", () => {
+  const failed = fold([progress(40), event("failed", { error: "No paper", errorCode: "X", willRetry: true })]);
+  assert.deepEqual([failed.outcome, failed.status, failed.error, failed.progress], [null, "failed", "No paper", 40]);
+  const next = fold([event("reset", { attempt: 2, reason: "attempt" }), progress(0)], failed);
+  assert.deepEqual([next.attempt, next.status, next.error], [2, "queued", null]);
+});
+
 test("the connection is told beside the job, and what is the same is the same object", () => {
   const link = event("$link", { connection: "live", transport: "stream", problem: null });
   const state = fold([link, progress(5)]);
@@ -93,7 +100,14 @@ const data = {
   "progress-update": fc.record({ progress: percent, ...line, phase: fc.string() }, { requiredKeys: ["progress"] }),
   "step-change": fc.record({ progress: percent, ...line }),
   complete: fc.record({ result: fc.jsonValue() }),
-  failed: fc.record({ error: fc.constantFrom("Cancelled", "No paper"), errorCode: fc.constantFrom(null, "STALLED", "X") }),
+  failed: fc.record(
+    {
+      error: fc.constantFrom("Cancelled", "No paper"),
+      errorCode: fc.constantFrom(null, "STALLED", "X"),
+      willRetry: fc.constant(true),
+    },
+    { requiredKeys: ["error", "errorCode"] },
+  ),
   reset: fc.record({ attempt: fc.option(fc.integer({ min: 1, max: 4 })), reason: fc.string() }),
   "file-hashed": fc.dictionary(fc.string(), fc.jsonValue()),
   $status: fc.record({
@@ -126,8 +140,8 @@ test("in any order of events the state agrees with itself", () => {
     for (const each of frozen(events)) {
       state = frozen(reduce(state, each));
       assert.deepEqual(Object.keys(state), Object.keys(initial));
-      assert.equal(state.outcome !== null, ["succeeded", "failed"].includes(state.status));
-      assert.equal(state.outcome === "succeeded", state.status === "succeeded");
+      const outcomes = { succeeded: ["succeeded"], failed: ["failed", "cancelled", "stalled", null] }[state.status];
+      assert.ok((outcomes ?? [null]).includes(state.outcome)); // a failure that is retried is none
       assert.ok(state.progress === null || (state.progress >= 0 && state.progress <= 100));
       if (state.outcome !== null) assert.equal(state.eta, null);
       if (state.outcome === "succeeded") assert.deepEqual([state.progress, state.error], [100, null]);

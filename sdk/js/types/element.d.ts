@@ -4,8 +4,8 @@ declare const JobProgress_base: {
     prototype: HTMLElement;
 };
 /**
- * `<job-progress job="…">`: bar, step, time left and a button to cancel. Attributes: `job` or `url`, `base`, `session`,
- * `label`, `no-cancel`, `share-across-tabs`. What is slotted as `result` is shown once the job has succeeded. A
+ * `<job-progress job="…">`: bar, step, time left and a button to cancel. Attributes: `job` or `url`, `base`, `token`,
+ * `session`, `label`, `no-cancel`, `share-across-tabs`. What is slotted as `result` is shown once the job has succeeded. A
  * `jobstate` event tells each state.
  */
 export declare class JobProgress extends JobProgress_base {
@@ -35,7 +35,7 @@ export declare class JobProgress extends JobProgress_base {
     constructor();
     /** The state as `watchJob` tells it. */
     get state(): JobState;
-    /** Options of `watchJob` that no attribute can say: `token`, callbacks. */
+    /** Options of `watchJob` that no attribute can say: a function as `token`, callbacks. */
     get options(): Partial<Options>;
     set options(options: Partial<Options>);
     get texts(): Partial<{

@@ -1,7 +1,7 @@
 import type { Problem, WatchOptions } from "./types.js";
 import { initial } from "./state.js";
 export { initial };
-/** Default options of all jobs. @type {WatchOptions} */
+/** Options of all jobs. @type {WatchOptions} */
 export declare const defaults: WatchOptions;
 export declare function callbacksOf(/** @type {object} */ options: object): Map<string, any>;
 export declare const run: (/** @type {any} */ act: any, /** @type {any[]} */ ...given: any[]) => Promise<any>;

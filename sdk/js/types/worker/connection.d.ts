@@ -35,6 +35,13 @@ export declare class Connection {
      * @param {number} retentionS
      */
     index(jobId: string, created: string, owner: Owner, retentionS: number): Promise<void>;
+    /**
+     * Lists a job once more, so that its owners' streams of many jobs add it.
+     *
+     * @param {string} jobId
+     * @param {number} retentionS
+     */
+    listAgain(jobId: string, retentionS: number): Promise<void>;
     /** Has Redis carry out a command that may be repeated. @param {string[]} command @returns {Promise<any>} */
     call(...command: string[]): Promise<any>;
     /** Closes it; calls without an answer throw RedisUnavailable. Another call opens it again. */

@@ -21,13 +21,26 @@ export declare const leaseMember: (jobId: string, run: string) => string;
  * @param {string} created
  * @param {import("./append.js").Owner} owner
  * @param {number} retentionS
- * @returns {string[][][]} for each owner, in order
+ * @param {string} publish the command by which streams of all jobs of an owner hear of it
+ * @returns {string[][]} for each owner
  */
-export declare function listing(jobId: string, created: string, { userId, sessionId }: import("./append.js").Owner, retentionS: number): string[][][];
+export declare function listing(jobId: string, created: string, { userId, sessionId }: import("./append.js").Owner, retentionS: number, publish: string): string[][];
+/**
+ * A job's first entry and owners, of the fields `created userId sessionId` of its state; no entry if it is invalid.
+ *
+ * @param {(string | null)[]} reply
+ */
+export declare function creationOf([created, userId, sessionId]: (string | null)[]): {
+    created: string | null;
+    owner: {
+        userId: string | null;
+        sessionId: string | null;
+    };
+};
 /**
  * A job's first entry, of the fields `created userId sessionId` of its state; null unless it is of these owners.
  *
  * @param {(string | null)[]} reply
  * @param {import("./append.js").Owner} owner
  */
-export declare function createdBy([created, ...owners]: (string | null)[], { userId, sessionId }: import("./append.js").Owner): string | null;
+export declare function createdBy(reply: (string | null)[], { userId, sessionId }: import("./append.js").Owner): string | null;

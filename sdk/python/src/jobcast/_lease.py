@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 from weakref import WeakMethod
@@ -11,6 +10,7 @@ from redis.exceptions import RedisError
 
 from jobcast._connection import Connection
 from jobcast._errors import JobcastError
+from jobcast._retry import jittered
 from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
 
 RENEWALS: Final = 3
@@ -83,7 +83,7 @@ class Lease:
 
     def _wait_to_try_again(self, renew: Renewal) -> None:
         pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
-        self._wait(pause_s * random.uniform(0.5, 1.5), renew)  # noqa: S311 - jitter
+        self._wait(jittered(pause_s), renew)
 
     def _begin(self, renew: Renewal) -> None:
         self._task = asyncio.get_running_loop().create_task(self._renew(renew))

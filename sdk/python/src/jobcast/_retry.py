@@ -1,7 +1,7 @@
 """Which errors of Redis pass by themselves, and how long to wait before a call is repeated."""
 
-import random
 import re
+from random import Random
 from typing import Final
 
 from redis.exceptions import (
@@ -18,6 +18,9 @@ from jobcast.redis.address import Address
 
 MIN_PAUSE_S: Final = 0.05
 MAX_PAUSE_S: Final = 1.0
+
+_random: Final = Random()  # noqa: S311 - jitter
+"""Not the one of the module, which a program may have seeded."""
 
 UNAVAILABLE: Final = (
     *(RedisConnectionError, RedisTimeoutError),
@@ -50,6 +53,11 @@ def will_pass(error: BaseException) -> bool:
     return isinstance(error, ResponseError) and refuses_writes(error)
 
 
+def jittered(pause_s: float) -> float:
+    """Return a pause that is up to a half shorter or longer."""
+    return pause_s * _random.uniform(0.5, 1.5)
+
+
 class Pauses:
     """The pauses between tries: exponential back-off with jitter, at most a second or so."""
 
@@ -60,4 +68,4 @@ class Pauses:
         """Return how many seconds to wait before the next try."""
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, MAX_PAUSE_S)
-        return pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        return jittered(pause_s)

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import math
-import random
 import re
 from collections.abc import Sequence
 from functools import partial
+from random import Random
 from typing import Any, Final
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -28,6 +28,7 @@ _PAUSE_S: Final = 0.1
 _SLOTS: Final = packed("CLUSTER", "SLOTS")
 _NODES: Final = packed("CLUSTER", "NODES")
 _MIGRATING: Final = re.compile(rb"\[(\d+)->-")
+_random: Final = Random()  # noqa: S311 - spread; not the module's, which a program may have seeded
 _NOT_READY: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
 
@@ -152,7 +153,7 @@ class Cluster:
         problem: RedisError | None = None
         candidates = list(dict.fromkeys((*self._nodes, *self._named)))
         # Not always the same one: it may be cut off from the others, and know nothing of it.
-        random.shuffle(candidates)
+        _random.shuffle(candidates)
         for node in sorted(candidates, key=lambda each: self._server(each).is_away):
             server = self._server(node)
             try:

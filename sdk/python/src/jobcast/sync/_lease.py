@@ -1,7 +1,6 @@
 """The leases of blocking runs, renewed by a daemon thread: computing does not lose them."""
 
 import logging
-import random
 from collections.abc import Callable
 from typing import Final
 from weakref import WeakMethod
@@ -10,6 +9,7 @@ from redis.exceptions import RedisError
 
 from jobcast._errors import JobcastError
 from jobcast._lease import MAX_INTERVAL_S, MAX_PAUSE_S, RENEWALS, TRIES
+from jobcast._retry import jittered
 from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
 from jobcast.sync._connection import Connection
 from jobcast.sync._keeper import Keeper
@@ -82,7 +82,7 @@ class Lease:
 
     def _pause_s(self) -> float:
         pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
-        return pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        return jittered(pause_s)
 
 
 class Leases:
