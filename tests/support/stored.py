@@ -38,8 +38,8 @@ async def ending_of(redis: Redis, job_id: str) -> tuple[str | None, ...]:
 
 async def listed_of(redis: Redis, user_id: str) -> list[str]:
     """Return the ids of the jobs that are listed for a user, the oldest first."""
-    members: list[str] = await redis.zrange(f"jobs:by-user:{user_id}", 0, -1)
-    return [member.partition(":")[2] for member in members]
+    members: list[Any] = await redis.zrange(f"jobs:by-user:{user_id}", 0, -1)
+    return [str(member).partition(":")[2] for member in members]
 
 
 async def cancel(redis: Redis, job_id: str) -> None:

@@ -160,9 +160,7 @@ class BridgedJobs:
     async def retry(self, job_id: str) -> None:
         """Queue a failed job for another attempt; a `JobcastError` or ``RedisError`` if refused."""
         await self._repeated(lambda: self._connection.append(job_id, RETRY))
-        await self._repeated(
-            lambda: self._connection.index_again(job_id, self._bounds.retention_s)
-        )
+        await self._repeated(lambda: self._connection.index_again(job_id, self._bounds.retention_s))
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         pauses = Pauses()
