@@ -6,6 +6,7 @@ import { initial, reduce } from "./state.js";
 const MOST = 200;
 const RECENT = 300_000;
 const PAGE = 100;
+const SOON = 1e3;
 
 /** An EventSource that spares each comma two bytes: with 200 ids they would pass what nginx takes. */
 const plain = (/** @type {any} */ Source) =>
@@ -65,16 +66,30 @@ export function watchJobs(options) {
 
   const groups = mine ? [[]] : Array.from({ length: Math.ceil(ids.length / MOST) }, (_, at) => ids.slice(at * MOST, (at + 1) * MOST));
   let open = groups.length;
+  /** Listed jobs that their queue retries: the stream that an attempt has ended on says nothing of the next. @type {Set<string>} */
+  const retried = new Set();
+  /** @type {any} */
+  let again;
+
+  /** Watches a job on another stream, which is opened once its next attempt has begun. */
+  function watchAgain(/** @type {string} */ id) {
+    retried.add(id);
+    if (retried.size > 1) return;
+    open += 1;
+    again = setTimeout(() => {
+      links.push(watch([...retried], true));
+      retried.clear();
+    }, SOON);
+  }
 
   /** One stream, of listed jobs or of the caller's active ones. */
-  function watch(/** @type {string[]} */ group) {
+  function watch(/** @type {string[]} */ group, hasBegun = false) {
     const known = new Set(group);
     /** Jobs of which nothing more comes on this stream. @type {Set<string>} */
     const left = new Set();
     /** Jobs whose state of before the stream was opened anew is still shown. @type {Set<string>} */
     const stale = new Set();
     let connection = {};
-    let hasBegun = false;
     let isOver = false;
 
     const query = mine ? `mine=${mine}` : `jobs=${group}`;
@@ -104,7 +119,11 @@ export function watchJobs(options) {
         hasBegun = true;
         if (mine) check(data.jobIds);
       } else if (name === "left") {
-        if (leave(id, data.reason)) changed();
+        const { status, outcome } = stateOf(id);
+        if (!mine && data.reason === "ended" && status === "failed" && !outcome) {
+          left.add(id);
+          watchAgain(id);
+        } else if (leave(id, data.reason)) changed();
         tell({ name, data, jobId: id });
       } else if (typeof id === "string") {
         known.add(id);
@@ -192,8 +211,19 @@ export function watchJobs(options) {
     return connect(given, ["left", ...callbacks.keys(), ...[events ?? []].flat()], take);
   }
 
-  const links = groups.map(watch);
-  const close = () => links.forEach((link) => link.close());
+  const links = groups.map((group) => watch(group));
+  const close = () => {
+    clearTimeout(again);
+    if (retried.size) {
+      for (const id of retried) set(id, { ...(states.get(id) ?? initial), connection: "closed" });
+      retried.clear();
+      shown = null;
+      open -= 1;
+      isEnded ||= !open;
+      if (isEnded) end.resolve(now());
+    }
+    links.forEach((link) => link.close());
+  };
   if (!links.length) {
     isEnded = true;
     end.resolve(now());

@@ -123,6 +123,41 @@ test("the caller's jobs join and leave by themselves, and a retried one comes ag
   assert.equal((await jobs.closed).size, 1);
 });
 
+function fail(jobId, more = {}) {
+  world.source.send("failed", { jobId, error: "no", errorCode: null, ...more });
+  world.source.send("left", { jobId, reason: "ended" });
+}
+
+test("listed jobs that their queue retries are watched again, on one stream", async () => {
+  const jobs = await live();
+  fail("a", { willRetry: true });
+  fail("b", { willRetry: true });
+  assert.deepEqual([of(jobs, "a").status, of(jobs, "a").outcome, world.open.length], ["failed", null, 0]);
+  await world.seconds(1);
+  assert.equal(world.source.url.searchParams.get("jobs"), "a,b");
+  connect();
+  progress("a", 10);
+  progress("b", 0);
+  const { status, outcome, connection } = of(jobs, "a");
+  assert.deepEqual([status, outcome, connection], ["running", null, "live"]);
+  assert.ok(jobs.told.events.some(([name, id]) => name === "reset" && id === "a"));
+  finish("a", 1);
+  fail("b");
+  assert.deepEqual([...(await jobs.closed)].map(([id, each]) => [id, each.outcome]), [["a", "succeeded"], ["b", "failed"]]);
+  assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
+});
+
+test("who closes what waits for a retry is done", async () => {
+  const jobs = await live();
+  fail("a", { willRetry: true });
+  finish("b");
+  jobs.close();
+  const closed = await jobs.closed;
+  assert.deepEqual([closed.get("a").connection, closed.get("b").outcome], ["closed", "succeeded"]);
+  await world.seconds(2);
+  assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
+});
+
 test("after a reconnect what was gathered is void, and no end is told twice", async () => {
   const jobs = await live();
   world.source.send("complete", { jobId: "a", result: 1 });
