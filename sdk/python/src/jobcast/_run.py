@@ -28,11 +28,7 @@ T = TypeVar("T")
 
 
 def current_run() -> "Run | None":
-    """Return the run that was started last in this task, None if there is none that goes on.
-
-    In code that blocks it is the run of `jobcast.sync`, which `jobcast.sync.current_run` has the
-    type of.
-    """
+    """Return the run started last in this task, in blocking code that of `jobcast.sync`, or None."""
     return cast("Run | None", current())
 
 

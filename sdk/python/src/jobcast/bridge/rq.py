@@ -178,7 +178,7 @@ class RQ:
                 return
             await self._jobs.retry(job_id, RETRY)  # RQ runs it once more
             place = self._places[job_id] = _Place(place.attempt + 1, "queued", "", 0)
-        run = f"{_RUN}{job.enqueued_at}"
+        run = f"{_RUN}{job.enqueued_at}:{place.attempt}"
         if job.status not in _WAITING and job.started_at and place.run != run:
             await self._jobs.append(job_id, _event.started(None), place.attempt, run, 1)
             place.status, place.run, place.seq, place.meta = "running", run, 1, {}
