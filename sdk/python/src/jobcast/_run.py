@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def current_run() -> "Run | None":
-    """Return the run started last in this task, in blocking code that of `jobcast.sync`, or None."""
+    """Return the last run of this task that goes on; in blocking code, that of `jobcast.sync`."""
     return cast("Run | None", current())
 
 

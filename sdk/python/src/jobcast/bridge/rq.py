@@ -174,8 +174,10 @@ class RQ:
             return
         if place.status not in {"queued", "running"}:
             # One that its owner has cancelled before its start has no run, and stays cancelled.
-            if job.status in ENDS or place.status != "failed" or not place.run:
+            if place.status != "failed" or not place.run:
                 return
+            if job.status in ENDS and place.run.startswith(f"{_RUN}{job.enqueued_at}:"):
+                return  # else RQ has run it once more, before it was looked at
             await self._jobs.retry(job_id, RETRY)  # RQ runs it once more
             place = self._places[job_id] = _Place(place.attempt + 1, "queued", "", 0)
         run = f"{_RUN}{job.enqueued_at}:{place.attempt}"
