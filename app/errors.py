@@ -95,7 +95,10 @@ class TooLarge(ApiError):
 class NoQueue(ApiError):
     """The service has no queue on which it could put a job."""
 
-    text = "This service has no queue: jobs are created and run by the worker library"
+    text = (
+        "This service has no queue: workers create the jobs that they run, by the library or over "
+        "HTTP with queued: false"
+    )
     status, title, code = 400, "Bad request", "NO_QUEUE"
 
 

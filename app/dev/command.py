@@ -15,10 +15,7 @@ from app.dev.stack import PORTS, Stack, locked, run
 USER: Final = "dev"
 VALID_S: Final = 30 * 86_400
 
-_ORIGINS: Final = " ".join(
-    f"http://{host}:{port}" for host in ("localhost", HOST) for port in (3000, 4173, 4200, 5173)
-)
-"""Where the development servers of front-end tools listen."""
+_ANY: Final = "*"
 
 _STARTED: Final = """
   Page    {url}/
@@ -39,7 +36,7 @@ A job of your own, from any Python program (pip install jobcast):
             for page in run.track(range(100), step="Writing", unit="page"):
                 time.sleep(0.1)
 
-In your own page, at {origins}:
+In your own page, {origins}:
 
     <script type="module" src="{url}/jobcast-element.js"></script>
     <job-progress job="the id" token="the token"></job-progress>
@@ -47,11 +44,15 @@ In your own page, at {origins}:
 Ctrl-C stops it."""
 
 
+def _where(origins: str) -> str:
+    return "of any origin" if origins == _ANY else f"at {origins.replace(' ', ', ')}"
+
+
 async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
     environment = stack.environment
     secret = environment.get("JWT_SECRET") or stack.kept("secret")
     environment["JWT_SECRET"] = secret
-    stack.default("JOBCAST_CORS_ORIGINS", _ORIGINS)
+    stack.default("JOBCAST_CORS_ORIGINS", _ANY)  # a page may be a file, or at any port
     stack.default("JOBCAST_QUEUE_KIND", "none")  # no worker process belongs to it
     await stack.start(tasks)
     await stack.ready()
@@ -62,7 +63,7 @@ async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
         redis=environment["REDIS_URL"],
         data=stack.data,
         session=stack.kept("session"),
-        origins=environment["JOBCAST_CORS_ORIGINS"].replace(" ", ", "),
+        origins=_where(environment["JOBCAST_CORS_ORIGINS"]),
     )
     print(started, flush=True)
 
@@ -75,7 +76,9 @@ def _port(text: str) -> int:
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="jobcast-service", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="jobcast-service", description="Jobcast on this machine, for development."
+    )
     dev = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser(
         "dev",
         help="start Valkey, the service and its page on this machine",

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from app.dev import valkey
-from app.dev.process import HOST, Child, LaunchFailed, free_port, spawn, wait_for
+from app.dev.process import HOST, Child, LaunchFailed, free_port, port_of, spawn, wait_for
 
 HYPERCORN: Final = Path(__file__).with_name("hypercorn.toml")
 FIRST_PORT: Final = 8000
 PORTS: Final = range(FIRST_PORT, FIRST_PORT + 100)
+_PORT: Final = "valkey.port"
 
 
 class StopRequested(Exception):
@@ -67,13 +68,14 @@ class Stack:
             LaunchFailed: Valkey did not start, or no port is free.
         """
         if not self.environment.get("REDIS_URL"):
-            port = free_port([0])
+            port = free_port([*self._former_port(), 0])
             command = valkey.command(self.data / "valkey", port)
             self._valkey = await spawn(
                 "Valkey", command, self.environment, self.data, inherited=[self._lock]
             )
             tasks.create_task(self._valkey.watch())
             await wait_for("Valkey", partial(valkey.answers, port))
+            (self.data / _PORT).write_text(str(port))
             self.environment["REDIS_URL"] = f"redis://{HOST}:{port}/0"
         self.default("JOBCAST_NOTICE_S", "0")  # no load balancer polls /readyz
         self.port = free_port(self._ports)
@@ -130,6 +132,12 @@ class Stack:
         file.touch(mode=0o600)
         file.write_text(text)
         return text
+
+    def _former_port(self) -> list[int]:
+        """Return the port that Valkey had last, if any: workers that were given it go on."""
+        with suppress(OSError, ValueError):
+            return [port_of((self.data / _PORT).read_text())]
+        return []
 
     def _service_is_ready(self) -> bool:
         with suppress(OSError, HTTPException):

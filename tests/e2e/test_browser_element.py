@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from typing import Any, Final, Literal
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
 import jobcast
+from jobcast.adapters._asyncio import Tasks
 from tests.support.npm import installed
 from tests.support.service import SESSION, Service
 from tests.support.waiting import eventually
@@ -22,6 +24,11 @@ HTML: Final = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <script type="module" src="/jobcast-element.js"></script>
 <main>{body}</main></html>"""
+
+STATES: Final = """
+window.states = [];
+addEventListener("jobstate", ({ target }) => states.push(target.getAttribute("state")));
+"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -135,6 +142,30 @@ async def test_its_button_cancels_the_job_and_the_focus_stays_in_it(
     await expect(host).to_have_attribute("state", "cancelled")
     await expect(button).to_be_hidden()
     await expect(page.get_by_role("progressbar")).to_be_focused()
+
+
+async def test_a_failure_that_the_queue_retries_is_a_wait(
+    service: Service, redis_url: str, page: Page
+) -> None:
+    tasks = Tasks(redis_url)
+    with jobcast.owner(session_id=SESSION):
+        ticket = await tasks.enqueued(str(uuid4()), "report")
+    assert ticket is not None
+    await page.add_init_script(STATES)
+    host = await shown(page, service, element(ticket.job_id))
+    task = await tasks.begin(ticket)
+    await task.run.progress(40, "Writing")
+    await expect(host).to_contain_text("Writing")
+    await task.retry(OSError("No paper"))
+    await expect(host.locator("[part=step]")).to_have_text("Waiting…")
+    await expect(host.locator("[part=note]")).to_be_empty()
+    task = await tasks.begin(ticket)
+    await task.run.progress(20, "Writing")
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "20")
+    await task.complete(None)
+    await expect(host).to_have_attribute("state", "succeeded")
+    assert "failed" not in await page.evaluate("states")
+    await tasks.aclose()
 
 
 async def test_it_follows_its_attributes_and_leaves_with_the_page_part(

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from app.dev.command import USER
 from tests.support.calls import create, status_of
 from tests.support.npm import installed, node, packed
-from tests.support.service import ROOT, Service
+from tests.support.service import ROOT, Service, token
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -24,7 +26,6 @@ PROGRAM, WORKER, ADD, OF_SERVICE, CALLS = re.findall(
     r"^```js\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL
 )
 (PAGE,) = re.findall(r"^```html\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-ME: Final = "ME"
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,15 @@ async def line_of(process: Process) -> str:
     return (await process.stdout.readline()).decode().strip()
 
 
-async def has_succeeded(service: Service, job_id: str) -> bool:
-    async with service.client(ME) as client:
-        return bool((await status_of(client, job_id))["status"] == "succeeded")
+def client_of(service: Service) -> httpx.AsyncClient:
+    """Return a client of the user whose jobs the page's programs create."""
+    client = service.client(None)
+    client.headers["authorization"] = f"Bearer {token(USER)}"
+    return client
+
+
+async def has_succeeded(client: httpx.AsyncClient, job_id: str) -> bool:
+    return bool((await status_of(client, job_id))["status"] == "succeeded")
 
 
 async def test_the_first_program_moves_a_bar(
@@ -77,24 +84,26 @@ async def test_the_first_program_moves_a_bar(
     assert len(PROGRAM.splitlines()) + len(PAGE.splitlines()) < 20
     async with running(project, "report", PROGRAM, redis_url) as process:
         job_id = await line_of(process)
-        text = PAGE.replace("https://jobs.example.org", service.url).replace("JOB", job_id)
+        text = PAGE.replace("http://127.0.0.1:8000", service.url).replace("the id", job_id)
+        text = text.replace("the token", token(USER))
         await page.goto(f"{service.url}/docs")  # of this origin
         await page.set_content(text)
         bar = page.get_by_role("progressbar")
         await expect(bar).to_have_attribute("aria-valuenow", "50")
         await expect(bar).to_have_attribute("aria-valuenow", "100")
-    assert await has_succeeded(service, job_id)
+    async with client_of(service) as client:
+        assert await has_succeeded(client, job_id)
 
 
 async def test_a_project_with_bullmq_shows_what_it_reported_before(
     project: Path, service: Service, redis_url: str
 ) -> None:
     async with running(project, "worker", WORKER, redis_url):
-        async with running(project, "add", ADD, redis_url) as process:
+        async with running(project, "add", ADD.replace("100", "12"), redis_url) as process:
             job_id = await line_of(process)
-        await eventually(lambda: has_succeeded(service, job_id))
-    async with service.client(ME) as client:
-        assert (await status_of(client, job_id))["result"] == {"pages": 12}
+        async with client_of(service) as client:
+            await eventually(lambda: has_succeeded(client, job_id))
+            assert (await status_of(client, job_id))["result"] == {"pages": 12}
 
 
 async def test_jobs_that_the_service_has_queued_are_served(
@@ -102,10 +111,10 @@ async def test_jobs_that_the_service_has_queued_are_served(
 ) -> None:
     async with (
         running(project, "worker-of-service", OF_SERVICE, redis_url),
-        service.client(ME) as client,
+        client_of(service) as client,
     ):
         job_id = await create(client, type="scan", input={"folder": "photos"})
-        await eventually(lambda: has_succeeded(service, job_id))
+        await eventually(lambda: has_succeeded(client, job_id))
         status = await status_of(client, job_id)
     assert status["result"] == {"type": "scan"}
     assert status["currentStep"] == "Reading photos"
@@ -116,6 +125,6 @@ async def test_the_calls_of_a_run(project: Path, service: Service, redis_url: st
     async with running(project, "calls", f"{head}{CALLS}{tail}", redis_url) as process:
         job_id = await line_of(process)
         assert await line_of(process) == "report 1 {}"
-    async with service.client(ME) as client:
+    async with client_of(service) as client:
         status = await status_of(client, job_id)
     assert (status["status"], status["result"]) == ("succeeded", {"files": 2})

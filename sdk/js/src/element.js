@@ -229,12 +229,14 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     const isMoving = !outcome && (fields.indeterminate === true || state.progress === null) && connection !== "denied";
     const progress = isMoving ? null : state.progress;
     const percent = progress === null ? "" : new Intl.NumberFormat(lang, { style: "percent" }).format(progress / 100);
-    const step = outcome ? texts[outcome] : (texts.step(state) ?? texts[status ?? "connecting"]);
-    const isWaiting = !outcome && ["reconnecting", "unavailable"].includes(connection) && state.transport === "stream";
+    const between = !outcome && status === "failed" ? "queued" : null; // the queue has another attempt in store
+    const word = outcome ?? between;
+    const step = word ? texts[word] : (texts.step(state) ?? texts[status ?? "connecting"]);
+    const isWaiting = !word && ["reconnecting", "unavailable"].includes(connection) && state.transport === "stream";
     const note = this.#isCancelling ? texts.cancelling : isWaiting || connection === "unavailable" ? texts[this.#waiting()] : "";
     const left = eta === null || outcome ? "" : texts.eta(duration(eta, lang));
     const track = this.#part("track");
-    this.setAttribute("state", outcome ?? status ?? "unknown");
+    this.setAttribute("state", word ?? status ?? "unknown");
     this.setAttribute("connection", connection);
     track.toggleAttribute("data-moving", isMoving);
     track.style.setProperty("--_done", `${progress ?? 0}%`);
