@@ -2,6 +2,8 @@
 
 import secrets
 
+import msgspec
+
 from app.auth import Grant, session_id
 from app.errors import BadRequest, Forbidden, JobNotFound
 from app.jobs import Jobs, digest_of
@@ -69,8 +71,10 @@ class WorkerJobs:
             job_id = given or new_job_id()
             await self._create(job_id, owner, request, secrets.token_hex(8))
             return job_id
-        # No user's name begins like this, so no user can take a worker's key.
-        name = f"worker:{owner.user_id or ''}:{owner.session_id or ''}"
+        # No user's name begins like this, so no user can take a worker's key. As JSON, for ids may
+        # have colons.
+        ids = msgspec.json.encode([owner.user_id, owner.session_id])
+        name = f"worker:{ids.decode()}"
         fresh = Claim(given or new_job_id(), digest_of(request))
         claim = await self._creation.claim(name, key, fresh)
         if not claim.queued:

@@ -256,6 +256,16 @@ async def test_an_idempotency_key_makes_it_repeatable(
     assert len(await job_ids(redis_client)) == 3
 
 
+async def test_the_same_key_for_another_owner_is_another_key(worker: HttpWorker) -> None:
+    found = set()
+    for owner in ({"userId": "u:"}, {"userId": "u", "sessionId": ":"}, {"sessionId": "u:"}):
+        body, headers = {"type": "a", **owner}, {"Idempotency-Key": "k"}
+        answer = await worker.client.post(JOBS, json=body, headers=headers)
+        assert answer.status_code == 201, owner
+        found.add(answer.json()["jobId"])
+    assert len(found) == 3
+
+
 async def test_a_creation_that_was_interrupted_is_finished_by_its_repeat(
     worker: HttpWorker, redis_client: Redis
 ) -> None:
