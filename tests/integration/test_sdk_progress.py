@@ -238,6 +238,25 @@ async def test_a_tight_loop_of_percentages_without_asyncio_does_the_same(
     assert len(await events_of(redis_client)) < MANY / 100
 
 
+async def test_a_tight_loop_at_a_slow_pace_keeps_no_other_task_from_running(redis_url: str) -> None:
+    async with jobcast.connect(redis_url, progress_per_s=0.01) as jobs:
+        run = jobs.run(await jobs.create("report", user_id="u1"))
+        await run.start()
+        await run.progress(0)
+        other = asyncio.create_task(turns(3))
+        for _ in range(MANY * 10):
+            await run.progress(1)
+            if other.done():
+                break
+        assert other.done(), "neither would the lease be renewed"
+
+
+async def turns(count: int) -> None:
+    """Take so many turns of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("form", ["asyncio", "blocking"])
 async def test_a_cancel_request_ends_a_tight_loop_of_percentages(
     redis_url: str, redis_client: Redis, form: str

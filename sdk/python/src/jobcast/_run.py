@@ -7,8 +7,9 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from redis.exceptions import RedisError
 
@@ -25,6 +26,9 @@ from jobcast._track import Track
 from jobcast.protocol.append import Append
 
 T = TypeVar("T")
+
+_GIVE_WAY_EACH_S: Final = 0.005
+"""How long calls that send nothing may keep the event loop."""
 
 
 def current_run() -> "Run | None":
@@ -77,6 +81,7 @@ class Run(RunState):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._give_way_s = 0.0
 
     @property
     def has_ended(self) -> bool:
@@ -345,9 +350,16 @@ class Run(RunState):
             entry_id = await self._flush(is_own=True)
         else:
             self._flush_in(delay_s)
+            await self._give_way()
         if self.cancel_requested:
             raise JobCancelled
         return entry_id
+
+    async def _give_way(self) -> None:
+        """Let other tasks run, as the renewal of the lease: a loop may await nothing but calls."""
+        if monotonic() >= self._give_way_s:
+            await asyncio.sleep(0)
+            self._give_way_s = monotonic() + _GIVE_WAY_EACH_S
 
     def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
         if self.finished:
