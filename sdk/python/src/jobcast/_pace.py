@@ -1,5 +1,6 @@
 """How often progress is sent."""
 
+import asyncio
 import math
 from time import monotonic
 from typing import Final
@@ -8,6 +9,9 @@ from jobcast.protocol.append import Append
 
 PROGRESS_PER_S: Final = 20.0
 """Progress events a second, at the most, of a run that says nothing else."""
+
+_TURN_S: Final = 0.005
+"""How long calls that send nothing may keep the event loop."""
 
 
 class Pace:
@@ -27,6 +31,19 @@ class Pace:
         if not self._interval_s:
             return 0.0
         return self._sent_s + self._interval_s - monotonic()
+
+
+class Turns:
+    """Turns of the event loop, for a caller whose loop may await nothing but calls of a run."""
+
+    def __init__(self) -> None:
+        self._until_s = -math.inf
+
+    async def pass_on(self) -> None:
+        """Let other tasks run if this one has for a while: one of them renews the lease."""
+        if monotonic() >= self._until_s:
+            await asyncio.sleep(0)
+            self._until_s = monotonic() + _TURN_S
 
 
 def merged(newer: Append, older: Append | None) -> Append:

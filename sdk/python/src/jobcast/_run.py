@@ -7,9 +7,8 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
 from functools import partial
-from time import monotonic
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from redis.exceptions import RedisError
 
@@ -20,15 +19,13 @@ from jobcast._failure import is_a, text_of
 from jobcast._lease import Leases
 from jobcast._level import Level
 from jobcast._log_lines import LineHandler
+from jobcast._pace import Turns
 from jobcast._run_state import RunState, current, failure
 from jobcast._sender import Sender, Senders
 from jobcast._track import Track
 from jobcast.protocol.append import Append
 
 T = TypeVar("T")
-
-_GIVE_WAY_EACH_S: Final = 0.005
-"""How long calls that send nothing may keep the event loop."""
 
 
 def current_run() -> "Run | None":
@@ -81,7 +78,7 @@ class Run(RunState):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
-        self._give_way_s = 0.0
+        self._turns = Turns()
 
     @property
     def has_ended(self) -> bool:
@@ -282,10 +279,7 @@ class Run(RunState):
         return self
 
     async def __aexit__(
-        self,
-        kind: object,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         try:
             return await self._leave(error)
@@ -350,16 +344,10 @@ class Run(RunState):
             entry_id = await self._flush(is_own=True)
         else:
             self._flush_in(delay_s)
-            await self._give_way()
+            await self._turns.pass_on()
         if self.cancel_requested:
             raise JobCancelled
         return entry_id
-
-    async def _give_way(self) -> None:
-        """Let other tasks run, as the renewal of the lease: a loop may await nothing but calls."""
-        if monotonic() >= self._give_way_s:
-            await asyncio.sleep(0)
-            self._give_way_s = monotonic() + _GIVE_WAY_EACH_S
 
     def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
         if self.finished:
