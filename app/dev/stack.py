@@ -158,7 +158,10 @@ def locked(data: Path, variable: str, name: str) -> Iterator[int]:
         LaunchFailed: it can't be used, or another launcher uses it.
     """
     try:
+        is_new = not data.exists()
         data.mkdir(parents=True, exist_ok=True)
+        if is_new:  # in the folder of somebody's project, with secrets
+            (data / ".gitignore").write_text("*\n")
         file = (data / "lock").open("wb")
     except OSError as error:
         raise LaunchFailed(f"{variable}: {data} can't be used ({error})") from error

@@ -36,7 +36,8 @@ async def test_what_it_prints_works(tmp_path: Path) -> None:
             refused = await client.post("/api/v1/jobs", json={"type": "report"})
             assert refused.json()["code"] == "NO_QUEUE"
         assert "error" not in dev.logs.lower()
-        # Neither is for others on the machine.
+        # Neither is for others on the machine, nor for the repository that the folder is in.
+        assert (tmp_path / "data" / ".gitignore").read_text() == "*\n"
         for secret in ("session", "secret"):
             assert (tmp_path / "data" / secret).stat().st_mode & 0o077 == 0
 
