@@ -1,14 +1,18 @@
 """A queue of Celery, on any of its brokers."""
 
+import re
 from typing import Any, Final
 
 from celery import Celery
 from kombu.exceptions import KombuError
 
 from app.queues.task_queue import Task
+from app.settings import variable
 from jobcast.adapters._task import HEADER
 
 _TIMEOUT_S: Final = 1.0
+_ALL_OF_A_REDIS: Final = re.compile(r"rediss?\+(sentinel|cluster)://")
+"""Addresses that Jobcast follows and Celery would read as those of other servers."""
 _OF_REDIS: Final = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
 
 
@@ -24,6 +28,7 @@ class CeleryClient:
     """
 
     def __init__(self, url: str, name: str) -> None:
+        _check(url)
         self._app = Celery("jobcast", broker=url, set_as_current=False)
         self._app.conf.update(
             broker_connection_timeout=_TIMEOUT_S,
@@ -52,3 +57,13 @@ class CeleryClient:
 
     def remove(self, entry_id: str, *, finished: bool) -> None:
         """Remove nothing: brokers can't. A worker does not run an attempt that has ended."""
+
+
+def _check(url: str) -> None:
+    if "://" not in url:
+        raise ValueError("no URL of a broker of Celery")
+    if _ALL_OF_A_REDIS.match(url):
+        raise ValueError(
+            f"Celery does not follow it; name its broker by {variable('queue_url')}"
+            " (Sentinels: sentinel://…)"
+        )

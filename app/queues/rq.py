@@ -34,6 +34,10 @@ class RqClient:
         self._redis = Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
+        try:
+            self._redis.connection_pool.make_connection()  # connects nowhere
+        except TypeError as error:
+            raise ValueError(f"it has an option that no connection has: {error}") from error
         self._queue = Queue(name, connection=self._redis)
 
     def add(self, task: Task) -> None:

@@ -112,7 +112,7 @@ async def cancel(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/retry")
-@Operation("retryJob", {200: JobRetried}, errors=[NotFailed, NoQueue])
+@Operation("retryJob", {200: JobRetried}, errors=[BadRequest, NotFailed, NoQueue])
 @with_deadline
 async def retry(job_id: str) -> Response:
     """Queue a failed job again."""

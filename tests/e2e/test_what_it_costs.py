@@ -41,6 +41,9 @@ OF_THE_SWEEPER = {"eval", "time", "zrange"}
 """Two looks at the unconfirmed jobs every 5 to 15 s, each by a script that asks what time it is,
 whatever else goes on. None of what is counted here does any of that."""
 
+OF_THE_BRIDGE = {"get", "pttl"}
+"""A look twice a second, by a script, whether a bridge appends for publish-only workers."""
+
 OF_A_START = {"publish", "zrange", "time"}
 """The probe, the sweeper's first look, and the one for lost workers."""
 
@@ -115,7 +118,7 @@ class Commands:
     async def counts(self) -> dict[str, int]:
         """Return the calls of each command that has to do with jobs."""
         calls = calls_in(await self._client.info("commandstats"))
-        unrelated = OF_CONNECTIONS | OF_THE_COUNTING | OF_THE_SWEEPER
+        unrelated = OF_CONNECTIONS | OF_THE_COUNTING | OF_THE_SWEEPER | OF_THE_BRIDGE
         return {name: count for name, count in calls.items() if name not in unrelated}
 
 

@@ -104,7 +104,7 @@ ends = st.one_of(
 async def came_through(service: Service, redis_url: str, wanted: list[_Call], end: _Call) -> None:
     """Make calls of a run and compare what they say, the log, the stream and the status."""
     async with (
-        jobcast.connect(redis_url) as jobs,
+        jobcast.connect(redis_url, progress_per_s=None) as jobs,
         Redis.from_url(redis_url, decode_responses=True) as redis,
         service.client() as client,
     ):

@@ -14,7 +14,7 @@ import jobcast
 from tests.integration.test_bridge_publications import STARTED, ended, events_of
 from tests.support.bridge_process import STANDS_BY, BridgeProcess
 from tests.support.service import SESSION
-from tests.support.stored import ending_of, log_of, state_of
+from tests.support.stored import ending_of, listed_of, log_of, state_of
 from tests.support.valkey import Valkey
 from tests.support.waiting import eventually
 
@@ -102,8 +102,7 @@ async def test_a_job_of_the_queue_shows_from_its_creation_to_its_result(
     async with working(redis_client, reporting):
         for job_id in (f"render-{counted}", named):
             assert await ended(redis_client, job_id) == REPORTED
-    listed: list[Any] = await redis_client.zrange("jobs:by-user:u1", 0, -1)
-    assert {f"render-{counted}", named} <= {member.partition(":")[2] for member in listed}
+    assert {f"render-{counted}", named} <= set(await listed_of(redis_client, "u1"))
 
 
 async def exists(redis: Redis, job_id: str) -> bool:
@@ -128,10 +127,12 @@ async def test_a_job_that_the_queue_runs_again_after_its_failure_has_a_next_atte
     job_id = f"render-{bull_id}"
     async with working(redis_client, failing):
         await ended(redis_client, job_id)
+    await redis_client.delete("jobs:by-user:u1")
     job = await Job.fromId(queue, bull_id)
     await job.retry("failed")
     async with working(redis_client, reporting):
         await eventually(lambda: has_succeeded(redis_client, job_id))
+    assert await listed_of(redis_client, "u1") == [job_id], "its owner's streams hear of it"
     assert (await state_of(redis_client, job_id))["attempt"] == "2"
     assert (await events_of(redis_client, job_id))[-4:] == REPORTED
 

@@ -17,7 +17,7 @@ from tests.integration.test_bridge_publications import STARTED, ended, events_of
 from tests.support import plain_rq
 from tests.support.bridge_process import BridgeProcess
 from tests.support.queue_worker import QueueWorker
-from tests.support.stored import cancel, state_of
+from tests.support.stored import cancel, listed_of, state_of
 from tests.support.valkey import Valkey
 from tests.support.waiting import eventually
 
@@ -103,6 +103,7 @@ async def test_a_failed_job_fails_and_runs_again_in_a_next_attempt(
     job = queue.enqueue(plain_rq.fail, "u1")
     once = [("step-change", STARTED), ("failed", {"error": "No disk", "errorCode": None})]
     assert await ended(redis, job.id) == once
+    await redis.delete("jobs:by-user:u1")
     await asyncio.to_thread(job.requeue)
 
     async def has_failed_again() -> bool:
@@ -110,6 +111,7 @@ async def test_a_failed_job_fails_and_runs_again_in_a_next_attempt(
 
     await eventually(has_failed_again)
     assert (await state_of(redis, job.id))["attempt"] == "2"
+    assert await listed_of(redis, "u1") == [job.id], "its owner's streams hear of it"
 
 
 async def test_tries_of_rq_are_runs_of_one_attempt(queue: Queue, redis: Redis) -> None:

@@ -36,7 +36,7 @@ CALLS: dict[str, Call] = {
 }
 OF_THE_OWNER = ("cancel", "retry", "stall")
 OF_A_JOB = ("start", "create", "first")
-VARY = {"run", "token", "created", "last", "attemptId", "lease", "seq", "checkpoint"}
+VARY = {"run", "runs", "token", "created", "last", "attemptId", "lease", "seq", "checkpoint"}
 
 
 class InRedis:

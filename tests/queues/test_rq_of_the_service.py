@@ -1,5 +1,6 @@
 """Jobs that the service puts on a queue of RQ, run by a worker with the adapter."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,12 +8,14 @@ import rq.job
 from redis import Redis
 from rq import Queue, SimpleWorker
 
+import jobcast.sync
 from app.errors import BadRequest
 from app.lifecycle import Service
 from eventlog.errors import LogUnavailable
 from jobcast.adapters.rq import Job, install
 from schema.http import CreateJob
 from schema.owner import Owner
+from tests.contract.files import FOLDER
 from tests.support.parts import parts
 from tests.support.valkey import Valkey
 
@@ -120,6 +123,21 @@ async def test_a_type_without_a_task_is_refused_before_anything_is_written(
     with pytest.raises(BadRequest, match="type: must be one of broken, count, report"):
         await service.jobs.create(ME, CreateJob("os.system", {"command": "true"}), None)
     assert redis.keys() == []
+
+
+async def test_a_retry_of_a_type_without_a_task_is_refused_as_the_contract_says(
+    server: Valkey, service: Service
+) -> None:
+    with jobcast.sync.connect(server.url) as jobs:
+        job_id = jobs.create("os.system", session_id=ME.session_id)
+        jobs.cancel(job_id)
+    _, state = await service.jobs.owned(ME, job_id)
+    with pytest.raises(BadRequest, match="type: must be one of broken, count, report"):
+        await service.jobs.retry(job_id, state)
+    assert (await service.jobs.owned(ME, job_id))[1].status == "failed"
+    calls = json.loads((FOLDER / "openapi.json").read_text())["paths"]
+    refusals = calls["/api/v1/jobs/{jobId}/retry"]["post"]["responses"]["400"]
+    assert f'"{BadRequest.code}"' in json.dumps(refusals)
 
 
 async def test_a_queue_that_is_unavailable_is_an_outage(server: Valkey) -> None:

@@ -36,6 +36,12 @@ async def ending_of(redis: Redis, job_id: str) -> tuple[str | None, ...]:
     return tuple(ending)
 
 
+async def listed_of(redis: Redis, user_id: str) -> list[str]:
+    """Return the ids of the jobs that are listed for a user, the oldest first."""
+    members: list[Any] = await redis.zrange(f"jobs:by-user:{user_id}", 0, -1)
+    return [str(member).partition(":")[2] for member in members]
+
+
 async def cancel(redis: Redis, job_id: str) -> None:
     """Cancel the job, as the service does when its owner asks for it."""
     await _append(redis, job_id, CANCEL)

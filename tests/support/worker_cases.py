@@ -161,7 +161,7 @@ async def played(url: str, redis: Redis, number: int) -> dict[str, Any]:
     """Play a case; return what each call raised, and what the first run knows."""
     case, job_id = CASES[number], job_id_of(number)
     settings: Any = {SETTINGS[name]: value for name, value in case.get("settings", {}).items()}
-    async with jobcast.connect(url, lease_s=None, **settings) as jobs:
+    async with jobcast.connect(url, lease_s=None, progress_per_s=None, **settings) as jobs:
         created = made({"type": "report", "userId": "u1", **case.get("create", {})}, job_id)
         await jobs.create(
             created["type"],

@@ -312,7 +312,7 @@ def test_who_leaves_leaves_no_cycle() -> None:
                 await asyncio.sleep(0.1)
                 vars(watcher).clear()  # it is in its mailbox, which the viewer's outlet lets go
                 del watcher
-                assert [each for each in gc.get_objects() if isinstance(each, Roster | Seat)] == []
+                assert [each for each in gc.get_objects() if type(each) in {Roster, Seat}] == []
         finally:
             gc.enable()
 

@@ -6,6 +6,7 @@ import * as event from "../worker/event.js";
 import { brief, describe } from "../worker/failure.js";
 import { fromJson, toJson } from "../worker/json.js";
 import { read } from "../worker/report.js";
+import { Reports } from "../worker/reports.js";
 import { connect, InvalidEvent, JobCancelled, JobcastError, JobFinished, JobStalled } from "../worker/index.js";
 
 const named = (value) => ({ name: "InvalidEvent", message: value });
@@ -222,4 +223,23 @@ test("settings that can't be meant are refused by name", () => {
   })) {
     assert.throws(() => connect("redis://h", { [name]: value }), named(new RegExp(name)));
   }
+});
+
+test("of two reports that wait, the newer one is sent last", async () => {
+  const sent = [];
+  const send = async ({ data, number }) => sent.push(/"current":(\d)/.exec(data)?.[1] ?? number);
+  const complain = () => assert.fail();
+  const [share, count] = [read(60, complain), read({ current: 3, total: 4 }, complain)];
+  for (const [older, newer] of [
+    [share, count],
+    [count, share],
+  ]) {
+    const reports = new Reports({ send });
+    await reports.note(read({ current: 1, total: 4 }, complain));
+    await reports.note(older);
+    await reports.note(newer);
+    await reports.emit("note", {});
+    sent.pop();
+  }
+  assert.deepEqual(sent, ["1", "60", "3", "1", "3", "60"]);
 });

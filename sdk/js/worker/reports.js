@@ -24,6 +24,8 @@ export class Reports {
   #count = null;
   /** Progress that waits for its time. @type {Append | null} */
   #noted = null;
+  /** Whether a count was reported after that. */
+  #isCountNewer = false;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
   #stop = new AbortController();
@@ -71,6 +73,7 @@ export class Reports {
       if (percent != null) return event.progressed(percent, its, eta, { ...more, ...count });
       if (!Object.keys(count).length) throw new InvalidEvent("progress needs a percentage, or current");
       this.#counting().set({ ...count, step: its, eta, more });
+      this.#isCountNewer = true;
       return null;
     });
   }
@@ -98,6 +101,7 @@ export class Reports {
   advance(count = 1) {
     return this.#reported(() => {
       this.#counting().advance(count);
+      this.#isCountNewer = true;
       return null;
     });
   }
@@ -175,7 +179,8 @@ export class Reports {
    */
   note({ percent, step, eta, more, ...count }) {
     return this.#reported(() => {
-      if (percent === null && count.current !== undefined) this.#counting().set({ ...count, step, eta, more });
+      this.#isCountNewer = percent === null && count.current !== undefined;
+      if (this.#isCountNewer) this.#counting().set({ ...count, step, eta, more });
       else this.#noted = event.progressed(percent, step, eta, { ...more, ...withoutUndefined(count) });
       return null;
     });
@@ -251,11 +256,11 @@ export class Reports {
     return this.#noted !== null || this.#count?.isHeld === true;
   }
 
-  /** Sends what is held back; returns its entry. */
+  /** Sends what is held back, the newest last; returns its entry. */
   async #flush() {
     const held = [];
     if (this.#count?.isHeld) held.push(this.#count.event());
-    if (this.#noted) held.push(this.#noted);
+    if (this.#noted) held[this.#isCountNewer ? "unshift" : "push"](this.#noted);
     if (this.#noted) this.#counting().sent();
     this.#noted = null;
     const answers = await Promise.all(held.map((each) => this._sender.send(each, this.#written)));

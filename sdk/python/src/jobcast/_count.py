@@ -48,6 +48,7 @@ class Count:
 
     def step(self, step: str, progress: int | None, more: dict[str, object]) -> int | None:
         """Begin a step, and return its progress; fields of the plan are added to ``more``."""
+        _event.counted(None, step, None, {})  # what is wrong is refused here
         with self._changing:
             self._begin(Level(step))
             for name in ("current", "total", "unit"):

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -168,7 +169,8 @@ class Jobs:
         """
         job_id = canonical(job_id)
         await self._append(job_id, RETRY)
-        await self._connection.index_again(job_id, self._bounds.retention_s)
+        list_again = partial(self._connection.index_again, job_id, self._bounds.retention_s)
+        await repeated(list_again, self._connection, self._senders.limits.block_s)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.

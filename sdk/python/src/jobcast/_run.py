@@ -28,11 +28,7 @@ T = TypeVar("T")
 
 
 def current_run() -> "Run | None":
-    """Return the run that was started last in this task, None if there is none that goes on.
-
-    In code that blocks it is the run of `jobcast.sync`, which `jobcast.sync.current_run` has the
-    type of.
-    """
+    """Return the last run of this task that goes on; in blocking code, that of `jobcast.sync`."""
     return cast("Run | None", current())
 
 

@@ -287,6 +287,12 @@ class _Connection(_connection.Connection):
         """Answer that nothing is there: only indexes of all jobs are asked for in this way."""
         return [None, None, None]
 
+    async def index(self, job_id: str, created_id: str, **_: object) -> None:
+        """List nothing: nobody asks for all jobs of an owner."""
+
+    async def index_again(self, job_id: str, retention_s: int) -> None:
+        """List nothing, for the same reason."""
+
     def send(self, key: str, *command: str) -> None:
         """Drop a command that may be lost."""
 
@@ -311,6 +317,10 @@ class _SyncConnection(_sync_connection.Connection):
 
     def call(self, *command: str) -> Any:  # noqa: ANN401, ARG002 - as above
         return [None, None, None]
+
+    def index(self, job_id: str, created_id: str, *_: object) -> None: ...
+
+    def index_again(self, job_id: str, retention_s: int) -> None: ...
 
     def forget(self) -> None:
         """Have nothing to forget: a forked process has jobs of its own from then on."""

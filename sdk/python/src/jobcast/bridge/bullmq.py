@@ -22,7 +22,7 @@ from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.progress import progress_of
-from jobcast.protocol.append import RETRY, Append
+from jobcast.protocol.append import Append
 from jobcast.protocol.names import is_entry_id, parse_job_id
 from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.caller import Caller
@@ -205,7 +205,7 @@ class BullMQ:
         await self._leadership.keep_position(self.name, self._at)
         view = await self._jobs.view(job_id)
         if view is not None and view.status == "failed":
-            await self._jobs.retry(job_id, RETRY)
+            await self._jobs.retry(job_id)
         self._places.pop(job_id, None)
 
     async def _place(self, job_id: str, bull_id: str, *, is_new: bool) -> _Place | None:

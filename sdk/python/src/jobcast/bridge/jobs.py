@@ -15,7 +15,7 @@ from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
-from jobcast.protocol.append import Answer, Append, Bounds
+from jobcast.protocol.append import RETRY, Answer, Append, Bounds
 from jobcast.protocol.names import log_key, state_key
 
 T = TypeVar("T")
@@ -157,9 +157,10 @@ class BridgedJobs:
         self.appended += 1
         return answer
 
-    async def retry(self, job_id: str, event: Append) -> Answer:
+    async def retry(self, job_id: str) -> None:
         """Queue a failed job for another attempt; a `JobcastError` or ``RedisError`` if refused."""
-        return await self._repeated(lambda: self._connection.append(job_id, event))
+        await self._repeated(lambda: self._connection.append(job_id, RETRY))
+        await self._repeated(lambda: self._connection.index_again(job_id, self._bounds.retention_s))
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         pauses = Pauses()

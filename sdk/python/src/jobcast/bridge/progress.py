@@ -22,5 +22,4 @@ def progress_of(value: object, complain: Complain) -> Append:
     if report is None:
         raise InvalidEvent("it says nothing of the progress")
     count = Count()
-    report.enter(count)
-    return count.event()
+    return report.enter(count) or count.event()

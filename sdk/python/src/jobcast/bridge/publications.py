@@ -38,10 +38,19 @@ _RUN: Final = "bridge"
 class _Place:
     """Where a leader is in a job: its attempt, its run (empty: another's), and the last number."""
 
-    def __init__(self, view: JobView, *, is_ours: bool) -> None:
+    def __init__(self, view: JobView) -> None:
         self.attempt = view.attempt
-        self.run = _RUN if is_ours else ""
+        self.run = view.run if view.run == self.own_run else ""
         self.seq = view.seq
+
+    @property
+    def own_run(self) -> str:
+        """The run of bridges: another one for each attempt, for a run can't be started again."""
+        return f"{_RUN}:{self.attempt}"
+
+    def started(self) -> None:
+        """Go on in the run of bridges, which has begun."""
+        self.run, self.seq = self.own_run, 1
 
 
 class Publications:
@@ -267,10 +276,12 @@ class Publications:
             self._ours[job_id, entry_id] = None  # its publication may be yet to come
         if publication.entry_id:
             return None
-        place = _Place(view, is_ours=view.run == _RUN)
+        place = _Place(view)
         if view.status == "queued" and not publication.event.is_end:
-            started = await self._jobs.append(job_id, _event.started(None), view.attempt, _RUN, 1)
-            place.run, place.seq = _RUN, 1
+            started = await self._jobs.append(
+                job_id, _event.started(None), place.attempt, place.own_run, 1
+            )
+            place.started()
             self._note(job_id, publication if publication.begins else None, started.entry_id)
         if len(self._places) >= _MAX_JOBS:
             self._places.clear()

@@ -23,7 +23,6 @@ from jobcast.bridge.notices import Notices
 from jobcast.bridge.pattern_subscriber import PatternSubscriber
 from jobcast.bridge.progress import progress_of
 from jobcast.bridge.rq_job import ENDS, FIELDS, PREFIX, RqJob, end_of, results_key
-from jobcast.protocol.append import RETRY
 from jobcast.protocol.names import parse_job_id
 from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.caller import Caller
@@ -174,11 +173,13 @@ class RQ:
             return
         if place.status not in {"queued", "running"}:
             # One that its owner has cancelled before its start has no run, and stays cancelled.
-            if job.status in ENDS or place.status != "failed" or not place.run:
+            if place.status != "failed" or not place.run:
                 return
-            await self._jobs.retry(job_id, RETRY)  # RQ runs it once more
+            if job.status in ENDS and place.run.startswith(f"{_RUN}{job.enqueued_at}:"):
+                return  # else RQ has run it once more, before it was looked at
+            await self._jobs.retry(job_id)  # RQ runs it once more
             place = self._places[job_id] = _Place(place.attempt + 1, "queued", "", 0)
-        run = f"{_RUN}{job.enqueued_at}"
+        run = f"{_RUN}{job.enqueued_at}:{place.attempt}"
         if job.status not in _WAITING and job.started_at and place.run != run:
             await self._jobs.append(job_id, _event.started(None), place.attempt, run, 1)
             place.status, place.run, place.seq, place.meta = "running", run, 1, {}

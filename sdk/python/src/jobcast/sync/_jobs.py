@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 from weakref import WeakSet
@@ -117,7 +118,8 @@ class Jobs:
         """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
         job_id = canonical(job_id)
         self._append(job_id, RETRY)
-        self._connection.index_again(job_id, self._bounds.retention_s)
+        list_again = partial(self._connection.index_again, job_id, self._bounds.retention_s)
+        repeated(list_again, self._connection, self._senders.limits.block_s)
 
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
