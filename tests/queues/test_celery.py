@@ -24,12 +24,6 @@ APP = "tests.queues.celery_app"
 READY = " ready."
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
-
-
 def celery_worker(server: Valkey, *options: str, jobcast_url: str = "") -> QueueWorker:
     arguments = ("-A", APP, "worker", "--loglevel=INFO", "--without-mingle", "--without-gossip")
     urls = {"REDIS_URL": server.url, "JOBCAST_URL": jobcast_url or server.url}
@@ -54,30 +48,6 @@ def tasks(server: Valkey) -> Iterator[ModuleType]:
     celery_app.app.conf.update(broker_url=server.url, result_backend=server.url)
     yield celery_app
     celery_app.app.close()
-
-
-@pytest.fixture
-def redis(server: Valkey) -> Iterator[Redis]:
-    with Redis.from_url(server.url) as client:
-        yield client
-
-
-@pytest.fixture
-def log(server: Valkey) -> Iterator[Log]:
-    with server.client() as client:
-        yield Log(client)
-
-
-@pytest.fixture
-def owner() -> Iterator[None]:
-    with jobcast.owner(user_id=7):
-        yield
-
-
-@pytest.fixture
-def cancel(server: Valkey) -> Iterator[Callable[[str], None]]:
-    with jobcast.sync.connect(server.url) as jobs:
-        yield jobs.cancel
 
 
 def key() -> str:

@@ -1,6 +1,6 @@
 """Jobs that the service puts on a queue of Celery, run by a worker with the adapter."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -21,12 +21,6 @@ CELERY = {
     "queue_tasks": (f"report={APP}.report", f"broken={APP}.fail"),
 }
 REPORT = CreateJob("report", {"pages": 3})
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
 
 
 @pytest.fixture

@@ -21,12 +21,6 @@ READY = "is ready for action"
 AWAY = "redis://127.0.0.1:1/0"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
-
-
 def dramatiq_worker(
     server: Valkey, queue: str = "elsewhere", jobcast_url: str = "", may_wait: str = ""
 ) -> QueueWorker:
@@ -61,30 +55,6 @@ def actors(server: Valkey) -> Iterator[ModuleType]:
             each._tasks.close()
     dramatiq_app.broker.close()
     dramatiq_app.broker.client.close()
-
-
-@pytest.fixture
-def redis(server: Valkey) -> Iterator[Redis]:
-    with Redis.from_url(server.url) as client:
-        yield client
-
-
-@pytest.fixture
-def log(server: Valkey) -> Iterator[Log]:
-    with server.client() as client:
-        yield Log(client)
-
-
-@pytest.fixture
-def owner() -> Iterator[None]:
-    with jobcast.owner(user_id=7):
-        yield
-
-
-@pytest.fixture
-def cancel(server: Valkey) -> Iterator[Callable[[str], None]]:
-    with jobcast.sync.connect(server.url) as jobs:
-        yield jobs.cancel
 
 
 def key() -> str:

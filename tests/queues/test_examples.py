@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,12 +19,6 @@ MODULES = {"rq": "rq.cli"}
 READY = {"celery": "[queues]", "rq": "Listening on"} | {
     kind.name: kind.ready for kind in KINDS.values()
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
 
 
 def printed_by(program: str, worker: QueueWorker) -> str:

@@ -24,12 +24,6 @@ READY = "Listening on"
 AWAY = "redis://127.0.0.1:1/0"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
-
-
 def rq_worker(server: Valkey, *options: str) -> QueueWorker:
     arguments = ("--url", server.url, "--job-class", "tests.queues.rq_app.Job", *options)
     return QueueWorker("rq.cli", "worker", *arguments, ready=READY, REDIS_URL=server.url)
@@ -42,36 +36,12 @@ def worker(server: Valkey) -> Iterator[QueueWorker]:
 
 
 @pytest.fixture
-def redis(server: Valkey) -> Iterator[Redis]:
-    with Redis.from_url(server.url) as client:
-        yield client
-
-
-@pytest.fixture
 def queue(server: Valkey, redis: Redis) -> Iterator[Queue]:
     install(server.url, lease_s=1.0)
     yield Queue(connection=redis)
     assert Job.jobcast is not None
     Job.jobcast.close()
     Job.jobcast = None
-
-
-@pytest.fixture
-def log(server: Valkey) -> Iterator[Log]:
-    with server.client() as client:
-        yield Log(client)
-
-
-@pytest.fixture
-def owner() -> Iterator[None]:
-    with jobcast.owner(user_id=7):
-        yield
-
-
-@pytest.fixture
-def cancel(server: Valkey) -> Iterator[Callable[[str], None]]:
-    with jobcast.sync.connect(server.url) as jobs:
-        yield jobs.cancel
 
 
 def key() -> str:

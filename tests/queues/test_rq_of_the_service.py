@@ -25,12 +25,6 @@ TASKS = (f"report={MODULE}.report", f"broken={MODULE}.fail_once", f"count={MODUL
 REPORT = CreateJob("report", {"pages": 3})
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
-
-
 @pytest.fixture
 def redis(server: Valkey) -> Iterator[Redis]:
     server.flush()
