@@ -67,8 +67,10 @@ class Stack:
         Raises:
             LaunchFailed: Valkey did not start, or no port is free.
         """
-        if not self.environment.get("REDIS_URL"):
-            port = free_port([*self._former_port(), 0])
+        former = self._former_port()
+        # Whoever works in the shell of a worker has the address that an earlier start printed.
+        if self.environment.get("REDIS_URL", "") in {"", *map(_address, former)}:
+            port = free_port([*former, 0])
             command = valkey.command(self.data / "valkey", port)
             self._valkey = await spawn(
                 "Valkey", command, self.environment, self.data, inherited=[self._lock]
@@ -76,7 +78,7 @@ class Stack:
             tasks.create_task(self._valkey.watch())
             await wait_for("Valkey", partial(valkey.answers, port))
             (self.data / _PORT).write_text(str(port))
-            self.environment["REDIS_URL"] = f"redis://{HOST}:{port}/0"
+            self.environment["REDIS_URL"] = _address(port)
         self.default("JOBCAST_NOTICE_S", "0")  # no load balancer polls /readyz
         self.port = free_port(self._ports)
         bind = ["--config", str(HYPERCORN), "--bind", f"{HOST}:{self.port}"]
@@ -88,7 +90,11 @@ class Stack:
         Raises:
             LaunchFailed: it did not start.
         """
-        await wait_for("service", self._service_is_ready)
+        try:
+            await wait_for("service", self._service_is_ready)
+        except LaunchFailed as error:
+            hint = "" if self.has_valkey else " REDIS_URL is set: does that Redis answer?"
+            raise LaunchFailed(f"{error}{hint}") from None
 
     async def add(
         self, tasks: asyncio.TaskGroup, name: str, module: Sequence[str], folder: Path | None = None
@@ -145,6 +151,10 @@ class Stack:
         return False
 
 
+def _address(port: int) -> str:
+    return f"redis://{HOST}:{port}/0"
+
+
 @contextmanager
 def locked(data: Path, variable: str, name: str) -> Iterator[int]:
     """Make and lock a data folder. Valkey inherits the lock: no other may write the same files.
@@ -158,7 +168,10 @@ def locked(data: Path, variable: str, name: str) -> Iterator[int]:
         LaunchFailed: it can't be used, or another launcher uses it.
     """
     try:
+        is_new = not data.exists()
         data.mkdir(parents=True, exist_ok=True)
+        if is_new:  # in the folder of somebody's project, with secrets
+            (data / ".gitignore").write_text("*\n")
         file = (data / "lock").open("wb")
     except OSError as error:
         raise LaunchFailed(f"{variable}: {data} can't be used ({error})") from error

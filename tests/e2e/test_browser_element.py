@@ -168,6 +168,18 @@ async def test_a_failure_that_the_queue_retries_is_a_wait(
     await tasks.aclose()
 
 
+async def test_it_tells_an_invalid_token_from_a_job_that_is_not_there(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_id = await jobs.create("report", session_id=SESSION)
+    host = await shown(page, service, f'<job-progress job="{job_id}" token="the token"/>')
+    await expect(host).to_have_attribute("connection", "denied")
+    await expect(host.locator("[part=step]")).to_have_text("Please sign in again.")
+    host = await shown(page, service, element("nowhere"))
+    await expect(host).to_have_attribute("connection", "denied")
+    await expect(host.locator("[part=step]")).to_have_text("This job was not found.")
+
+
 async def test_it_follows_its_attributes_and_leaves_with_the_page_part(
     service: Service, jobs: jobcast.Jobs, page: Page
 ) -> None:

@@ -36,7 +36,8 @@ async def test_what_it_prints_works(tmp_path: Path) -> None:
             refused = await client.post("/api/v1/jobs", json={"type": "report"})
             assert refused.json()["code"] == "NO_QUEUE"
         assert "error" not in dev.logs.lower()
-        # Neither is for others on the machine.
+        # Neither is for others on the machine, nor for the repository that the folder is in.
+        assert (tmp_path / "data" / ".gitignore").read_text() == "*\n"
         for secret in ("session", "secret"):
             assert (tmp_path / "data" / secret).stat().st_mode & 0o077 == 0
 
@@ -46,8 +47,9 @@ async def test_a_second_start_has_the_token_the_redis_and_the_jobs_of_the_first(
 ) -> None:
     with DevProcess(tmp_path / "data") as dev:
         token, program = dev.token, dev.snippet.replace("range(100)", "range(1)")
+        redis_url = dev.redis_url
         await asyncio.to_thread(output_of, program)
-    with DevProcess(tmp_path / "data") as dev:
+    with DevProcess(tmp_path / "data", REDIS_URL=redis_url) as dev:  # as in a worker's shell
         # The program names the address of Redis, as the settings of workers do.
         await asyncio.to_thread(output_of, program)
         headers = {"authorization": f"Bearer {token}"}

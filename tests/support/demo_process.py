@@ -162,6 +162,11 @@ class DevProcess(LauncherProcess):
         return self._printed(r"Token +(\S+)")
 
     @property
+    def redis_url(self) -> str:
+        """Return the address of Redis that it prints."""
+        return self._printed(r"Redis +(\S+)")
+
+    @property
     def snippet(self) -> str:
         """Return the Python program that it prints."""
         return textwrap.dedent(self._printed(r"(?s)jobcast\):\n\n(.+?)\n\nIn your"))

@@ -76,8 +76,8 @@ def test_tls_and_its_certificates_hold_for_sentinels_too() -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("http://h", "begins with none of redis://"),
-        ("", "begins with none of redis://"),
+        ("http://h", "the address begins with none of redis://"),
+        ("", "the address begins with none of redis://"),
         ("redis+cluster://", "no host and port"),
         ("redis+cluster://a,", "no host and port"),
         ("redis+cluster://a:b", "no host and port"),

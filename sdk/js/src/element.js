@@ -13,6 +13,8 @@ const english = {
   reconnecting: "Reconnecting…",
   unavailable: "The service can’t be reached. Trying again…",
   denied: "This job was not found.",
+  /** Without a token or session, or with one that is invalid or has expired. */
+  unauthorized: "Please sign in again.",
   queued: "Waiting…",
   running: "Working…",
   succeeded: "Done",
@@ -232,6 +234,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     const between = !outcome && status === "failed" ? "queued" : null; // the queue has another attempt in store
     const word = outcome ?? between;
     const step = word ? texts[word] : (texts.step(state) ?? texts[status ?? "connecting"]);
+    const refusal = state.problem?.status === 401 ? "unauthorized" : "denied";
     const isWaiting = !word && ["reconnecting", "unavailable"].includes(connection) && state.transport === "stream";
     const note = this.#isCancelling ? texts.cancelling : isWaiting || connection === "unavailable" ? texts[this.#waiting()] : "";
     const left = eta === null || outcome ? "" : texts.eta(duration(eta, lang));
@@ -243,7 +246,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     set(track, "aria-label", this.getAttribute("label") ?? texts.label);
     set(track, "aria-valuenow", progress);
     set(track, "aria-valuetext", [percent, step, left].filter(Boolean).join(", "));
-    this.#part("step").textContent = connection === "denied" ? texts.denied : step;
+    this.#part("step").textContent = connection === "denied" ? texts[refusal] : step;
     this.#part("percent").textContent = percent;
     this.#part("eta").textContent = note ? "" : left;
     this.#part("note").textContent = note;

@@ -19,6 +19,8 @@ export declare class JobProgress extends JobProgress_base {
         reconnecting: string;
         unavailable: string;
         denied: string;
+        /** Without a token or session, or with one that is invalid or has expired. */
+        unauthorized: string;
         queued: string;
         running: string;
         succeeded: string;
@@ -46,6 +48,8 @@ export declare class JobProgress extends JobProgress_base {
         reconnecting: string;
         unavailable: string;
         denied: string;
+        /** Without a token or session, or with one that is invalid or has expired. */
+        unauthorized: string;
         queued: string;
         running: string;
         succeeded: string;
@@ -66,6 +70,8 @@ export declare class JobProgress extends JobProgress_base {
         reconnecting: string;
         unavailable: string;
         denied: string;
+        /** Without a token or session, or with one that is invalid or has expired. */
+        unauthorized: string;
         queued: string;
         running: string;
         succeeded: string;

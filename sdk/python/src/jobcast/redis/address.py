@@ -162,7 +162,9 @@ def parse_address(url: str) -> Address:
     parts = _split(url)
     kind = _KINDS.get(parts.scheme)
     if kind is None:
-        raise ValueError(f"begins with none of {', '.join(f'{scheme}://' for scheme in _KINDS)}")
+        raise ValueError(
+            f"the address begins with none of {', '.join(f'{scheme}://' for scheme in _KINDS)}"
+        )
     if parts.fragment or re.search(r"[\x00-\x1f\x7f]", url):
         raise ValueError(_NO_HOST_AND_PORT)
     query = parse_qsl(parts.query, keep_blank_values=True)
