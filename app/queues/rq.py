@@ -47,6 +47,7 @@ class RqClient:
             self._queue.enqueue_call(
                 task.name,
                 kwargs=dict(task.arguments),
+                timeout=-1,  # as long as it takes: its owner cancels it, and its lease ends
                 job_id=task.entry_id,
                 meta=dict(meta),
                 unique=True,
