@@ -15,7 +15,7 @@ from app.dev.command import USER
 from tests.e2e.test_browser_guide import Site
 from tests.queues.async_kinds import KINDS
 from tests.support.hypercorn_server import serving
-from tests.support.queue_worker import QueueWorker
+from tests.support.queue_worker import QueueWorker, as_module
 from tests.support.service import ROOT, Service, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 READY: Final = {"celery": "[queues]", "dramatiq": "is ready for action", "rq": "Listening on"} | {
     kind.name: kind.ready for kind in KINDS.values()
 }
-MODULES: Final = {"rq": "rq.cli"}
+PROGRAMS: Final = {"bullmq": "python"}
 MAX_LINES: Final = 20
 """How long a program may be that shows a bar."""
 
@@ -64,9 +64,8 @@ async def test_a_page_leads_to_a_moving_bar(
     install, run = blocks_of(guide, "sh")
     assert f"'jobcast[{queue}]'" in install
     start, enqueue = run.splitlines()
-    program, *options = shlex.split(start.replace("$REDIS_URL", redis_url))
-    assert program == queue
-    arguments = (MODULES.get(queue, queue), *options)
+    assert start.startswith(f"{PROGRAMS.get(queue, queue)} ")
+    arguments = as_module(start.replace("$REDIS_URL", redis_url))
     settings = {"REDIS_URL": redis_url}
     if queue in KINDS:
         settings = KINDS[queue].settings(redis_url, redis_url, tmp_path)

@@ -48,6 +48,13 @@ KINDS = {
         ),
         Kind("arq", "arq tests.queues.arq_app.WorkerSettings", "Starting worker", "older_redis"),
         Kind(
+            "bullmq",
+            "tests.queues.bullmq_app",
+            "",  # BullMQ says nothing, and entries wait
+            can_abort=False,
+            keeps_what_json_lacks=False,
+        ),
+        Kind(
             "docket",
             "docket worker --tasks tests.queues.docket_app:tasks"
             " --dependencies tests.queues.docket_app:dependencies",

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shlex
 import subprocess
 import sys
 
@@ -10,12 +9,12 @@ import pytest
 
 from tests.queues.async_kinds import KINDS
 from tests.queues.log import Log
-from tests.support.queue_worker import ROOT, QueueWorker
+from tests.support.queue_worker import ROOT, QueueWorker, as_module
 from tests.support.valkey import Valkey
 from tests.support.waiting import until
 
 EXAMPLES = ROOT / "sdk" / "python" / "examples"
-MODULES = {"rq": "rq.cli"}
+PROGRAMS = {"bullmq": "python"}
 READY = {"celery": "[queues]", "rq": "Listening on"} | {
     kind.name: kind.ready for kind in KINDS.values()
 }
@@ -37,15 +36,13 @@ def printed_by(program: str, worker: QueueWorker) -> str:
 async def test_an_example_runs(server: Valkey, queue: str) -> None:
     program = f"{queue}_report.py"
     text = (EXAMPLES / program).read_text()
-    start = re.findall(rf"^{queue} (.*) &$", text, re.MULTILINE)[0]
+    start = re.findall(rf"^({PROGRAMS.get(queue, queue)} .*) &$", text, re.MULTILINE)[0]
     assert f"\npython {program}\n" in text
-    options = shlex.split(start.replace("$REDIS_URL", server.url))
+    arguments = as_module(start.replace("$REDIS_URL", server.url))
     settings = {"REDIS_URL": server.url}
     if queue in KINDS:
         settings = KINDS[queue].settings(server.url, server.url, EXAMPLES)
-    worker = QueueWorker(
-        *(MODULES.get(queue, queue), *options), ready=READY[queue], folder=EXAMPLES, **settings
-    )
+    worker = QueueWorker(*arguments, ready=READY[queue], folder=EXAMPLES, **settings)
     with worker as running, server.client() as client:
         job_id = await asyncio.to_thread(printed_by, program, running)
         log = Log(client)

