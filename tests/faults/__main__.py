@@ -12,7 +12,10 @@ from statistics import median
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.clock import LIBRARY
-from tests.faults.scenario import Outcome, Scenario, play
+from tests.faults.forms import HAS_NODE
+from tests.faults.scenario import OF_ALL_FORMS, Outcome, Scenario, play
+from tests.support.needs import NODE
+from tests.support.npm import installed
 
 _SEED = 1
 _MIXED = 8
@@ -35,14 +38,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="just faults", description=__doc__)
     parser.add_argument("--seed", type=int, help="play this seed alone")
     parser.add_argument("--fault", choices=sorted(FAULTS), help="play this fault alone")
+    parser.add_argument(
+        "--forms", action="store_true", help="have a job of each form of the worker library"
+    )
     parser.add_argument("--minutes", type=float, help="go on with fresh seeds for so long")
     parser.add_argument("--at-once", type=int, default=_AT_ONCE, help="scenarios side by side")
     return parser
 
 
 def _chosen(asked: argparse.Namespace) -> Iterator[Scenario]:
-    if asked.fault is not None:
-        yield Scenario.single(_SEED if asked.seed is None else asked.seed, asked.fault)
+    seed = _SEED if asked.seed is None else asked.seed
+    if asked.forms:
+        yield from _of_all_forms(seed, OF_ALL_FORMS if asked.fault is None else [asked.fault])
+    elif asked.fault is not None:
+        yield Scenario.single(seed, asked.fault)
     elif asked.seed is not None:
         yield Scenario.mixed(asked.seed)
     elif asked.minutes is not None:
@@ -52,11 +61,20 @@ def _chosen(asked: argparse.Namespace) -> Iterator[Scenario]:
     else:
         until = time.monotonic() + _BUDGET_S
         yield from (Scenario.single(_SEED, name) for name in FAULTS)
+        yield from _of_all_forms(_SEED, OF_ALL_FORMS)
         for seed in range(_MIXED):
             if time.monotonic() < until:
                 yield Scenario.mixed(seed)
             else:
                 print(f"left out  seed {seed}: {_BUDGET_S} s are over")
+
+
+def _of_all_forms(seed: int, names: Iterable[str]) -> Iterator[Scenario]:
+    if HAS_NODE:
+        installed()
+    else:
+        print(f"left out  the workers in Node: {NODE}")
+    yield from (Scenario.of_all_forms(seed, name) for name in names)
 
 
 async def _played(scenarios: Iterator[Scenario], at_once: int, limit_s: float) -> int:
@@ -105,8 +123,9 @@ async def _play(scenario: Scenario) -> Outcome:
 
 
 def _command(scenario: Scenario) -> str:
-    seed, _, fault = scenario.seed.partition(" ")
-    return f"just faults --seed {seed}" + (f" --fault {fault}" if fault else "")
+    seed, *further = scenario.seed.split()
+    options = [f" --fault {further[0]}" if further else "", " --forms" if further[1:] else ""]
+    return f"just faults --seed {seed}{''.join(options)}"
 
 
 def _say(outcome: Outcome) -> None:
@@ -120,13 +139,14 @@ def _say(outcome: Outcome) -> None:
 
 def _table(outcomes: Iterable[Outcome]) -> None:
     """Print what each fault was to its viewers: seconds, the median and the worst of them."""
-    print(f"\n{'fault':24} {'whole again':>13} {'silence':>13} {'reconnects':>10} {'new pages':>9}")
+    print(f"\n{'fault':30} {'whole again':>13} {'silence':>13} {'reconnects':>10} {'new pages':>9}")
     order = list(FAULTS)
     for outcome in sorted(outcomes, key=lambda o: order.index(o.scenario.blows[0][0].fault.name)):
         found = outcome.recoveries
         whole = [each.whole_s for each in found if each.whole_s is not None]
+        name = outcome.scenario.seed.partition(" ")[2]
         print(
-            f"{outcome.scenario.blows[0][0].fault.name:24} {_both(whole)} "
+            f"{name:30} {_both(whole)} "
             f"{_both([each.silent_s for each in found])} "
             f"{max((each.reconnects for each in found), default=0):10} "
             f"{max((each.pages - 1 for each in found), default=0):9}"

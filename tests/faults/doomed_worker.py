@@ -1,29 +1,32 @@
 """A worker process that works on one job until it is killed.
 
-Run as ``python -m tests.faults.doomed_worker REDIS_URL JOB_ID LEASE_S``; prints a line for each
-event.
+Run as ``python -m tests.faults.doomed_worker REDIS_URL JOB_ID LEASE_S FORM``; prints a line for
+each event.
 """
 
 import asyncio
 import itertools
 import os
 import sys
+from typing import Any, Final
 
-import jobcast
+from tests.faults.forms import Form, opened
+
+_BLOCK_S: Final = 30
 
 
-async def work(url: str, job_id: str, lease_s: str) -> None:
+async def work(url: str, job_id: str, lease_s: str, form: Form) -> None:
     """Take the job over and report without end."""
-    async with jobcast.connect(url, lease_s=float(lease_s), progress_per_s=None) as jobs:
-        run = jobs.run(job_id)
-        await run.start()
+    async with opened(form, url, job_id, lease_s=float(lease_s), block_s=_BLOCK_S) as call:
+        await call("start")
         for number in itertools.count():
-            await run.emit("note", {"n": f"{os.getpid()} {number}"})
-            await run.progress(min(number, 99))
+            await call("emit", "note", {"n": f"{os.getpid()} {number}"})
+            await call("progress", min(number, 99))
             sys.stdout.write(f"{number}\n")
             sys.stdout.flush()
             await asyncio.sleep(0.02)
 
 
 if __name__ == "__main__":
-    asyncio.run(work(*sys.argv[1:4]))
+    words: Any = sys.argv[1:5]
+    asyncio.run(work(*words))

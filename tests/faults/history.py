@@ -93,6 +93,7 @@ class Truth:
         state: what the state hash says; None when there is no such job.
         confirmed: ids of the entries that the worker was told it had written.
         first: id of the first entry that was not cut off.
+        owed: numbers of steps and custom events that had to wait and are in the log for certain.
         lost: whether Redis lost data on the way.
         foreign: ids of the entries of a job that somebody else has under the id since.
     """
@@ -104,6 +105,7 @@ class Truth:
     first: str = "0-0"
     lost: bool = False
     foreign: Collection[str] = ()
+    owed: Collection[int] = ()
 
 
 async def read_truth(

@@ -246,6 +246,7 @@ def _of_the_log(log: _Log) -> Iterator[str]:
         yield f"has not ended: {truth.state.status}"
     numbers = Counter(_number(entry) for entry in log.entries)
     yield from (f"note {n} is {c} times in the log" for n, c in numbers.items() if n and c > 1)
+    yield from _of_the_order(truth)
     ends = Counter(
         state.attempt
         for entry, state in zip(log.entries, log.states, strict=True)
@@ -257,6 +258,18 @@ def _of_the_log(log: _Log) -> Iterator[str]:
     ):
         if isinstance(entry.event, ProgressUpdate) and state.progress < before.progress:
             yield f"progress falls from {before.progress} to {state.progress} at {entry.id}"
+
+
+def _of_the_order(truth: Truth) -> Iterator[str]:
+    """Look at what one worker has numbered, whatever kind of event that is."""
+    given = [json.loads(entry.data).get("n") for entry in truth.entries if entry.event is not None]
+    numbers = [number for number in given if isinstance(number, int)]
+    for one, other in pairwise(numbers):
+        if other <= one:
+            yield f"event {other} comes after {one} in the log"
+    if not truth.lost:
+        missing = sorted(set(truth.owed) - set(numbers))
+        yield from (f"event {n} had to wait, and is not in the log" for n in missing)
 
 
 def _number(entry: Entry) -> Any:  # noqa: ANN401 - of JSON

@@ -11,6 +11,7 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.fault import Fault
+from tests.faults.forms import FORMS, HAS_NODE
 from tests.faults.measure import Recovery, recoveries
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.workload import Plan, Work
@@ -25,6 +26,15 @@ _FEW = 2
 
 _BEGUN = 5
 """How many events each viewer has seen before anything goes wrong."""
+
+
+OF_ALL_FORMS: Final = {
+    "redis-killed": 5.0,  # as long as the workers' calls wait for it
+    "workers-cut-off": FAULTS["workers-cut-off"].seconds,
+    "sentinel-primary-killed": FAULTS["sentinel-primary-killed"].seconds,
+    "worker-killed": FAULTS["worker-killed"].seconds,
+}
+"""The faults of what workers need, by name, and their seconds."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,25 @@ class Scenario:
             nginx=chance.random() < 0.5,
             haste=1,
             settings={"JOBCAST_KEEPALIVE_S": "1", **fault.settings},
+        )
+
+    @classmethod
+    def of_all_forms(cls, seed: int, name: str) -> Self:
+        """Return one fault on a job of each form of the library, of those that this machine has."""
+        single = cls.single(seed, name)
+        chance = random.Random(f"{seed} {name} forms")  # noqa: S311 - chance, not secrecy
+        forms = [form for form in FORMS if form != "Node" or HAS_NODE]
+        plans = _plans(chance, f"{seed} {name} forms", len(forms), FAULTS[name].note_bytes)
+        (blow,) = single.blows[0]
+        return replace(
+            single,
+            seed=f"{seed} {name} forms",
+            blows=[[replace(blow, length_s=OF_ALL_FORMS.get(name, blow.length_s))]],
+            plans=[
+                replace(plan, form=form, attempts=1 if number == 0 else plan.attempts)
+                for number, (plan, form) in enumerate(zip(plans, forms, strict=True))
+            ],
+            pages=_FEW,
         )
 
     @classmethod
@@ -151,7 +180,9 @@ class Scenario:
         """Tell what is going to happen."""
         blows = " | ".join(", ".join(blow.fault.name for blow in each) for each in self.blows)
         front = "nginx" if self.nginx else "TCP"
-        return f"{blows}; {len(self.plans)} jobs x {self.pages} viewers, {self.form}, {front}"
+        forms = " + ".join(dict.fromkeys(plan.form for plan in self.plans))
+        jobs = f"{len(self.plans)} jobs ({forms}) x {self.pages} viewers"
+        return f"{blows}; {jobs}, {self.form}, {front}"
 
 
 @dataclass

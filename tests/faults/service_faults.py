@@ -1,16 +1,20 @@
 """Service processes and workers end, crash or freeze."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import ClassVar
 
 from redis.exceptions import RedisError
 
 from tests.faults.fault import Fault
+from tests.faults.forms import Form
+from tests.faults.workload import Worker
 from tests.support.service import ROOT, Service
 from tests.support.stored import state_of
 from tests.support.waiting import eventually
@@ -91,20 +95,28 @@ class Frozen(_OfService):
 
 class WorkerKilled(Fault):
     name = "worker-killed"
-    what = "A worker is killed (SIGKILL), and another takes its job over"
+    what = "A worker of each form is killed (SIGKILL), and another takes its job over"
     target = "worker"
     longest_lease_s: ClassVar[float] = 60
 
     async def strike(self) -> None:
-        self.worker = self.chance.choice(self.world.workers)
-        work = await self.worker.rest()
-        lease_s = min(work.plan.lease_s, self.longest_lease_s)
-        arguments = (self.world.store.url, work.job_id, str(lease_s))
-        events = self.chance.randrange(1, 10)
-        await asyncio.to_thread(_work_and_die, arguments, events)
+        forms = dict.fromkeys(worker.work.plan.form for worker in self.world.workers)
+        self.workers = [self.chance.choice(self._of(form)) for form in forms]
+        await asyncio.gather(*(self._kill_one_of(worker) for worker in self.workers))
 
     async def heal(self) -> None:
-        self.worker.go_on()
+        for worker in self.workers:
+            worker.go_on()
+
+    def _of(self, form: Form) -> Sequence[Worker]:
+        return [worker for worker in self.world.workers if worker.work.plan.form == form]
+
+    async def _kill_one_of(self, worker: Worker) -> None:
+        events = self.chance.randrange(1, 10)
+        work = await worker.rest()
+        lease_s = min(work.plan.lease_s, self.longest_lease_s)
+        arguments = (self.world.store.url, work.job_id, str(lease_s), work.plan.form)
+        await asyncio.to_thread(_work_and_die, arguments, events)
 
 
 class WorkerLost(WorkerKilled):
@@ -119,16 +131,15 @@ class WorkerLost(WorkerKilled):
 
     async def heal(self) -> None:
         """Wait until the service has ended the attempt whose worker will never come back."""
-        job_id = self.worker.work.job_id
-
-        async def ended() -> bool:
-            # Redis may have forgotten the run, or the job: then nobody is waited for.
-            with suppress(RedisError, OSError):
-                return (await state_of(self.world.direct, job_id)).get("status") != "running"
-            return False
-
-        await eventually(ended, _PATIENCE_S)
+        for worker in self.workers:
+            await eventually(partial(self._has_ended, worker.work.job_id), _PATIENCE_S)
         await super().heal()
+
+    async def _has_ended(self, job_id: str) -> bool:
+        # Redis may have forgotten the run, or the job: then nobody is waited for.
+        with suppress(RedisError, OSError):
+            return (await state_of(self.world.direct, job_id)).get("status") != "running"
+        return False
 
 
 def _work_and_die(arguments: Sequence[str], events: int) -> None:
@@ -138,8 +149,10 @@ def _work_and_die(arguments: Sequence[str], events: int) -> None:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as doomed:
         assert doomed.stdout is not None
         for _ in range(events):
             doomed.stdout.readline()
-        doomed.kill()
+        # What runs in Node is a process of its own.
+        os.killpg(doomed.pid, signal.SIGKILL)

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from tests.faults import __main__ as command
+from tests.faults import scenario
 from tests.faults.catalogue import FAULTS
 from tests.faults.clock import LIBRARY
-from tests.faults.scenario import Outcome, Scenario
+from tests.faults.scenario import OF_ALL_FORMS, Outcome, Scenario
+from tests.support.needs import NODE
 
 Capture = pytest.CaptureFixture[str]
 PLAYED = [name for name, fault in FAULTS.items() if LIBRARY is not None or not fault.needs_clock]
+PLAYED += OF_ALL_FORMS
 
 
 @pytest.fixture
@@ -74,3 +77,26 @@ def test_one_that_broke_off_says_what_it_waited_for_and_how_to_play_it_again(
     said = capsys.readouterr().out
     assert "Replay: just faults --seed 1 --fault redis-killed\n" in said
     assert "broke off, TimeoutError('not so after 30 s: each viewer has seen 5 events')" in said
+
+
+def test_what_all_forms_of_the_library_play_can_be_played_again(
+    passed: SimpleNamespace, capsys: Capture
+) -> None:
+    assert passed.each_s
+    assert command.main(["--forms"]) == 0
+    said = capsys.readouterr().out
+    for name in OF_ALL_FORMS:
+        assert f"just faults --seed 1 --fault {name} --forms  (" in said
+    assert f"\n{len(OF_ALL_FORMS)} scenarios, 0 with a broken promise" in said
+
+
+def test_without_node_the_others_are_played_and_it_is_said(
+    passed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert passed.each_s
+    monkeypatch.setattr(command, "HAS_NODE", False)
+    monkeypatch.setattr(scenario, "HAS_NODE", False)
+    assert command.main(["--forms", "--fault", "redis-killed"]) == 0
+    said = capsys.readouterr().out
+    assert f"left out  the workers in Node: {NODE}" in said
+    assert "2 jobs (asynchronous + blocking) x" in said

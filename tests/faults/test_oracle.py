@@ -451,3 +451,20 @@ def test_progress_that_falls_in_the_log_is_found(truth: Truth) -> None:
     high = next(n for n, entry in enumerate(log) if b'"progress":2,' in entry.data)
     found = truth_violations(replace(truth, entries=after(log, high, first(log, PROGRESS))))
     assert any("progress falls from 2" in text for text in found)
+
+
+@pytest.mark.parametrize("name", ["note", STEP, PROGRESS])
+def test_an_event_that_is_written_late_or_again_is_found(truth: Truth, name: str) -> None:
+    log = list(truth.entries)
+    one = next(n for n, each in enumerate(log) if each.name == name and b'"n":' in each.data)
+    found = truth_violations(replace(truth, entries=after(log, len(log) - 2, one)))
+    assert any("comes after" in text for text in found)
+
+
+def test_an_event_that_waited_and_was_never_written_is_found(truth: Truth) -> None:
+    note = first(list(truth.entries), "note")
+    number = msgspec.json.decode(truth.entries[note].data)["n"]
+    assert truth_violations(replace(truth, owed=[number])) == []
+    [found] = truth_violations(replace(truth, owed=[number, 10_000]))
+    assert "event 10000 had to wait" in found
+    assert truth_violations(replace(truth, owed=[10_000], lost=True)) == []

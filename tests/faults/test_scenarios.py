@@ -3,7 +3,8 @@
 import pytest
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.scenario import Scenario, play
+from tests.faults.forms import FORMS, HAS_NODE
+from tests.faults.scenario import OF_ALL_FORMS, Scenario, play
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -16,6 +17,14 @@ def test_each_fault_can_be_played_alone(name: str) -> None:
     scenario = Scenario.single(1, name)
     assert scenario == Scenario.single(1, name)
     assert str(scenario).startswith(name)
+
+
+@pytest.mark.parametrize("name", OF_ALL_FORMS)
+def test_what_workers_need_fails_for_each_form_of_the_library(name: str) -> None:
+    scenario = Scenario.of_all_forms(1, name)
+    assert scenario == Scenario.of_all_forms(1, name)
+    forms = [plan.form for plan in scenario.plans]
+    assert forms == [form for form in FORMS if form != "Node" or HAS_NODE]
 
 
 @pytest.mark.timeout(180)  # each of its steps has 30 s

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import jobcast
+from tests.faults.forms import Call, Form, opened
 from tests.support.service import SESSION
 from tests.support.stored import retry, state_of
 from tests.support.waiting import after
@@ -30,6 +31,7 @@ class Plan:
         note_bytes: size of the further text in a custom event.
         max_entries: bound of the log.
         lease_s: how long the service waits for a worker that says nothing.
+        form: of the library, by which the worker reports.
     """
 
     seed: str
@@ -39,6 +41,7 @@ class Plan:
     note_bytes: int = 0
     max_entries: int = 10_000
     lease_s: float = 60
+    form: Form = "asynchronous"
 
 
 @dataclass
@@ -48,6 +51,8 @@ class Work:
     Attributes:
         confirmed: the entries that were written for certain, and when they were asked for.
         created: id of its first entry.
+        owed: numbers of the steps and custom events that waited for Redis, and were followed by a
+            confirmed entry of the same run.
         lost_answers: how many appends may have been written or not.
         end: id of the job's last entry once nothing more will happen; empty if the job is lost.
     """
@@ -56,6 +61,7 @@ class Work:
     job_id: str = ""
     created: str = ""
     confirmed: dict[str, float] = field(default_factory=dict)
+    owed: set[int] = field(default_factory=set)
     lost_answers: int = 0
     end: str | None = None
 
@@ -79,6 +85,7 @@ class Worker:
         self._random = random.Random(work.plan.seed)  # noqa: S311 - chance, not secrecy
         self._number = 0
         self._percent = 0
+        self._waiting: set[int] = set()
         self._finish = asyncio.Event()
         self._may_work = asyncio.Event()
         self._may_work.set()
@@ -141,45 +148,52 @@ class Worker:
             case "succeeded" | "failed":
                 self.work.end = state["last"]
             case _:
-                lease_s = self.work.plan.lease_s
-                async with jobcast.connect(
-                    self._url, lease_s=lease_s, block_s=_BLOCK_S, progress_per_s=None
-                ) as jobs:
-                    await self._attempt(jobs.run(self.work.job_id), is_last=is_last)
+                plan, job_id = self.work.plan, self.work.job_id
+                async with opened(
+                    plan.form, self._url, job_id, lease_s=plan.lease_s, block_s=_BLOCK_S
+                ) as call:
+                    await self._attempt(call, is_last=is_last)
 
-    async def _attempt(self, run: jobcast.Run, *, is_last: bool) -> None:
+    async def _attempt(self, call: Call, *, is_last: bool) -> None:
         self._percent = 0
-        await self._append(run, "start")
+        self._waiting.clear()
+        await self._append(call, "start")
         left = self.work.plan.events
         while not self._finish.is_set() if is_last else left:
             if self.rests:
                 return
             left -= 1
-            await self._append(run, self._random.choice(["progress"] * 5 + ["step", *["emit"] * 4]))
+            what = self._random.choice(["progress"] * 5 + ["step", *["emit"] * 4])
+            await self._append(call, what)
             await after(self._random.uniform(0, self.work.plan.pause_s))
-        await self._append(run, "complete" if is_last and self._random.random() < 0.7 else "fail")
+        await self._append(call, "complete" if is_last and self._random.random() < 0.7 else "fail")
 
-    async def _append(self, run: jobcast.Run, what: str) -> None:
+    async def _append(self, call: Call, what: str) -> None:
         asked = time.time()
         self._number += 1
+        number = self._number
         match what:
             case "start":
-                entry_id = await run.start()
+                entry_id = await call("start")
             case "progress":
                 self._percent = min(self._percent + self._random.randrange(2), 99)
-                entry_id = await run.progress(self._percent, f"Part {self._number}", n=self._number)
+                entry_id = await call("progress", self._percent, f"Part {number}", n=number)
             case "step":
                 # One in three goes back, as only a step may.
                 self._percent = self._random.choice([0, self._percent, self._percent])
-                entry_id = await run.step(f"Step {self._number}", self._percent, n=self._number)
+                entry_id = await call("step", f"Step {number}", progress=self._percent, n=number)
             case "emit":
-                data = {"n": self._number, "text": "x" * self.work.plan.note_bytes}
-                entry_id = await run.emit("note", data)
+                data = {"n": number, "text": "x" * self.work.plan.note_bytes}
+                entry_id = await call("emit", "note", data)
             case "complete":
-                entry_id = await run.complete({"n": self._number})
+                entry_id = await call("complete", {"n": number})
             case _:
-                entry_id = await run.fail(f"Trouble {self._number}", "TROUBLE")
+                entry_id = await call("fail", f"Trouble {number}", "TROUBLE")
         if entry_id:
             self.work.confirmed[entry_id] = asked
+            self.work.owed |= self._waiting
+            self._waiting.clear()
         else:
             self.work.lost_answers += 1
+            if what in ("step", "emit"):
+                self._waiting.add(number)

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from redis.asyncio import Redis
@@ -116,7 +116,8 @@ class World:
         job_id, confirmed = work.job_id, list(work.confirmed)
         copied, foreign = self.scribes[job_id].entries, self.deleted.get(job_id)
         if foreign is None:
-            return await read_truth(self.direct, job_id, confirmed, copied, lost=lost)
+            truth = await read_truth(self.direct, job_id, confirmed, copied, lost=lost)
+            return replace(truth, owed=frozenset(work.owed))
         return truth_of_deleted(job_id, confirmed, copied, foreign)
 
     async def end(self) -> None:

@@ -1,0 +1,48 @@
+"""A worker of the scenarios reports alike by each form of the library."""
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast
+from tests.faults.forms import FORMS, Call, Form, opened
+from tests.support.stored import log_of, state_of
+
+
+async def job_of(url: str) -> str:
+    async with jobcast.connect(url) as jobs:
+        return await jobs.create("anything", session_id="s1")
+
+
+async def reported(call: Call) -> list[str]:
+    return [
+        await call("start"),
+        await call("progress", 40, "Part 1", n=1),
+        await call("step", "Step 2", progress=50, n=2),
+        await call("emit", "note", {"n": 3}),
+        await call("complete", {"n": 4}),
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_each_form_writes_the_same(form: Form, redis_url: str, redis_client: Redis) -> None:
+    job_id = await job_of(redis_url)
+    async with opened(form, redis_url, job_id, lease_s=60, block_s=5) as call:
+        ids = await reported(call)
+    log = dict(await log_of(redis_client, job_id))
+    assert [log[each]["event"] for each in ids[1:]] == [
+        "progress-update",
+        "step-change",
+        "note",
+        "complete",
+    ]
+    state = await state_of(redis_client, job_id)
+    assert (state["status"], state["last"]) == ("succeeded", ids[-1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_refusal_has_the_same_error_in_each_form(form: Form, redis_url: str) -> None:
+    job_id = await job_of(redis_url)
+    async with opened(form, redis_url, job_id, lease_s=60, block_s=5) as call:
+        await reported(call)
+        with pytest.raises(jobcast.JobFinished):
+            await call("emit", "note", {"n": 5})
