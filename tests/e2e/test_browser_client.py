@@ -1,12 +1,14 @@
 """``watchJob`` in Chromium, against the real service, through what befalls a page."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
+from playwright.async_api import Error as PlaywrightError
 
 import jobcast
 from tests.support.browser import chromium
@@ -303,6 +305,33 @@ async def test_ten_tabs_share_one_stream_and_another_leads_when_the_leader_goes(
         assert (await tab.state)["result"] == {"ok": 1}
         # To them the change of leader was a reset, and no more.
         assert {state["transport"] for state in await tab.states} == {"stream"}
+
+
+async def test_another_tab_leads_when_the_page_of_the_leader_crashes(
+    service: Service, jobs: jobcast.Jobs, context: BrowserContext
+) -> None:
+    job_id = await jobs.create("anything", session_id=SESSION)
+    tabs = []
+    for _ in range(3):
+        page = await context.new_page()
+        tabs.append(await watch(page, service, job_id, shareAcrossTabs=True, events=["tick"]))
+    for tab in tabs:
+        await tab.until_live()
+    leader = tabs.pop(0).page  # it came first, so it leads
+    async with leader.expect_event("crash"):
+        with contextlib.suppress(PlaywrightError):  # the navigation ends with the page
+            await leader.goto("chrome://crash")
+    for tab in tabs:
+        await tab.heard("reset", 1)
+    run = jobs.run(job_id)
+    await run.start()
+    await run.emit("tick", {"n": 0})
+    for tab in tabs:
+        await tab.heard("tick", 1)
+    await eventually(lambda: _watched_by(service, 1))
+    await run.complete()
+    for tab in tabs:
+        assert await tab.outcome() == "succeeded"
 
 
 async def _watched_by(service: Service, viewers: int) -> bool:
