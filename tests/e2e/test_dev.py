@@ -45,6 +45,9 @@ async def test_what_it_prints_works(tmp_path: Path) -> None:
 async def test_a_second_start_has_the_token_the_redis_and_the_jobs_of_the_first(
     tmp_path: Path,
 ) -> None:
+    # As if kept by a start before: one that the system gives to nobody else meanwhile.
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "valkey.port").write_text(str(free_port()))
     with DevProcess(tmp_path / "data") as dev:
         token, program = dev.token, dev.snippet.replace("range(100)", "range(1)")
         redis_url = dev.redis_url
