@@ -1,5 +1,7 @@
 """Fixtures for every test: a real Valkey, empty for each test that asks for its address."""
 
+import gc
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 import jobcast
+from jobcast.sync._keeper import Keeper
 from tests.support.sentinels import SentinelSet
 from tests.support.service import Service
 from tests.support.tls import Tls
@@ -18,6 +21,19 @@ pytest_plugins = ["tests.support.skips"]
 # A machine that others use as well is slow at times: an example may take as long as it takes.
 settings.register_profile("suite", deadline=None, max_examples=50)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_repeated_after_the_module() -> Iterator[None]:
+    """End the threads that write the ends of runs to a Redis which stays away, as they should.
+
+    What they leave for the garbage collector would be found by tests that look for it.
+    """
+    yield
+    if any(thread.name == "jobcast-events" for thread in threading.enumerate()):
+        for each in gc.get_objects():
+            if type(each) is Keeper:
+                each.close()
 
 
 @pytest.fixture(scope="session")
