@@ -80,7 +80,7 @@ class TaskQueue:
             text = await self._redis.call(key, "HGET", key, "input")
         arguments = msgspec.json.decode(text or b"{}")
         entry_id = _entry_id(job_id, attempt)
-        header = {**ticket.to_header(), "task": entry_id}
+        header = ticket.to_header(entry_id)
         task = Task(entry_id, self._tasks[job_type], arguments, header)
         await self._call(lambda: self._client.add(task))
 

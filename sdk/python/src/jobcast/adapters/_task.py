@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Final, NamedTuple, Self, TypedDict
+from typing import Any, Final, NamedTuple, Self, TypedDict
 from weakref import ref
 
 from redis.exceptions import RedisError
@@ -112,9 +112,12 @@ class Ticket(NamedTuple):
         return cls(job_id, type_of(name), owner.user_id, owner.session_id)
 
     @classmethod
-    def from_header(cls, header: object) -> Self | None:
-        """Read what came with a message; None if it has no ticket, or one that can't be read."""
-        if not isinstance(header, Mapping):
+    def from_header(cls, header: object, task_id: str | None = None) -> Self | None:
+        """Read what came with a message; None if it has no ticket, or one that can't be read.
+
+        With ``task_id``, one of another task is none: a queue may copy headers from task to task.
+        """
+        if not isinstance(header, Mapping) or task_id not in {None, header.get("task")}:
             return None
         parts = [header.get(name) for name in ("id", "type", "user", "session")]
         texts = [part if isinstance(part, str) else None for part in parts]
@@ -122,17 +125,19 @@ class Ticket(NamedTuple):
         if parse_job_id(job_id) != job_id or job_id is None or not name:
             return None
         number = header.get("attempt")
-        is_attempt = isinstance(number, str) and _ATTEMPT.fullmatch(number) is not None
-        return cls(job_id, name, user_id, session_id, int(str(number)) if is_attempt else None)
+        if not isinstance(number, str) or not _ATTEMPT.fullmatch(number):
+            return cls(job_id, name, user_id, session_id)
+        return cls(job_id, name, user_id, session_id, int(number))
 
-    def to_header(self) -> dict[str, str]:
-        """Return what is sent with the message: a flat object of texts."""
+    def to_header(self, task_id: str | None = None) -> dict[str, str]:
+        """Return what is sent with the message, of this task alone: a flat object of texts."""
         parts = {
             "id": self.job_id,
             "type": self.type,
             "user": self.user_id,
             "session": self.session_id,
             "attempt": None if self.attempt is None else str(self.attempt),
+            "task": task_id,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -176,8 +181,19 @@ class End(NamedTuple):
         return self.status == "failed" and not self.is_cancelled
 
 
-def owner_of(header: Mapping[object, object]) -> Owner | None:
-    """Return the owner that an argument of the enqueueing names; None if it names none."""
+def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
+    """Return what says who may watch a task's job, where `jobcast.owner` does not.
+
+    It goes with the message: into ``apply_async(headers=…)`` of Celery, ``enqueue(…, meta=…)`` of
+    RQ and SAQ, ``send_with_options(args=…, **…)`` of Dramatiq, the options of BullMQ's ``add``.
+    """
+    return {HEADER: {"user": user_id, "session": session_id}}
+
+
+def owner_of(header: object) -> Owner | None:
+    """Return the owner that `owned_by` names in what is enqueued; None if it names none."""
+    if not isinstance(header, Mapping):
+        return None
     owner = owner_by(header.get("user"), header.get("session"))
     return None if owner.is_nobody or "id" in header else owner
 

@@ -29,8 +29,10 @@ from redis.exceptions import RedisError
 from jobcast._errors import JobCancelled
 from jobcast._failure import is_a
 from jobcast.adapters._asyncio import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of, type_of
+from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of, type_of
 from jobcast.protocol.names import parse_job_id, state_key
+
+__all__ = ["follow", "followed", "owned_by"]
 
 Process = Callable[..., Awaitable[Any]]
 """A processor of `bullmq.Worker`: it takes a job, a token, and if it likes an ``AbortSignal``."""
@@ -64,11 +66,6 @@ def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
     """
     Followed(queue, EntryTasks(url, **settings)).attach()
     return queue
-
-
-def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return what says in the options of ``queue.add`` who may watch: see `jobcast.owner`."""
-    return {HEADER: {"user": user_id, "session": session_id}}
 
 
 class EntryTasks(Tasks):
@@ -152,7 +149,7 @@ class Followed:
     ) -> tuple[dict[str, Any], Ticket | None]:
         """Create the job of an entry; return the options to add it with, and its ticket."""
         options = dict(opts or {})
-        owner = owner_of(_mapping(options.pop(HEADER, None)))
+        owner = owner_of(options.pop(HEADER, None))
         entry_id = options.get("jobId")
         if entry_id and await Job.fromId(self._queue, str(entry_id)) is not None:
             return options, None  # BullMQ adds no entry whose id is taken

@@ -30,7 +30,18 @@ from celery.worker import WorkController
 
 from jobcast._errors import JobCancelled
 from jobcast.adapters._blocking import Task, Tasks
-from jobcast.adapters._task import HEADER, OnCancel, Settings, Ticket, failure_of, owner_of, quietly
+from jobcast.adapters._task import (
+    HEADER,
+    OnCancel,
+    Settings,
+    Ticket,
+    failure_of,
+    owned_by,
+    owner_of,
+    quietly,
+)
+
+__all__ = ["install", "owned_by"]
 
 _BUILT_IN: Final = frozenset((*states.ALL_STATES, states.IGNORED))
 """States that are Celery's own to set, and say nothing of progress."""
@@ -69,11 +80,6 @@ def install(
         signal.disconnect(dispatch_uid=_UID)  # of an earlier call
         signal.connect(receiver, weak=False, dispatch_uid=_UID)
     app.on_after_finalize.connect(adapter.on_tasks, weak=False)
-
-
-def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return what says in ``apply_async(headers=…)`` who may watch the job: see `jobcast.owner`."""
-    return {HEADER: {"user": user_id, "session": session_id}}
 
 
 class Execution:
@@ -142,18 +148,17 @@ class Adapter:
         task_id, header = headers.get("id"), headers.pop(HEADER, None)
         if task_id is None or str(sender).startswith(_INTERNAL):
             return
-        header = header if isinstance(header, Mapping) else {}
         worker_task = self._app.current_worker_task
         execution = None if worker_task is None else _execution_of(worker_task.request)
         if execution is not None and execution.task_id == task_id:
             ticket = execution.ticket
             execution.pass_on(headers)
-        elif header.get("task") == task_id:
+        elif isinstance(header, Mapping) and header.get("task") == task_id:
             ticket = Ticket.from_header(header)
         else:
             ticket = self._tasks.enqueued(task_id, sender, owner_of(header))
         if ticket is not None:
-            headers[HEADER] = {**ticket.to_header(), "task": task_id}
+            headers[HEADER] = ticket.to_header(task_id)
 
     def on_worker(self, sender: WorkController, **_: object) -> None:
         """Handle the start of a worker, before its pool's."""
@@ -256,9 +261,7 @@ def _execution_of(request: Context) -> Execution | None:
 
 
 def _ticket_of(request: Context) -> Ticket | None:
-    header = getattr(request, HEADER, None)
-    is_its_own = isinstance(header, Mapping) and header.get("task") == request.id
-    return Ticket.from_header(header) if is_its_own else None
+    return Ticket.from_header(getattr(request, HEADER, None), request.id)
 
 
 def _seconds_until(eta: str | None) -> float | None:

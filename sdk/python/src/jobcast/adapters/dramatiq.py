@@ -11,7 +11,6 @@ job was cancelled by its owner, as Dramatiq raises its own time limits. One that
 its start is skipped.
 """
 
-from collections.abc import Mapping
 from threading import Lock, get_ident
 from typing import Any, Final, Unpack
 
@@ -21,7 +20,9 @@ from dramatiq.middleware.threading import raise_thread_exception
 
 from jobcast._errors import JobCancelled
 from jobcast.adapters._blocking import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
+from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
+
+__all__ = ["Jobcast", "owned_by"]
 
 Throws = type[BaseException] | tuple[type[BaseException], ...] | None
 """Exceptions that Dramatiq does not answer by a retry."""
@@ -31,14 +32,6 @@ _THROWS: Final = "throws"
 
 _SKIPPED: Final = "The message was skipped", "SKIPPED"
 _UNKNOWN: Final = "The worker has no such actor", "UNKNOWN_TYPE"
-
-
-def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return what says in ``send_with_options(…)`` who may watch the job: see `jobcast.owner`.
-
-    resize.send_with_options(args=("photos",), **owned_by(user_id="u1"))
-    """
-    return {HEADER: {"user": user_id, "session": session_id}}
 
 
 class Execution:
@@ -111,15 +104,13 @@ class Jobcast(Middleware):
             ticket = execution.ticket
             execution.retried(message, delay)
         else:
-            header = message.options.get(HEADER)
             ticket = ticket_of(message)
             if ticket is None:
-                name = message.actor_name
-                owner = owner_of(header) if isinstance(header, Mapping) else None
+                name, owner = message.actor_name, owner_of(message.options.get(HEADER))
                 ticket = self._tasks.enqueued(message.message_id, name, owner)
         message.options.pop(HEADER, None)
         if ticket is not None:
-            message.options[HEADER] = {**ticket.to_header(), "task": message.message_id}
+            message.options[HEADER] = ticket.to_header(message.message_id)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin an execution; SkipMessage if the job was cancelled before."""
@@ -167,9 +158,7 @@ class Jobcast(Middleware):
 
 def ticket_of(message: "Message[Any] | MessageProxy") -> Ticket | None:
     """Return what a message brought along; None if it is not followed."""
-    header = message.options.get(HEADER)
-    is_its_own = isinstance(header, Mapping) and header.get("task") == message.message_id
-    return Ticket.from_header(header) if is_its_own else None
+    return Ticket.from_header(message.options.get(HEADER), message.message_id)
 
 
 def _as_tuple(throws: Throws) -> tuple[type[BaseException], ...]:

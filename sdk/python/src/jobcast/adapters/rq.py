@@ -27,7 +27,9 @@ from rq.job import JobStatus, Retry
 from jobcast._errors import JobCancelled
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._report import KNOWN
-from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owner_of
+from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owned_by, owner_of
+
+__all__ = ["Job", "Queue", "install", "owned_by"]
 
 ADDRESS: Final = "JOBCAST_REDIS_URL"
 """The variable that names Jobcast's Redis, if it is not RQ's."""
@@ -44,11 +46,6 @@ def install(url: str, **settings: Unpack[Settings]) -> None:
     Job.jobcast = Tasks(url, **settings)
 
 
-def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return what says in ``enqueue(…, meta=…)`` who may watch the job: see `jobcast.owner`."""
-    return {HEADER: {"user": user_id, "session": session_id}}
-
-
 class Job(rq.job.Job):
     """A job of RQ that is followed, if somebody owns it."""
 
@@ -62,8 +59,7 @@ class Job(rq.job.Job):
 
     def announce(self) -> None:
         """Create the job in Jobcast, if somebody owns it."""
-        header = self.meta.get(HEADER)
-        owner = owner_of(header) if isinstance(header, Mapping) else None
+        owner = owner_of(self.meta.get(HEADER))
         if (tasks := self._tasks) is not None:
             self._ticket = tasks.enqueued(self.id, self.func_name or "", owner)
         self.meta.pop(HEADER, None)
@@ -72,9 +68,9 @@ class Job(rq.job.Job):
     def restore(self, raw_data: Mapping[Any, Any]) -> None:
         """Read the job as Redis has it."""
         super().restore(raw_data)
-        header = self.meta.get(HEADER)
-        if isinstance(header, Mapping) and header.get("task") == self.id:
-            self._ticket = Ticket.from_header(header)
+        ticket = Ticket.from_header(self.meta.get(HEADER), self.id)
+        if ticket is not None:
+            self._ticket = ticket
 
     def perform(self) -> Any:  # noqa: ANN401 - what the task returns
         """Run the task, followed."""
@@ -180,7 +176,7 @@ class Job(rq.job.Job):
     def _keep_ticket(self) -> None:
         """Have the ticket be in ``meta``, which a task may have replaced."""
         if self._ticket is not None and HEADER not in self.meta:
-            self.meta[HEADER] = {**self._ticket.to_header(), "task": self.id}
+            self.meta[HEADER] = self._ticket.to_header(self.id)
 
     def _is_changed(self, key: object, value: object) -> bool:
         if key == HEADER:

@@ -23,7 +23,9 @@ from jobcast._errors import JobCancelled
 from jobcast._failure import is_a
 from jobcast._owner import current_owner
 from jobcast.adapters._asyncio import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
+from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
+
+__all__ = ["follow", "owned_by"]
 
 _LOST: Final = "STALLED"
 
@@ -36,11 +38,6 @@ def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
     """
     Followed(queue, Tasks(url, **settings)).attach()
     return queue
-
-
-def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return what says in ``enqueue(…, meta=…)`` who may watch the job: see `jobcast.owner`."""
-    return {HEADER: {"user": user_id, "session": session_id}}
 
 
 class Execution:
