@@ -188,6 +188,18 @@ async def test_what_breaks_the_contract_is_left_out_and_harms_nothing(
     assert bridge.log.count(f"job {job_id}: malformed") == 1
 
 
+async def test_a_job_of_which_something_else_is_stored_harms_no_other(
+    bridge: BridgeProcess, jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    other = await jobs.create("report", session_id=SESSION)
+    await redis_client.set("jobs:{corrupt}:state", "what no job is")
+    for job_id in ("corrupt", other):
+        await publish(redis_client, job_id, "note", {"n": 1})
+        await publish(redis_client, job_id, "complete", {"result": 1})
+    assert numbers(await ended(redis_client, other)) == [1]
+    bridge.wait_for_log("job corrupt: malformed: WRONGTYPE")
+
+
 async def test_what_was_appended_is_not_appended_again(
     bridge: BridgeProcess, jobs: jobcast.Jobs, redis_client: Redis
 ) -> None:

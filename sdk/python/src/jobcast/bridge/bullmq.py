@@ -11,10 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from jobcast import _event
-from jobcast._errors import InvalidEvent, JobcastError
+from jobcast._errors import InvalidEvent
 from jobcast._failure import MAX_MESSAGE_CHARACTERS, brief
 from jobcast._json import from_json
 from jobcast._retry import Pauses, will_pass
@@ -24,7 +24,6 @@ from jobcast.bridge.notices import Notices
 from jobcast.bridge.progress import progress_of
 from jobcast.protocol.append import Append
 from jobcast.protocol.names import is_entry_id, parse_job_id
-from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply
 
@@ -136,17 +135,8 @@ class BullMQ:
         if job_id is None:
             self._notices.add("malformed", f"{self.name} job {bull_id}", "not an id of a job")
             return
-        try:
+        with self._jobs.noting(job_id, self._places):
             await self._apply(kind, job_id, bull_id, _parsed(entry_id), fields)
-        except InvalidEvent as refusal:
-            self._notices.add("malformed", f"job {job_id}", str(refusal))
-        except JobcastError as refusal:
-            self._places.pop(job_id, None)
-            self._notices.add("refused", f"job {job_id}", str(refusal), logging.INFO)
-        except ResponseError as refusal:
-            if not is_of_the_data(str(refusal)):
-                raise
-            self._notices.add("malformed", f"job {job_id}", str(refusal))
 
     async def _apply(
         self, kind: str, job_id: str, bull_id: str, entry: EntryId, fields: dict[str, str]

@@ -17,7 +17,7 @@ from typing import Any, Final
 from celery import Celery as CeleryApp
 
 from jobcast import _event
-from jobcast._errors import InvalidEvent, JobcastError
+from jobcast._errors import InvalidEvent
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -148,13 +148,8 @@ class Celery:
             self._held.popleft()
 
     async def _handle(self, event: TaskEvent, *, is_repeat: bool) -> None:
-        try:
+        with self._jobs.noting(event.job_id, self._places):
             await self._apply(event, is_repeat=is_repeat)
-        except InvalidEvent as refusal:
-            self._notices.add("malformed", f"job {event.job_id}", str(refusal))
-        except JobcastError as refusal:
-            self._places.pop(event.job_id, None)
-            self._notices.add("refused", f"job {event.job_id}", str(refusal), logging.INFO)
 
     async def _apply(self, event: TaskEvent, *, is_repeat: bool) -> None:
         place = await self._place(event)

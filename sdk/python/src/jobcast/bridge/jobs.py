@@ -3,20 +3,21 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from jobcast._connection import Connection
-from jobcast._errors import JobcastError, JobExists
+from jobcast._errors import InvalidEvent, JobcastError, JobExists
 from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
 from jobcast.protocol.append import RETRY, Answer, Append, Bounds
 from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.refusals import is_of_the_data
 
 T = TypeVar("T")
 
@@ -64,6 +65,24 @@ class BridgedJobs:
         self._leadership = leadership
         self._bounds = bounds
         self.appended = 0
+
+    @contextmanager
+    def noting(self, job_id: str, places: MutableMapping[str, Any]) -> Iterator[None]:
+        """Note what is malformed or refused in the block, and go on.
+
+        After a refusal the job's place is not what was known: it is dropped, to be found anew.
+        """
+        try:
+            yield
+        except InvalidEvent as refusal:
+            self._notices.add("malformed", f"job {job_id}", str(refusal))
+        except JobcastError as refusal:
+            places.pop(job_id, None)
+            self._notices.add("refused", f"job {job_id}", str(refusal), logging.INFO)
+        except ResponseError as refusal:
+            if not is_of_the_data(str(refusal)):
+                raise
+            self._notices.add("malformed", f"job {job_id}", str(refusal))
 
     async def view(self, job_id: str) -> JobView | None:
         """Return what a job is like now, None if there is none."""

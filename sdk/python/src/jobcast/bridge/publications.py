@@ -215,7 +215,7 @@ class Publications:
         return self._presence.begun or publication.event.is_end
 
     async def _append(self, job_id: str, publication: Publication) -> None:
-        try:
+        with self._jobs.noting(job_id, self._places):
             if job_id in self._places and await self._append_at(
                 self._places[job_id], job_id, publication
             ):
@@ -223,11 +223,6 @@ class Publications:
             place = await self._find_place(job_id, publication)
             if place is not None and not publication.entry_id:
                 await self._append_at(place, job_id, publication, is_last=True)
-        except InvalidEvent as refusal:
-            self._notices.add("malformed", f"job {job_id}", str(refusal))
-        except JobcastError as refusal:
-            self._places.pop(job_id, None)
-            self._notices.add("refused", f"job {job_id}", str(refusal), logging.INFO)
 
     async def _append_at(
         self, place: _Place, job_id: str, publication: Publication, *, is_last: bool = False

@@ -15,7 +15,6 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from jobcast import _event
-from jobcast._errors import InvalidEvent, JobcastError
 from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
@@ -24,7 +23,6 @@ from jobcast.bridge.pattern_subscriber import PatternSubscriber
 from jobcast.bridge.progress import progress_of
 from jobcast.bridge.rq_job import ENDS, FIELDS, PREFIX, RqJob, end_of, results_key
 from jobcast.protocol.names import parse_job_id
-from jobcast.protocol.refusals import is_of_the_data
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply
 
@@ -151,21 +149,12 @@ class RQ:
         if job_id is None:
             self._notices.add("malformed", f"rq job {rq_id}", "not an id of a job")
             return
-        try:
+        with self._jobs.noting(job_id, self._places):
             job = RqJob.from_fields(await self._call("HMGET", f"{PREFIX}{rq_id}", *FIELDS))
             if job is None:
                 await self._removed(job_id)
             else:
                 await self._apply(job_id, rq_id, job)
-        except InvalidEvent as refusal:
-            self._notices.add("malformed", f"job {job_id}", str(refusal))
-        except JobcastError as refusal:
-            self._places.pop(job_id, None)
-            self._notices.add("refused", f"job {job_id}", str(refusal), logging.INFO)
-        except ResponseError as refusal:
-            if not is_of_the_data(str(refusal)):
-                raise
-            self._notices.add("malformed", f"job {job_id}", str(refusal))
 
     async def _apply(self, job_id: str, rq_id: str, job: RqJob) -> None:
         place = await self._place(job_id, job)
