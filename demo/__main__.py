@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from app.dev.process import HOST, LaunchFailed, port_of
-from app.dev.stack import PORTS, Stack, locked, run
+from app.dev.stack import Stack, launch
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 DATA_VARIABLE: Final = "JOBCAST_DEMO_DATA"
@@ -61,23 +61,18 @@ def _create_job(stack: Stack, session: str) -> tuple[str, str]:
     return created["jobId"], created["streamUrl"]
 
 
-def _ports() -> range:
+def _port() -> int | None:
     text = os.environ.get(PORT_VARIABLE, "").strip()
-    if not text:
-        return PORTS
     try:
-        port = port_of(text)
+        return port_of(text) if text else None
     except ValueError as error:
         raise LaunchFailed(f"{PORT_VARIABLE}: {error}") from None
-    return range(port, port + 1)
 
 
 def main() -> int:
     """Run the demo until a signal; return 1 if it failed."""
     try:
-        with locked(DATA, DATA_VARIABLE, "A demo") as lock:
-            stack = Stack(DATA, lock, _ports())
-            return asyncio.run(run(stack, lambda tasks: _start(stack, tasks)))
+        return launch(_start, DATA, DATA_VARIABLE, "A demo", _port())
     except LaunchFailed as error:
         print(error, file=sys.stderr)
         return 1

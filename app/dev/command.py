@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from app.auth.minting import mint
-from app.dev.process import HOST, LaunchFailed, port_of
-from app.dev.stack import PORTS, Stack, locked, run
+from app.dev.process import HOST, port_of
+from app.dev.stack import PORTS, Stack, launch
 
 USER: Final = "dev"
 VALID_S: Final = 30 * 86_400
@@ -105,15 +105,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command until a signal; return 1 if it failed."""
     arguments = _arguments(given)
-    ports = PORTS if arguments.port is None else range(arguments.port, arguments.port + 1)
     data = arguments.data.resolve()
-    try:
-        with locked(data, "--data", "jobcast-service dev") as lock:
-            stack = Stack(data, lock, ports)
-            return asyncio.run(run(stack, lambda tasks: _start(stack, tasks)))
-    except LaunchFailed as error:
-        print(error, file=sys.stderr)
-        return 1
+    return launch(_start, data, "--data", "jobcast-service dev", arguments.port)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,9 @@ def _address(port: int) -> str:
     return f"redis://{HOST}:{port}/0"
 
 
+Start = Callable[[Stack, asyncio.TaskGroup], Awaitable[None]]
+
+
 @contextmanager
 def locked(data: Path, variable: str, name: str) -> Iterator[int]:
     """Make and lock a data folder. Valkey inherits the lock: no other may write the same files.
@@ -183,8 +186,26 @@ def locked(data: Path, variable: str, name: str) -> Iterator[int]:
         yield lock.fileno()
 
 
-async def run(stack: Stack, start: Callable[[asyncio.TaskGroup], Awaitable[None]]) -> int:
-    """Start a stack by a function, wait for a signal and stop it; return 1 if it failed."""
+def launch(start: Start, data: Path, variable: str, name: str, port: int | None) -> int:
+    """Start a stack, wait for a signal and stop it; return 1 if it failed, which is printed.
+
+    Args:
+        start: starts the stack, watched by tasks, and prints where it is.
+        data: folder of data and logs.
+        variable: setting or option that chose it.
+        name: what is launched.
+        port: of the service; None for the first free one from 8000 on.
+    """
+    try:
+        with locked(data, variable, name) as lock:
+            stack = Stack(data, lock, PORTS if port is None else [port])
+            return asyncio.run(_run(stack, start))
+    except LaunchFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+async def _run(stack: Stack, start: Start) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -192,7 +213,7 @@ async def run(stack: Stack, start: Callable[[asyncio.TaskGroup], Awaitable[None]
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_raise_when_set(stop))
-            await start(tasks)
+            await start(stack, tasks)
     except* StopRequested:
         print("\nStopping …", flush=True)
     except* LaunchFailed as errors:
