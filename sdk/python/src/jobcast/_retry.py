@@ -1,7 +1,6 @@
 """Which errors of Redis pass by themselves, and how long to wait before a call is repeated."""
 
 import re
-from random import Random
 from typing import Final
 
 from redis.exceptions import (
@@ -14,13 +13,12 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from jobcast._chance import chance
 from jobcast.redis.address import Address
 
 MIN_PAUSE_S: Final = 0.05
 MAX_PAUSE_S: Final = 1.0
 
-_random: Final = Random()  # noqa: S311 - jitter
-"""Not the one of the module, which a program may have seeded."""
 
 UNAVAILABLE: Final = (
     *(RedisConnectionError, RedisTimeoutError),
@@ -55,7 +53,7 @@ def will_pass(error: BaseException) -> bool:
 
 def jittered(pause_s: float) -> float:
     """Return a pause that is up to a half shorter or longer."""
-    return pause_s * _random.uniform(0.5, 1.5)
+    return pause_s * chance.uniform(0.5, 1.5)
 
 
 class Pauses:

@@ -104,9 +104,16 @@ def created_by(
 
     None unless the job is of exactly these owners.
     """
-    created_id, *owners = [each and each.decode(errors="replace") for each in reply]
-    is_theirs = owners == [user_id, session_id]
-    return created_id if is_theirs and created_id and is_entry_id(created_id) else None
+    created_id, *owners = _creation(reply)
+    return created_id if owners == [user_id, session_id] else None
+
+
+def _creation(reply: list[bytes | None]) -> tuple[str | None, str | None, str | None]:
+    """Return a job's first entry, None if it is no id of one, and its owners."""
+    texts = (None if each is None else each.decode(errors="replace") for each in reply)
+    created_id, user_id, session_id = texts
+    is_entry = created_id is not None and is_entry_id(created_id) is not None
+    return created_id if is_entry else None, user_id, session_id
 
 
 def index_member(job_id: str, created: str) -> str:
@@ -150,8 +157,8 @@ def listing_again(
 
     So its owner's streams of all jobs hear of a retry.
     """
-    created_id, user_id, session_id = [each and each.decode(errors="replace") for each in reply]
-    if not created_id or not is_entry_id(created_id):
+    created_id, user_id, session_id = _creation(reply)
+    if created_id is None:
         return {}
     return listing(job_id, created_id, (user_id or None, session_id or None), retention_s, publish)
 

@@ -6,13 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 from functools import partial
-from random import Random
 from typing import Any, Final
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from jobcast._chance import chance
 from jobcast.protocol.names import SHARDED
 from jobcast.redis.address import Address, HostAndPort
 from jobcast.redis.connection import Replies, answer_of, answered_within, packed
@@ -28,7 +28,6 @@ _PAUSE_S: Final = 0.1
 _SLOTS: Final = packed("CLUSTER", "SLOTS")
 _NODES: Final = packed("CLUSTER", "NODES")
 _MIGRATING: Final = re.compile(rb"\[(\d+)->-")
-_random: Final = Random()  # noqa: S311 - spread; not the module's, which a program may have seeded
 _NOT_READY: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
 
@@ -153,7 +152,7 @@ class Cluster:
         problem: RedisError | None = None
         candidates = list(dict.fromkeys((*self._nodes, *self._named)))
         # Not always the same one: it may be cut off from the others, and know nothing of it.
-        _random.shuffle(candidates)
+        chance.shuffle(candidates)
         for node in sorted(candidates, key=lambda each: self._server(each).is_away):
             server = self._server(node)
             try:
