@@ -15,6 +15,7 @@ from redis import Redis
 import jobcast
 import jobcast.sync
 from jobcast.adapters.celery import install, owned_by
+from tests.queues.apps import imported, new_key
 from tests.queues.log import CANCELLED, Log
 from tests.support.queue_worker import ROOT, QueueWorker
 from tests.support.valkey import Valkey
@@ -39,19 +40,10 @@ def worker(server: Valkey) -> Iterator[QueueWorker]:
 @pytest.fixture(scope="module")
 def tasks(server: Valkey) -> Iterator[ModuleType]:
     """Return the module of the app, as a process that enqueues has it."""
-    before = os.environ.get("REDIS_URL")
-    os.environ["REDIS_URL"] = server.url
-    try:
-        from tests.queues import celery_app  # noqa: PLC0415 - it reads the environment
-    finally:
-        os.environ.pop("REDIS_URL") if before is None else os.environ.update(REDIS_URL=before)
+    celery_app = imported(APP, server.url)
     celery_app.app.conf.update(broker_url=server.url, result_backend=server.url)
     yield celery_app
     celery_app.app.close()
-
-
-def key() -> str:
-    return f"test:{uuid4()}"
 
 
 async def test_a_task_reports_in_its_own_way(
@@ -136,7 +128,7 @@ async def test_what_its_owner_cancels_stops_at_its_next_report(
 async def test_what_its_owner_cancels_is_terminated_if_it_reports_nothing(
     tasks: ModuleType, log: Log, redis: Redis, cancel: Callable[[str], None]
 ) -> None:
-    begun = key()
+    begun = new_key()
     result = tasks.say_nothing.delay(begun)
     await until(lambda: bool(redis.exists(begun)))
     cancel(result.id)
@@ -149,7 +141,7 @@ async def test_what_its_owner_cancels_is_terminated_if_it_reports_nothing(
 async def test_what_its_owner_cancels_before_is_not_run(
     tasks: ModuleType, log: Log, redis: Redis, cancel: Callable[[str], None]
 ) -> None:
-    begun, queue = key(), f"later-{uuid4()}"
+    begun, queue = new_key(), f"later-{uuid4()}"
     result = tasks.say_nothing.apply_async((begun,), queue=queue)
     cancel(result.id)
     tasks.app.control.add_consumer(queue)
@@ -170,7 +162,7 @@ async def test_what_is_revoked_before_its_time_is_cancelled(tasks: ModuleType, l
 
 @pytest.mark.usefixtures("worker", "owner")
 async def test_what_is_terminated_is_cancelled(tasks: ModuleType, log: Log, redis: Redis) -> None:
-    begun = key()
+    begun = new_key()
     result = tasks.say_nothing.delay(begun)
     await until(lambda: bool(redis.exists(begun)))
     tasks.app.control.revoke(result.id, terminate=True)
@@ -188,7 +180,7 @@ async def test_what_has_expired_says_so(tasks: ModuleType, log: Log) -> None:
 async def test_a_process_that_is_killed_is_known_at_once(
     tasks: ModuleType, log: Log, redis: Redis
 ) -> None:
-    begun = key()
+    begun = new_key()
     task_id = tasks.say_nothing.delay(begun).id
     await until(lambda: bool(redis.exists(begun)))
     os.kill(int(redis.get(begun) or 0), signal.SIGKILL)
@@ -199,7 +191,7 @@ async def test_a_process_that_is_killed_is_known_at_once(
 async def test_what_is_delivered_again_takes_over(
     tasks: ModuleType, log: Log, redis: Redis
 ) -> None:
-    begun = key()
+    begun = new_key()
     task_id = tasks.say_nothing_and_come_again.delay(begun).id
     await until(lambda: bool(redis.exists(begun)))
     os.kill(int(redis.get(begun) or 0), signal.SIGKILL)
@@ -217,7 +209,7 @@ async def test_what_takes_too_long_has_failed(tasks: ModuleType, log: Log) -> No
 async def test_a_worker_that_is_killed_loses_its_lease_and_the_next_is_an_attempt(
     server: Valkey, tasks: ModuleType, log: Log, redis: Redis
 ) -> None:
-    begun, options = key(), ("--queues=lone", "--pool=solo")
+    begun, options = new_key(), ("--queues=lone", "--pool=solo")
     with celery_worker(server, *options) as doomed:
         task = tasks.say_nothing_and_come_again
         task_id = task.apply_async((begun,), queue="lone").id
@@ -237,7 +229,7 @@ async def test_a_worker_that_is_killed_loses_its_lease_and_the_next_is_an_attemp
 async def test_of_two_executions_at_once_the_second_is_followed(
     tasks: ModuleType, log: Log, redis: Redis
 ) -> None:
-    go_on = key()
+    go_on = new_key()
     first = tasks.wait_for.delay(go_on)
     await log.until(first.id, lambda state: state.get("currentStep") == "Waiting")
     header = log.state(first.id)

@@ -1,9 +1,7 @@
 """Dramatiq: its own workers, its own ways to retry, skip and fail, as jobs of Jobcast."""
 
-import os
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from uuid import uuid4
 
 import pytest
 from redis import Redis
@@ -11,6 +9,7 @@ from redis import Redis
 import jobcast
 import jobcast.sync
 from jobcast.adapters.dramatiq import Jobcast, owned_by
+from tests.queues.apps import imported, new_key
 from tests.queues.log import CANCELLED, Log
 from tests.support.queue_worker import QueueWorker
 from tests.support.valkey import Valkey
@@ -43,22 +42,13 @@ def worker(server: Valkey) -> Iterator[QueueWorker]:
 @pytest.fixture(scope="module")
 def actors(server: Valkey) -> Iterator[ModuleType]:
     """Return the module of the actors, as a process that sends messages has it."""
-    before = os.environ.get("REDIS_URL")
-    os.environ["REDIS_URL"] = server.url
-    try:
-        from tests.queues import dramatiq_app  # noqa: PLC0415 - it reads the environment
-    finally:
-        os.environ.pop("REDIS_URL") if before is None else os.environ.update(REDIS_URL=before)
+    dramatiq_app = imported(APP, server.url)
     yield dramatiq_app
     for each in dramatiq_app.broker.middleware:
         if isinstance(each, Jobcast):
             each._tasks.close()
     dramatiq_app.broker.close()
     dramatiq_app.broker.client.close()
-
-
-def key() -> str:
-    return f"test:{uuid4()}"
 
 
 @pytest.mark.usefixtures("worker")
@@ -88,7 +78,7 @@ async def test_an_owner_may_be_an_option(actors: ModuleType, log: Log) -> None:
 
 @pytest.mark.usefixtures("worker")
 async def test_an_actor_that_nobody_owns_runs(actors: ModuleType, log: Log, redis: Redis) -> None:
-    message = actors.say_nothing.send(begun := key())
+    message = actors.say_nothing.send(begun := new_key())
     await until(lambda: bool(redis.exists(begun)))
     assert log.state(message.message_id) == {}
 
@@ -131,7 +121,7 @@ async def test_what_its_owner_cancels_is_interrupted_and_not_retried(
 async def test_what_its_owner_cancels_before_is_not_run(
     actors: ModuleType, log: Log, redis: Redis, cancel: Callable[[str], None]
 ) -> None:
-    message = actors.say_nothing.send_with_options(args=(begun := key(),), delay=200)
+    message = actors.say_nothing.send_with_options(args=(begun := new_key(),), delay=200)
     cancel(message.message_id)
     after = actors.fail.send_with_options(delay=300).message_id
     await log.ended(after)
@@ -152,7 +142,7 @@ async def test_a_lost_workers_message_is_taken_over(
     actors: ModuleType, log: Log, redis: Redis, server: Valkey
 ) -> None:
     with dramatiq_worker(server, may_wait="1") as lost:
-        job_id = actors.say_nothing_elsewhere.send(begun := key()).message_id
+        job_id = actors.say_nothing_elsewhere.send(begun := new_key()).message_id
         await until(lambda: bool(redis.exists(begun)))
         lost.kill()
     await log.runs_out(job_id)
@@ -166,7 +156,7 @@ async def test_a_lost_workers_message_is_taken_over(
 async def test_actors_run_while_jobcasts_redis_is_unavailable(
     actors: ModuleType, log: Log, redis: Redis, server: Valkey
 ) -> None:
-    job_id = actors.say_nothing_elsewhere.send(begun := key()).message_id
+    job_id = actors.say_nothing_elsewhere.send(begun := new_key()).message_id
     with dramatiq_worker(server, jobcast_url=AWAY):
         await until(lambda: bool(redis.exists(begun)))
     assert log.names(job_id) == ["_created"]

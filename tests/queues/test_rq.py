@@ -15,6 +15,7 @@ import jobcast.sync
 from jobcast.adapters._blocking import Tasks
 from jobcast.adapters.rq import Job, Queue, install, owned_by, url_of
 from tests.queues import rq_tasks
+from tests.queues.apps import new_key
 from tests.queues.log import CANCELLED, Log
 from tests.support.queue_worker import QueueWorker
 from tests.support.valkey import Valkey
@@ -42,10 +43,6 @@ def queue(server: Valkey, redis: Redis) -> Iterator[Queue]:
     assert Job.jobcast is not None
     Job.jobcast.close()
     Job.jobcast = None
-
-
-def key() -> str:
-    return f"test:{uuid4()}"
 
 
 @pytest.mark.usefixtures("worker", "owner")
@@ -128,7 +125,7 @@ async def test_what_its_owner_cancels_stops_at_its_next_report(
 async def test_what_its_owner_cancels_is_stopped_if_it_reports_nothing(
     queue: Queue, log: Log, redis: Redis, cancel: Callable[[str], None]
 ) -> None:
-    begun = key()
+    begun = new_key()
     job = queue.enqueue(rq_tasks.say_nothing, begun)
     await until(lambda: bool(redis.exists(begun)))
     cancel(job.id)
@@ -141,7 +138,7 @@ async def test_what_its_owner_cancels_is_stopped_if_it_reports_nothing(
 async def test_what_its_owner_cancels_before_is_not_run(
     queue: Queue, log: Log, redis: Redis, cancel: Callable[[str], None]
 ) -> None:
-    begun = key()
+    begun = new_key()
     job = queue.create_job(rq_tasks.say_nothing, args=(begun,), timeout=60)
     cancel(job.id)
     queue.enqueue_job(job)
@@ -152,7 +149,7 @@ async def test_what_its_owner_cancels_before_is_not_run(
 
 @pytest.mark.usefixtures("worker", "owner")
 async def test_a_command_to_stop_cancels(queue: Queue, log: Log, redis: Redis) -> None:
-    begun = key()
+    begun = new_key()
     job = queue.enqueue(rq_tasks.say_nothing, begun)
     await until(lambda: bool(redis.exists(begun)))
     send_stop_job_command(redis, job.id)
@@ -177,7 +174,7 @@ async def test_a_job_that_rq_cancels_or_deletes_is_cancelled(
 async def test_a_work_horse_that_is_killed_is_known_at_once(
     queue: Queue, log: Log, redis: Redis, retries: int
 ) -> None:
-    begun = key()
+    begun = new_key()
     job = queue.enqueue(rq_tasks.say_nothing, begun, retry=Retry(max=1) if retries else None)
     await until(lambda: bool(redis.exists(begun)))
     os.kill(int(redis.get(begun) or 0), signal.SIGKILL)
@@ -192,7 +189,7 @@ async def test_a_work_horse_that_is_killed_is_known_at_once(
 async def test_a_worker_that_is_killed_loses_its_lease_and_the_next_is_an_attempt(
     server: Valkey, queue: Queue, log: Log, redis: Redis
 ) -> None:
-    begun, lone = key(), Queue("lone", connection=redis)
+    begun, lone = new_key(), Queue("lone", connection=redis)
     assert queue.count == 0
     with rq_worker(server, "lone") as doomed:
         job = lone.enqueue(rq_tasks.say_nothing, begun)
@@ -211,7 +208,7 @@ async def test_a_worker_that_is_killed_loses_its_lease_and_the_next_is_an_attemp
 async def test_of_two_executions_at_once_the_second_is_followed(
     queue: Queue, log: Log, redis: Redis
 ) -> None:
-    go_on = key()
+    go_on = new_key()
     job = queue.enqueue(rq_tasks.wait_for, go_on)
     await log.until(job.id, lambda state: state.get("currentStep") == "Waiting")
     redis.rpush(go_on, 1)

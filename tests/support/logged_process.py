@@ -1,0 +1,96 @@
+"""A process of ours that is told by signals, and says what it does in a log."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Final
+
+from tests.support.starting import is_up
+
+STOP_SECONDS: Final = 30.0
+
+
+class LoggedProcess:
+    """One process on a Redis; settings are given by their environment variables.
+
+    One that does not exit with 0 on SIGTERM fails the test that left it, unless that has killed it.
+    """
+
+    patience_s: ClassVar[float]
+    """How long it may take to say something."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        redis_url: str,
+        folder: Path | None = None,
+        **settings: str,
+    ) -> None:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
+        self._environment = {**inherited, "REDIS_URL": redis_url, **settings}
+        self._command = command
+        self._folder = folder
+        logs = tempfile.mkdtemp(prefix=f"jobcast-{name}-")
+        weakref.finalize(self, shutil.rmtree, logs, ignore_errors=True)
+        self._log = Path(logs) / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """Return what the process has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start the process; it need not serve yet."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the end of the process and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(STOP_SECONDS)
+
+    def wait_for_log(self, *texts: str) -> None:
+        """Wait until the process has printed one of these; AssertionError with its log if not."""
+        assert self._process is not None
+
+        def has_printed() -> bool:
+            return any(text in self.log for text in texts)
+
+        assert is_up(self._process, has_printed, self.patience_s), self.log
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self.send(signal.SIGTERM)
+        try:
+            code = self.wait()
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        if error is None:
+            assert code in (0, -signal.SIGKILL), self.log
