@@ -260,6 +260,26 @@ async def test_a_cancelled_task_that_reports_nothing_is_aborted_by_its_queue(
     assert aborted == [True]
 
 
+async def test_a_cancelled_task_that_reports_is_not_aborted_before_it_could_notice(
+    form: str, redis_url: str, jobs: jobcast.Jobs
+) -> None:
+    tasks = TASKS[form](redis_url)
+    aborted: list[bool] = []
+    with jobcast.owner(user_id="u1"):
+        ticket = await done(tasks.enqueued("t1", "work"))
+    task = await done(tasks.begin(ticket, lambda: aborted.append(True)))
+    await done(task.report({"progress": 10}))
+    await jobs.cancel("t1")
+    await done(task.run._renew(60_000))
+    assert aborted == []
+    with pytest.raises(jobcast.JobCancelled):
+        await done(task.report({"progress": 20}))
+    await done(task.run._renew(60_000))  # it goes on all the same
+    assert aborted == [True]
+    await done(task.cancel())
+    await closed(tasks)
+
+
 @pytest.mark.parametrize("status", ["queued", "running"])
 async def test_a_queue_revokes_a_task(
     tasks: AnyTasks, ticket: Ticket, redis_client: Redis, status: str

@@ -72,12 +72,18 @@ async def enqueue(name: str, arguments: list[Any]) -> str:
     return str(job.id)
 
 
+async def _stalls(queue: Queue, job_id: str) -> int:
+    """Return how often BullMQ has taken the worker of an entry for lost."""
+    return int(await queue.client.hget(queue.toKey(job_id), "stc") or 0)
+
+
 async def deliver_again(job_id: str) -> None:
     """Deliver an entry once more: by hand, or by BullMQ's own check if its worker seems lost."""
     queue = _queue()
     job = await Job.fromId(queue, job_id)
     assert job is not None
-    while (state := await job.getState()) == "active":
+    before = await _stalls(queue, job_id)
+    while (state := await job.getState()) == "active" and await _stalls(queue, job_id) == before:
         await queue.client.delete(f"{queue.toKey(job_id)}:lock", queue.toKey("stalled-check"))
         await queue.backend.moveStalledJobsToWait(_OFTEN, 1)
     if state in {"completed", "failed"}:

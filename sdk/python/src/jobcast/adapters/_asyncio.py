@@ -33,6 +33,7 @@ from jobcast.adapters._task import (
     END_FIELDS,
     MAX_STARTS,
     UNKNOWN,
+    Abort,
     End,
     Enqueueing,
     Leniency,
@@ -354,7 +355,7 @@ class TaskRun(Run):
     ) -> None:
         super().__init__(connection, leases, senders, job_id, None)
         self._sender = sender
-        self._on_cancel = on_cancel
+        self._abort = Abort(on_cancel)
 
     async def start(self) -> str:
         """Start the job, or take it over; of one that starts in the background little is known."""
@@ -382,9 +383,12 @@ class TaskRun(Run):
 
     async def _renew(self, lease_ms: int) -> None:
         await super()._renew(lease_ms)
-        if self.cancel_requested and self._on_cancel is not None:
-            on_cancel, self._on_cancel = self._on_cancel, None
-            try:
-                on_cancel()
-            except Exception:  # noqa: BLE001 - the lease is renewed whatever the queue says
-                _log.exception("job %s: the task could not be aborted", self.job_id)
+        self._abort.renewed(self)
+
+    async def _report(self, event: Append) -> str:
+        self._abort.reported()
+        return await super()._report(event)
+
+    async def _report_soon(self) -> str:
+        self._abort.reported()
+        return await super()._report_soon()

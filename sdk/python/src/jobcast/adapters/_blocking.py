@@ -28,6 +28,7 @@ from jobcast.adapters._task import (
     END_FIELDS,
     MAX_STARTS,
     UNKNOWN,
+    Abort,
     End,
     Enqueueing,
     Leniency,
@@ -345,7 +346,7 @@ class TaskRun(Run):
     ) -> None:
         super().__init__(connection, leases, senders, job_id, None)
         self._sender = sender
-        self._on_cancel = on_cancel
+        self._abort = Abort(on_cancel)
 
     def start(self) -> str:
         """Start the job, or take it over; of one that starts in the background little is known."""
@@ -373,9 +374,12 @@ class TaskRun(Run):
 
     def _renew(self, lease_ms: int) -> None:
         super()._renew(lease_ms)
-        if self.cancel_requested and self._on_cancel is not None:
-            on_cancel, self._on_cancel = self._on_cancel, None
-            try:
-                on_cancel()
-            except Exception:  # noqa: BLE001 - the lease is renewed whatever the queue says
-                _log.exception("job %s: the task could not be aborted", self.job_id)
+        self._abort.renewed(self)
+
+    def _report(self, event: Append) -> str:
+        self._abort.reported()
+        return super()._report(event)
+
+    def _report_soon(self) -> str:
+        self._abort.reported()
+        return super()._report_soon()
