@@ -111,19 +111,25 @@ def port_of(text: str) -> int:
     return int(text)
 
 
-def free_port(candidates: Sequence[int]) -> int:
-    """Return the first free port; 0 stands for any.
+def listen(candidates: Sequence[int]) -> socket.socket:
+    """Listen on the first free port; 0 stands for any.
+
+    Who listens has the port: that it was free when another looked would be a guess.
 
     Raises:
         LaunchFailed: none is free.
     """
     for port in candidates:
-        with socket.socket() as probe:
-            # As servers set it: a port with connections in TIME_WAIT is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((HOST, port))
-                return int(probe.getsockname()[1])
+        listener = socket.socket()
+        # As servers set it: a port with connections in TIME_WAIT is free.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen()
+        except OSError:
+            listener.close()
+            continue
+        return listener
     first, last = candidates[0], candidates[-1]
     which = f"Port {first} is not" if first == last else f"No port from {first} to {last} is"
     raise LaunchFailed(f"{which} free on {HOST}.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from app.dev import valkey
-from app.dev.process import HOST, Child, LaunchFailed, free_port, port_of, spawn, wait_for
+from app.dev.process import HOST, Child, LaunchFailed, listen, port_of, spawn, wait_for
 
 HYPERCORN: Final = Path(__file__).with_name("hypercorn.toml")
 FIRST_PORT: Final = 8000
@@ -70,7 +70,8 @@ class Stack:
         former = self._former_port()
         # Whoever works in the shell of a worker has the address that an earlier start printed.
         if self.environment.get("REDIS_URL", "") in {"", *map(_address, former)}:
-            port = free_port([*former, 0])
+            with listen([*former, 0]) as probe:
+                port = probe.getsockname()[1]
             command = valkey.command(self.data / "valkey", port)
             self._valkey = await spawn(
                 "Valkey", command, self.environment, self.data, inherited=[self._lock]
@@ -80,9 +81,11 @@ class Stack:
             (self.data / _PORT).write_text(str(port))
             self.environment["REDIS_URL"] = _address(port)
         self.default("JOBCAST_NOTICE_S", "0")  # no load balancer polls /readyz
-        self.port = free_port(self._ports)
-        bind = ["--config", str(HYPERCORN), "--bind", f"{HOST}:{self.port}"]
-        await self.add(tasks, "service", ["hypercorn", *bind, "app:create_app()"])
+        with listen(self._ports) as listener:
+            self.port = listener.getsockname()[1]
+            bind = ["--config", str(HYPERCORN), "--bind", f"fd://{listener.fileno()}"]
+            command = ["hypercorn", *bind, "app:create_app()"]
+            await self.add(tasks, "service", command, inherited=[listener.fileno()])
 
     async def ready(self) -> None:
         """Wait until the service is ready.
@@ -97,11 +100,26 @@ class Stack:
             raise LaunchFailed(f"{error}{hint}") from None
 
     async def add(
-        self, tasks: asyncio.TaskGroup, name: str, module: Sequence[str], folder: Path | None = None
+        self,
+        tasks: asyncio.TaskGroup,
+        name: str,
+        module: Sequence[str],
+        folder: Path | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
-        """Start a further Python module that uses Redis; `stop` stops it before Valkey."""
+        """Start a further Python module that uses Redis; `stop` stops it before Valkey.
+
+        Args:
+            tasks: fails with LaunchFailed when it ends by itself.
+            name: what messages call it; also the name of its log.
+            module: its name and arguments.
+            folder: its working directory.
+            inherited: descriptors that it keeps open.
+        """
         command = [sys.executable, "-m", *module]
-        child = await spawn(name, command, self.environment, self.data, folder=folder)
+        child = await spawn(
+            name, command, self.environment, self.data, folder=folder, inherited=inherited
+        )
         self._clients.append(child)
         tasks.create_task(child.watch())
 

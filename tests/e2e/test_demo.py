@@ -1,4 +1,6 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -88,3 +90,16 @@ def test_a_second_demo_in_the_same_folder_says_that_one_is_running(tmp_path: Pat
         DemoProcess(tmp_path / "data", tmp_path / "files"),
     ):
         pass
+
+
+def test_demos_that_are_started_at_once_have_a_service_each(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    demos = [DemoProcess(tmp_path / f"data{n}", tmp_path / "files") for n in range(3)]
+    with ExitStack() as stack:
+        with ThreadPoolExecutor() as threads:
+            started = [threads.submit(demo.__enter__) for demo in demos]
+        for demo, start in zip(demos, started, strict=True):
+            if start.exception() is None:
+                stack.push(demo)
+        assert [start.exception() for start in started] == [None] * 3
+        assert len({demo.url for demo in demos}) == 3
