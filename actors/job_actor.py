@@ -1,7 +1,7 @@
 """The actor of one job: follows its log and feeds its viewers.
 
-``job_log`` decides what publications and answers mean, ``resumption`` how far a resuming viewer has
-caught up; the actor carries out their outputs.
+``followed_log`` decides what publications and answers mean, ``resumption`` how far a resuming
+viewer has caught up; the actor carries out their outputs.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from pykka import ActorRef
 
 from actors.audience import Audience
-from actors.job_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
+from actors.followed_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
 from actors.mailbox import Ending, Recipient, conflate
 from actors.messages import (
     CaughtUp,
@@ -193,7 +193,7 @@ class JobActor(LoopActor):
 
         Args:
             outputs: the outputs.
-            deliver: takes the frames; broadcasts them if not on_answer.
+            deliver: takes the frames; broadcasts them if None.
         """
         deliver = deliver or self._audience.broadcast
         for output in outputs:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from actors.job_log import (
+from actors.followed_log import (
     Check,
     Dropped,
     FollowedLog,
