@@ -27,13 +27,13 @@ from eventlog.active_jobs import ActiveJobs
 from eventlog.announcements import Announcements
 from eventlog.append import Appender
 from eventlog.bridge_watch import BridgeWatch
-from eventlog.connection import connect
 from eventlog.creation import Creation
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.probe import Probe
 from eventlog.questions import Questions
 from eventlog.reader import Reader
+from eventlog.redis_calls import connect
 from eventlog.runs import Runs
 from eventlog.subscriptions import Subscriptions
 from jobcast.redis.caller import Caller

@@ -8,8 +8,8 @@ from hiredis import ReplyError
 from msgspec import Struct
 
 from eventlog.complaints import complaints
-from eventlog.connection import available
 from eventlog.errors import REFUSALS, UnreadableJob
+from eventlog.redis_calls import available
 from jobcast.protocol.append import (
     CANCEL,
     RETRY,

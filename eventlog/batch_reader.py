@@ -6,8 +6,8 @@ from typing import Any
 
 from eventlog.batches import Batches, Reply
 from eventlog.catch_up import Question
-from eventlog.connection import available
 from eventlog.errors import EventLogError, LogUnavailable, Redirected, unexpected
+from eventlog.redis_calls import available
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded

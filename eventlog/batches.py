@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from eventlog.catch_up import Question
-from eventlog.connection import available
 from eventlog.errors import EventLogError, unavailable, unexpected
+from eventlog.redis_calls import available
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 

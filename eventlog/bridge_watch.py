@@ -8,8 +8,8 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from eventlog.connection import available
 from eventlog.errors import LogUnavailable, Unreadable
+from eventlog.redis_calls import available
 from jobcast.protocol.names import BRIDGE_KEY
 from jobcast.redis.caller import Caller
 

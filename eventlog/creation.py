@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from eventlog.connection import available
 from eventlog.errors import IdempotencyConflict, Unreadable
+from eventlog.redis_calls import available
 from jobcast.protocol.names import UNCONFIRMED_KEY, idempotency_key, parse_job_id
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from eventlog.connection import available
+from eventlog.redis_calls import available
 from jobcast.protocol.names import listed_job, listing, owner_keys
 from jobcast.redis.caller import Caller
 from schema.entry_id import position

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from eventlog.connection import available
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import available
 from jobcast.protocol.leases import (
     ENTER,
     LEASE_LUA,

@@ -6,8 +6,8 @@ from typing import Final
 
 from hiredis import ReplyError
 
-from eventlog.connection import available
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import available
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import packed
 

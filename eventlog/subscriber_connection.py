@@ -13,9 +13,9 @@ from typing import Final
 
 from eventlog.backoff import jittered
 from eventlog.channel import Published, Subscribed, Subscriber
-from eventlog.connection import available
 from eventlog.errors import LogUnavailable
 from eventlog.pace import Deliveries
+from eventlog.redis_calls import available
 from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Replies, packed
 from jobcast.redis.server import Connect

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Final
 
 from eventlog.channel import Subscribed, Subscriber
-from eventlog.connection import available
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import available
 from eventlog.subscriber_connection import SubscriberConnection
 from jobcast.redis.server import Server
 from jobcast.redis.servers import Servers

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bullmq import Queue
 from redis.asyncio import Redis
 
-from eventlog.connection import available
+from eventlog.redis_calls import available
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from app.errors import BadRequest
-from eventlog.connection import available
+from eventlog.redis_calls import available
 from jobcast.adapters._task import Ticket
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller

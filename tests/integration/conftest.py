@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 import jobcast
-from eventlog.connection import connect
+from eventlog.redis_calls import connect
 from jobcast.redis.caller import Caller
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster

@@ -8,8 +8,8 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
-from eventlog.connection import available, connect
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import available, connect
 from eventlog.subscriber_connection import SubscriberConnection
 from eventlog.subscriptions import Subscriptions
 from jobcast.redis.caller import Caller

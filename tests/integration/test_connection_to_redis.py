@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from eventlog.connection import COMMAND_TIMEOUT_S, available
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import COMMAND_TIMEOUT_S, available
 from jobcast.redis.address import parse_address
 from jobcast.redis.connection import Connection, Deliver, Replies, packed
 from jobcast.redis.server import Connector, Server

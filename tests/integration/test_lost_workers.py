@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 import jobcast
 from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
-from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
 from eventlog.leases import Leases
+from eventlog.redis_calls import connect
 from jobcast import JobStalled, Run
 from jobcast._settings import LEASE_S
 from jobcast.redis.caller import Caller

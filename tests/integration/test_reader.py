@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 import jobcast
 from eventlog.catch_up import PAGE, CatchUp, Question
-from eventlog.connection import connect
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.reader import Reader, ReadFailure
+from eventlog.redis_calls import connect
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server

@@ -2,8 +2,8 @@
 
 import pytest
 
-from eventlog.connection import available, connect
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import available, connect
 from tests.support.sentinels import SentinelSet
 from tests.support.waiting import eventually
 

@@ -9,8 +9,8 @@ import pytest
 
 import jobcast
 from app.queues.bullmq import BullQueue
-from eventlog.connection import connect
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import connect
 from tests.support.deployments import Deployment, deployment
 from tests.support.sentinels import SentinelSet
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster

@@ -6,7 +6,7 @@ from redis import exceptions
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 import jobcast
-from eventlog.connection import connect
+from eventlog.redis_calls import connect
 from jobcast.redis.address import Address, parse_address
 from tests.support.tls import Tls
 from worker.queue_redis import QueueRedis

@@ -8,8 +8,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.deadline import with_deadline
 from app.errors import ServiceUnavailable
-from eventlog.connection import available
 from eventlog.errors import LogUnavailable
+from eventlog.redis_calls import available
 from tests.support.clock import in_virtual_time
 from tests.support.waiting import after
 

@@ -8,9 +8,9 @@ import pytest
 
 from app.upkeep.stalled_runs import StalledRuns
 from eventlog.append import Appender
-from eventlog.connection import COMMAND_TIMEOUT_S
 from eventlog.errors import AppendRefused, JobFinished, Leased, LogUnavailable, Superseded
 from eventlog.leases import LeasedRun, Leases, Times
+from eventlog.redis_calls import COMMAND_TIMEOUT_S
 from jobcast.protocol.append import Answer
 from tests.support.clock import in_virtual_time
 
