@@ -12,7 +12,7 @@ from app.errors import BadRequest, JobNotFound
 from app.queues import FIRST_ATTEMPT, JobQueue
 from app.settings import Settings
 from eventlog.append import Appender, NewJob
-from eventlog.creation import Claim, Creation
+from eventlog.creation_records import Claim, CreationRecords
 from eventlog.errors import JobExists, NotFailed, UnreadableJob
 from eventlog.index import IndexEntry, OwnerIndex, parse_member
 from eventlog.reader import Reader
@@ -33,14 +33,14 @@ class Jobs:
         appender: Appender,
         reader: Reader,
         index: OwnerIndex,
-        creation: Creation,
+        records: CreationRecords,
         queue: JobQueue,
     ) -> None:
         self._settings = settings
         self._appender = appender
         self._reader = reader
         self._index = index
-        self._creation = creation
+        self._records = records
         self._queue = queue
 
     async def create(self, owner: Owner, request: CreateJob, idempotency_key: str | None) -> str:
@@ -59,19 +59,19 @@ class Jobs:
             return await self._create(new_job_id(), owner, request)
         name = f"user:{owner.user_id}" if owner.user_id else f"session:{owner.session_id}"
         fresh = Claim(new_job_id(), digest_of(request))
-        claim = await self._creation.claim(name, idempotency_key, fresh)
+        claim = await self._records.claim(name, idempotency_key, fresh)
         if not claim.queued:
             if claim.job_id != fresh.job_id:
                 await self._queue.clear(claim.job_id, FIRST_ATTEMPT)
             await self._create(claim.job_id, owner, request)
-            await self._creation.fulfil(name, idempotency_key, claim)
+            await self._records.fulfil(name, idempotency_key, claim)
         return claim.job_id
 
     async def _create(self, job_id: str, owner: Owner, request: CreateJob) -> str:
         state = await self._reader.load(job_id)
         if state is not None and (state.status != "queued" or not state.owner.shares_with(owner)):
             return job_id
-        await self._creation.begin(job_id)
+        await self._records.begin(job_id)
         if state is None:
             with suppress(JobExists):  # a concurrent call with the same key
                 await self.begin_log(job_id, owner, request)
@@ -79,7 +79,7 @@ class Jobs:
         if state is not None:
             await self.list_job(job_id, state.created, state.owner)
             await self._queue.add(job_id, state.attempt, request.type)
-        await self._creation.confirm(job_id)
+        await self._records.confirm(job_id)
         return job_id
 
     async def owned(self, owner: Owner, text: str) -> tuple[str, JobState]:
@@ -168,7 +168,7 @@ class Jobs:
         if state.status != "failed":
             raise NotFailed
         self._queue.check(state.type)
-        await self._creation.begin(job_id)
+        await self._records.begin(job_id)
         try:
             answer = await self._appender.retry(job_id)
         except NotFailed:
@@ -177,14 +177,14 @@ class Jobs:
         await self.list_job(job_id, state.created, state.owner)
         await self._queue.clear(job_id, answer.attempt)
         await self._queue.add(job_id, answer.attempt, state.type)
-        await self._creation.confirm(job_id)
+        await self._records.confirm(job_id)
 
     async def _confirm(self, job_id: str) -> None:
         """Confirm a job after a refused retry; queue it first, as another retry may be running."""
         state = await self._reader.load(job_id)
         if state is not None and state.status == "queued":
             await self._queue.add(job_id, state.attempt, state.type)
-        await self._creation.confirm(job_id)
+        await self._records.confirm(job_id)
 
     async def list_job(self, job_id: str, created: str, owner: Owner) -> None:
         """List a job among those of its owner; idempotent.

@@ -27,7 +27,7 @@ from eventlog.active_jobs import ActiveJobs
 from eventlog.announcements import Announcements
 from eventlog.append import Appender
 from eventlog.bridge_watch import BridgeWatch
-from eventlog.creation import Creation
+from eventlog.creation_records import CreationRecords
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
 from eventlog.probe import Probe
@@ -75,7 +75,7 @@ def build(settings: Settings) -> Service:
     except ValueError as error:
         raise InvalidSettings(f"{variable('redis_url')}: {error}") from error
     appender, reader = Appender(redis), Reader(redis)
-    creation, queue = Creation(redis), queue_of(settings, redis)
+    records, queue = CreationRecords(redis), queue_of(settings, redis)
     subscriptions = Subscriptions(redis.servers)
     questions = Questions(reader, appender)
     bridge_watch = BridgeWatch(redis)
@@ -87,7 +87,7 @@ def build(settings: Settings) -> Service:
         appender=appender,
         reader=reader,
         index=index,
-        creation=creation,
+        records=records,
         queue=queue,
     )
     leases = Leases(redis)
@@ -109,14 +109,14 @@ def build(settings: Settings) -> Service:
         redis=redis,
         reader=reader,
         jobs=jobs,
-        worker_jobs=WorkerJobs(jobs, creation, queue, reader, Runs(appender, leases)),
+        worker_jobs=WorkerJobs(jobs, records, queue, reader, Runs(appender, leases)),
         bridge_watch=bridge_watch,
         directory=directory,
         subscriptions=subscriptions,
         questions=questions,
         viewers=viewers,
         streams=streams,
-        sweeper=Sweeper(creation, reader, appender, queue),
+        sweeper=Sweeper(records, reader, appender, queue),
         stalled_runs=stalled_runs,
         probe=Probe(redis),
         metrics=Metrics(

@@ -9,7 +9,7 @@ from app.errors import BadRequest, Forbidden, JobNotFound
 from app.jobs import Jobs, digest_of
 from app.queues import FIRST_ATTEMPT, JobQueue
 from app.run_events import numbered_events
-from eventlog.creation import Claim, Creation
+from eventlog.creation_records import Claim, CreationRecords
 from eventlog.errors import JobExists, UnreadableJob
 from eventlog.reader import Reader
 from eventlog.runs import Runs
@@ -32,10 +32,10 @@ class WorkerJobs:
     """The jobs of all owners, as far as a grant covers them."""
 
     def __init__(
-        self, jobs: Jobs, creation: Creation, queue: JobQueue, reader: Reader, runs: Runs
+        self, jobs: Jobs, records: CreationRecords, queue: JobQueue, reader: Reader, runs: Runs
     ) -> None:
         self._jobs = jobs
-        self._creation = creation
+        self._records = records
         self._queue = queue
         self._reader = reader
         self._runs = runs
@@ -76,10 +76,10 @@ class WorkerJobs:
         ids = msgspec.json.encode([owner.user_id, owner.session_id])
         name = f"worker:{ids.decode()}"
         fresh = Claim(given or new_job_id(), digest_of(request))
-        claim = await self._creation.claim(name, key, fresh)
+        claim = await self._records.claim(name, key, fresh)
         if not claim.queued:
             await self._create(claim.job_id, owner, request, idempotency_key(name, key))
-            await self._creation.fulfil(name, key, claim)
+            await self._records.fulfil(name, key, claim)
         return claim.job_id
 
     async def _create(
@@ -87,12 +87,12 @@ class WorkerJobs:
     ) -> None:
         before = await self._reader.load(job_id)
         if request.queued and before is None:  # else it would be somebody else's that is swept
-            await self._creation.begin(job_id)
+            await self._records.begin(job_id)
         try:
             answer = await self._jobs.begin_log(job_id, owner, request, token)
         except JobExists:
             if request.queued and before is None:
-                await self._creation.confirm(job_id)
+                await self._records.confirm(job_id)
             raise
         if before is not None and before.status != "queued":
             return
@@ -100,7 +100,7 @@ class WorkerJobs:
         if request.queued:
             await self._queue.clear(job_id, FIRST_ATTEMPT)
             await self._queue.add(job_id, FIRST_ATTEMPT, request.type)
-            await self._creation.confirm(job_id)
+            await self._records.confirm(job_id)
 
     async def append(
         self, grant: Grant, text: str, batch: AppendEvents, path: str, ids: EntryIds

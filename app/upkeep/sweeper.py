@@ -12,7 +12,7 @@ from typing import Final
 
 from app.queues import FIRST_ATTEMPT, JobQueue
 from eventlog.append import Appender
-from eventlog.creation import Creation
+from eventlog.creation_records import CreationRecords
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.reader import Reader
 from schema.events import FailedData
@@ -34,9 +34,9 @@ class Sweeper:
     """Fails jobs that stay unconfirmed."""
 
     def __init__(
-        self, creation: Creation, reader: Reader, appender: Appender, queue: JobQueue
+        self, records: CreationRecords, reader: Reader, appender: Appender, queue: JobQueue
     ) -> None:
-        self._creation = creation
+        self._records = records
         self._reader = reader
         self._appender = appender
         self._queue = queue
@@ -60,8 +60,8 @@ class Sweeper:
             Unreadable: the set of unconfirmed jobs is no set.
         """
         failed = 0
-        overdue = set(await self._creation.unconfirmed(_PATIENCE_WITHOUT_TRACE * older_than_s))
-        for job_id in await self._creation.unconfirmed(older_than_s):
+        overdue = set(await self._records.unconfirmed(_PATIENCE_WITHOUT_TRACE * older_than_s))
+        for job_id in await self._records.unconfirmed(older_than_s):
             try:
                 state = await self._reader.load(job_id)
                 if state is not None and state.status == "queued":
@@ -76,7 +76,7 @@ class Sweeper:
                 _log.info("job %s can't be swept: %s", job_id, error)
                 if job_id not in overdue:
                     continue
-            await self._creation.confirm(job_id)
+            await self._records.confirm(job_id)
         return failed
 
     async def _abandon(self, job_id: str, attempt: int) -> bool:

@@ -151,7 +151,7 @@ async def test_a_repeated_call_gets_its_job_queued_though_it_vanished_in_between
         raise LogUnavailable
 
     with monkeypatch.context() as patched:
-        patched.setattr(service.jobs._creation, "fulfil", lost)
+        patched.setattr(service.jobs._records, "fulfil", lost)
         with pytest.raises(LogUnavailable):
             await service.jobs.create(ALICE, request, "key")
     [entry_id] = await waiting(redis_client)

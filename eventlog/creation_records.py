@@ -50,8 +50,8 @@ class Claim(Struct, frozen=True):
     queued: bool = False
 
 
-class Creation:
-    """Records what was begun, so that it can be finished or undone."""
+class CreationRecords:
+    """What is known of creations under way, so that each can be finished or undone."""
 
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
