@@ -36,13 +36,13 @@ class Read(Struct, frozen=True):
     cursor: str | None
 
 
-class Look(Struct, frozen=True):
+class ReadIfChanged(Struct, frozen=True):
     """Read the state, and the entries only if it has changed, which is rare."""
 
     known: JobState
 
 
-class Check(Struct, frozen=True):
+class CheckExistence(Struct, frozen=True):
     """Read whether the state has changed; pass the answer to ``verified``."""
 
     known: JobState
@@ -78,7 +78,7 @@ class Milestone(Enum):
     """The job has vanished, or another one has its id."""
 
 
-Output = Frame | Read | Look | Check | Settle | Dropped | Milestone
+Output = Frame | Read | ReadIfChanged | CheckExistence | Settle | Dropped | Milestone
 """What the owner carries out; frames go to the live viewers."""
 
 
@@ -145,7 +145,7 @@ class FollowedLog:
         return self._catch_up()
 
     def caught_up(self, answer: CatchUp, *, whole: bool = True) -> Iterator[Output]:
-        """Handle the answer to ``Read`` or ``Look``.
+        """Handle the answer to ``Read`` or ``ReadIfChanged``.
 
         Args:
             answer: the answer, or one part of a large one.
@@ -197,10 +197,10 @@ class FollowedLog:
             self._last_verified = state.last
             return
         self._verifying, self._last_verified = True, ""
-        yield Check(state)
+        yield CheckExistence(state)
 
     def verified(self, answer: CatchUp) -> Iterator[Output]:
-        """Handle the answer to ``Check``."""
+        """Handle the answer to ``CheckExistence``."""
         self._verifying = False
         if self.ended or self.state is None:
             return
@@ -257,7 +257,7 @@ class FollowedLog:
         if self.state is None or has_more:
             yield Read(None if self.state is None else self.state.last)
         else:
-            yield Look(self.state)
+            yield ReadIfChanged(self.state)
 
     def _continue(self, *, more: bool) -> Iterator[Output]:
         """Read again if there is more, else handle the deferred publications.

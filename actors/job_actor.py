@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from pykka import ActorRef
 
 from actors.audience import Audience
-from actors.followed_log import Check, Dropped, FollowedLog, Look, Milestone, Output, Read, Settle
+from actors.followed_log import (
+    CheckExistence,
+    Dropped,
+    FollowedLog,
+    Milestone,
+    Output,
+    Read,
+    ReadIfChanged,
+    Settle,
+)
 from actors.mailbox import Ending, Recipient, conflate
 from actors.messages import (
     CaughtUp,
@@ -71,7 +80,9 @@ class Questions(Protocol):
     ) -> None:
         """Read a job's state and its entries after a cursor."""
 
-    def look(self, job_id: str, known: JobState, on_answer: OnAnswer, is_wanted: IsWanted) -> None:
+    def catch_up_if_changed(
+        self, job_id: str, known: JobState, on_answer: OnAnswer, is_wanted: IsWanted
+    ) -> None:
         """Read a job's state, and its entries if the state has changed."""
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
@@ -208,10 +219,14 @@ class JobActor(LoopActor):
             case Read(cursor):
                 on_answer = _send_as(ref, CaughtUp)
                 self._questions.catch_up(self._job_id, cursor, on_answer, ref.is_alive)
-            case Look(known):
-                self._questions.look(self._job_id, known, _send_as(ref, CaughtUp), ref.is_alive)
-            case Check(known):
-                self._questions.look(self._job_id, known, _send_as(ref, Verified), ref.is_alive)
+            case ReadIfChanged(known):
+                self._questions.catch_up_if_changed(
+                    self._job_id, known, _send_as(ref, CaughtUp), ref.is_alive
+                )
+            case CheckExistence(known):
+                self._questions.catch_up_if_changed(
+                    self._job_id, known, _send_as(ref, Verified), ref.is_alive
+                )
             case Settle(event, known, attempt):
                 self._questions.settle(self._job_id, event, known, attempt)
             case Dropped(why):

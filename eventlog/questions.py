@@ -55,7 +55,7 @@ class Questions:
         answered = partial(_answered, on_answer, is_wanted, again, pause_s)
         self._reader.ask(job_id, cursor, answered, most)
 
-    def look(
+    def catch_up_if_changed(
         self,
         job_id: str,
         known: JobState,
@@ -72,8 +72,10 @@ class Questions:
             is_wanted: whether the answer is still wanted.
             pause_s: pause before a retry.
         """
-        again = partial(self.look, job_id, known, on_answer, is_wanted)
-        self._reader.look(job_id, known, partial(_answered, on_answer, is_wanted, again, pause_s))
+        again = partial(self.catch_up_if_changed, job_id, known, on_answer, is_wanted)
+        self._reader.catch_up_if_changed(
+            job_id, known, partial(_answered, on_answer, is_wanted, again, pause_s)
+        )
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:
         """Append the terminal event of a publish-only worker. The first one wins.

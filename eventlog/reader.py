@@ -75,7 +75,7 @@ class Reader:
 
         self._batches.ask(Question(job_id, None, only_oldest=True), completed)
 
-    def look(self, job_id: str, known: JobState, on_read: OnRead) -> None:
+    def catch_up_if_changed(self, job_id: str, known: JobState, on_read: OnRead) -> None:
         """Read a job's state, and its entries if the state has changed, which is rare."""
 
         def compared(found: Sequence[str | None] | ReadFailure) -> None:

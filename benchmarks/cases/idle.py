@@ -54,7 +54,7 @@ class _Redis:
     ) -> None:
         given(CatchUp(_STATE))
 
-    def look(
+    def catch_up_if_changed(
         self,
         job_id: str,  # noqa: ARG002 - the actor's
         known: JobState,

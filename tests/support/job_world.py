@@ -186,7 +186,9 @@ class JobLog:
         assert job_id == JOB
         self.questions.append(Question(cursor, given, is_wanted, most))
 
-    def look(self, job_id: str, known: JobState, given: OnAnswer, is_wanted: IsWanted) -> None:
+    def catch_up_if_changed(
+        self, job_id: str, known: JobState, given: OnAnswer, is_wanted: IsWanted
+    ) -> None:
         self.catch_up(job_id, known.last, given, is_wanted)
 
     def settle(self, job_id: str, event: Terminal, known: JobState, attempt: int) -> None:

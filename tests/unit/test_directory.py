@@ -199,7 +199,9 @@ class Redis:
     ) -> None:
         raise AssertionError(f"it is known: {job_id, cursor, given, is_wanted, most}")
 
-    def look(self, job_id: str, known: JobState, given: OnAnswer, is_wanted: IsWanted) -> None:
+    def catch_up_if_changed(
+        self, job_id: str, known: JobState, given: OnAnswer, is_wanted: IsWanted
+    ) -> None:
         assert is_wanted()
         now = asyncio.get_running_loop().time()
         self.asked.setdefault(job_id, []).append(now)

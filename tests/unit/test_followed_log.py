@@ -20,13 +20,13 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from actors.followed_log import (
-    Check,
+    CheckExistence,
     Dropped,
     FollowedLog,
-    Look,
     Milestone,
     Output,
     Read,
+    ReadIfChanged,
     Settle,
 )
 from eventlog.catch_up import CatchUp
@@ -65,14 +65,14 @@ class InAnyOrder(RuleBasedStateMachine):
         self.follower = FollowedLog(self.log.state)
         self.shown_up_to = self.log.last
         self.outputs: list[Output] = []
-        self.questions: list[Read | Look | Check] = []
+        self.questions: list[Read | ReadIfChanged | CheckExistence] = []
         self.on_the_way: list[bytes] = []
         self.take(self.follower.subscribed())
 
     def take(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
             self.outputs.append(output)
-            if isinstance(output, Read | Look | Check):
+            if isinstance(output, Read | ReadIfChanged | CheckExistence):
                 self.questions.append(output)
             elif isinstance(output, Frame):
                 self.show(output)
@@ -100,7 +100,7 @@ class InAnyOrder(RuleBasedStateMachine):
     def was_cut(self, missing: list[str | None]) -> bool:
         return self.log.entries[0].id in missing
 
-    def answer_for(self, question: Read | Look | Check) -> CatchUp:
+    def answer_for(self, question: Read | ReadIfChanged | CheckExistence) -> CatchUp:
         return self.log.read(question.cursor if isinstance(question, Read) else question.known.last)
 
     @precondition(lambda self: not self.log.state.finished)
@@ -151,7 +151,7 @@ class InAnyOrder(RuleBasedStateMachine):
     def a_question_is_answered(self, place: int, *, in_parts: bool) -> None:
         question = self.questions.pop(place % len(self.questions))
         answer = self.answer_for(question)
-        if isinstance(question, Check):
+        if isinstance(question, CheckExistence):
             self.take(self.follower.verified(answer))
         elif in_parts and answer.missed:
             first = CatchUp(answer.state, answer.missed[:1], answer.more)
@@ -163,7 +163,7 @@ class InAnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def one_question_of_a_kind_is_asked_at_a_time(self) -> None:
-        checks = [question for question in self.questions if isinstance(question, Check)]
+        checks = [question for question in self.questions if isinstance(question, CheckExistence)]
         assert len(checks) <= 1
         assert len(self.questions) - len(checks) <= 1
 
@@ -203,7 +203,7 @@ def log() -> JobLog:
 def follower(log: JobLog) -> FollowedLog:
     """Return one that knows the job, which was just started."""
     made = FollowedLog(log.state)
-    assert list(made.subscribed()) == [Look(log.state)]
+    assert list(made.subscribed()) == [ReadIfChanged(log.state)]
     assert list(made.caught_up(log.read(log.last))) == [Milestone.KNOWN]
     assert [event.name for event in events(made.published(log.start()))] == ["step-change"]
     return made
@@ -245,7 +245,7 @@ def test_so_does_a_gap(follower: FollowedLog, log: JobLog) -> None:
 def test_after_a_reconnect_it_asks_first_whether_anything_has_changed(
     follower: FollowedLog, log: JobLog
 ) -> None:
-    assert list(follower.subscribed()) == [Look(known(follower))]
+    assert list(follower.subscribed()) == [ReadIfChanged(known(follower))]
     assert list(follower.caught_up(CatchUp(log.state, ()))) == [Milestone.KNOWN]
 
 
@@ -254,7 +254,7 @@ def test_a_job_that_is_no_longer_as_it_was_known_is_read_at_once(
 ) -> None:
     before = known(follower)
     assert list(follower.verify()) == []
-    assert list(follower.verify()) == [Check(before)]
+    assert list(follower.verify()) == [CheckExistence(before)]
     log.progress(1)
     assert list(follower.verified(log.read(before.last))) == [Read(before.last)]
 
