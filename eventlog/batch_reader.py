@@ -44,7 +44,7 @@ class BatchReader:
                 self._spawn(self._call(question, reply))
                 return
             if isinstance(answer, LogUnavailable):
-                self._servers.look_soon()
+                self._servers.refresh_soon()
             reply(answer)
 
         batches.ask(question, handle)

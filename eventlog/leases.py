@@ -20,7 +20,7 @@ from jobcast.protocol.leases import (
     LEASES_KEY,
     lease_member,
     leased_run,
-    look_key,
+    unused_key,
 )
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
@@ -107,7 +107,7 @@ class Leases:
             if now_ms is not None
         }
         if len(by_server) < len(keys):
-            self._servers.look_soon()
+            self._servers.refresh_soon()
         index = self._servers.known(LEASES_KEY)
         index_ms = None if index is None else by_server.get(index.name)
         if index_ms is None:
@@ -160,7 +160,7 @@ class Leases:
         self._keys = {server: key for server, key in self._keys.items() if known(key) is server}
         numbers = itertools.count()
         while len(self._keys) < len(serving):
-            key = look_key(next(numbers))
+            key = unused_key(next(numbers))
             if (server := known(key)) is not None:
                 self._keys.setdefault(server, key)
         return dict(self._keys)

@@ -18,7 +18,7 @@ _log = logging.getLogger("jobcast.subscriptions")
 _WATCH_S: Final = 1.0
 """Interval of checks for slots that are being moved."""
 
-_AGAIN_S: Final = 0.5
+_RETRY_S: Final = 0.5
 """Before the map is read again if it has no server for a channel."""
 
 
@@ -80,7 +80,7 @@ class Subscriptions:
                 if not self._pubsub.together:
                     self._tasks.create_task(self._watch_moves())
                 while True:
-                    await self._look()
+                    await self._refresh_map()
                     self._rearrange()
                     await self._wait()
         finally:
@@ -95,7 +95,7 @@ class Subscriptions:
         """Wait until a channel is misplaced, or a while if some have no server."""
         unsettled = bool(self._unplaced) or not self._connections
         with suppress(TimeoutError):
-            async with asyncio.timeout(_AGAIN_S if unsettled else None):
+            async with asyncio.timeout(_RETRY_S if unsettled else None):
                 await self._misplaced.wait()
         self._misplaced.clear()
 
@@ -103,15 +103,15 @@ class Subscriptions:
         self.reconnects += 1
         for node in [node for node, each in self._connections.items() if each is connection]:
             node.give_up()  # it may be frozen or replaced
-        await self._look()
+        await self._refresh_map()
         self._rearrange()
         self._request_placement()
         return connection in self._connections.values()
 
-    async def _look(self) -> None:
+    async def _refresh_map(self) -> None:
         try:
             async with available():
-                await self._servers.look()
+                await self._servers.refresh()
         except LogUnavailable as error:
             _log.info("can't read the Cluster's map: %s", error)
 
@@ -177,9 +177,9 @@ class Subscriptions:
                 _log.debug("can't read which slots are moving: %s", error)
                 continue
             if slots:
-                self._look_at(slots)
+                self._notify_of_move(slots)
 
-    def _look_at(self, slots: Container[int]) -> None:
+    def _notify_of_move(self, slots: Container[int]) -> None:
         for connection in self._connections.values():
             for name, subscriber in list(connection.subscribers.items()):
                 if self._servers.slot_of(name) in slots:

@@ -66,7 +66,7 @@ async def test_a_slot_that_nobody_serves_is_redis_being_away(
         for node in [owner, *cluster.nodes]:
             if node.port_of("{a}") is not None:
                 node.ask("CLUSTER", "DELSLOTS", slot)
-        await nodes.look()
+        await nodes.refresh()
         return nodes.known("{a}") is None
 
     try:
@@ -83,7 +83,7 @@ async def test_a_slot_that_nobody_serves_is_redis_being_away(
 async def test_nodes_that_all_moved_are_found_by_the_names_of_the_address(
     caller: Caller, nodes: Cluster
 ) -> None:
-    await nodes.look()
+    await nodes.refresh()
     await caller.servers.aclose()
     with ExitStack() as mute:
         gone = [mute.enter_context(socket.create_server((HOST, 0))) for _ in range(6)]
@@ -93,7 +93,7 @@ async def test_nodes_that_all_moved_are_found_by_the_names_of_the_address(
         nodes._served_by = [(HOST, gone[0].getsockname()[1])] * len(nodes._served_by)
 
         async def are_found() -> bool:
-            nodes.look_soon()
+            nodes.refresh_soon()
             return len(nodes.serving()) == 3
 
         await eventually(are_found)
@@ -103,14 +103,14 @@ async def test_many_who_wait_for_a_cluster_that_is_away_ask_for_its_map_together
     cluster: ValkeyCluster, caller: Caller, nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    ordinary = nodes._ask_for_map
+    ordinary = nodes._read_map
 
     async def counted() -> None:
         nonlocal looks
         looks += 1
         await ordinary()
 
-    monkeypatch.setattr(nodes, "_ask_for_map", counted)
+    monkeypatch.setattr(nodes, "_read_map", counted)
     for node in cluster.nodes:
         node.kill()
     now = asyncio.get_running_loop().time
@@ -156,7 +156,7 @@ def test_a_service_ends_that_has_just_begun_to_ask_the_cluster(
 async def test_slots_that_move_are_known_while_another_node_is_away(
     cluster: ValkeyCluster, nodes: Cluster
 ) -> None:
-    await nodes.look()
+    await nodes.refresh()
     with SlotMove(cluster, "{a}") as move:
         ends = (move.source, move.target)
         away = next(n for n in cluster.nodes if n.is_primary and n not in ends)

@@ -15,7 +15,7 @@ from eventlog.append import Appender
 from eventlog.errors import LogUnavailable
 from eventlog.leases import LeasedRun, Leases
 from jobcast import Run
-from jobcast.protocol.leases import LEASES_KEY, look_key
+from jobcast.protocol.leases import LEASES_KEY, unused_key
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
 from tests.support.starting import until_it_says
@@ -76,7 +76,7 @@ def full(_: ValkeyCluster, node: ClusterNode) -> Iterator[None]:
 
 
 def takes_writes(node: ClusterNode) -> bool:
-    keys = (look_key(number) for number in range(1000))
+    keys = (unused_key(number) for number in range(1000))
     return bool(node.ask("SETRANGE", next(filter(node.serves, keys)), 0, "") == 0)
 
 

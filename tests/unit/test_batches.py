@@ -56,14 +56,14 @@ async def test_all_who_find_a_server_unavailable_begin_to_look_for_another() -> 
     gone.away = True
     server = Server(gone.connect)
 
-    def look_soon() -> None:
+    def refresh_soon() -> None:
         nonlocal looks
         looks += 1
 
     servers = SimpleNamespace(
         known=lambda _name: server,
         serving=lambda: [server],
-        look_soon=look_soon,
+        refresh_soon=refresh_soon,
         pubsub=SHARDED,
     )
     batches = BatchReader(cast("Any", SimpleNamespace(servers=servers)))

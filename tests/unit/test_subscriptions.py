@@ -45,7 +45,7 @@ class Map(Cluster):
         self.answers = True
         self._learnt: list[str | None] = []
 
-    async def _ask_for_map(self) -> None:
+    async def _read_map(self) -> None:
         self.refreshes += 1
         await asyncio.sleep(WAY_S)
         if not self.answers:

@@ -1,4 +1,4 @@
-"""The index of leases: a sorted set of runs by when theirs expires, in ms of the clock of Redis."""
+"""The index of leases: a sorted set of runs, scored by expiry in ms of the clock of Redis."""
 
 from typing import Final
 
@@ -11,10 +11,10 @@ local function enter(member, delay_ms)
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
 end
 """
-"""How scripts about leases begin."""
+"""The common beginning of scripts about leases."""
 
 ENTER: Final = LEASE_LUA + "enter(ARGV[1], ARGV[2])"
-"""The script that enters a run, or postpones when it is due, by so many ms from now."""
+"""The script that enters a run, or postpones it, to be due in so many ms from now."""
 
 
 def lease_member(job_id: str, run: str) -> str:
@@ -28,6 +28,6 @@ def leased_run(member: bytes) -> tuple[str, bytes]:
     return job_id.decode(), run
 
 
-def look_key(number: int) -> str:
-    """Name a key that never is: what would be written to it shows whether anything can be."""
+def unused_key(number: int) -> str:
+    """Name a key that never exists: a write to it without effect shows if its server takes any."""
     return f"jobs:{{{number}}}:look"

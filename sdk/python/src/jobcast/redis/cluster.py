@@ -50,8 +50,8 @@ class Cluster:
         self._nodes: dict[HostAndPort, Server] = {}
         self._served_by: list[HostAndPort | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._is_stale = True
-        self._looking = Shared(self._look)
-        self._looked_at = -math.inf
+        self._refreshing = Shared(self._refresh)
+        self._refreshed_at = -math.inf
 
     def known(self, name: str | bytes) -> Server | None:
         """Return the node that serves a key or channel, None if that is not known."""
@@ -62,7 +62,7 @@ class Cluster:
         """Return the node that serves a key; ``redis.ConnectionError`` if none is known to."""
         server = self.known(name)
         if server is None or server.is_away or self._is_stale:
-            await self.look()
+            await self.refresh()
             server = self.known(name)
         if server is None:
             raise RedisConnectionError("no node of the Cluster serves this job")
@@ -73,16 +73,16 @@ class Cluster:
         return [self._server(node) for node in dict.fromkeys(self._served_by) if node is not None]
 
     async def ping(self) -> None:
-        """Have any node answer; a ``RedisError`` when none does."""
-        await self.look()
+        """Check that any node answers; a ``RedisError`` if none does."""
+        await self.refresh()
 
-    async def look(self) -> None:
-        """Ask for the map; a ``RedisError`` when no node answers."""
-        await self._looking.result()
+    async def refresh(self) -> None:
+        """Read the map; a ``RedisError`` if no node answers."""
+        await self._refreshing.result()
 
-    def look_soon(self) -> None:
-        """Begin to ask for the map, unless that is under way."""
-        self._looking.begin()
+    def refresh_soon(self) -> None:
+        """Start to read the map in the background, unless that is under way."""
+        self._refreshing.begin()
 
     def slot_of(self, name: str | bytes) -> int:
         """Return the slot of a key or channel."""
@@ -125,7 +125,7 @@ class Cluster:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._looking.cancel()
+        await self._refreshing.cancel()
         for server in tuple(self._nodes.values()):
             await server.aclose()
 
@@ -140,15 +140,15 @@ class Cluster:
         async with answered_within(self._patience_s):
             return await server.ask(command)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         now = asyncio.get_running_loop().time
-        await asyncio.sleep(self._looked_at + _PAUSE_S - now())
+        await asyncio.sleep(self._refreshed_at + _PAUSE_S - now())
         try:
-            await self._ask_for_map()
+            await self._read_map()
         finally:
-            self._looked_at = now()
+            self._refreshed_at = now()
 
-    async def _ask_for_map(self) -> None:
+    async def _read_map(self) -> None:
         problem: RedisError | None = None
         candidates = list(dict.fromkeys((*self._nodes, *self._named)))
         # Not always the same one: it may be cut off from the others, and know nothing of it.
@@ -161,11 +161,11 @@ class Cluster:
                 server.give_up()
                 problem = error
             else:
-                self._learn(rows, node[0])
+                self._adopt_map(rows, node[0])
                 return
         raise RedisConnectionError("no node of the Cluster answers") from problem
 
-    def _learn(self, rows: list[Any], host_asked: str) -> None:
+    def _adopt_map(self, rows: list[Any], host_asked: str) -> None:
         served_by: list[HostAndPort | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         present = set(self._named)
         for first, last, *nodes in rows:

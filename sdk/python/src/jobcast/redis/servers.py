@@ -1,4 +1,4 @@
-"""Where a call goes: to one server, to the one that Sentinels name, or to a node of a Cluster."""
+"""Which server has a key: a single one, the one that Sentinels name, or a node of a Cluster."""
 
 import asyncio
 import math
@@ -29,10 +29,10 @@ _PING: Final = packed("PING")
 
 
 class Redirect(NamedTuple):
-    """Where a refused command goes next; Redis has answered that it did nothing.
+    """Where to send a command again that a server refused without effect.
 
-    ``asking`` is the one server that takes it, this time only and after ``ASKING``; if it is None,
-    the server has to be found again. ``pauses`` is whether to wait before that.
+    ``asking`` is the server that takes it once, after ``ASKING``; None if the server has to be
+    found again. ``pauses`` says whether to wait before that.
     """
 
     asking: Server | None = None
@@ -42,9 +42,10 @@ class Redirect(NamedTuple):
 class Servers(Protocol):
     """Which server has which key.
 
-    ``pubsub`` is how events are published and followed here. ``fails_over`` is whether another
-    server takes over from an unavailable one, so that it is worth waiting for. ``timeout_s`` is how
-    long a call may take.
+    The only interface behind which a single server, Sentinels and a Cluster differ. ``pubsub`` has
+    the commands by which events are published and followed here. ``fails_over`` says whether
+    another server takes over from an unavailable one, so that waiting for it is worthwhile.
+    ``timeout_s`` is the timeout of a call.
     """
 
     pubsub: PubSub
@@ -52,7 +53,7 @@ class Servers(Protocol):
     timeout_s: float
 
     def known(self, name: str | bytes) -> Server | None:
-        """Return the server of a key or channel, None as long as it has to be found."""
+        """Return the server of a key or channel; None if ``find`` has to find it first."""
 
     async def find(self, name: str) -> Server:
         """Find the server of a key or channel; a ``RedisError`` when it can't be found."""
@@ -61,13 +62,13 @@ class Servers(Protocol):
         """Return the servers that have keys, as far as they are known."""
 
     async def ping(self) -> None:
-        """Have any server answer; a ``RedisError`` when none does."""
+        """Check that any server answers; a ``RedisError`` if none does."""
 
-    async def look(self) -> None:
-        """Find out which server has what; a ``RedisError`` when that can't be found out."""
+    async def refresh(self) -> None:
+        """Read which server has which slots; a ``RedisError`` if none says."""
 
-    def look_soon(self) -> None:
-        """Begin to find that out, unless that is under way."""
+    def refresh_soon(self) -> None:
+        """Start a ``refresh`` in the background, unless one is running."""
 
     def slot_of(self, name: str | bytes) -> int:
         """Return the slot of a key or channel: names in one slot are always on one server."""
@@ -111,13 +112,13 @@ class OneServer:
         return (self._server,)
 
     async def ping(self) -> None:
-        """Have the server answer; a ``RedisError`` when it does not."""
+        """Check that the server answers; a ``RedisError`` if it does not."""
         answer_of(*await self._server.ask(_PING))
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Do nothing: the server has everything."""
 
-    def look_soon(self) -> None:
+    def refresh_soon(self) -> None:
         """Do nothing: the server has everything."""
 
     def slot_of(self, _name: str | bytes) -> int:
@@ -144,7 +145,7 @@ class OneServer:
 
 
 class SentinelPrimary(OneServer):
-    """The server that Sentinels call the primary at the time when it is connected to."""
+    """The server that the Sentinels name as primary whenever a connection is opened."""
 
     fails_over = True
 
