@@ -17,7 +17,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from eventlog.catch_up import CatchUp, mark
+from eventlog.catch_up import CatchUp
+from eventlog.outline import mark
 from eventlog.publication import decode_publication, may_be_logged
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from eventlog.batches import Batches, Reply
-from eventlog.catch_up import Question
 from eventlog.errors import EventLogError, LogUnavailable, Redirected, unexpected
+from eventlog.question import Question
 from eventlog.redis_calls import available
+from eventlog.server_batches import Reply, ServerBatches
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded
@@ -25,7 +25,7 @@ class BatchReader:
         self._redis = redis
         self._servers = redis.servers
         self._is_cluster = not redis.servers.pubsub.together
-        self._batches: dict[Server, Batches] = {}
+        self._batches: dict[Server, ServerBatches] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, question: Question, reply: Reply) -> None:
@@ -55,11 +55,11 @@ class BatchReader:
             await batches.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, server: Server) -> Batches:
+    def _begin(self, server: Server) -> ServerBatches:
         """Create the batches of a server, and drop those of servers without slots."""
         serving = self._servers.serving()
         self._batches = {each: its for each, its in self._batches.items() if each in serving}
-        batches = self._batches[server] = Batches(server)
+        batches = self._batches[server] = ServerBatches(server)
         return batches
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

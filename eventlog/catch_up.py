@@ -1,25 +1,22 @@
-"""Reading of a job's state and of the entries after a cursor: commands and answers."""
+"""What was read of a job: its state, and the entries after a cursor.
+
+Here a job's end is believed: the state decides whether it has ended, and the log supplies the data
+of its end.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import hiredis
 from msgspec import Struct
 from msgspec.structs import replace
 
-from eventlog.complaints import complaints
-from eventlog.errors import LogUnavailable, Redirected, UnreadableJob
-from jobcast.protocol.names import log_key, state_key
-from jobcast.protocol.refusals import is_of_the_data
-from jobcast.redis.connection import packed
-from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log, salvage_entry
-from schema.entry_id import is_stored_id, position
+from schema.entry import CHECKPOINT, Entry, entry_from_log, salvage_entry
+from schema.entry_id import position
 from schema.events import InvalidEvent
-from schema.owner import Owner
 from schema.resume import Reason, may_have_existed, reset_reason
-from schema.state import STATE_FIELDS, JobState, apply
-from schema.state_hash import STATUSES, Note
+from schema.state import JobState, apply
+from schema.state_hash import Note
 
 PAGE: Final = 64
 """Maximum of entries in one answer; 64 of 1 MiB are still read within the time limit."""
@@ -84,173 +81,40 @@ IsWanted = Callable[[], bool]
 """Says whether an answer is still wanted."""
 
 
-class Question(Struct, frozen=True):
-    """A question about a job.
-
-    Attributes:
-        job_id: the job.
-        cursor: id of the last known entry; None reads only the state.
-        only_mark: read only ``MARK_FIELDS``.
-        only_oldest: read only the oldest entry of the log.
-        most: maximum of entries in the answer.
-    """
-
-    job_id: str
-    cursor: str | None
-    only_mark: bool = False
-    only_oldest: bool = False
-    most: int = PAGE
-
-    def commands(self) -> Sequence[bytes]:
-        """Return its commands, packed."""
-        key = state_key(self.job_id).encode()
-        if self.only_mark:
-            return (_MARK % (len(key), key),)
-        log = log_key(self.job_id)
-        if self.only_oldest:
-            return (packed("XRANGE", log, "-", "+", "COUNT", "1"),)
-        state = _STATE % (len(key), key)
-        if self.cursor is None:
-            return (state,)
-        return state, packed("XRANGE", log, self.cursor, "+", "COUNT", str(self.most + 1))
-
-    async def answer(self, replies: Sequence[Any]) -> Any:  # noqa: ANN401 - depends on the question
-        """Decode the replies to a ``CatchUp``, a ``mark`` or the oldest entry.
-
-        Args:
-            replies: one for each command; an exception for a refused one.
-
-        Raises:
-            UnreadableJob: the job is corrupt.
-            LogUnavailable: Redis is unavailable, or another node has the job.
-        """
-        if isinstance(replies[0], Exception):
-            refused = _error_of(replies[0])
-            if isinstance(refused, UnreadableJob):
-                complaints.unreadable(self.job_id, refused)
-            raise refused
-        if self.only_mark:
-            return replies[0]
-        if self.only_oldest:
-            return _oldest(replies[0])
-        log = replies[1] if len(replies) > 1 else ()
-        return await self._caught_up(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
-
-    async def _caught_up(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
-        """Decode state and log. The state was read first: the log may be longer already."""
-        if fields["status"] is None:
-            return CatchUp(None)
-        faults: list[str] = []
-        try:
-            state = JobState.from_hash(fields, faults.append)
-        except ValueError as error:
-            raise complaints.unreadable(self.job_id, UnreadableJob(str(error), fields)) from None
-        if isinstance(log, Exception):
-            refused = _error_of(log)
-            if not isinstance(refused, UnreadableJob):
-                raise refused
-            faults.append(f"its log can't be read: {refused}")
-            log = ()
-        answer = await _with_missed(state, log, self, faults.append)
-        complaints.substituted(self.job_id, faults)
-        return answer
-
-
-_ELSEWHERE: Final = ("MOVED ", "ASK ", "TRYAGAIN ", "CLUSTERDOWN ")
-
-MARK_FIELDS: Final = ("last", "status", "created", "userId", "sessionId")
-
-
-def mark(state: JobState) -> list[str | None]:
-    """Return ``MARK_FIELDS`` of a state, by which a change is detected.
-
-    The status is included because others than the append script may change it.
-    """
-    return [state.last, state.status, *state.creation]
-
-
-class Outline(Struct, frozen=True):
-    """What ``MARK_FIELDS`` say of a job, without its result, which may be large.
-
-    Attributes:
-        last: id of its last entry.
-        created: id of its first entry.
-        owner: its owner.
-        finished: whether its attempt succeeded or failed.
-    """
-
-    last: str
-    created: str
-    owner: Owner
-    finished: bool
-
-    @classmethod
-    def of(cls, fields: Sequence[str | None]) -> "Outline | None":
-        """Read the fields; None if the job is missing or unreadable."""
-        last, status, created, user_id, session_id = fields
-        if status not in STATUSES or not (last and created):
-            return None
-        if not (is_stored_id(last) and is_stored_id(created)):
-            return None
-        return cls(last, created, Owner(user_id, session_id), status in {"succeeded", "failed"})
-
-
-_HMGET: Final = b"*%d\r\n$5\r\nHMGET\r\n$%%d\r\n%%b\r\n%b"
-
-
-def _hmget(names: Sequence[str]) -> bytes:
-    """Return a template of the command for these fields, with the length of the key and the key."""
-    fields = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in names)
-    return _HMGET % (len(names) + 2, fields)
-
-
-_MARK: Final = _hmget(MARK_FIELDS)
-_STATE: Final = _hmget(STATE_FIELDS)
-
-
-def _error_of(reply: Exception) -> Exception:
-    """Convert an error reply of Redis; other exceptions are returned unchanged."""
-    if not isinstance(reply, hiredis.ReplyError):
-        return reply
-    text = str(reply)
-    if text.startswith(_ELSEWHERE):
-        return Redirected(text)
-    if is_of_the_data(text):
-        return UnreadableJob(text)
-    return LogUnavailable(f"Redis does not say: {text}")
-
-
-def _oldest(log: Sequence[Any]) -> Entry | None:
-    for entry_id, pairs in log:
-        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        if fields.get("event") in {CHECKPOINT, CREATED}:
-            return entry_from_log(entry_id, fields)
-        return Entry(entry_id, "", None, b"")  # only its id matters
-    return None
-
-
-async def _with_missed(
-    state: JobState, log: Sequence[Any], question: Question, note: Note
+async def decode_catch_up(
+    state: JobState, log: Sequence[Any], cursor: str | None, most: int, note: Note
 ) -> CatchUp:
-    cursor = question.cursor
+    """Decode the reply of ``XRANGE log cursor + COUNT most + 1``.
+
+    If the state says that the job has ended, and the log has no readable terminal entry, the end is
+    made from the state.
+
+    Args:
+        state: the state, read before the log.
+        log: the reply: ids and fields; empty without a cursor.
+        cursor: id of the last known entry, if any.
+        most: maximum of entries to return.
+        note: called with a message for each entry that was not taken as it is.
+    """
     end = position(state.last)
     if cursor is None or not log or log[0][0] != cursor or position(cursor) > end:
         return CatchUp(state)  # entries after ``last`` are not by the append script
-    missed = await _entries([each for each in log[1:] if position(each[0]) <= end], state, note)
-    more = len(log) > question.most and position(log[-1][0]) < end
+    entries = [each for each in log[1:] if position(each[0]) <= end]
+    missed = await _decode_entries(entries, state, note)
+    more = len(log) > most and position(log[-1][0]) < end
     has_end = missed[-1].is_terminal if missed else cursor == state.last
     if state.finished and not more and not has_end:
         missed = (*missed, state.terminal_entry())
     return CatchUp(state, missed, more)
 
 
-async def _entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Entry, ...]:
+async def _decode_entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Entry, ...]:
     """Decode entries, yielding to the event loop after each ``SLICE_BYTES``."""
     entries: list[Entry] = []
     size = 0
     for entry_id, pairs in log:
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        entries.append(_entry(entry_id, fields, state, note))
+        entries.append(_decode_entry(entry_id, fields, state, note))
         size += len(entries[-1].data)
         if size > SLICE_BYTES:
             size = 0
@@ -258,10 +122,12 @@ async def _entries(log: Sequence[Any], state: JobState, note: Note) -> tuple[Ent
     return tuple(entries)
 
 
-def _entry(entry_id: str, fields: dict[str, str], state: JobState, note: Note) -> Entry:
+def _decode_entry(entry_id: str, fields: dict[str, str], state: JobState, note: Note) -> Entry:
     """Decode an entry leniently.
 
-    The state decides whether the job has ended, and how if its terminal entry is unreadable.
+    A terminal entry of the current attempt counts only if the state agrees that the job has ended;
+    otherwise it is treated as log-only. If that of an ended job is unreadable, the end is made from
+    the state.
     """
     is_end = state.finished and entry_id == state.last
     try:

@@ -6,8 +6,10 @@ from functools import partial
 from typing import Any
 
 from eventlog.batch_reader import BatchReader
-from eventlog.catch_up import PAGE, CatchUp, Outline, Question, mark
+from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import LogUnavailable, UnreadableJob
+from eventlog.outline import Outline, mark
+from eventlog.question import Question
 from jobcast.redis.caller import Caller
 from schema.entry import Entry
 from schema.owner import Owner

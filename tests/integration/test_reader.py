@@ -10,10 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from eventlog.catch_up import PAGE, CatchUp, Question
+from eventlog.catch_up import PAGE, CatchUp
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.index import OwnerIndex
 from eventlog.leases import Leases
+from eventlog.question import Question
 from eventlog.reader import Reader, ReadFailure
 from eventlog.redis_calls import connect
 from jobcast.redis.caller import Caller
@@ -29,7 +30,7 @@ from tests.support.valkey import HOST, Valkey
 LOG, STATE = "jobs:{j1}:log", "jobs:{j1}:state"
 
 
-class Batches:
+class ServerBatches:
     """Counts the batches that were asked, and how many of them were under way at once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +57,8 @@ async def reader(caller: Caller) -> AsyncIterator[Reader]:
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
-    return Batches(monkeypatch)
+def batches(monkeypatch: pytest.MonkeyPatch) -> ServerBatches:
+    return ServerBatches(monkeypatch)
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ async def test_an_entry_that_came_after_the_state_was_read_is_left_for_later(
 
 
 async def test_questions_of_one_turn_go_out_together(
-    reader: Reader, jobs: jobcast.Jobs, batches: Batches
+    reader: Reader, jobs: jobcast.Jobs, batches: ServerBatches
 ) -> None:
     for number in range(100):
         await jobs.create("report", user_id="u1", job_id=f"j{number}")
@@ -209,7 +210,7 @@ async def test_a_question_that_was_asked_before_is_not_answered_with_the_past(
 
 
 async def test_a_crowd_is_served_in_batches_with_two_under_way_at_most(
-    reader: Reader, batches: Batches
+    reader: Reader, batches: ServerBatches
 ) -> None:
     answers = await asyncio.gather(*(reader.load(f"j{number}") for number in range(1050)))
     assert answers == [None] * 1050
@@ -218,7 +219,7 @@ async def test_a_crowd_is_served_in_batches_with_two_under_way_at_most(
 
 
 async def test_what_is_asked_while_two_are_under_way_gathers(
-    reader: Reader, batches: Batches
+    reader: Reader, batches: ServerBatches
 ) -> None:
     async def ask_later(number: int) -> None:
         await reader.load(f"first{number}")

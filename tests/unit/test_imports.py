@@ -35,7 +35,8 @@ THEIRS = {
 """Which packages of others a package may import."""
 
 WITHOUT_CONNECTIONS = {
-    *("eventlog.catch_up", "eventlog.channel", "eventlog.pace", "eventlog.publication"),
+    *("eventlog.catch_up", "eventlog.channel", "eventlog.outline"),
+    *("eventlog.pace", "eventlog.publication"),
 }
 """What ``actors`` may import of ``eventlog``: modules that open no connection to Redis."""
 

@@ -14,10 +14,11 @@ from actors.mailbox import Ending, Mailbox
 from app.settings import Settings
 from app.streaming.viewer import Viewer
 from app.streaming.viewers import Viewers
-from eventlog.batches import Batches
-from eventlog.catch_up import SLICE_BYTES, CatchUp, Question
+from eventlog.catch_up import SLICE_BYTES, CatchUp
 from eventlog.channel import Published, Subscribed
 from eventlog.pace import Arrivals, Deliveries
+from eventlog.question import Question
+from eventlog.server_batches import ServerBatches
 from eventlog.subscriber_connection import SubscriberConnection
 from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Replies
@@ -225,7 +226,7 @@ async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
         return ["1-0"] * count
 
     monkeypatch.setattr(Server, "ask", ask)
-    batches, rounds = Batches(Server(ChannelServer(PLAIN).connect)), Rounds()
+    batches, rounds = ServerBatches(Server(ChannelServer(PLAIN).connect)), Rounds()
     for number in range(1000):
         batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
     await until(lambda: rounds.total == 1000)

@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from eventlog.catch_up import Question
 from eventlog.errors import EventLogError, unavailable, unexpected
+from eventlog.question import Question
 from eventlog.redis_calls import available
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
@@ -30,7 +30,7 @@ Reply = Callable[[Any], None]
 _Pending = tuple[Question, list[Reply]]
 
 
-class Batches:
+class ServerBatches:
     """Asks one server, over separate connections, because answers may be large."""
 
     def __init__(self, server: Server) -> None:

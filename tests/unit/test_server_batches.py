@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from eventlog.batch_reader import BatchReader
-from eventlog.batches import Batches
-from eventlog.catch_up import Question
 from eventlog.errors import LogUnavailable, UnreadableJob
+from eventlog.question import Question
+from eventlog.server_batches import ServerBatches
 from jobcast.protocol.names import PLAIN, SHARDED
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
@@ -36,7 +36,7 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
 
     monkeypatch.setattr(Server, "ask", ask)
     monkeypatch.setattr(Question, "answer", answer)
-    batches = Batches(Server(ChannelServer(PLAIN).connect))
+    batches = ServerBatches(Server(ChannelServer(PLAIN).connect))
     answers: dict[str, object] = {}
     for number in range(20):
         job_id = f"j{number}"
