@@ -92,6 +92,11 @@ class JobState(Struct, frozen=True, gc=False, rename=_hash_field):
         """Distinguishes the job from others with the same id."""
         return self.created, self.user_id, self.session_id
 
+    @property
+    def failure(self) -> FailedData:
+        """Why the attempt failed, if it has."""
+        return FailedData(self.error or "", self.error_code)
+
     @classmethod
     def from_hash(cls, fields: Mapping[str, str | None], note: Note = str) -> Self:
         """Decode the state hash, substituting invalid fields.
@@ -113,9 +118,7 @@ class JobState(Struct, frozen=True, gc=False, rename=_hash_field):
         if self.status == "succeeded":
             return "complete", b'{"result":' + bytes(self.result) + b"}"
         if self.status == "failed":
-            return "failed", msgspec.json.encode(
-                {"error": self.error, "errorCode": self.error_code}
-            )
+            return "failed", msgspec.json.encode(self.failure)
         data = ProgressData(self.progress, self.current_step, self.estimated_time_remaining)
         return "progress-update", encode_progress(data, self.extra)
 
@@ -125,7 +128,7 @@ class JobState(Struct, frozen=True, gc=False, rename=_hash_field):
         event = (
             Complete(CompleteData(self.result))
             if self.status == "succeeded"
-            else Failed(FailedData(self.error or "", self.error_code))
+            else Failed(self.failure)
         )
         return Entry(self.last, name, event, data)
 

@@ -25,6 +25,7 @@ LOOKS_LIKE_A_FILE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*|[\w./-]+\.(?:
 EXAMPLES = {"report.py"}
 """What a reader of the README writes."""
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 
 
@@ -53,6 +54,21 @@ def test_a_page_links_only_to_files_that_exist(page: Path) -> None:
         address = link.partition("#")[0]
         if address and "://" not in address:
             assert (page.parent / address).exists(), link
+
+
+def test_a_function_on_the_way_is_in_the_file_that_the_page_names() -> None:
+    tables = re.findall(r"\| step \| functions \| in \|\n.*\n((?:\|.*\n)+)", ARCHITECTURE)
+    assert len(tables) == 3
+    for row in "".join(tables).splitlines():
+        _, _, functions, where, _ = (re.findall(r"`([^`]+)`", cell) for cell in row.split("|"))
+        text = "".join(
+            path.read_text()
+            for path in CODE
+            for name in where
+            if path.as_posix().endswith(f"/{name}")
+        )
+        for name in functions if where else ():  # else "as for progress"
+            assert re.search(rf"(?:def|class) {name.rpartition('.')[2]}\b", text), name
 
 
 def test_the_glossary_says_each_word_once() -> None:
