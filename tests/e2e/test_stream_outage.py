@@ -2,6 +2,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -53,6 +54,19 @@ async def jobs(own_valkey: Valkey) -> AsyncIterator[jobcast.Jobs]:
         yield connected
 
 
+@asynccontextmanager
+async def followed_run(
+    service: Service, jobs: jobcast.Jobs
+) -> AsyncIterator[tuple[jobcast.Run, Stream]]:
+    """Start a run, and watch it from its first entry on."""
+    job_id = await jobs.create("anything", session_id=SESSION)
+    run = jobs.run(job_id)
+    first = await run.start()
+    async with watch(service.url, job_id, last_event_id=first) as stream:
+        await stream.next()
+        yield run, stream
+
+
 async def kept_alive(stream: Stream, times: int = 1) -> None:
     """Wait for this many keepalives and nothing else."""
     await stream.received(KEEPALIVE * times)
@@ -66,17 +80,13 @@ async def restarted(valkey: Valkey) -> None:
 async def test_streams_stay_open_while_redis_is_away_and_go_on_when_it_is_back(
     service: Service, jobs: jobcast.Jobs, own_valkey: Valkey, ending: str
 ) -> None:
-    job_id = await jobs.create("anything", session_id=SESSION)
-    run = jobs.run(job_id)
-    first = await run.start()
-    async with watch(service.url, job_id, last_event_id=first) as stream:
-        await stream.next()
+    async with followed_run(service, jobs) as (run, stream):
         own_valkey.kill() if ending == "killed" else own_valkey.stop()
         await kept_alive(stream, 2)
         await restarted(own_valkey)
         back = time.monotonic()
         async with jobcast.connect(own_valkey.url, progress_per_s=None) as again:
-            late = again.run(job_id)
+            late = again.run(run.job_id)
             ids = [await late.start(), await late.progress(40), await late.emit("note", {})]
             ids.append(await late.complete())
         assert [event.id for event in await stream.rest()] == ids
@@ -200,14 +210,10 @@ async def test_a_log_that_ends_before_the_cursor_wins(
 async def test_a_lost_subscription_alone_is_noticed_and_made_good(
     service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
 ) -> None:
-    job_id = await jobs.create("anything", session_id=SESSION)
-    run = jobs.run(job_id)
-    first = await run.start()
     async with (
         Redis.from_url(own_valkey.url) as client,
-        watch(service.url, job_id, last_event_id=first) as stream,
+        followed_run(service, jobs) as (run, stream),
     ):
-        await stream.next()
         ids = []
         for number in range(30):
             if number % 5 == 0:
@@ -220,14 +226,10 @@ async def test_a_lost_subscription_alone_is_noticed_and_made_good(
 async def test_a_service_that_slept_while_redis_gave_it_up_loses_nothing(
     service: Service, jobs: jobcast.Jobs, own_valkey: Valkey
 ) -> None:
-    job_id = await jobs.create("anything", session_id=SESSION)
-    run = jobs.run(job_id)
-    first = await run.start()
     async with (
         Redis.from_url(own_valkey.url) as client,
-        watch(service.url, job_id, last_event_id=first) as stream,
+        followed_run(service, jobs) as (run, stream),
     ):
-        await stream.next()
         service.send(signal.SIGSTOP)
         try:
             ids = [await run.emit("note", {"n": number}) for number in range(300)]

@@ -15,6 +15,7 @@ from tests.support.proxy import Proxy
 from tests.support.stored import cancel, log_of, state_of
 from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import after, eventually
+from tests.support.whole_run import whole_run
 
 LOST: list[Moment] = ["before", "after"]
 OUTAGE_S = 3
@@ -43,36 +44,13 @@ async def test_a_run_is_logged_published_and_indexed(
     redis: Deployment = deployment(form, request)
     async with NodeWorker(redis.url, module) as worker:
         job_id = await worker.create("j1", sessionId="s1")
-        server = redis.server_of(f"jobs:{{{job_id}}}:log")
-        with server.client() as client, client.pubsub(ignore_subscribe_messages=True) as followed:
-            follow = followed.ssubscribe if redis.is_cluster else followed.subscribe
-            follow(redis.channel(job_id))
-            followed.get_message(timeout=5)
+        with whole_run(redis, job_id):
             await worker.call("open", job_id)
             await worker.call("start")
             await worker.call("progress", 40, "Writing...", {"eta": 30})
             await worker.call("emit", "note", {"text": "é"})
             await worker.call("complete", {"pages": 12})
-            published = [json.loads(next_message(followed)) for _ in range(4)]
-            log: Any = client.xrange(f"jobs:{{{job_id}}}:log")
-            state = client.hgetall(f"jobs:{{{job_id}}}:state")
         assert await worker.left() == 0
-    names = ["_created", "step-change", "progress-update", "note", "complete"]
-    assert [fields["event"] for _, fields in log] == names
-    assert [event["id"] for event in published] == [entry_id for entry_id, _ in log[1:]]
-    assert published[-1]["data"] == {"result": {"pages": 12}}
-    assert (state["status"], state["last"]) == ("succeeded", log[-1][0])
-    for key in ("jobs:by-user:u1", "jobs:by-session:s1"):
-        index = redis.server_of(key)
-        assert [member[14:] for member in index.ask("ZRANGE", key, 0, -1)] == [job_id]
-        assert index.ask("TTL", key) > 0
-
-
-def next_message(followed: Any) -> str:  # noqa: ANN401 - redis-py's
-    while (message := followed.get_message(timeout=5)) is None:
-        pass
-    text: str = message["data"]
-    return text
 
 
 async def test_calls_whose_answers_get_lost_are_written_once_and_return_their_entries(

@@ -1,6 +1,6 @@
 """Fixtures of the tests of queues: a Redis for each module, and what is asked of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from redis import Redis
@@ -30,6 +30,13 @@ def log(server: Valkey) -> Iterator[Log]:
     """Return what became of the jobs."""
     with server.client() as client:
         yield Log(client)
+
+
+@pytest.fixture
+async def jobs(server: Valkey) -> AsyncIterator[jobcast.Jobs]:
+    """Return the library, connected."""
+    async with jobcast.connect(server.url) as connected:
+        yield connected
 
 
 @pytest.fixture

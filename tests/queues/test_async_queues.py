@@ -6,7 +6,7 @@ producer in processes of their own, because some need other packages than this p
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Self
 from uuid import uuid4
@@ -82,17 +82,6 @@ def queue(world: World) -> Producer:
 def redis(server: Valkey) -> Iterator[Redis]:
     with server.client() as client:
         yield client
-
-
-@pytest.fixture
-def log(redis: Redis) -> Log:
-    return Log(redis)
-
-
-@pytest.fixture
-async def jobs(server: Valkey) -> AsyncIterator[jobcast.Jobs]:
-    async with jobcast.connect(server.url) as connected:
-        yield connected
 
 
 @pytest.fixture

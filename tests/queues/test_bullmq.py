@@ -29,27 +29,10 @@ QUICKLY = {"drainDelay": 1}
 Process = Callable[..., Awaitable[Any]]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    with Valkey() as running:
-        yield running
-
-
 @pytest.fixture
 def redis(server: Valkey) -> Iterator[Redis]:
     with server.client() as client:
         yield client
-
-
-@pytest.fixture
-def log(redis: Redis) -> Log:
-    return Log(redis)
-
-
-@pytest.fixture
-async def jobs(server: Valkey) -> AsyncIterator[jobcast.Jobs]:
-    async with jobcast.connect(server.url) as connected:
-        yield connected
 
 
 def name_of(key: object) -> str:
