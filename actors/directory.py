@@ -19,8 +19,8 @@ from schema.resume import Beginning
 from schema.state import Creation, JobState
 
 _ROUND_SHARE: Final = 0.4
-"""Share of ``within_s`` in which each actor gets one ``Verify``. It reads at every second one, or
-the second one after an entry."""
+"""Share of ``within_s`` in which each actor gets one ``Verify``. The actor of a silent job reads
+Redis at every second one."""
 
 _TICKS: Final = 64
 """Steps of a round."""

@@ -220,7 +220,7 @@ class FollowedLog:
             yield from self.catch_up()  # the log may hold it, even if it is unreadable here
 
     def _defer(self, entry: Entry) -> Iterator[Output]:
-        """Keep a publication until the log was read, and have that done."""
+        """Keep a publication until the log has been read, and request that read."""
         if not self._following:
             return  # it may be for an earlier subscriber
         self._deferred.append((entry, None if self.state is None else self.state.attempt))
@@ -243,7 +243,7 @@ class FollowedLog:
         if entry.prev != state.last or not is_after(entry.id, state.last):
             return None
         if type(entry.event) in TERMINAL:
-            return None
+            return None  # only the log ends a job: see ``eventlog.catch_up``
         self._previous = state
         self.state = apply(state, entry)
         return encode(entry.name, entry.data, entry.id)
@@ -296,7 +296,10 @@ class FollowedLog:
     def _deliver_missed(
         self, state: JobState, missed: Iterable[Entry], attempt: int
     ) -> Iterator[Output]:
-        """Deliver missed entries, up to the end of the job's latest attempt."""
+        """Deliver missed entries, up to the end of the job's latest attempt.
+
+        The state that was read with them confirms each end among them.
+        """
         for entry in missed:
             after = self.state = apply(state, entry)
             if entry.event is not None:
@@ -318,6 +321,7 @@ class FollowedLog:
             yield from self._conclude()
 
     def _replace(self, state: JobState, reason: Reason) -> Iterator[Output]:
+        """Adopt a state to which the log does not lead from the known one."""
         known, self.state = self.state, state
         if known is not None and known.last != state.last:
             yield encode_reset(state, reason)

@@ -14,11 +14,11 @@ class Ending(Enum):
     """The job's last event was delivered."""
 
     RETRY = "retry"
-    """The viewer shall reconnect: the response ends with ``retry:``."""
+    """The viewer must reconnect: the response ends with ``retry:``."""
 
 
 class Recipient(Protocol):
-    """What an actor needs of a viewer: a ``Mailbox``, or a ``Seat`` of one who watches many jobs.
+    """What an actor needs of a viewer: a ``Mailbox``, or the ``Seat`` of a viewer of many jobs.
 
     Attributes:
         ending: why nothing more is accepted; None while it is.

@@ -29,7 +29,7 @@ class Step(Enum):
     """The log has further entries for it."""
 
     LIVE = "live"
-    """It has all that the actor knows."""
+    """It has everything up to the actor's state."""
 
     ENDED = "ended"
     """It got the end of its attempt."""
@@ -48,7 +48,7 @@ class Resumption:
     """How far a viewer has caught up.
 
     The next page is read when its mailbox is empty, so a slow viewer costs one page and loses
-    nothing. Live events are kept for it while the log is read, for they may miss that answer.
+    nothing. Live events are kept for it while the log is read, because the answer may lack them.
 
     Attributes:
         reading: whether a page is being read.

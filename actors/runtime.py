@@ -127,7 +127,7 @@ class LoopInbox:
 
 
 class Stopped:
-    """Whether an actor has stopped: a light ``threading.Event``, for nobody waits for it.
+    """Whether an actor has stopped: lighter than a ``threading.Event``, as nothing waits for it.
 
     Attributes:
         yes: ``is_set`` without a call.
@@ -199,7 +199,7 @@ class LoopActor(pykka.Actor):
             raise
         self._actor_loop_setup()
         if self.actor_stopped.yes:
-            self.actor_inbox.schedule_turn()  # discards the starter's messages
+            self.actor_inbox.schedule_turn()  # discards the messages that were sent before
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Handle a message that arrived too late; called after the actor has stopped."""

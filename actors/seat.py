@@ -1,6 +1,6 @@
 """The seats of a viewer of many jobs: one in the audience of each job, one mailbox for all.
 
-An actor knows no difference between a seat and a mailbox. A seat labels the frames with their job.
+Actors treat a seat like a mailbox. A seat labels the frames with their job.
 """
 
 from contextlib import AbstractContextManager
@@ -36,15 +36,15 @@ class Labeller:
         return labelled
 
 
-class Host(Protocol):
-    """Whose seats these are."""
+class SeatHolder(Protocol):
+    """Holds the seats of one viewer of many jobs, as a ``Roster``."""
 
     def seat_ended(self, seat: "Seat", ending: Ending) -> None:
-        """Handle the end of a seat: of its job, or for another judgement about it."""
+        """Handle a seat that accepts no more: its job has ended, or its actor sent it back."""
 
 
-class Watching(Protocol):
-    """Takes a seat, as ``Directory.viewing``."""
+class Viewing(Protocol):
+    """Registers a seat with the actor of its job, as ``Directory.viewing``."""
 
     def __call__(
         self, job_id: str, state: JobState, mailbox: "Seat", cursor: Beginning, /
@@ -62,29 +62,29 @@ class Seat:
         state: its state, just read.
         labeller: labels the frames of all seats of this process.
         mailbox: the viewer's.
-        host: is called once, when the job's events end.
+        holder: called once, when the seat accepts no more.
 
     Attributes:
         job_id: the job.
         created: its first entry.
         last: id of the last frame, if that is an entry's.
-        has_left: whether that was the job's end, and said that it left.
+        has_left: whether that frame was the job's end, which includes its ``left``.
         is_announced: whether the job was announced again meanwhile.
         is_again: whether an earlier seat was sent back by the job's actor.
         ending: why nothing more is accepted; None while it is.
     """
 
     __slots__ = (
-        *("_context", "_host", "_labeller", "_mailbox"),
+        *("_context", "_holder", "_labeller", "_mailbox"),
         *("created", "ending", "has_left", "is_again", "is_announced", "job_id", "last"),
     )
 
     def __init__(
-        self, job_id: str, state: JobState, labeller: Labeller, mailbox: Mailbox, host: Host
+        self, job_id: str, state: JobState, labeller: Labeller, mailbox: Mailbox, holder: SeatHolder
     ) -> None:
         self._labeller = labeller
         self._mailbox = mailbox
-        self._host = host
+        self._holder = holder
         self._context: AbstractContextManager[None] | None = None
         self.job_id = job_id
         self.created = state.created
@@ -92,15 +92,15 @@ class Seat:
         self.is_announced = self.is_again = self.has_left = False
         self.ending: Ending | None = None
 
-    def take(self, watching: Watching, state: JobState, start: Beginning) -> None:
+    def take(self, viewing: Viewing, state: JobState, start: Beginning) -> None:
         """Begin to get the job's events.
 
         Args:
-            watching: registers the seat.
+            viewing: registers the seat.
             state: the state of the job, just read.
             start: None, or the reason of the ``reset`` before the snapshot.
         """
-        self._context = watching(self.job_id, state, self, start)
+        self._context = viewing(self.job_id, state, self, start)
         self._context.__enter__()
 
     def leave(self) -> None:
@@ -133,4 +133,4 @@ class Seat:
         """Accept no further frames of this job."""
         if self.ending is None:
             self.ending = ending
-            self._host.seat_ended(self, ending)
+            self._holder.seat_ended(self, ending)

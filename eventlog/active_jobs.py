@@ -14,11 +14,11 @@ RECENT_S: Final = 300.0
 """How long after its end a job counts as just ended."""
 
 MOST: Final = 200
-"""How many jobs are found."""
+"""Maximum of jobs that are returned."""
 
 _PAGE: Final = 200
 _MOST_READ: Final = 5000
-"""How many of an owner's newest jobs are looked through: some 100 ms of work."""
+"""Maximum of an owner's newest jobs that are searched: some 100 ms of work."""
 
 
 class ActiveJobs:

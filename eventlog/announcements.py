@@ -1,7 +1,7 @@
-"""What is published about an owner's jobs: that one was created or retried.
+"""Announcements that a job of an owner was created or retried.
 
-The channel has the name of the owner's index. A publication is a hint: whoever gets it reads the
-job, and who owns it.
+The channel has the name of the owner's index. A publication is a hint: its receiver reads the
+job, and checks the owner.
 """
 
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ class Channels(Protocol):
 
 
 class Listener(Protocol):
-    """Hears of an owner's jobs."""
+    """Receives the announcements of an owner's jobs."""
 
     def announced(self, job_ids: Sequence[str]) -> None:
-        """Handle that jobs with these ids were created or retried."""
+        """Handle the creation or retry of these jobs."""
 
     def missed(self) -> None:
-        """Handle that announcements may have been missed until now."""
+        """Handle a gap: announcements may have been missed until now."""
 
 
 class Announcements:
-    """The listeners to owners' channels, each followed while it has any."""
+    """Follows each owner's channel while it has listeners."""
 
     def __init__(self, subscriptions: Channels) -> None:
         self._subscriptions = subscriptions
@@ -44,7 +44,7 @@ class Announcements:
         return len(self._channels)
 
     def listen(self, owner: Owner, listener: Listener) -> None:
-        """Pass on what is announced of an owner's jobs, after ``missed``."""
+        """Pass an owner's announcements to a listener, after ``missed``."""
         for name in owner_keys(owner.user_id, owner.session_id):
             channel = self._channels.get(name)
             if channel is None:
@@ -53,7 +53,7 @@ class Announcements:
             channel.add(listener)
 
     def leave(self, owner: Owner, listener: Listener) -> None:
-        """Pass nothing on any more."""
+        """Stop passing announcements to a listener."""
         for name in owner_keys(owner.user_id, owner.session_id):
             channel = self._channels[name]
             if not channel.remove(listener):

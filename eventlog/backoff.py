@@ -19,7 +19,7 @@ def jittered(pause_s: float) -> float:
 
 
 async def until_answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again, with back-off, until Redis is available."""
+    """Retry a call, with back-off, until Redis is available."""
     pause_s = _FIRST_PAUSE_S
     while True:
         try:

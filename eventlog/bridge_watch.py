@@ -1,7 +1,7 @@
 """Whether a bridge appends the events of publish-only workers.
 
-Its leader announces that some seconds ahead, and renews the announcement; from the announced moment
-on, and until the announcement expires, the events are left to it.
+The leader of the bridges announces some seconds ahead when it begins to append, and renews the
+announcement. From that moment until the announcement expires, the service appends none itself.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from jobcast.protocol.names import BRIDGE_KEY
 from jobcast.redis.caller import Caller
 
 _PAUSE_S: Final = 0.5
-"""Between two looks: a quarter of the time by which the moment is announced ahead."""
+"""Between two checks: a quarter of the time by which the moment is announced ahead."""
 
 _LOOK: Final = """
 local from = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+$') or '')
@@ -26,7 +26,7 @@ return { math.floor(from - time[1] * 1000 - time[2] / 1000), left }
 
 
 class BridgeWatch:
-    """Looks for the announcement at intervals."""
+    """Checks for the announcement periodically."""
 
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
@@ -39,15 +39,15 @@ class BridgeWatch:
         return self._from <= asyncio.get_running_loop().time() < self._until
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
-            # Meanwhile what was announced holds until it expires.
+            # During an outage the last announcement holds until it expires.
             with suppress(LogUnavailable, Unreadable):
-                await self.look()
+                await self.check()
             await asyncio.sleep(_PAUSE_S)
 
-    async def look(self) -> None:
-        """Look once.
+    async def check(self) -> None:
+        """Check once.
 
         Raises:
             LogUnavailable: Redis is unavailable.

@@ -15,7 +15,7 @@ _MOST_FAULTS: Final = 10
 
 
 class Complaints:
-    """Logs each complaint once, unless ``most`` others came since."""
+    """Logs each complaint once, and again only after ``most`` others."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most

@@ -51,7 +51,7 @@ class Claim(Struct, frozen=True):
 
 
 class CreationRecords:
-    """What is known of creations under way, so that each can be finished or undone."""
+    """Records of creations in progress, so that each can be finished or undone."""
 
     def __init__(self, redis: Caller) -> None:
         self._redis = redis

@@ -23,7 +23,7 @@ class NumberedEvent(Struct, frozen=True):
 class Runs:
     """Appends the events of runs.
 
-    Here nothing is kept between two calls, so any service process may get the next one.
+    It keeps nothing between two calls, so any service process may get the next one.
     """
 
     def __init__(self, appender: Appender, leases: Leases) -> None:
@@ -92,7 +92,7 @@ class Runs:
         return _merged(started, renewed)
 
     async def _forget(self, run: LeasedRun) -> None:
-        """Remove a run without lease from the index; else its check would do so."""
+        """Remove a run without a lease from the index. If that fails, its next check removes it."""
         with suppress(LogUnavailable):
             await self._leases.remove(run)
 

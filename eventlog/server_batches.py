@@ -22,7 +22,7 @@ _REPLIES_PER_TURN: Final = 5
 """Answers before yielding to the event loop: each serves a viewer."""
 
 _PAUSE_S: Final = 0.002
-"""Between two batches, which would be of one question each otherwise."""
+"""Minimum between two batches. Without it, each would hold one question."""
 
 Reply = Callable[[Any], None]
 """Called with the answer to a question, a ``LogUnavailable`` or an ``UnreadableJob``."""
@@ -75,9 +75,9 @@ class ServerBatches:
         except Exception as error:  # noqa: BLE001 - every question must get an answer
             server.give_up()
             # Logs an unexpected error once for the batch. Its traceback would hold all questions.
-            away = unavailable(error).with_traceback(None)
+            outage = unavailable(error).with_traceback(None)
             for number, (_, waiting) in enumerate(batch, 1):
-                await _reply(waiting, away, number)
+                await _reply(waiting, outage, number)
             return
         for number, ((question, waiting), its_commands) in enumerate(
             zip(batch, commands, strict=True), 1
@@ -98,7 +98,7 @@ async def _replies(server: Server, packed: bytes, count: int) -> Replies:
 
 
 async def _reply(waiting: Sequence[Reply], answer: object, number: int) -> None:
-    """Reply to all who asked a question; yield to the event loop after some questions."""
+    """Call all callbacks of a question; yield to the event loop after some questions."""
     for reply in waiting:
         reply(answer)
     if not number % _REPLIES_PER_TURN:

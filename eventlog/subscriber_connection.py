@@ -24,7 +24,7 @@ _log = logging.getLogger("jobcast.subscriptions")
 
 _BATCH: Final = 500
 _PAUSE_S: Final = 0.002
-"""Between two batches, which would be of one channel each otherwise."""
+"""Minimum between two batches. Without it, each would hold one channel."""
 
 _FEW: Final = 16
 """Pushes of one read that are delivered without pacing: 0.5 ms of work."""
@@ -86,7 +86,7 @@ class SubscriberConnection:
         return self._connection is not None
 
     def follow(self, name: bytes, subscriber: Subscriber) -> None:
-        """Pass on what is published on a channel, and ``Subscribed`` when that begins."""
+        """Pass the publications of a channel to a subscriber, after ``Subscribed``."""
         self.subscribers[name] = subscriber
         self.unconfirmed[name] = None
         self._change(name)

@@ -19,7 +19,7 @@ _WATCH_S: Final = 1.0
 """Interval of checks for slots that are being moved."""
 
 _RETRY_S: Final = 0.5
-"""Before the map is read again if it has no server for a channel."""
+"""Pause before the map is read again if it names no server for a channel."""
 
 
 class Subscriptions:

@@ -1,6 +1,6 @@
 """The decision about a stream: identity, ownership, where its events begin, and limits.
 
-Of a stream of many jobs, each job's ownership is decided by its ``Roster``.
+On a stream of many jobs, its ``Roster`` decides about the ownership of each.
 
 ``app.routes.stream`` answers if a stream ends at once; ``app.streaming.middleware`` serves others.
 """
@@ -74,7 +74,7 @@ MANY: Final = ""
 """In place of a job's id: the stream is of many jobs."""
 
 _CONCURRENT_DECISIONS: Final = 500
-"""Others wait before their deadline starts: it is meant for Redis, not for a crowd."""
+"""Further requests wait before their deadline starts, which bounds only the wait for Redis."""
 
 
 class Streams:

@@ -56,7 +56,7 @@ class Limits:
         self._of_job[job_id] += 1
 
     def remove(self, job_id: str) -> None:
-        """Count a job of a stream of many no longer."""
+        """Stop counting a job of a stream of many."""
         _decrement(self._of_job, job_id)
 
     def _check_job(self, job_id: str) -> None:

@@ -48,20 +48,20 @@ async def test_a_service_leaves_events_to_a_bridge_from_the_moment_on_that_it_an
     caller: Caller, redis_client: Redis
 ) -> None:
     watch = BridgeWatch(caller)
-    await watch.look()
+    await watch.check()
     assert not watch.is_bridged()
     seconds, _ = await redis_client.time()
     await redis_client.set("jobs:bridge", (seconds + 3600) * 1000, px=10_000)
-    await watch.look()
+    await watch.check()
     assert not watch.is_bridged()
     await redis_client.set("jobs:bridge", seconds * 1000 - 1, px=10_000)
-    await watch.look()
+    await watch.check()
     assert watch.is_bridged()
     await redis_client.delete("jobs:bridge")
-    await watch.look()
+    await watch.check()
     assert not watch.is_bridged()
     await redis_client.set("jobs:bridge", seconds * 1000 - 1, px=300)
-    await watch.look()
+    await watch.check()
     await until(lambda: not watch.is_bridged())
 
 
@@ -71,7 +71,7 @@ async def test_an_announcement_that_is_none_is_none(
 ) -> None:
     watch = BridgeWatch(caller)
     await redis_client.set("jobs:bridge", stored, px=10_000)
-    await watch.look()
+    await watch.check()
     assert not watch.is_bridged()
     await redis_client.delete("jobs:bridge")
     await redis_client.hset("jobs:bridge", "a", "b")
