@@ -14,11 +14,7 @@ FIRST: Final = 1
 """The number of a run's first event, its start."""
 
 _START: Final = "step-change"
-_ZERO: Final[Mapping[str, object]] = {
-    "progress": 0,
-    "currentStep": None,
-    "estimatedTimeRemaining": None,
-}
+_ZERO: Final[Mapping[str, object]] = {**dict.fromkeys(_event.PROGRESS_FIELDS), "progress": 0}
 """What viewers get at a start."""
 
 _NAMES: Final = {
@@ -27,11 +23,11 @@ _NAMES: Final = {
     "code": "errorCode",
     "an event name": "event",
 }
-"""Fields by how the library calls them in its messages."""
+"""Fields, by their names in the library's messages."""
 
 
 def numbered_events(events: list[RunEvent], path: str, lease_ms: int) -> list[NumberedEvent]:
-    """Return what a batch appends.
+    """Return the appends of a batch.
 
     Args:
         events: the batch.
@@ -67,12 +63,12 @@ def _append_of(event: RunEvent, lease_ms: int) -> Append:
 
 
 def _progressed(data: dict[str, Any]) -> Append:
-    progress, step, eta = _taken(data, *_ZERO)
+    progress, step, eta = _taken(data, *_event.PROGRESS_FIELDS)
     return _event.counted(progress, step, eta, data)
 
 
 def _stepped(data: dict[str, Any]) -> Append:
-    progress, step, eta = _taken(data, *_ZERO)
+    progress, step, eta = _taken(data, *_event.PROGRESS_FIELDS)
     return _event.stepped(step, progress, eta, data)
 
 

@@ -98,7 +98,7 @@ _decode_complete = msgspec.json.Decoder(_CompleteInput).decode
 _decode_failed = msgspec.json.Decoder(_FailedInput).decode
 _check_json = msgspec.json.Decoder(Raw).decode
 _HIDDEN_NAMES: Final = CONTROL_NAMES | BROWSER_NAMES
-_CONTRACT_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
+_CONTRACT_FIELDS: Final = ProgressData.__struct_encode_fields__
 
 _NO_EXTRA: Final[Mapping[str, Any]] = {}
 _ParsedEvent = tuple[Event, bytes, Mapping[str, Any]]

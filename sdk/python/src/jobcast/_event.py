@@ -21,7 +21,8 @@ MAX_TYPE_CHARACTERS: Final = 128
 MAX_SESSION_CHARACTERS: Final = 255
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_FIELDS_OF_PROGRESS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
+PROGRESS_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
+"""The contract's fields of progress and step events; workers may add others."""
 _NO_SESSION: Final = ("null", "undefined")
 _RESERVED: Final = frozenset(
     {
@@ -162,7 +163,7 @@ def _progress(
         seconds = fields["estimatedTimeRemaining"] = _seconds(eta)
         data += seconds
     if more:
-        for name in _FIELDS_OF_PROGRESS:
+        for name in PROGRESS_FIELDS:
             if name in more:
                 raise InvalidEvent(
                     f"{name} has an argument of its own and can't be a further field"

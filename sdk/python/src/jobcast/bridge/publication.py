@@ -1,28 +1,27 @@
-"""What a publish-only worker publishes, and how to recognize what was appended of it."""
+"""Publications of publish-only workers, and how to recognize their appends."""
 
 from dataclasses import dataclass, field
 from typing import Final
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
+from jobcast._event import PROGRESS_FIELDS
 from jobcast._json import from_json
 from jobcast.protocol.append import Append
-from jobcast.protocol.names import is_entry_id
+from jobcast.protocol.names import PLAIN, is_entry_id
 
-_PREFIX: Final = b"jobs:"
-_SUFFIX: Final = b":events"
-PATTERN: Final = "jobs:*:events"
+PATTERN: Final = PLAIN.channel("*")
+_PREFIX, _SUFFIX = PATTERN.encode().split(b"*")
 
-_OF_PROGRESS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
 _NOTHING_SAID: Final = ',"currentStep":null,"estimatedTimeRemaining":null}'
 
 
 @dataclass(eq=False)
 class Publication:
-    """An event that was only published: what it is appended as, and what it is the owner's of.
+    """An event that was only published, and the append that writes it.
 
-    ``payload`` is the whole message, ``received_s`` when it came, on the event loop's clock.
-    ``entry_id`` is where it is in the log, empty as long as it is not known to be there.
+    ``payload`` is the whole message, ``received_s`` its time on the event loop's clock.
+    ``entry_id`` is its entry in the log; empty while none is known.
     """
 
     event: Append
@@ -38,12 +37,12 @@ class Publication:
 
     @property
     def begins(self) -> bool:
-        """Whether it says no more than that the job was started."""
+        """Whether it reports the start of the job and nothing else."""
         event = self.event
         return event.operation == "step" and event.data == _NOTHING_SAID and event.number == "0"
 
     def is_entry(self, name: str, data: str) -> bool:
-        """Say whether an entry may be what was appended of it; a progress may have been raised."""
+        """Say whether an entry may be its append; the script may have raised the progress."""
         if name != self.name:
             return False
         if self.event.operation not in {"progress", "step"}:
@@ -62,7 +61,7 @@ class Appended:
 
 
 def job_of(channel: bytes) -> str:
-    """Return what stands for the job in the name of a channel."""
+    """Return the job's id in the name of a channel; it may be malformed."""
     return channel.removeprefix(_PREFIX).removesuffix(_SUFFIX).decode(errors="replace")
 
 
@@ -87,14 +86,14 @@ def parse(message: bytes, now_s: float) -> Publication | Appended:
 
 
 def append_of(name: str, data: object) -> Append:
-    """Return what an event is appended as; `InvalidEvent` if it breaks the contract."""
+    """Return the append of an event; `InvalidEvent` if it breaks the contract."""
     if not isinstance(data, dict):
         raise InvalidEvent("data must be an object")
     if name in {"progress-update", "step-change"}:
-        progress, step, eta = (data.get(field) for field in _OF_PROGRESS)
+        progress, step, eta = (data.get(field) for field in PROGRESS_FIELDS)
         if progress is None:
             raise InvalidEvent("progress is missing")
-        more = {key: value for key, value in data.items() if key not in _OF_PROGRESS}
+        more = {key: value for key, value in data.items() if key not in PROGRESS_FIELDS}
         if name == "step-change":
             return _event.changed(step, progress, eta, more)
         return _event.progressed(progress, step, eta, more)
