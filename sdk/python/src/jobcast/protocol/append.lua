@@ -9,42 +9,43 @@
 --       2 operation: create start progress step emit complete fail cancel retry abandon renew stall
 --       3 attempt the caller works on; '' is any
 --       4 run token of the caller; '' is any, and lets complete and fail end a queued job
---       5 name of the event (emit). To start again what a failover has lost, the id that the start had:
+--       5 name of the event (emit). To repeat a start that a failover has lost, the id of its entry:
 --         a job that was created later is another one, and is refused with NOJOB
 --       6 data of the event, one line of JSON. For progress and step only what follows the number in
---         {"progress":N, so that a raised progress needs no JSON library here
---       7 progress 0-100 (progress and step); '' is the state's own.
+--         {"progress":N, so that the script can raise the number without parsing JSON
+--       7 progress 0-100 (progress and step); '' keeps the state's.
 --         Length of the run's lease in ms (start and renew); '' is none
 --       8 count of state fields that follow; then, after a space, the sequence number of this append
---         within its run, from 1, or to create a token that the caller drew for this creation.
+--         within its run, from 1; for create, a random token of this creation.
 --         Both are optional: "2 17", or "2"
 --       9 that many pairs of name and value to set, then the names to clear
 --
 -- Answer: [id of the entry or '', cancel requested 0/1, receivers of the publication (-1: refused by
 -- Redis), attempt, status before]; to start also the job's type and input, '' where it has none.
 -- Errors: NOJOB EXISTS FINISHED STALLED SUPERSEDED NOTRUNNING NOTFAILED NOTCANCELLABLE LEASED
--- BADEVENT; then nothing was written or published. After LEASED comes how many ms are left.
+-- BADEVENT; then nothing was written or published. LEASED is followed by the ms that are left.
 --
 -- A caller that got no answer repeats the append with the same sequence number. The state keeps the
--- highest number that its run has appended, the log that of each entry. A number that is not higher
--- is a repeat: nothing is written or published, and the answer has the id of the entry that is there
--- ('' if it was trimmed, or there is none), 0 receivers, and the rest as it is now. Numbers may have
--- gaps, and a state that a failover set back accepts any higher one. A creation is a repeat if the
--- job was created with the same token. A numbered start of a run that another one has followed is a
--- repeat that comes late, and is refused with SUPERSEDED: the state remembers the last runs.
+-- highest number that its run has appended, and the log the number of each entry. An append whose
+-- number is not higher is a repeat: it writes and publishes nothing, and its answer has the id of the
+-- existing entry ('' if it was trimmed, or there is none), 0 receivers, and the present state. Numbers
+-- may have gaps, so a state that a failover has set back accepts any higher one. A creation is a
+-- repeat if the job was created with the same token. A numbered start of a run that another run has
+-- followed is a late repeat, refused with SUPERSEDED: the state keeps the last runs.
 --
--- A lease is until when a run need not be heard of, by this server's clock. It is beside the log: to
--- renew it writes no entry. Once it is over, stall ends that run and leaves it where it is, so that
--- the run, should it wake up, is told why it is refused (STALLED). Every other end removes it.
+-- A lease is the time, by this server's clock, until which a run counts as alive without an append.
+-- The state has it and not the log, so a renewal writes no entry. After it has expired, stall fails
+-- the run and keeps the lease, so that the run, if it continues, is refused with STALLED. Every other
+-- end removes the lease.
 --
--- It runs for every event of every job: tables are made, fields read and commands called only where
--- needed.
+-- The script runs for every event of every job, so it creates tables, reads fields and calls commands
+-- only where needed.
 
-local MAX_EVENT_BYTES = 1048576 -- of a job that does not say
+local MAX_EVENT_BYTES = 1048576 -- of a job without a bound of its own
 local MAX_ENTRIES = 10000 -- the same
-local LEAST_EVENT_BYTES = 1024 -- what every job takes
-local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- so that it is seven days at the least, see EXPIRE below
-local LATEST_MS = 1e15 -- no lease lasts until then
+local LEAST_EVENT_BYTES = 1024 -- the lowest bound of any job
+local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- at least seven days: see EXPIRE below
+local LATEST_MS = 1e15 -- later than any lease
 
 local log, state = KEYS[1], KEYS[2]
 local publish, op, attempt, run, name, data, progress = unpack(ARGV, 1, 7)
@@ -54,12 +55,12 @@ local lease_ms = (op == 'start' or op == 'renew') and progress ~= '' and tonumbe
 
 local refuse = redis.error_reply
 
--- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. What is to be
--- cleared is asked for as well: mostly none of it is there.
+-- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. The fields to
+-- clear are read as well: mostly none of them exists.
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
   'maxEntries', 'seq', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, limit, its_seq = unpack(before, 1, 8)
--- Whoever wrote the state, what is written here can be read: its numbers are checked before use.
+-- Others may have written the state: its numbers are checked, so that what follows stays readable.
 local number = tonumber(its_attempt)
 if not (number and number >= 1 and number < 2^53 and number % 1 == 0) then its_attempt = '1' end
 last = last or ''
@@ -168,7 +169,7 @@ elseif op == 'stall' then
 end
 
 local status_before = status
-local more -- further fields of the state
+local more -- further fields of the state, beside those of the caller
 if op == 'progress' or op == 'step' then
   name = op == 'progress' and 'progress-update' or 'step-change'
   local reached = tonumber(percent)
@@ -232,8 +233,8 @@ if status ~= status_before then
   more[#more + 1], more[#more + 2] = 'status', status
 end
 
--- The log is bounded: every half of the bound the state is written into a checkpoint, and a full
--- log is cut at the checkpoint before, so that what is left still folds to the whole state.
+-- The log is bounded: after every half of the bound, a checkpoint holds the whole state, and a full
+-- log is trimmed to the previous checkpoint, so that the rest still folds to the whole state.
 local length = redis.call('XLEN', log)
 if op == 'create' and length > 0 then -- an earlier job's, whose state was lost
   redis.call('DEL', log)
@@ -268,7 +269,7 @@ if op == 'create' or op == 'retry' then
 end
 
 if op == 'create' then
-  -- What each append looks up comes first: Redis searches a small hash from its beginning.
+  -- First the fields that each append reads: Redis searches a small hash from its beginning.
   redis.call('HSET', state, 'progress', percent, 'last', id, 'seq', '0', unpack(ARGV, 9, fields_end))
 elseif seq_number and percent and percent == before[4] then
   redis.call('HSET', state, 'last', id, 'seq', seq, unpack(ARGV, 9, fields_end))
@@ -289,8 +290,8 @@ for i = 9, #before do
   end
 end
 
--- Seven days are counted from the last entry, in steps of 100 s to spare most entries the renewal: an
--- entry id begins with 13 digits of milliseconds. Any change of the status counts at once.
+-- The seven days count from the last entry, in steps of 100 s, so that most entries need no EXPIRE: an
+-- entry id begins with 13 digits of milliseconds. A change of the status renews them at once.
 if status ~= status_before or string.sub(id, 1, 8) ~= string.sub(last, 1, 8) then
   local finishes = status == 'succeeded' or status == 'failed'
   local expiry = math.floor(finishes and stored_number('retention', 1, 1e12) or UNFINISHED_SECONDS)
@@ -300,7 +301,7 @@ end
 
 local publication
 if op == 'create' then
-  -- For those who follow a job that had this id before, and would take what comes for that one's.
+  -- For subscribers of an earlier job with this id, who would take later events for that job's.
   publication = '{"id":"' .. id .. '","event":"_created","data":{}}'
 elseif string.sub(name, 1, 1) ~= '_' then
   publication = '{"id":"' .. id .. '","prev":"' .. last .. '","event":"' .. name .. '","data":' .. data .. '}'
@@ -308,8 +309,8 @@ end
 
 local receivers = 0
 if publication then
-  -- The channel is jobs:<id>:events, in a Cluster jobs:{<id>}:events. It is no key: a Cluster that
-  -- moves a slot refuses a script as long as one of several keys is not there.
+  -- The channel is jobs:<id>:events, in a Cluster jobs:{<id>}:events. It is not passed as a key: while
+  -- a Cluster moves a slot, it refuses a script if one of several keys does not exist.
   local channel = publish == 'SPUBLISH' and string.sub(log, 1, -4) .. 'events'
     or 'jobs:' .. string.sub(log, 7, -6) .. ':events'
   receivers = redis.pcall(publish, channel, publication)

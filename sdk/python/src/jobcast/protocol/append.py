@@ -15,7 +15,7 @@ ENDS: Final = ("complete", "fail")
 
 
 class Append(NamedTuple):
-    """One call of the append script, but for the job, the attempt and the run it is for.
+    """One call of the append script, without its job, attempt and run.
 
     ``operation``, ``name``, ``data`` and ``number`` (a progress, or the length of a lease) are as
     the script's header describes them; ``fields`` are set in the job's state and ``cleared`` are
@@ -36,7 +36,7 @@ class Append(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it has, about: what is the same for all is left out."""
+        """Approximate size in bytes, without the parts that all appends share."""
         texts = (self.name, self.data, *self.fields.values())
         return sum(len(text.encode()) for text in texts)
 
@@ -48,11 +48,11 @@ class Append(NamedTuple):
         run: str | bytes,
         seq: str = "",
     ) -> list[str | bytes]:
-        """Return the command that appends it in this attempt (None: any) and run ('': any).
+        """Return the command that appends it to this attempt (None: any) and run ('': any).
 
         ``publish`` is the command that publishes it, ``keys`` are the job's log and state. ``seq``
         is the number of the append within its run, or the token of a creation: with it the command
-        may be repeated. A Redis that does not know the script refuses with ``NOSCRIPT``: see
+        may be repeated. A Redis that has not loaded the script refuses with ``NOSCRIPT``: see
         `with_script`.
         """
         fields = [part for pair in self.fields.items() for part in pair]
@@ -75,7 +75,7 @@ class Append(NamedTuple):
 
 
 def with_script(command: list[str | bytes]) -> list[str | bytes]:
-    """Return what does the same, and makes the script known to a Redis that does not know it."""
+    """Return the same command with the script itself, which Redis loads by it."""
     return ["EVAL", SCRIPT, *command[2:]]
 
 
@@ -90,7 +90,7 @@ RETRY: Final = Append(
 
 
 class Bounds(NamedTuple):
-    """What a job may take: seconds after its end, entries of its log, bytes of one event."""
+    """Bounds of a job: seconds it is kept after its end, entries of its log, bytes of one event."""
 
     retention_s: int
     max_entries: int
@@ -105,7 +105,7 @@ def created(
     session_id: str | None,
     bounds: Bounds,
 ) -> Append:
-    """Return what begins a job's log; ``job_input`` is JSON."""
+    """Return the append that creates a job; ``job_input`` is JSON."""
     fields = {
         "type": job_type,
         "retention": str(bounds.retention_s),
@@ -118,7 +118,7 @@ def created(
 
 
 def completed(result: str) -> Append:
-    """Return what ends a job well; ``result`` is JSON."""
+    """Return the append of ``complete``; ``result`` is JSON."""
     data = f'{{"result":{result}}}'
     if result == "null":
         return Append("complete", data=data, cleared=("result", "estimatedTimeRemaining"))
@@ -127,7 +127,7 @@ def completed(result: str) -> Append:
 
 
 def failed(data: str, error: str, code: str | None, operation: str = "fail") -> Append:
-    """Return what ends a job badly; ``data`` is the JSON of ``error`` and ``code``."""
+    """Return the append of ``failed``; ``data`` is its JSON; the state gets the others."""
     if code is None:
         return Append(operation, data=data, fields={"error": error}, cleared=("errorCode",))
     return Append(operation, data=data, fields={"error": error, "errorCode": code})
@@ -139,15 +139,15 @@ STALLED: Final = failed(
     "STALLED",
     operation="stall",
 )
-"""Ends the run whose lease has run out."""
+"""Fails the run whose lease has expired."""
 
 
 class Answer(NamedTuple):
-    """What the script answers to an append that it wrote.
+    """The script's answer to an append that it did not refuse.
 
-    ``entry_id`` is the log entry (empty when there was nothing to write, as for a renewal),
-    ``receivers`` counts the subscribers that were sent the publication (-1: Redis refused to
-    publish). ``type`` and ``input`` (JSON) are the job's at a start, else empty.
+    ``entry_id`` is the log entry; empty if none was written, as for a renewal. ``receivers`` counts
+    the subscribers to which Redis sent the publication; -1 if it refused to publish. ``type`` and
+    ``input`` (JSON) are the job's, in the answer to a start, else empty.
     """
 
     entry_id: str

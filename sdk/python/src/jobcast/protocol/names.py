@@ -9,15 +9,15 @@ from typing import Final, NamedTuple
 from uuid import uuid4
 
 LISTED_S: Final = 8 * 24 * 3600
-"""How long an index lists an unfinished job: longer than that lives on after its last entry."""
+"""How long an index lists an unfinished job: longer than its log is kept after the last entry."""
 
 UNCONFIRMED_KEY: Final = "jobs:unconfirmed"
-"""The sorted set of jobs whose place in the queue was not confirmed, by when they were begun, in
-seconds of the clock of Redis."""
+"""The sorted set of jobs whose place in the queue is unconfirmed, scored by the time of their
+creation in seconds of the clock of Redis."""
 
 BRIDGE_KEY: Final = "jobs:bridge"
-"""While it is there, a bridge appends the events of publish-only workers, so that the service does
-not deliver them itself. Its value is from when on, in ms of the clock of Redis."""
+"""Exists while a bridge appends the events of publish-only workers, which the service then does not
+deliver itself. The value is the time from which on it does, in ms of the clock of Redis."""
 
 is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
 """Say, by a match or None, whether a text is the id of a log entry."""
@@ -33,13 +33,13 @@ _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
 
 
 class PubSub(NamedTuple):
-    """How events are published and followed: Redis' names for that.
+    """Redis' names for publishing and subscribing.
 
-    ``channel_format`` is of the name of a job's channel (``append.lua`` builds the same),
-    ``publish`` the command that publishes, ``subscribe`` the command that follows and in lower case
-    the push that confirms it, ``unsubscribe`` the command that follows no more, ``message`` the
-    push that brings what was published, and ``together`` whether one command may name channels of
-    several jobs: not in a Cluster.
+    ``channel_format`` is the format of a job's channel (``append.lua`` builds the same name),
+    ``publish`` the command that publishes, ``subscribe`` the command that subscribes and, in lower
+    case, the push that confirms it, ``unsubscribe`` the command that ends it, ``message`` the push
+    with a publication. ``together`` says whether one command may name channels of several jobs: not
+    in a Cluster.
     """
 
     channel_format: str
@@ -71,7 +71,7 @@ def new_job_id() -> str:
 
 
 def parse_job_id(text: object) -> str | None:
-    """Return the id as keys spell it (a UUID in lower case), or None if it is none."""
+    """Return an id as keys spell it (a UUID in lower case); None if it is malformed."""
     if not isinstance(text, str) or _JOB_ID.fullmatch(text) is None:
         return None
     return text.lower() if _UUID.fullmatch(text) else text
@@ -155,7 +155,7 @@ def listing_again(
 ) -> dict[str, Command]:
     """Return the commands that list a job again, of the fields ``created userId sessionId``.
 
-    So its owner's streams of all jobs hear of a retry.
+    So a retry is announced to its owner's streams of all jobs.
     """
     created_id, user_id, session_id = _creation(reply)
     if created_id is None:
