@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -61,17 +62,27 @@ async def test_a_signal_ends_an_idle_worker_with_0(redis_url: str, number: signa
     assert "Traceback" not in worker.log
 
 
+@asynccontextmanager
+async def shutting_down(
+    url: str, redis: Redis, jobs: jobcast.Jobs, settings: Mapping[str, str]
+) -> AsyncIterator[tuple[str, WorkerProcess]]:
+    """Send SIGTERM to a worker that runs a job, and see it end with 0 after the block."""
+    job_id = await jobs.create("checksum", user_id="u1", input={"folder": "."})
+    async with Channel(redis, f"jobs:{job_id}:events") as channel:
+        with WorkerProcess(url, **settings) as worker:
+            await enqueue(redis, job_id)
+            await channel.until("file-hashed")
+            worker.send(signal.SIGTERM)
+            yield job_id, worker
+            assert await asyncio.to_thread(worker.wait) == 0
+
+
 async def test_sigterm_fails_what_does_not_end_in_time(
     redis_url: str, redis_client: Redis, jobs: jobcast.Jobs, files: Path
 ) -> None:
-    job_id = await jobs.create("checksum", user_id="u1", input={"folder": "."})
     settings = {"JOBCAST_FILES_ROOT": str(files), "JOBCAST_GRACE_S": "0.2"}
-    async with Channel(redis_client, f"jobs:{job_id}:events") as channel:
-        with WorkerProcess(redis_url, **settings) as worker:
-            await enqueue(redis_client, job_id)
-            await channel.until("file-hashed")
-            worker.send(signal.SIGTERM)
-            assert await asyncio.to_thread(worker.wait) == 0
+    async with shutting_down(redis_url, redis_client, jobs, settings) as (job_id, worker):
+        pass
     assert (await ending_of(redis_client, job_id))[2:] == (
         *("The worker was shut down", "WORKER_STOPPED"),
     )
@@ -81,16 +92,10 @@ async def test_sigterm_fails_what_does_not_end_in_time(
 async def test_a_second_signal_does_not_wait_for_the_grace_time(
     redis_url: str, redis_client: Redis, jobs: jobcast.Jobs, files: Path
 ) -> None:
-    job_id = await jobs.create("checksum", user_id="u1", input={"folder": "."})
     settings = {"JOBCAST_FILES_ROOT": str(files), "JOBCAST_GRACE_S": "1000"}
-    async with Channel(redis_client, f"jobs:{job_id}:events") as channel:
-        with WorkerProcess(redis_url, **settings) as worker:
-            await enqueue(redis_client, job_id)
-            await channel.until("file-hashed")
-            worker.send(signal.SIGTERM)
-            await asyncio.to_thread(worker.wait_for_log, "shutting down")
-            worker.send(signal.SIGTERM)
-            assert await asyncio.to_thread(worker.wait) == 0
+    async with shutting_down(redis_url, redis_client, jobs, settings) as (job_id, worker):
+        await asyncio.to_thread(worker.wait_for_log, "shutting down")
+        worker.send(signal.SIGTERM)
     assert (await ending_of(redis_client, job_id))[3] == "WORKER_STOPPED"
 
 
