@@ -114,7 +114,7 @@ FORMER_NAMES = {
         "Seen",
     ),
     *("Told", "Watched", "asked", "handoff", "inquiry", "json_line", "lookout", "one_line"),
-    *("_offered", "progress_line"),
+    *("_offered", "progress_line", "Batches", "Look", "look_key", "look_soon", "job_log"),
 }
 
 
