@@ -2,11 +2,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
+
+import httpx
 
 from tests.support.service import ROOT, Service
 from tests.support.starting import Started, is_up
@@ -56,7 +57,7 @@ class Caddy(Started):
         return self._log.read_text()
 
     def start(self) -> None:
-        """Start it, and return once it listens; RuntimeError with its log if it won't."""
+        """Start it, and return once it answers; RuntimeError with its log if it won't."""
         assert BINARY is not None
         command = [BINARY, "run", "--adapter", "caddyfile", "--config", str(self._file)]
         with self._log.open("wb") as output:
@@ -67,7 +68,7 @@ class Caddy(Started):
                 stdout=output,
                 stderr=output,
             )
-        if not is_up(self._process, self._listens, _STARTUP_SECONDS):
+        if not is_up(self._process, self._answers, _STARTUP_SECONDS):
             raise RuntimeError(f"Caddy did not start: {self.log}")
 
     def close(self) -> None:
@@ -77,9 +78,10 @@ class Caddy(Started):
             self._process.wait(_STOP_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _listens(self) -> bool:
+    def _answers(self) -> bool:
+        """Whether it answers at all: it listens before it has its certificate."""
         try:
-            socket.create_connection((HOST, self.port), timeout=1).close()
-        except OSError:
+            httpx.get(self.url, timeout=1, verify=False)  # noqa: S501 - its own certificate
+        except httpx.HTTPError:
             return False
         return True
