@@ -53,9 +53,8 @@ async def test_a_second_start_has_the_token_the_redis_and_the_jobs_of_the_first(
         token, program = dev.token, dev.snippet.replace("range(100)", "range(1)")
         redis_url = dev.redis_url
         await asyncio.to_thread(output_of, program)
-    with DevProcess(
-        tmp_path / "data", REDIS_URL=redis_url, **tokens
-    ) as dev:  # as in a worker's shell
+    tokens["REDIS_URL"] = redis_url  # as in a worker's shell
+    with DevProcess(tmp_path / "data", **tokens) as dev:
         # The program names the address of Redis, as the settings of workers do.
         await asyncio.to_thread(output_of, program)
         headers = {"authorization": f"Bearer {token}"}
