@@ -32,6 +32,7 @@ OF_ALL_FORMS: Final = {
     "redis-killed": 5.0,  # as long as the workers' calls wait for it
     "workers-cut-off": FAULTS["workers-cut-off"].seconds,
     "sentinel-primary-killed": FAULTS["sentinel-primary-killed"].seconds,
+    "cluster-node-killed": FAULTS["cluster-node-killed"].seconds,
     "worker-killed": FAULTS["worker-killed"].seconds,
 }
 """The faults of what workers need, by name, and their seconds."""
