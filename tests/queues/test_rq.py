@@ -1,5 +1,6 @@
 """RQ: its own workers, its own ways to report, retry, stop and fail, as jobs of Jobcast."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -24,6 +25,20 @@ from tests.support.waiting import until
 
 READY = "Listening on"
 UNSENT = "rq:jobcast:unsent"
+MALFORMED = [
+    "no JSON",
+    "[]",
+    '{"events":[[1,{}]]}',
+    json.dumps(
+        {
+            "job_id": 5,
+            "attempt": [],
+            "run": {},
+            "is_retried": 0,
+            "events": [[1, {"operation": 7, "fields": 3, "cleared": [4]}]],
+        }
+    ),
+]
 AWAY = "redis://127.0.0.1:1/0"
 
 
@@ -244,7 +259,7 @@ async def test_an_end_that_finds_no_redis_is_written_by_the_next_task(
             apart.resume()
         expected = "scheduled" if is_retried else "finished"
         await until(lambda: job.get_status() == expected)
-        redis.lpush(UNSENT, "no JSON", '{"events":[[1,{}]]}')  # of whom ever
+        redis.lpush(UNSENT, *MALFORMED)
         assert (await log.ended(own.enqueue(rq_tasks.report, 1).id))["status"] == "succeeded"
         state, names = log.state(job.id), log.names(job.id)
         if is_retried:

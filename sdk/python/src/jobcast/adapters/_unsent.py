@@ -55,6 +55,8 @@ class Unsent(NamedTuple):
             _log.warning("job %s: %s", self.job_id, error)
         except JobcastError as refusal:
             _log.info("job %s: %s", self.job_id, refusal)
+        except Exception as error:  # noqa: BLE001 - whoever has put it there: no task fails by it
+            _log.warning("what another process has left can't be sent: %s", error)
         return True
 
     def to_json(self) -> str:
