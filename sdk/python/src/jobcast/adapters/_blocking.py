@@ -42,6 +42,7 @@ from jobcast.adapters._task import (
     failing,
     will_retry,
 )
+from jobcast.adapters._unsent import Unsent
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import new_job_id, state_key
 from jobcast.sync._connection import Connection
@@ -122,6 +123,13 @@ class Tasks:
     def retry(self, job_id: str) -> None:
         """Queue a job that has failed for its next attempt."""
         self._try(job_id, lambda: self._jobs.retry(job_id))
+
+    def deliver(self, unsent: Unsent) -> bool:
+        """Send what another process could not; say whether that is over, written or refused."""
+        is_over = unsent.deliver(self._connection, self._jobs)
+        if not is_over:
+            self._outage.begin()
+        return is_over
 
     def close(self) -> None:
         """Close the connections; they are opened again at the next use."""
@@ -217,6 +225,11 @@ class Task:
         self._tasks = tasks
         self._leniency = leniency
         self._scope = scope
+        self._is_retried = False
+
+    def unsent(self) -> Unsent | None:
+        """Return what waits for Redis at the end of the run; None if all is written."""
+        return Unsent.of(self.run, is_retried=self._is_retried)
 
     @property
     def is_followed(self) -> bool:
@@ -253,6 +266,7 @@ class Task:
         self, error: str | BaseException, code: str | None = None, *, in_s: float | None = None
     ) -> None:
         """End the attempt badly, and queue the job for the next one, which the queue will run."""
+        self._is_retried = True
         if self._end(will_retry(error, code, in_s)):
             self._tasks.retry(self.run.job_id)
 

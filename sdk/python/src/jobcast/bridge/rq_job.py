@@ -23,6 +23,7 @@ FIELDS: Final = (
     "description",
     "exc_info",
 )
+CANCELLED: Final = _event.failed("Cancelled", None)
 ENDS: Final = ("finished", "failed", "stopped", "canceled")
 
 _RESULTS: Final = "rq:results:"
@@ -96,7 +97,7 @@ def end_of(job: RqJob, results: list[Entry]) -> Append:
     if job.status == "finished":
         return _completed(named.get(b"return_value", b""))
     if job.status in {"stopped", "canceled"}:
-        return _event.failed("Cancelled", None)
+        return CANCELLED
     try:
         packed = named.get(b"exc_string")
         trace = _inflated(base64.b64decode(packed) if packed else job.trace)
