@@ -141,6 +141,10 @@ def failed(error: str, code: str | None, more: Mapping[str, object] | None = Non
     return append.failed(to_json(data, "error"), error, code)
 
 
+CANCELLED: Final = failed("Cancelled", None)
+"""Ends an attempt that was stopped by its queue."""
+
+
 def will_retry(error: str, code: str | None, retry_in_s: float | None) -> Append:
     """Return the event that ends an attempt that the queue will follow by another."""
     more: dict[str, object] = {"willRetry": True}

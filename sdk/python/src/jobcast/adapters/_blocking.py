@@ -24,7 +24,6 @@ from jobcast._retry import will_pass
 from jobcast.adapters._abort import Abort, OnCancel
 from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
-    CANCELLED,
     COMPLETED,
     END_FIELDS,
     MAX_STARTS,
@@ -175,7 +174,7 @@ class Tasks:
                     return False
             leniency.silence("it could not be started")
         except JobCancelled:
-            run.end(CANCELLED)
+            run.end(_event.CANCELLED)
             return True
         except Exception as error:  # noqa: BLE001 - the task runs whatever happens here
             leniency.silence(error)
@@ -272,7 +271,7 @@ class Task:
 
     def cancel(self) -> None:
         """End the job as cancelled."""
-        self._end(CANCELLED)
+        self._end(_event.CANCELLED)
 
     def leave(self) -> None:
         """Leave the job as it is: another worker will go on with it, or its lease runs out."""

@@ -379,4 +379,3 @@ def will_retry(
 COMPLETED: Final = _event.completed(None)
 UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - by position, as the script answers
 """What is known of a run that starts in the background."""
-CANCELLED: Final = _event.failed("Cancelled", None)

@@ -22,7 +22,6 @@ from jobcast.bridge.notices import Notices
 from jobcast.bridge.pattern_subscriber import PatternSubscriber
 from jobcast.bridge.progress import progress_of
 from jobcast.bridge.rq_job import (
-    CANCELLED,
     ENDS,
     FIELDS,
     PREFIX,
@@ -213,7 +212,7 @@ class RQ:
         if view is None or view.has_ended:
             return
         if not view.run:  # it was never started, so nothing is lost with it
-            await self._jobs.append(job_id, CANCELLED, view.attempt, "", None)
+            await self._jobs.append(job_id, _event.CANCELLED, view.attempt, "", None)
         elif view.run.startswith(_RUN):
             event = _event.failed("Removed from the queue", "REMOVED")
             await self._jobs.append(job_id, event, view.attempt, view.run, view.seq + 1)

@@ -23,7 +23,6 @@ FIELDS: Final = (
     "description",
     "exc_info",
 )
-CANCELLED: Final = _event.failed("Cancelled", None)
 ENDS: Final = ("finished", "failed", "stopped", "canceled")
 
 _RESULTS: Final = "rq:results:"
@@ -97,7 +96,7 @@ def end_of(job: RqJob, results: list[Entry]) -> Append:
     if job.status == "finished":
         return _completed(named.get(b"return_value", b""))
     if job.status in {"stopped", "canceled"}:
-        return CANCELLED
+        return _event.CANCELLED
     try:
         packed = named.get(b"exc_string")
         trace = _inflated(base64.b64decode(packed) if packed else job.trace)
