@@ -16,6 +16,7 @@ from benchmarks.cases.append import APPEND
 from benchmarks.cases.burst import BURST
 from benchmarks.cases.connect import CONNECT
 from benchmarks.cases.delivery import FAN_OUT, ONE_TO_ONE, ONE_TO_ONE_FAST
+from benchmarks.cases.forwarding import FORWARDING
 from benchmarks.cases.http2 import HTTP2
 from benchmarks.cases.idle import IDLE
 from benchmarks.cases.load import LOAD_ALONE
@@ -36,6 +37,7 @@ CASES: Final[Sequence[Case]] = (
     *_STREAMS,
     *APPEND,
     *PROGRESS,
+    FORWARDING,
     STATUS,
     *IDLE,
     LOAD_ALONE,

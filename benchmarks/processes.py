@@ -38,7 +38,7 @@ def pin(core: int) -> None:
 
 
 @contextmanager
-def _on(core: int) -> Iterator[None]:
+def on(core: int) -> Iterator[None]:
     """Start processes on a core, all their threads included."""
     mine = os.sched_getaffinity(0)
     pin(core)
@@ -97,7 +97,7 @@ class Process:
 
     def __enter__(self) -> Self:
         log = Path(self._folder.name) / "output"
-        with _on(self._core), log.open("wb") as output:
+        with on(self._core), log.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,

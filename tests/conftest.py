@@ -1,6 +1,7 @@
 """Fixtures for every test: a real Valkey, empty for each test that asks for its address."""
 
 import gc
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,6 +18,10 @@ from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster
 
 pytest_plugins = ["tests.support.skips"]
+
+# A shell ignores Ctrl-C for what it runs in the background, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that others use as well is slow at times: an example may take as long as it takes.
 settings.register_profile("suite", deadline=None, max_examples=50)

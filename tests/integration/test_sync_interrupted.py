@@ -142,5 +142,8 @@ def test_ctrl_c_ends_a_process_and_its_job(jobs: Jobs, redis: Redis, redis_url: 
         assert process.stdout is not None
         assert process.stdout.readline() == b"running\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) != 0
+        try:
+            assert process.wait(60) != 0
+        finally:
+            process.kill()
     assert redis.hget("jobs:{j1}:state", "error") == "The run was interrupted before it ended"

@@ -26,6 +26,7 @@ from jobcast._owner import Owner
 from jobcast._retry import will_pass
 from jobcast._run import Run
 from jobcast._sender import Sender, Senders
+from jobcast.adapters._abort import Abort, OnCancel
 from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
     CANCELLED,
@@ -33,12 +34,10 @@ from jobcast.adapters._task import (
     END_FIELDS,
     MAX_STARTS,
     UNKNOWN,
-    Abort,
     End,
     Enqueueing,
     Leniency,
     Notices,
-    OnCancel,
     Outage,
     Parts,
     Scope,

@@ -21,6 +21,7 @@ from jobcast._failure import text_of
 from jobcast._outbox import Answered
 from jobcast._owner import Owner
 from jobcast._retry import will_pass
+from jobcast.adapters._abort import Abort, OnCancel
 from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
     CANCELLED,
@@ -28,12 +29,10 @@ from jobcast.adapters._task import (
     END_FIELDS,
     MAX_STARTS,
     UNKNOWN,
-    Abort,
     End,
     Enqueueing,
     Leniency,
     Notices,
-    OnCancel,
     Outage,
     Parts,
     Scope,

@@ -29,10 +29,10 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from celery.worker import WorkController
 
 from jobcast._errors import JobCancelled
+from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._task import (
     HEADER,
-    OnCancel,
     Settings,
     Ticket,
     failure_of,
