@@ -3,10 +3,12 @@
 An actor knows no difference between a seat and a mailbox. A seat labels the frames with their job.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import Protocol
 
 from actors.mailbox import Ending, Mailbox
+from actors.messages import Deregister, Register
+from actors.runtime import LoopInbox
 from schema.resume import Beginning
 from schema.sse import Frame, is_end, label, label_end
 from schema.state import JobState
@@ -43,13 +45,8 @@ class Host(Protocol):
         """Handle the end of a seat: of its job, or for another judgement about it."""
 
 
-class Watching(Protocol):
-    """Takes a seat, as ``Directory.viewing``."""
-
-    def __call__(
-        self, job_id: str, state: JobState, mailbox: "Seat", cursor: Beginning, /
-    ) -> AbstractContextManager[None]:
-        """Return a context in which a job's events go to a seat."""
+InboxOf = Callable[[str, JobState], LoopInbox]
+"""Returns the inbox of a job's actor, as ``Directory.inbox_of``."""
 
 
 class Seat:
@@ -75,7 +72,7 @@ class Seat:
     """
 
     __slots__ = (
-        *("_context", "_host", "_labeller", "_mailbox"),
+        *("_host", "_inbox", "_labeller", "_mailbox"),
         *("created", "ending", "has_left", "is_again", "is_announced", "job_id", "last"),
     )
 
@@ -85,30 +82,30 @@ class Seat:
         self._labeller = labeller
         self._mailbox = mailbox
         self._host = host
-        self._context: AbstractContextManager[None] | None = None
+        self._inbox: LoopInbox | None = None
         self.job_id = job_id
         self.created = state.created
         self.last: str | None = None
         self.is_announced = self.is_again = self.has_left = False
         self.ending: Ending | None = None
 
-    def take(self, watching: Watching, state: JobState, start: Beginning) -> None:
+    def take(self, inbox_of: InboxOf, state: JobState, start: Beginning) -> None:
         """Begin to get the job's events.
 
         Args:
-            watching: registers the seat.
+            inbox_of: finds the job's actor.
             state: the state of the job, just read.
             start: None, or the reason of the ``reset`` before the snapshot.
         """
-        self._context = watching(self.job_id, state, self, start)
-        self._context.__enter__()
+        self._inbox = inbox_of(self.job_id, state)
+        self._inbox.hand(Register(self, start))
 
     def leave(self) -> None:
         """Get no more events."""
         self.ending = self.ending or Ending.RETRY
-        context, self._context = self._context, None
-        if context is not None:
-            context.__exit__(None, None, None)
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.tell(Deregister(self))
 
     def __len__(self) -> int:
         """Count the frames that the mailbox buffers."""

@@ -79,7 +79,7 @@ PURE = {
         "json",
         "math",
     ),
-    *("re", "sys", "typing", "uuid"),
+    *("re", "sys", "types", "typing", "uuid"),
 }
 """What of the standard library does no I/O: all that ``schema`` may import."""
 
