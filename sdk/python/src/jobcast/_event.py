@@ -141,10 +141,6 @@ def failed(error: str, code: str | None, more: Mapping[str, object] | None = Non
     return append.failed(to_json(data, "error"), error, code)
 
 
-CANCELLED: Final = failed("Cancelled", None)
-"""Ends an attempt that was stopped by its queue."""
-
-
 def will_retry(error: str, code: str | None, retry_in_s: float | None) -> Append:
     """Return the event that ends an attempt that the queue will follow by another."""
     more: dict[str, object] = {"willRetry": True}
@@ -234,3 +230,7 @@ def _object(value: object, what: str) -> dict[str, object]:
     except Exception as error:  # a mapping of a class of its own may raise any
         raise InvalidEvent(f"{what} can't be read: {text_of(error)}") from error
     raise InvalidEvent(f"{what} must be a dict")
+
+
+CANCELLED: Final = failed("Cancelled", None)
+"""Ends an attempt that was stopped by its queue."""
