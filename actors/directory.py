@@ -1,22 +1,20 @@
 """The map from jobs to actors."""
 
 import asyncio
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Final
 
-from msgspec import Struct
-
 from actors.job_actor import JobActor, Questions, Subscriptions
 from actors.mailbox import Recipient
 from actors.messages import Deregister, Register, Retire, Verify
 from actors.reminders import Reminders
-from actors.runtime import Ref, hand, tell
+from actors.runtime import LoopInbox
 from schema.resume import Beginning
-from schema.state import Creation, JobState
+from schema.state import JobState
 
 _ROUND_SHARE: Final = 0.4
 """Share of ``within_s`` in which each actor gets one ``Verify``. The actor of a silent job reads
@@ -28,11 +26,6 @@ _TICKS: Final = 64
 _MIN_TICK_S: Final = 0.02
 _BATCH: Final = 100
 """Actors verified before yielding to the event loop: some 2 ms of work."""
-
-
-class _Assignment(Struct, frozen=True):
-    ref: Ref
-    creation: Creation
 
 
 class Directory:
@@ -51,12 +44,13 @@ class Directory:
         self._subscriptions = subscriptions
         self._questions = questions
         self._reminders = Reminders()
-        self._assignments: OrderedDict[str, _Assignment] = OrderedDict()
+        self._actors: dict[str, JobActor] = {}
+        self._round: deque[LoopInbox] = deque()  # of actors, in the order of their verification
         self.dropped = 0
 
     def __len__(self) -> int:
         """Count the jobs that have an actor."""
-        return len(self._assignments)
+        return len(self._actors)
 
     def viewing(
         self, job_id: str, state: JobState, mailbox: Recipient, cursor: Beginning
@@ -70,13 +64,28 @@ class Directory:
             mailbox: gets the snapshot or the missed events first.
             cursor: where the viewer's events begin.
         """
-        return _Viewing(partial(self._actor_of, job_id, state), Register(mailbox, cursor))
+        return _Viewing(partial(self.inbox_of, job_id, state), Register(mailbox, cursor))
 
-    def forget(self, job_id: str, ref: Ref) -> None:
+    def inbox_of(self, job_id: str, state: JobState) -> LoopInbox:
+        """Return the inbox of a job's actor, of a new one if there is none; see ``viewing``."""
+        actor = self._actors.get(job_id)
+        if actor is not None and actor.creation != state.creation:
+            # At once: its inbox may delay ``Retire``.
+            self.forget(job_id, actor)
+            actor.actor_inbox.hand(Retire())
+            actor = None
+        if actor is None:
+            actor = JobActor.launch(job_id, self._subscriptions, self._questions, self, state)
+            self._actors[job_id] = actor
+            self._round.append(actor.actor_inbox)
+        return actor.actor_inbox
+
+    def forget(self, job_id: str, actor: JobActor) -> None:
         """Route no further viewer to an actor."""
-        assignment = self._assignments.get(job_id)
-        if assignment is not None and assignment.ref is ref:
-            del self._assignments[job_id]
+        if self._actors.get(job_id) is actor:
+            del self._actors[job_id]
+            if not self._actors:
+                self._round.clear()
 
     async def verify_jobs(self, within_s: float) -> None:
         """Send ``Verify`` to all actors, so that vanished jobs are detected within ``within_s``."""
@@ -88,9 +97,9 @@ class Directory:
         while True:
             await asyncio.sleep(tick_s)
             # The maximum of two rounds, or the other jobs would wait longer when many vanish.
-            most = max(most, len(self._assignments))
+            most = max(most, len(self._actors))
             before, elapsed_s = loop.time(), loop.time() - before
-            due = min(due + max(most, most_before) * elapsed_s / round_s, len(self._assignments))
+            due = min(due + max(most, most_before) * elapsed_s / round_s, len(self._actors))
             while due >= 1:
                 count = min(int(due), _BATCH)
                 due -= count
@@ -100,9 +109,9 @@ class Directory:
             if before - round_began >= round_s:
                 round_began, most, most_before = before, 0, most
 
-    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
+    def remind(self, delay_s: float, inbox: LoopInbox, message: object) -> None:
         """Send a message to an actor after a delay."""
-        self._reminders.add(delay_s, tell, ref, message)
+        self._reminders.add(delay_s, inbox.tell, message)
 
     def note_dropped(self) -> None:
         """Count a dropped publication."""
@@ -110,39 +119,32 @@ class Directory:
 
     def _verify_next(self) -> None:
         """Send ``Verify`` to the actor that has waited longest."""
-        if self._assignments:
-            job_id = next(iter(self._assignments))
-            self._assignments.move_to_end(job_id)
-            hand(self._assignments[job_id].ref, Verify())
-
-    def _actor_of(self, job_id: str, state: JobState) -> Ref:
-        assignment = self._assignments.get(job_id)
-        if assignment is not None and assignment.creation != state.creation:
-            # At once: its inbox may delay ``Retire``.
-            self.forget(job_id, assignment.ref)
-            hand(assignment.ref, Retire())
-            assignment = None
-        if assignment is None:
-            ref = JobActor.start(job_id, self._subscriptions, self._questions, self, state)
-            assignment = self._assignments[job_id] = _Assignment(ref, state.creation)
-        return assignment.ref
+        while self._round:
+            inbox = self._round.popleft()
+            if inbox.is_open():
+                self._round.append(inbox)
+                inbox.hand(Verify())
+                return
 
 
-class _Viewing(AbstractContextManager[None]):
-    """A class: a generator would keep its frame for as long as the viewer stays."""
+class _Viewing:
+    """A class: a generator would keep its frame for as long as the viewer stays.
 
-    __slots__ = ("_actor", "_mailbox", "_ref", "_register")
+    Without a base class of the library's, which would add an empty dict.
+    """
 
-    def __init__(self, actor: Callable[[], Ref], register: Register) -> None:
-        self._actor: Callable[[], Ref] | None = actor
+    __slots__ = ("_actor", "_inbox", "_mailbox", "_register")
+
+    def __init__(self, actor: Callable[[], LoopInbox], register: Register) -> None:
+        self._actor: Callable[[], LoopInbox] | None = actor
         self._register: Register | None = register
         self._mailbox = register.mailbox
-        self._ref: Ref | None = None
+        self._inbox: LoopInbox | None = None
 
     def __enter__(self) -> None:
         if self._actor is not None:
-            self._ref = self._actor()
-            hand(self._ref, self._register)
+            self._inbox = self._actor()
+            self._inbox.hand(self._register)
             self._actor = self._register = None  # they hold the state, which is obsolete soon
 
     def __exit__(
@@ -151,5 +153,5 @@ class _Viewing(AbstractContextManager[None]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._ref is not None:
-            tell(self._ref, Deregister(self._mailbox))
+        if self._inbox is not None:
+            self._inbox.tell(Deregister(self._mailbox))

@@ -7,9 +7,7 @@ viewer has caught up; the actor carries out their outputs.
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
-
-from pykka import ActorRef
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.audience import Audience
 from actors.followed_log import (
@@ -36,7 +34,7 @@ from actors.messages import (
     Verify,
 )
 from actors.resumption import Resumption, Step
-from actors.runtime import LoopActor, Ref, tell
+from actors.runtime import LoopActor, LoopInbox
 from eventlog.catch_up import PAGE, CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.pace import Pages
@@ -95,6 +93,9 @@ class JobActor(LoopActor):
     A viewer without a cursor gets the state. One with a cursor gets the missed entries, page by
     page, or a ``reset`` and the state if the log does not have them. One that requested the whole
     attempt resumes from its first entry.
+
+    Attributes:
+        creation: distinguishes the job from others with its id; None without a ``state``.
     """
 
     def __init__(
@@ -112,19 +113,13 @@ class JobActor(LoopActor):
         self._directory = directory
         self._log = FollowedLog(state, directory.is_bridged)
         self._audience = Audience()
+        self.creation = self._log.creation
         self._is_unlisted = False
         self._has_logged_drop = False
 
-    @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # noqa: ANN401 - Pykka's signature
-        """Start an actor outside of Pykka's registry: a list, searched when an actor stops."""
-        actor = cls(*args, **kwargs)
-        actor._start_actor_loop()
-        return actor.actor_ref
-
     def on_start(self) -> None:
         """Follow the job's channel; ``Subscribed`` confirms it."""
-        self._subscriptions.follow(self._job_id, self.actor_inbox.hand)
+        self._subscriptions.follow(self._job_id, self.actor_inbox)
 
     def on_stop(self) -> None:
         """Send the viewers back, if Pykka stopped this actor."""
@@ -195,7 +190,7 @@ class JobActor(LoopActor):
         part, rest = answer.split()
         self._do(self._log.caught_up(part, whole=rest is None))
         if rest is not None:
-            Pages.here().do(tell, self.actor_ref, CaughtUp(rest))
+            Pages.here().do(self.actor_inbox.tell, CaughtUp(rest))
 
     def _do(
         self, outputs: Iterable[Output], deliver: Callable[[Frame], object] | None = None
@@ -214,19 +209,17 @@ class JobActor(LoopActor):
                 self._do_other(output)
 
     def _do_other(self, output: Output) -> None:
-        ref = self.actor_ref
+        inbox = self.actor_inbox
         match output:
             case Read(cursor):
-                on_answer = _send_as(ref, CaughtUp)
-                self._questions.catch_up(self._job_id, cursor, on_answer, ref.is_alive)
+                on_answer = partial(_send_as, inbox, CaughtUp)
+                self._questions.catch_up(self._job_id, cursor, on_answer, inbox.is_open)
             case ReadIfChanged(known):
-                self._questions.catch_up_if_changed(
-                    self._job_id, known, _send_as(ref, CaughtUp), ref.is_alive
-                )
+                on_answer = partial(_send_as, inbox, CaughtUp)
+                self._questions.catch_up_if_changed(self._job_id, known, on_answer, inbox.is_open)
             case CheckExistence(known):
-                self._questions.catch_up_if_changed(
-                    self._job_id, known, _send_as(ref, Verified), ref.is_alive
-                )
+                on_answer = partial(_send_as, inbox, Verified)
+                self._questions.catch_up_if_changed(self._job_id, known, on_answer, inbox.is_open)
             case Settle(event, known, attempt):
                 self._questions.settle(self._job_id, event, known, attempt)
             case Dropped(why):
@@ -250,7 +243,7 @@ class JobActor(LoopActor):
         if mailbox.ending is not None:
             return
         if not self._log.known:
-            self._audience.waiting[mailbox] = start
+            self._audience.wait(mailbox, start)
         else:
             self._admit(mailbox, start)
 
@@ -265,16 +258,17 @@ class JobActor(LoopActor):
         whole = start is From.START
         cursor = state.attempt_id if whole else start
         if isinstance(cursor, str) and cursor != state.last:
-            resumption = self._audience.resuming[mailbox] = Resumption(cursor, whole=whole)
+            resumption = Resumption(cursor, whole=whole)
+            self._audience.resume(mailbox, resumption)
             self._read_page(mailbox, resumption)
         else:
             self._send_state(mailbox, start)
 
     def _read_page(self, mailbox: Recipient, resumption: Resumption) -> None:
         resumption.begin_page()
-        ref, at, most = self.actor_ref, resumption.at, resumption.page_size
-        on_answer = _send_as(ref, partial(Resumed, mailbox))
-        self._questions.catch_up(self._job_id, at, on_answer, ref.is_alive, most)
+        inbox, at, most = self.actor_inbox, resumption.at, resumption.page_size
+        on_answer = partial(_send_as, inbox, partial(Resumed, mailbox))
+        self._questions.catch_up(self._job_id, at, on_answer, inbox.is_open, most)
 
     def _send_state(self, mailbox: Recipient, start: Beginning) -> None:
         """Send the state, after a reset if needed, unless the viewer has it; then make it live."""
@@ -288,7 +282,7 @@ class JobActor(LoopActor):
         if state.finished:
             mailbox.end(Ending.FINISHED)
         else:
-            self._audience.live[mailbox] = None
+            self._audience.admit(mailbox)
 
     def _resumed(self, mailbox: Recipient, answer: CatchUp) -> None:
         resumption = self._audience.resuming.get(mailbox)
@@ -315,7 +309,7 @@ class JobActor(LoopActor):
             case Step.AHEAD if self._log.ended:
                 mailbox.end(Ending.RETRY)
             case Step.AHEAD:  # it is admitted anew when the actor has caught up
-                self._audience.waiting[mailbox] = resumption.beginning()
+                self._audience.wait(mailbox, resumption.beginning())
                 self._do(self._log.catch_up())
 
     def _continue(self, mailbox: Recipient, resumption: Resumption) -> None:
@@ -323,7 +317,7 @@ class JobActor(LoopActor):
         if mailbox.ending is not None:
             return
         if len(mailbox):
-            mailbox.when_empty(partial(tell, self.actor_ref, Emptied(mailbox)))
+            mailbox.when_empty(partial(self.actor_inbox.tell, Emptied(mailbox)))
         else:
             self._read_page(mailbox, resumption)
 
@@ -335,16 +329,16 @@ class JobActor(LoopActor):
     def _deregister(self, mailbox: Recipient) -> None:
         self._audience.remove(mailbox)
         if not self._audience and not self._log.ended:
-            self._directory.remind(LINGER_S, self.actor_ref, Expire())
+            self._directory.remind(LINGER_S, self.actor_inbox, Expire())
         self._stop_if_done()
 
     def _conclude(self) -> None:
         """End the streams of live viewers, admit waiting ones, and route no more here."""
-        self._directory.forget(self._job_id, self.actor_ref)
-        self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
+        self._directory.forget(self._job_id, self)
+        self._subscriptions.unfollow(self._job_id, self.actor_inbox)
         self._audience.dismiss()
         self._admit_waiting()
-        self.actor_ref.tell(Forgotten())
+        self.actor_inbox.tell(Forgotten())
 
     def _stop_if_done(self) -> None:
         if self._is_unlisted and not self._audience:
@@ -360,11 +354,11 @@ class JobActor(LoopActor):
         self.stop()
 
     def _release(self) -> None:
-        self._directory.forget(self._job_id, self.actor_ref)
-        self._subscriptions.unfollow(self._job_id, self.actor_inbox.hand)
+        self._directory.forget(self._job_id, self)
+        self._subscriptions.unfollow(self._job_id, self.actor_inbox)
         self._audience.send_back()
 
 
-def _send_as(ref: Ref, kind: Callable[[CatchUp], object]) -> OnAnswer:
-    """Return a callback that sends an answer to an actor as a message."""
-    return lambda answer: tell(ref, kind(answer))
+def _send_as(inbox: LoopInbox, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
+    """Send an answer to an actor as a message."""
+    inbox.tell(kind(answer))

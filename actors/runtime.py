@@ -5,47 +5,37 @@ the first message into an empty inbox schedules a turn, which handles the pendin
 actor has no thread and no task. ``on_receive`` is synchronous, so each message is handled
 atomically.
 
-Pykka's ``tell`` sends a message from any thread, to be handled in the actor's turn. ``hand`` has it
-handled in that very call, on the event loop's thread, unless others are pending.
+Others reach an actor by its inbox. ``tell`` sends a message from any thread, to be handled in the
+actor's turn. ``hand`` has it handled in that very call, on the event loop's thread, unless others
+are pending. Pykka's own reference, of 260 bytes, is made when it is asked for.
 
 Source: Pykka's ``Actor`` has the extension points ``_create_actor_inbox``, ``_create_future`` and
 ``_start_actor_loop``; life cycle, failure and registry are Pykka's.
 """
 
 import asyncio
-import itertools
 import sys
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 import pykka
 from pykka._envelope import Envelope
 
-_numbers = itertools.count(1)
-
 _FAIR_SHARE: Final = 32
 """Messages that an actor handles in one turn."""
 
-Ref = pykka.ActorRef[Any]
-
-
-def tell(ref: Ref, message: object) -> None:
-    """Send a message to an actor that may have stopped."""
-    if ref.is_alive():
-        ref.tell(message)
-
-
-def hand(ref: Ref, message: object) -> None:
-    """Have a message handled at once, unless others are pending; on the event loop's thread."""
-    inbox: Any = ref.actor_inbox
-    inbox.hand(message)
-
 
 class LoopInbox:
-    """An actor's messages, and its turns to handle them."""
+    """An actor's messages, and its turns to handle them.
 
-    __slots__ = ("_actor", "_busy", "_loop", "waiting")
+    Attributes:
+        stopped: whether the actor has stopped.
+        waiting: pending messages, oldest first.
+    """
+
+    __slots__ = ("_actor", "_busy", "_loop", "stopped", "waiting")
 
     def __init__(self) -> None:
+        self.stopped = False
         self.waiting: list[Envelope[Any]] = []
         self._busy = False  # a message is being handled, or a turn is scheduled
         self._actor: LoopActor | None = None
@@ -64,6 +54,15 @@ class LoopInbox:
         """Stop delivery."""
         self._actor = None
 
+    def is_open(self) -> bool:
+        """Say whether the actor has yet to stop."""
+        return not self.stopped
+
+    def tell(self, message: object) -> None:
+        """Send a message, from any thread. A stopped actor ignores it."""
+        if not self.stopped:
+            self.put(Envelope(message))
+
     def hand(self, message: object) -> None:
         """Handle a message at once, or after the pending ones; on the event loop's thread.
 
@@ -81,7 +80,7 @@ class LoopInbox:
                 actor.fail(error)
             finally:
                 self._busy = False
-                if self.waiting or actor.actor_stopped.yes:
+                if self.waiting or self.stopped:
                     self._end_turn(actor)
 
     def put(self, envelope: Envelope[Any], /) -> None:
@@ -120,31 +119,27 @@ class LoopInbox:
 
     def _end_turn(self, actor: "LoopActor") -> None:
         """End a turn: end a stopped actor, or schedule another turn for pending messages."""
-        if actor.actor_stopped.yes:
+        if self.stopped:
             actor.end()
         elif self.waiting and not self._busy:  # another thread may have scheduled it
             self.schedule_turn()
 
 
 class Stopped:
-    """Whether an actor has stopped: lighter than a ``threading.Event``, as nothing waits for it.
+    """Whether an actor has stopped: replaces Pykka's ``threading.Event``, as nothing waits."""
 
-    Attributes:
-        yes: ``is_set`` without a call.
-    """
+    __slots__ = ("_inbox",)
 
-    __slots__ = ("yes",)
-
-    def __init__(self) -> None:
-        self.yes = False
+    def __init__(self, inbox: LoopInbox) -> None:
+        self._inbox = inbox
 
     def is_set(self) -> bool:
         """Say whether the actor has stopped."""
-        return self.yes
+        return self._inbox.stopped
 
     def set(self) -> None:
         """Mark the actor as stopped."""
-        self.yes = True
+        self._inbox.stopped = True
 
 
 class Reply(pykka.ThreadingFuture[Any]):
@@ -173,15 +168,36 @@ class LoopActor(pykka.Actor):
     """An actor that handles its messages on the event loop on which it was started."""
 
     actor_inbox: LoopInbox
-    actor_stopped: Any  # a ``Stopped``, in place of Pykka's event
+    _actor_ref: Any = None
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - Pykka's signature
-        # As Pykka's ``__init__``, which takes 20 µs and 1.2 KiB for an event and a random name: a
-        # thirtieth of a connect.
-        self.actor_urn = f"urn:jobcast:actor:{next(_numbers)}"
+        # Pykka's ``__init__`` takes 20 µs and 1.5 KiB, for an event, a random name and a reference:
+        # properties here, which others than Pykka itself hardly ever ask for.
         self.actor_inbox = self._create_actor_inbox()
-        self.actor_stopped = Stopped()
-        self._actor_ref = pykka.ActorRef(self)
+
+    @classmethod
+    def launch(cls, *args: Any) -> Self:  # noqa: ANN401 - those of the actor
+        """Start an actor outside of Pykka's registry: a list, searched when an actor stops."""
+        actor = cls(*args)
+        actor._start_actor_loop()
+        return actor
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]  # Pykka's is an attribute
+        """The actor's name, unique among living ones."""
+        return f"urn:jobcast:actor:{id(self):x}"
+
+    @property
+    def actor_stopped(self) -> Any:  # type: ignore[override]  # noqa: ANN401 - a ``Stopped``
+        """Whether the actor has stopped."""
+        return Stopped(self.actor_inbox)
+
+    @property
+    def actor_ref(self) -> pykka.ActorRef[Self]:
+        """Pykka's reference to the actor, always the same."""
+        ref: pykka.ActorRef[Self] = self._actor_ref or pykka.ActorRef(self)
+        self._actor_ref = ref
+        return ref
 
     @staticmethod
     def _create_actor_inbox() -> LoopInbox:
@@ -198,7 +214,7 @@ class LoopActor(pykka.Actor):
             pykka.ActorRegistry.unregister(self.actor_ref)
             raise
         self._actor_loop_setup()
-        if self.actor_stopped.yes:
+        if self.actor_inbox.stopped:
             self.actor_inbox.schedule_turn()  # discards the messages that were sent before
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
@@ -208,7 +224,7 @@ class LoopActor(pykka.Actor):
         """Handle the pending messages of one turn. Called by the inbox, as ``fail`` and ``end``."""
         inbox = self.actor_inbox
         for _ in range(min(_FAIR_SHARE, len(inbox.waiting))):
-            if self.actor_stopped.yes:
+            if inbox.stopped:
                 return
             self._handle(inbox.get())
 

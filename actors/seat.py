@@ -3,10 +3,12 @@
 Actors treat a seat like a mailbox. A seat labels the frames with their job.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import Protocol
 
 from actors.mailbox import Ending, Mailbox
+from actors.messages import Deregister, Register
+from actors.runtime import LoopInbox
 from schema.resume import Beginning
 from schema.sse import Frame, is_end, label, label_end
 from schema.state import JobState
@@ -43,13 +45,8 @@ class SeatHolder(Protocol):
         """Handle a seat that accepts no more: its job has ended, or its actor sent it back."""
 
 
-class Viewing(Protocol):
-    """Registers a seat with the actor of its job, as ``Directory.viewing``."""
-
-    def __call__(
-        self, job_id: str, state: JobState, mailbox: "Seat", cursor: Beginning, /
-    ) -> AbstractContextManager[None]:
-        """Return a context in which a job's events go to a seat."""
+InboxOf = Callable[[str, JobState], LoopInbox]
+"""Returns the inbox of a job's actor, as ``Directory.inbox_of``."""
 
 
 class Seat:
@@ -75,7 +72,7 @@ class Seat:
     """
 
     __slots__ = (
-        *("_context", "_holder", "_labeller", "_mailbox"),
+        *("_holder", "_inbox", "_labeller", "_mailbox"),
         *("created", "ending", "has_left", "is_again", "is_announced", "job_id", "last"),
     )
 
@@ -85,30 +82,30 @@ class Seat:
         self._labeller = labeller
         self._mailbox = mailbox
         self._holder = holder
-        self._context: AbstractContextManager[None] | None = None
+        self._inbox: LoopInbox | None = None
         self.job_id = job_id
         self.created = state.created
         self.last: str | None = None
         self.is_announced = self.is_again = self.has_left = False
         self.ending: Ending | None = None
 
-    def take(self, viewing: Viewing, state: JobState, start: Beginning) -> None:
+    def take(self, inbox_of: InboxOf, state: JobState, start: Beginning) -> None:
         """Begin to get the job's events.
 
         Args:
-            viewing: registers the seat.
+            inbox_of: finds the job's actor.
             state: the state of the job, just read.
             start: None, or the reason of the ``reset`` before the snapshot.
         """
-        self._context = viewing(self.job_id, state, self, start)
-        self._context.__enter__()
+        self._inbox = inbox_of(self.job_id, state)
+        self._inbox.hand(Register(self, start))
 
     def leave(self) -> None:
         """Get no more events."""
         self.ending = self.ending or Ending.RETRY
-        context, self._context = self._context, None
-        if context is not None:
-            context.__exit__(None, None, None)
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.tell(Deregister(self))
 
     def __len__(self) -> int:
         """Count the frames that the mailbox buffers."""

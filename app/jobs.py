@@ -163,11 +163,13 @@ class Jobs:
         Raises:
             NotFailed: it has not failed.
             ApiError: the queue does not take jobs of this type.
+            UnreadableJob: the job's input is corrupt.
             LogUnavailable: Redis is unavailable; the sweeper fails what was begun.
         """
         if state.status != "failed":
             raise NotFailed
         self._queue.check(state.type)
+        await self._queue.check_input(job_id)
         await self._records.begin(job_id)
         try:
             answer = await self._appender.retry(job_id)

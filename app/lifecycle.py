@@ -109,7 +109,7 @@ def build(settings: Settings) -> Service:
         redis=redis,
         reader=reader,
         jobs=jobs,
-        worker_jobs=WorkerJobs(jobs, records, queue, reader, Runs(appender, leases)),
+        worker_jobs=WorkerJobs(jobs, records, queue, reader, Runs(appender, leases, redis)),
         bridge_watch=bridge_watch,
         directory=directory,
         subscriptions=subscriptions,

@@ -14,6 +14,7 @@ FIRST: Final = 1
 """The number of a run's first event, its start."""
 
 _START: Final = "step-change"
+_FAILED: Final = "failed"
 _ZERO: Final[Mapping[str, object]] = {**dict.fromkeys(_event.PROGRESS_FIELDS), "progress": 0}
 """What viewers get at a start."""
 
@@ -45,7 +46,9 @@ def numbered_events(events: list[RunEvent], path: str, lease_ms: int) -> list[Nu
         if found and found[-1].append.is_end:
             raise BadRequest(f"{where}event: comes after the end of the run")
         try:
-            found.append(NumberedEvent(event.seq, _append_of(event, lease_ms)))
+            append = _append_of(event, lease_ms)
+            will_retry = event.event == _FAILED and event.data.get("willRetry") is True
+            found.append(NumberedEvent(event.seq, append, will_retry))
         except InvalidEvent as error:
             raise BadRequest(where + _on_the_wire(str(error))) from None
     return found
@@ -84,8 +87,16 @@ def _completed(data: dict[str, Any]) -> Append:
 
 
 def _failed(data: dict[str, Any]) -> Append:
-    error, code = _taken(data, "error", "errorCode")
+    error, code, will_retry, in_s = _taken(
+        data, "error", "errorCode", "willRetry", "retryInSeconds"
+    )
     _check_empty(data)
+    if will_retry is not None and not isinstance(will_retry, bool):
+        raise InvalidEvent("willRetry must be true or false")
+    if will_retry:
+        return _event.will_retry(error, code, in_s)
+    if in_s is not None:
+        raise InvalidEvent("retryInSeconds is only for an attempt that willRetry")
     return _event.failed(error, code)
 
 
@@ -94,7 +105,7 @@ _WRITERS: Final[Mapping[str, Callable[[dict[str, Any]], Append]]] = {
     "step-change": _stepped,
     "log": _logged,
     "complete": _completed,
-    "failed": _failed,
+    _FAILED: _failed,
 }
 
 

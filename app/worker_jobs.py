@@ -132,7 +132,21 @@ class WorkerJobs:
         )
         is_started = bool(events) and events[0].append.operation == "start"
         job = _job_of(answer) if is_started else None
-        return EventsAppended(ids, answer.cancel_requested, answer.attempt, job)
+        number = answer.attempt
+        if events and events[-1].will_retry:
+            number = await self._list_again(job_id)
+        return EventsAppended(ids, answer.cancel_requested, number, job)
+
+    async def _list_again(self, job_id: str) -> int:
+        """List a job that waits for its next attempt among those of its owner; return its attempt.
+
+        Whoever follows the owner's jobs gets the job again.
+        """
+        state = await self._reader.load(job_id)
+        if state is None:
+            raise JobNotFound
+        await self._jobs.list_job(job_id, state.created, state.owner)
+        return state.attempt
 
     async def _check_type(self, grant: Grant, job_id: str) -> None:
         if grant.job_types is None:

@@ -49,7 +49,7 @@ class Announcements:
             channel = self._channels.get(name)
             if channel is None:
                 channel = self._channels[name] = _OwnerChannel()
-                self._subscriptions.follow_channel(name, channel.receive)
+                self._subscriptions.follow_channel(name, channel)
             channel.add(listener)
 
     def leave(self, owner: Owner, listener: Listener) -> None:
@@ -58,7 +58,7 @@ class Announcements:
             channel = self._channels[name]
             if not channel.remove(listener):
                 del self._channels[name]
-                self._subscriptions.unfollow_channel(name, channel.receive)
+                self._subscriptions.unfollow_channel(name, channel)
 
 
 class _OwnerChannel:
@@ -80,7 +80,7 @@ class _OwnerChannel:
         del self._listeners[listener]
         return bool(self._listeners)
 
-    def receive(self, message: Published | Subscribed) -> None:
+    def hand(self, message: Published | Subscribed) -> None:
         if isinstance(message, Subscribed):
             self._is_subscribed = True
             for listener in list(self._listeners):

@@ -1,6 +1,6 @@
 """The messages to subscribers of a job's channel."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -18,5 +18,11 @@ class Subscribed(Struct, frozen=True):
     """
 
 
-Subscriber = Callable[[Published | Subscribed], None]
-"""Called with all messages of one channel, in order; must not raise."""
+class Subscriber(Protocol):
+    """Gets all messages of one channel, in order.
+
+    An object and not a function: of an actor, that would be a bound method for each job.
+    """
+
+    def hand(self, message: Published | Subscribed, /) -> None:
+        """Handle a message; must not raise."""

@@ -79,16 +79,23 @@ class Reader:
 
     def catch_up_if_changed(self, job_id: str, known: JobState, on_read: OnRead) -> None:
         """Read a job's state, and its entries if the state has changed, which is rare."""
+        compare = partial(self._compare, job_id, known, on_read)
+        self._batches.ask(Question(job_id, known.last, only_mark=True), compare)
 
-        def compared(found: Sequence[str | None] | ReadFailure) -> None:
-            if isinstance(found, ReadFailure):
-                on_read(found)
-            elif found == mark(known):
-                on_read(CatchUp(known, ()))
-            else:
-                self.ask(job_id, known.last, on_read)
-
-        self._batches.ask(Question(job_id, known.last, only_mark=True), compared)
+    def _compare(
+        self,
+        job_id: str,
+        known: JobState,
+        on_read: OnRead,
+        found: Sequence[str | None] | ReadFailure,
+    ) -> None:
+        """Answer with what is known, or read the job, by the mark that was found."""
+        if isinstance(found, ReadFailure):
+            on_read(found)
+        elif found == mark(known):
+            on_read(CatchUp(known, ()))
+        else:
+            self.ask(job_id, known.last, on_read)
 
     async def outline(self, job_id: str) -> Outline | None:
         """Return the outline of a job; None if there is none, or it is unreadable.

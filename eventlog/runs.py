@@ -1,23 +1,32 @@
 """Runs of workers without access to Redis: the service appends for them, and keeps their leases."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
 
 from eventlog.append import Appender
-from eventlog.errors import AppendRefused, LogUnavailable
+from eventlog.errors import AppendRefused, LogUnavailable, NotFailed
 from eventlog.leases import LeasedRun, Leases
+from eventlog.retried_run import find_run
 from jobcast import _event
 from jobcast.protocol.append import Answer, Append
+from jobcast.redis.caller import Caller
 
 
 class NumberedEvent(Struct, frozen=True):
-    """An event and its sequence number within its run."""
+    """An event of a run.
+
+    Attributes:
+        seq: its number within the run.
+        append: what is appended.
+        will_retry: whether it ends an attempt that the worker's queue will follow by another.
+    """
 
     seq: int
     append: Append
+    will_retry: bool = False
 
 
 class Runs:
@@ -26,21 +35,25 @@ class Runs:
     It keeps nothing between two calls, so any service process may get the next one.
     """
 
-    def __init__(self, appender: Appender, leases: Leases) -> None:
+    def __init__(self, appender: Appender, leases: Leases, redis: Caller) -> None:
         self._appender = appender
         self._leases = leases
+        self._redis = redis
 
     async def append(  # noqa: PLR0913 - each by name
         self,
         job_id: str,
         run: str,
         attempt: int | None,
-        events: Iterable[NumberedEvent],
+        events: Sequence[NumberedEvent],
         *,
         lease_ms: int,
         written: list[str | None],
     ) -> Answer:
         """Append events in order, up to the first that is refused, and renew the run's lease.
+
+        After an end whose attempt is followed by another the job is queued again. A repeat of that
+        writes nothing as well, whatever has become of the job since.
 
         Args:
             job_id: the job.
@@ -58,6 +71,26 @@ class Runs:
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
+        try:
+            return await self._append(job_id, run, attempt, events, lease_ms, written)
+        except AppendRefused:
+            if not (events and events[-1].will_retry):
+                raise
+            found = await find_run(self._redis, job_id, run)
+            if found is None or events[-1].seq not in found.ids:
+                raise
+            written[:] = [found.ids.get(event.seq) for event in events]
+            return found.job
+
+    async def _append(  # noqa: PLR0913, PLR0917 - as above
+        self,
+        job_id: str,
+        run: str,
+        attempt: int | None,
+        events: Sequence[NumberedEvent],
+        lease_ms: int,
+        written: list[str | None],
+    ) -> Answer:
         leased = LeasedRun.of(job_id, run)
         started: Answer | None = None
         answer: Answer | None = None
@@ -78,6 +111,9 @@ class Runs:
             started = answer if is_start else started
             if event.append.is_end:
                 await self._forget(leased)
+                if event.will_retry:
+                    with suppress(NotFailed):  # a repeat of this request was faster
+                        await self._appender.retry(job_id)
                 return _merged(started, answer)
         try:
             renewed, _ = await asyncio.gather(

@@ -160,7 +160,7 @@ class SubscriberConnection:
             _deliver_paced(published)  # after any deferred ``Subscribed``
         else:
             for subscriber, payloads in published.items():
-                subscriber(Published(payloads))
+                subscriber.hand(Published(payloads))
         if self._pace is not None and not self._pace.left and self._connection is not None:
             self._connection.pause()
             self._pace.do(self._connection.resume)
@@ -177,7 +177,7 @@ class SubscriberConnection:
                 self._expected[name] = to_come
             elif subscriber is not None and name not in self._changed:
                 self.unconfirmed.pop(name, None)
-                Deliveries.here().do(subscriber, Subscribed())
+                Deliveries.here().do(subscriber.hand, Subscribed())
         elif subscriber is None:
             return
         elif self._on_misplaced is not None and name not in self.unconfirmed:
@@ -250,4 +250,4 @@ def _deliver_paced(published: Mapping[Subscriber, list[bytes]]) -> None:
     pace = Deliveries.here()
     for subscriber, payloads in published.items():
         for first in range(0, len(payloads), _TOGETHER):
-            pace.do(subscriber, Published(payloads[first : first + _TOGETHER]))
+            pace.do(subscriber.hand, Published(payloads[first : first + _TOGETHER]))

@@ -183,4 +183,4 @@ class Subscriptions:
         for connection in self._connections.values():
             for name, subscriber in list(connection.subscribers.items()):
                 if self._servers.slot_of(name) in slots:
-                    subscriber(Subscribed())
+                    subscriber.hand(Subscribed())

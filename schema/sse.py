@@ -112,13 +112,17 @@ def label_end(frame: Frame, job_id: str) -> Frame:
 
 def _label(event: bytes, job_id: bytes) -> bytes:
     head, _, data = event.partition(b"\ndata: ")
+    name = head[head.rfind(b"event: ") :]
     if b'"jobId"' in data:
-        fields = _decode_fields(data)
+        try:
+            fields = _decode_fields(data)
+        except RecursionError:  # its limit includes the callers: it was readable at less depth
+            rest = data.rstrip().removesuffix(b"}")
+            return b'%b\ndata: %b,"jobId":"%b"}\n\n' % (name, rest, job_id)  # the last one counts
         fields.pop("jobId", None)
         data = msgspec.json.encode(fields)
     rest = data[data.index(b"{") + 1 :]
     comma = b"" if rest.lstrip().startswith(b"}") else b","
-    name = head[head.rfind(b"event: ") :]
     return b'%b\ndata: {"jobId":"%b"%b%b\n\n' % (name, job_id, comma, rest)
 
 

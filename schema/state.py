@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from schema.entry import CANCEL_REQUESTED, CHECKPOINT, CREATED, RETRIED, Entry, encode_progress
+from schema.entry import (
+    CANCEL_REQUESTED,
+    CHECKPOINT,
+    CREATED,
+    NO_EXTRA,
+    RETRIED,
+    Entry,
+    encode_progress,
+)
 from schema.events import (
     NO_REASON,
     Complete,
@@ -71,7 +79,7 @@ class JobState(Struct, frozen=True, gc=False, rename=_hash_field):
     progress: Percent = 0
     current_step: str | None = None
     estimated_time_remaining: Seconds | None = None
-    extra: Mapping[str, Any] = {}
+    extra: Mapping[str, Any] = NO_EXTRA
     result: Raw = Raw(b"null")
     error: str | None = None
     error_code: str | None = None

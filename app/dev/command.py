@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from app.auth.minting import mint
-from app.dev.process import HOST, port_of
+from app.dev.process import HOST, LaunchFailed, port_of
 from app.dev.stack import PORTS, Stack, launch
+from app.settings import InvalidSettings, Settings, settings_from, variable
 
 USER: Final = "dev"
 VALID_S: Final = 30 * 86_400
@@ -20,7 +21,6 @@ _ANY: Final = "*"
 _STARTED: Final = """
   Page    {url}/
   Token   {token}
-          of the user "{user}", for 30 days
   Redis   {redis}
   Logs    {data}/*.log
 
@@ -48,17 +48,33 @@ def _where(origins: str) -> str:
     return "of any origin" if origins == _ANY else f"at {origins.replace(' ', ', ')}"
 
 
+def token_of(settings: Settings) -> str:
+    """Return lines to print: a token of ``USER``, or why there is none."""
+    token = mint(settings, USER, VALID_S)
+    if token is None:
+        return (
+            f"none can be made: {variable('jwt_algorithms')} accepts only tokens that the holder"
+            " of\n          a private key has signed; ask your issuer for one, or use the session"
+            " below"
+        )
+    return f'{token}\n          of the user "{USER}", for 30 days'
+
+
 async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
     environment = stack.environment
     secret = environment.get("JWT_SECRET") or stack.kept("secret")
     environment["JWT_SECRET"] = secret
     stack.default("JOBCAST_CORS_ORIGINS", _ANY)  # a page may be a file, or at any port
     stack.default("JOBCAST_QUEUE_KIND", "none")  # no worker process belongs to it
+    try:
+        settings = settings_from(environment)
+    except InvalidSettings as error:
+        raise LaunchFailed(str(error)) from error
     await stack.start(tasks)
     await stack.ready()
     started = _STARTED.format(
         url=f"http://{HOST}:{stack.port}",
-        token=mint(secret, USER, VALID_S),
+        token=token_of(settings),
         user=USER,
         redis=environment["REDIS_URL"],
         data=stack.data,

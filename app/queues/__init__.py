@@ -20,8 +20,20 @@ class JobQueue(Protocol):
             ApiError: they can't; the message says why.
         """
 
+    async def check_input(self, job_id: str) -> None:
+        """Check that what is stored as a job's input can be queued, before anything is written.
+
+        Raises:
+            UnreadableJob: it can't be read.
+        """
+
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
-        """Queue an attempt."""
+        """Queue an attempt.
+
+        Raises:
+            ApiError: the queue does not take jobs of this type.
+            UnreadableJob: the job's input can't be read.
+        """
 
     async def remove(self, job_id: str, attempt: int) -> None:
         """Remove an attempt, unless a worker has it."""

@@ -33,6 +33,9 @@ class BullQueue:
     def check(self, job_type: str) -> None:
         """Accept any type: a worker fails jobs of one that it does not know."""
 
+    async def check_input(self, job_id: str) -> None:
+        """Accept any input: entries don't hold it, and a worker fails a job that it can't read."""
+
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
         """Queue an attempt."""
         options: Any = {

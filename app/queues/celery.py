@@ -1,18 +1,15 @@
 """A queue of Celery, on any of its brokers."""
 
-import re
 from typing import Any, Final
 
 from celery import Celery
 from kombu.exceptions import KombuError
 
 from app.queues.task_queue import Task
-from app.settings import variable
+from jobcast.adapters._broker import check_broker
 from jobcast.adapters._task import HEADER
 
 _TIMEOUT_S: Final = 1.0
-_ALL_OF_A_REDIS: Final = re.compile(r"rediss?\+(sentinel|cluster)://")
-"""Addresses that Jobcast follows and Celery would read as those of other servers."""
 _OF_REDIS: Final = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
 
 
@@ -28,7 +25,7 @@ class CeleryClient:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        _check(url)
+        check_broker(url)
         self._app = Celery("jobcast", broker=url, set_as_current=False)
         self._app.conf.update(
             broker_connection_timeout=_TIMEOUT_S,
@@ -36,10 +33,6 @@ class CeleryClient:
             task_default_queue=name,
             task_ignore_result=True,
         )
-        try:
-            self._app.connection_for_write().transport  # noqa: B018 - imports what it needs
-        except (KeyError, ImportError) as error:
-            raise ValueError(f"Celery has no such broker: {error}") from error
 
     def add(self, task: Task) -> None:
         """Send a task. A second message for one attempt is refused by its worker."""
@@ -57,13 +50,3 @@ class CeleryClient:
 
     def remove(self, entry_id: str, *, finished: bool) -> None:
         """Remove nothing: brokers can't. A worker does not run an attempt that has ended."""
-
-
-def _check(url: str) -> None:
-    if "://" not in url:
-        raise ValueError("no URL of a broker of Celery")
-    if _ALL_OF_A_REDIS.match(url):
-        raise ValueError(
-            f"Celery does not follow it; name its broker by {variable('queue_url')}"
-            " (Sentinels: sentinel://…)"
-        )

@@ -38,6 +38,9 @@ def queue_of(settings: Settings, redis: Caller) -> JobQueue:
     try:
         client = make(settings.queue_url or settings.redis_url, settings.queue)
     except ValueError as error:
-        name = variable("queue_url" if settings.queue_url else "redis_url")
-        raise InvalidSettings(f"{name}: {error}") from error
+        if settings.queue_url:
+            raise InvalidSettings(f"{variable('queue_url')}: {error}") from error
+        raise InvalidSettings(
+            f"{variable('redis_url')}: {error}; name that of {kind} by {variable('queue_url')}"
+        ) from error
     return TaskQueue(queue_tasks(settings), redis, client)

@@ -10,6 +10,10 @@ class Nowhere:
         """Raise NoQueue."""
         raise NoQueue
 
+    async def check_input(self, _job_id: str) -> None:
+        """Raise NoQueue."""
+        raise NoQueue
+
     async def add(self, _job_id: str, _attempt: int, job_type: str) -> None:
         """Raise NoQueue."""
         self.check(job_type)

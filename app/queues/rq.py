@@ -11,6 +11,7 @@ from rq.job import Job, JobStatus
 
 from app.queues.task_queue import Task
 from jobcast.adapters._task import HEADER
+from jobcast.redis.address import parse_address
 
 _TIMEOUT_S: Final = 1.0
 _WAITING: Final = frozenset({JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED})
@@ -31,13 +32,13 @@ class RqClient:
     """
 
     def __init__(self, url: str, name: str) -> None:
+        address = parse_address(url)
+        if address.kind != "single":
+            raise ValueError("RQ does not follow Sentinels or a Cluster")
+        address.check()
         self._redis = Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
-        try:
-            self._redis.connection_pool.make_connection()  # connects nowhere
-        except TypeError as error:
-            raise ValueError(f"it has an option that no connection has: {error}") from error
         self._queue = Queue(name, connection=self._redis)
 
     def add(self, task: Task) -> None:

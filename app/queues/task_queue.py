@@ -6,17 +6,20 @@ which job it is, for the adapter of the library in the worker (``jobcast.adapter
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
-
 from app.errors import BadRequest
+from eventlog.errors import UnreadableJob
 from eventlog.redis_calls import available
+from jobcast._json import from_json
 from jobcast.adapters._task import Ticket
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
+
+_log = logging.getLogger("jobcast.queue")
 
 _THREADS: Final = 4
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
@@ -72,13 +75,15 @@ class TaskQueue:
         if job_type not in self._tasks:
             raise BadRequest(f"type: must be one of {', '.join(sorted(self._tasks))}")
 
+    async def check_input(self, job_id: str) -> None:
+        """Raise UnreadableJob for an input that can't be the arguments of a task."""
+        await self._input(job_id)
+
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
         """Queue an attempt."""
+        self.check(job_type)
         ticket = Ticket(job_id, job_type, None, None, attempt)
-        async with available():
-            key = state_key(job_id)
-            text = await self._redis.call(key, "HGET", key, "input")
-        arguments = msgspec.json.decode(text or b"{}")
+        arguments = await self._input(job_id)
         entry_id = _entry_id(job_id, attempt)
         header = ticket.to_header(entry_id)
         task = Task(entry_id, self._tasks[job_type], arguments, header)
@@ -94,9 +99,28 @@ class TaskQueue:
         entry_id = _entry_id(job_id, attempt)
         await self._call(lambda: self._client.remove(entry_id, finished=True))
 
+    async def _input(self, job_id: str) -> Mapping[str, Any]:
+        async with available():
+            key = state_key(job_id)
+            text = await self._redis.call(key, "HGET", key, "input")
+        try:
+            job_input = from_json(text) if text else None
+        except ValueError as error:
+            raise _unreadable(job_id, "no JSON") from error
+        if job_input is None:
+            return {}
+        if not isinstance(job_input, dict):
+            raise _unreadable(job_id, "no object")
+        return job_input
+
     async def _call(self, call: Callable[[], None]) -> None:
         async with available():
             await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _unreadable(job_id: str, what: str) -> UnreadableJob:
+    _log.error("job %s can't be queued: its input is %s", job_id, what)
+    return UnreadableJob(f"the input of job {job_id} is {what}")
 
 
 def _entry_id(job_id: str, attempt: int) -> str:

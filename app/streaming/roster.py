@@ -277,7 +277,7 @@ class Roster(AbstractContextManager[None]):
         seat = Seat(job_id, state, hall.labeller, self._mailbox, self)
         seat.is_again = why.created is not None
         self._seats[job_id] = seat
-        seat.take(hall.directory.viewing, state, start)
+        seat.take(hall.directory.inbox_of, state, start)
 
     def _displace(self, state: JobState) -> bool:
         """Have the oldest job leave for a newer one; say whether it is newer."""

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from actors.directory import Directory
 from actors.mailbox import Mailbox
-from actors.runtime import Ref, tell
+from actors.runtime import LoopInbox
 from benchmarks.case import AtMost, Case, Sample, Subject
 from benchmarks.crowd import Crowd
 from benchmarks.jobs import job_ids, prepare
@@ -40,7 +40,7 @@ class _Redis:
     """Stands in for Redis: all that is asked for is there at once."""
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:  # noqa: ARG002 - the actor's
-        asyncio.get_running_loop().call_soon(subscriber, Subscribed())
+        asyncio.get_running_loop().call_soon(subscriber.hand, Subscribed())
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         pass
@@ -109,8 +109,8 @@ def _take(frame: Frame) -> bool:  # noqa: ARG001 - what a viewer gets is not loo
     return True
 
 
-def _tell_at_once(_delay_s: float, ref: Ref, message: object) -> None:
-    tell(ref, message)
+def _tell_at_once(_delay_s: float, inbox: LoopInbox, message: object) -> None:
+    inbox.tell(message)
 
 
 def _end() -> None:

@@ -100,7 +100,7 @@ MANY: Final = Case(
         Subject(
             f"Jobcast, {_TOGETHER} jobs a stream",
             partial(share, _TOGETHER),
-            [AtMost(3.5, ratio=False), AtMost(2, _AGAIN, ratio=False)],
+            [AtMost(2, ratio=False), AtMost(1, _AGAIN, ratio=False)],
         ),
         Subject("Jobcast, a stream for each job", partial(share, 1), [AtMost(1.1, _CPU)]),
     ],

@@ -1,7 +1,7 @@
 """``<job-progress>`` in a bare HTML file, as a newcomer writes it."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import uuid4
 
 import pytest
@@ -10,7 +10,7 @@ from playwright.async_api import BrowserContext, Locator, Page, Route, expect
 
 import jobcast
 from jobcast.adapters._asyncio import Tasks
-from tests.support.npm import installed
+from tests.support.axe import faults_of
 from tests.support.service import SESSION, Service
 from tests.support.waiting import eventually
 
@@ -223,6 +223,14 @@ async def test_it_speaks_the_languages_of_its_page_and_of_its_owner(
     assert bar is not None
     assert track is not None
     assert abs((bar["x"] + bar["width"]) - (track["x"] + track["width"])) < 1
+    step, error = host.locator("[part=step]"), host.locator("[part=error]")
+    await expect(step).to_have_css("direction", "rtl")
+    await run.progress(30, "Not translated…")
+    await expect(step).to_have_text("Not translated…")
+    await expect(step).to_have_css("direction", "ltr")
+    await run.fail("No paper.")
+    await expect(error).to_have_css("direction", "rtl")
+    await expect(error.get_by_text("No paper.")).to_have_css("direction", "ltr")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -243,11 +251,7 @@ async def test_axe_finds_no_fault(
         await run.fail("No paper", "PAPER")
     state = {"not yet": "running", "well": "succeeded", "badly": "failed"}[ends]
     await expect(host).to_have_attribute("state", state)
-    # What a browser paints behind a page that says nothing of it, axe takes for white.
-    await page.evaluate("document.documentElement.style.background = 'Canvas'")
-    axe = (installed() / "axe-core" / "axe.min.js").read_text()
-    found: Any = await page.evaluate(f"{axe}; axe.run()")
-    assert [(fault["id"], fault["nodes"]) for fault in found["violations"]] == []
+    assert await faults_of(page) == []
 
 
 async def test_a_shared_stream_serves_many_elements(

@@ -1,5 +1,9 @@
-"""The bindings for React, Vue and Svelte: a small app of each, built with vite from the package."""
+"""The bindings for React, Vue and Svelte: a small app of each, built with vite from the package.
 
+That of React is built with the oldest React that is supported, too.
+"""
+
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -18,16 +22,21 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 APPS: Final = SDK / "test" / "apps"
-FRAMEWORKS: Final = ("react", "vue", "svelte")
+FRAMEWORKS: Final = ("react", "react18", "vue", "svelte")
+REACTS: Final = {"react": "19.", "react18": "18."}
+FOLDERS: Final = {"react": APPS, "react18": APPS / "react18"}
+"""Those with packages of their own; what is not in the second comes from the first."""
 
 
 @pytest.fixture(scope="module")
 def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of what the apps depend on, the package as npm would publish it too."""
-    modules = installed(APPS)
-    shutil.rmtree(modules / "jobcast", ignore_errors=True)
-    shutil.copytree(packed(tmp_path_factory.mktemp("packed")), modules / "jobcast")
-    return modules
+    package = packed(tmp_path_factory.mktemp("packed"))
+    for folder in FOLDERS.values():
+        modules = installed(folder)
+        shutil.rmtree(modules / "jobcast", ignore_errors=True)
+        shutil.copytree(package, modules / "jobcast")
+    return APPS / "node_modules"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -48,6 +57,9 @@ def app(
     command = (node(), vite, "build", request.param, *options)
     done = subprocess.run(command, cwd=APPS, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+    if version := REACTS.get(request.param):
+        scripts = "".join(script.read_text() for script in built.rglob("*.js"))
+        assert re.search(rf"\.version=.{re.escape(version)}", scripts)
     return built
 
 
@@ -136,11 +148,16 @@ async def test_an_app_lists_the_jobs_of_its_user_on_one_stream(
     assert problems == []
 
 
-async def test_on_a_server_they_show_a_job_of_which_nothing_is_known(dependencies: Path) -> None:
+@pytest.mark.parametrize("react", REACTS)
+async def test_on_a_server_they_show_a_job_of_which_nothing_is_known(
+    dependencies: Path, react: str
+) -> None:
+    server = dependencies.parent / "server.js"
     done = subprocess.run(  # noqa: ASYNC221 - nothing else runs
-        [node(), "server.js"], cwd=dependencies.parent, capture_output=True, text=True, check=False
+        [node(), server], cwd=FOLDERS[react], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(REACTS[react])
 
 
 async def streams(service: Service) -> float:

@@ -1,7 +1,7 @@
 """What docs/browser.md tells a newcomer to write, in a page that has nothing else."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from playwright.async_api import Page, expect
@@ -9,23 +9,12 @@ from playwright.async_api import Page, expect
 import jobcast
 from tests.support.hypercorn_server import serving
 from tests.support.service import ROOT, SESSION, Service
+from tests.support.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 GUIDE: Final = (ROOT / "docs" / "browser.md").read_text()
 EXAMPLES: Final = re.findall(r"^```html\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)[:2]
-
-
-class Site:
-    """A site that consists of one page."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
-        headers = [(b"content-type", b"text/html")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": self.text.encode()})
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["a script tag", "an element"])
@@ -44,7 +33,7 @@ async def test_the_first_examples_show_a_job_in_a_page_of_another_origin(
             ):
                 assert given in example
                 example = example.replace(given, own)
-            site.text = example
+            site.page = example
             await page.goto(origin)
             value = "value" if "<progress" in example else "aria-valuenow"
             async with jobs.run(job_id) as run:

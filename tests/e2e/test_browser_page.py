@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
 import jobcast
+from tests.support.axe import faults_of
 from tests.support.needs import NGINX
 from tests.support.nginx import BINARY, Nginx
 from tests.support.service import Service
@@ -122,6 +124,26 @@ async def test_a_job_that_fails_while_it_looks_around_shows_no_moving_bar(
     await expect(page.get_by_test_id("progress")).not_to_have_attribute(
         "data-indeterminate", re.compile(".*")
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_fault_in_the_page_and_that_of_the_interface(
+    service: Service, jobs: jobcast.Jobs, page: Page, scheme: Literal["light", "dark"]
+) -> None:
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    job_id = await jobs.create("report", session_id=SESSION)
+    await page.goto(link(service, job_id))
+    run = jobs.run(job_id)
+    await run.start()
+    await run.progress(40, "photo.jpg", eta=30)
+    await expect(page.get_by_test_id("percent")).to_contain_text("40")
+    assert await faults_of(page) == []
+    await run.fail("No paper")
+    await expect(page.get_by_test_id("job")).to_have_attribute("data-state", "failed")
+    await expect(page.get_by_test_id("recent")).to_contain_text("failed")
+    assert await faults_of(page) == []
+    await page.goto(f"{service.url}/docs")
+    assert await faults_of(page) == []
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])

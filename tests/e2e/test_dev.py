@@ -48,11 +48,13 @@ async def test_a_second_start_has_the_token_the_redis_and_the_jobs_of_the_first(
     # As if kept by a start before: one that the system gives to nobody else meanwhile.
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "valkey.port").write_text(str(free_port()))
-    with DevProcess(tmp_path / "data") as dev:
+    tokens = {"JOBCAST_JWT_ISSUER": "https://issuer.example", "JOBCAST_JWT_AUDIENCE": "jobs"}
+    with DevProcess(tmp_path / "data", **tokens) as dev:
         token, program = dev.token, dev.snippet.replace("range(100)", "range(1)")
         redis_url = dev.redis_url
         await asyncio.to_thread(output_of, program)
-    with DevProcess(tmp_path / "data", REDIS_URL=redis_url) as dev:  # as in a worker's shell
+    tokens["REDIS_URL"] = redis_url  # as in a worker's shell
+    with DevProcess(tmp_path / "data", **tokens) as dev:
         # The program names the address of Redis, as the settings of workers do.
         await asyncio.to_thread(output_of, program)
         headers = {"authorization": f"Bearer {token}"}
@@ -73,3 +75,12 @@ def test_a_port_that_is_taken_or_none_is_named(tmp_path: Path) -> None:
         DevProcess(tmp_path, "--port=http"),
     ):
         pass
+
+
+def test_a_setting_that_is_wrong_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="JOBCAST_JWT_ALGORITHMS: HS1 is not among"),
+        DevProcess(tmp_path / "data", JOBCAST_JWT_ALGORITHMS="HS1"),
+    ):
+        pass
+    assert not list((tmp_path / "data").glob("*.log"))

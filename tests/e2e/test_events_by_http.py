@@ -109,6 +109,53 @@ async def test_a_repeat_writes_nothing_and_gets_the_same_answer(
     assert await log_of(redis_client, job_id) == end
 
 
+async def test_an_attempt_that_is_retried_is_followed_by_the_next_one(
+    service: Service, worker: HttpWorker, redis_client: Redis
+) -> None:
+    job_id, first, second = await worker.create(userId="u7"), new_run(), new_run()
+    failed = event(3, "failed", error="No paper", willRetry=True, retryInSeconds=0.5)
+    batch = (START, event(2, progress=50), failed)
+    async with watch(service.url, job_id) as stream:
+        await stream.until("progress-update")
+        answer = await worker.send(job_id, first, *batch)
+        end = (await stream.rest())[-1]
+    data = {"error": "No paper", "errorCode": None, "willRetry": True, "retryInSeconds": 0.5}
+    assert (end.name, end.data, answer["attempt"]) == ("failed", data, 2)
+    assert (await state_of(redis_client, job_id))["status"] == "queued"
+    await redis_client.delete("jobs:by-user:u7")
+
+    async def repeated(*events: dict[str, Any], **more: Any) -> None:  # noqa: ANN401 - any JSON
+        log = await log_of(redis_client, job_id)
+        again = await worker.send(job_id, first, *events, **more)
+        assert again["ids"] == answer["ids"][-len(events) :]
+        assert again["job"] == (answer["job"] if events[0] == START else None)
+        assert await log_of(redis_client, job_id) == log
+
+    await repeated(*batch, attempt=1)
+    await repeated(failed)
+    assert await redis_client.exists("jobs:by-user:u7") == 1
+    await worker.send(job_id, second, START, event(2, progress=5), attempt=2)
+    await repeated(*batch)
+    await worker.send(job_id, second, event(3, "failed", error="Out of ink"))
+    await repeated(*batch[1:], attempt=1)
+    assert (await state_of(redis_client, job_id))["error"] == "Out of ink"
+    assert await worker.refusal(job_id, new_run(), failed) == (409, "JOB_FINISHED", [])
+    unknown = event(4, "failed", error="x", willRetry=True)
+    assert await worker.refusal(job_id, first, unknown) == (409, "JOB_FINISHED", [])
+
+
+async def test_a_retry_that_an_outage_cut_off_is_made_by_the_repeat(
+    worker: HttpWorker, redis_client: Redis
+) -> None:
+    job_id, run = await worker.create(), new_run()
+    await worker.send(job_id, run, START)
+    failed = await worker.send(job_id, run, event(2, "failed", error="No paper"))
+    repeat = event(2, "failed", error="No paper", willRetry=True)
+    retried = await worker.send(job_id, run, repeat)
+    assert retried == {**failed, "attempt": 2}
+    assert (await names(redis_client, job_id))[-2:] == ["failed", "_retried"]
+
+
 async def test_of_repeats_at_the_same_time_one_is_written(
     worker: HttpWorker, redis_client: Redis
 ) -> None:

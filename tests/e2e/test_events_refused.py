@@ -100,6 +100,15 @@ WRONG: list[tuple[bytes, str]] = [
     (single("{}", "failed"), "^data.error "),
     (single('{"error":"x","errorCode":5}', "failed"), "^data.errorCode "),
     (single('{"error":"x","detail":5}', "failed"), "^data: .*detail"),
+    (single('{"error":"x","willRetry":1}', "failed"), "^data.willRetry "),
+    (single('{"error":"x","retryInSeconds":5}', "failed"), "^data.retryInSeconds "),
+    *(
+        (
+            single(f'{{"error":"x","willRetry":true,"retryInSeconds":{time}}}', "failed"),
+            "^data.retryInSeconds ",
+        )
+        for time in ("-1", '"5"', "true")
+    ),
     (single('{"results":5}', "complete"), "^data: .*results"),
     *(
         (single("{}", name), "event")

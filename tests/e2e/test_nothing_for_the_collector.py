@@ -73,14 +73,14 @@ class World:
             await stream.until("progress-update")
             yield stream
 
-    async def come_and_go(self, visit: Visit, count: int) -> None:
+    async def come_and_go(self, visit: Visit, count: int, at_once: int = AT_ONCE) -> None:
         """Have that many come, a few at a time, and wait until they are gone."""
 
         async def one(number: int) -> None:
             async with places:
                 await visit(self, number)
 
-        places = asyncio.Semaphore(AT_ONCE)
+        places = asyncio.Semaphore(at_once)
         async with asyncio.TaskGroup() as group:
             for number in range(count):
                 group.create_task(one(number))
@@ -101,12 +101,14 @@ class World:
             found: dict[str, int] = (await client.get(ADDRESS)).json()
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
-    async def assert_nothing_is_left(self, visit: Visit, count: int) -> None:
+    async def assert_nothing_is_left(
+        self, visit: Visit, count: int, at_once: int = AT_ONCE
+    ) -> None:
         """Have viewers come and go, and see that they leave next to nothing."""
         await self.begin()
-        await self.come_and_go(visit, 2 * JOBS)  # what is made once is no litter
+        await self.come_and_go(visit, 2 * JOBS, at_once)  # what is made once is no litter
         await self.litter()
-        await self.come_and_go(visit, count)
+        await self.come_and_go(visit, count, at_once)
         await self.assert_no_litter(MOST_EACH * count)
 
     async def assert_no_litter(self, most: float) -> None:
@@ -402,7 +404,7 @@ async def test_nor_do_those_who_share_a_connection(world: World, leave: str) -> 
     async def visit(world: World, _number: int) -> None:
         await over_http2(world, leave)
 
-    await world.assert_nothing_is_left(visit, VIEWERS // STREAMS)
+    await world.assert_nothing_is_left(visit, VIEWERS // STREAMS, AT_ONCE // STREAMS)
 
 
 async def test_nor_do_those_who_come_over_tls(

@@ -12,11 +12,11 @@ import pytest
 from playwright.async_api import Page, expect
 
 from app.dev.command import USER
-from tests.e2e.test_browser_guide import Site
 from tests.queues.async_kinds import KINDS
 from tests.support.hypercorn_server import serving
 from tests.support.queue_worker import QueueWorker, as_module
 from tests.support.service import ROOT, Service, token
+from tests.support.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -82,7 +82,7 @@ async def test_a_page_leads_to_a_moving_bar(
             ):
                 assert given in shown
                 shown = shown.replace(given, own)
-            site.text = shown
+            site.page = shown
             await page.add_init_script(SEEN)
             await page.goto(origin)
             bar = page.get_by_role("progressbar")

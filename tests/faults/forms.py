@@ -1,7 +1,13 @@
-"""The worker library in each of its forms, under the names and with the errors of one of them."""
+"""The worker library in each of its forms, under the names and with the errors of one of them.
+
+The form ``Celery`` is an adapter in a worker of Celery: see ``celery_worker``.
+"""
 
 import asyncio
+import json
 import shutil
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -14,8 +20,11 @@ import jobcast
 import jobcast.sync
 from tests.support.node_worker import NodeWorker, Threw
 
-Form = Literal["asynchronous", "blocking", "Node"]
-FORMS: Final[tuple[Form, ...]] = get_args(Form)
+Form = Literal["asynchronous", "blocking", "Node", "Celery"]
+ADAPTER: Final[Form] = "Celery"
+FORMS: Final[tuple[Form, ...]] = tuple(form for form in get_args(Form) if form != ADAPTER)
+"""Those of the library."""
+
 HAS_NODE: Final = shutil.which("node") is not None and shutil.which("npm") is not None
 
 
@@ -43,6 +52,9 @@ async def opened(
                 await worker.call("open", job_id)
                 yield partial(_called, worker)
                 await worker.left()
+        case "Celery":
+            async with _celery(url, job_id, lease_s, block_s) as call:
+                yield call
 
 
 @asynccontextmanager
@@ -63,6 +75,40 @@ async def _blocking(url: str, job_id: str, lease_s: float, block_s: float) -> As
         finally:
             # Whoever is cancelled must not keep the networks waiting, which this process plays.
             thread.shutdown(wait=False)
+
+
+@asynccontextmanager
+async def _celery(url: str, job_id: str, lease_s: float, block_s: float) -> AsyncIterator[Call]:
+    arguments = (url, job_id, str(lease_s), str(block_s))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.faults.celery_worker", *arguments),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+    )
+    reader, writer = process.stdout, process.stdin
+    assert reader is not None
+    assert writer is not None
+
+    async def call(name: str, *given: object, **more: object) -> str:
+        if name != "start":  # the adapter itself starts the run
+            writer.write(f"{json.dumps([name, given, more])}\n".encode())
+        line = await reader.readline()
+        if not line:
+            raise RuntimeError("the process of the worker of Celery has ended")
+        entry_id: str | None = json.loads(line)
+        if entry_id is None and name not in {"complete", "fail"}:
+            raise jobcast.JobSuperseded("The task reports to nobody any more")
+        return entry_id or ""
+
+    try:
+        yield call
+        writer.close()
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def _called(worker: NodeWorker, name: str, *given: object, **more: object) -> str:

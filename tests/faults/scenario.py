@@ -11,7 +11,7 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.fault import Fault
-from tests.faults.forms import FORMS, HAS_NODE
+from tests.faults.forms import ADAPTER, FORMS, HAS_NODE
 from tests.faults.measure import Recovery, recoveries
 from tests.faults.oracle import truth_violations, violations
 from tests.faults.workload import Plan, Work
@@ -32,9 +32,13 @@ OF_ALL_FORMS: Final = {
     "redis-killed": 5.0,  # as long as the workers' calls wait for it
     "workers-cut-off": FAULTS["workers-cut-off"].seconds,
     "sentinel-primary-killed": FAULTS["sentinel-primary-killed"].seconds,
+    "cluster-node-killed": FAULTS["cluster-node-killed"].seconds,
     "worker-killed": FAULTS["worker-killed"].seconds,
 }
 """The faults of what workers need, by name, and their seconds."""
+
+_OF_THE_ADAPTER: Final = ("redis-killed", "worker-killed")
+"""Those that an adapter meets as well: its worker takes longer to start than the others."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,14 @@ class Scenario:
 
     @classmethod
     def of_all_forms(cls, seed: int, name: str) -> Self:
-        """Return one fault on a job of each form of the library, of those that this machine has."""
+        """Return one fault on a job of each form of the library, of those that this machine has.
+
+        Some on a job of an adapter as well.
+        """
         single = cls.single(seed, name)
         chance = random.Random(f"{seed} {name} forms")  # noqa: S311 - chance, not secrecy
         forms = [form for form in FORMS if form != "Node" or HAS_NODE]
+        forms += [ADAPTER] if name in _OF_THE_ADAPTER else []
         plans = _plans(chance, f"{seed} {name} forms", len(forms), FAULTS[name].note_bytes)
         (blow,) = single.blows[0]
         return replace(
@@ -102,7 +110,9 @@ class Scenario:
             seed=f"{seed} {name} forms",
             blows=[[replace(blow, length_s=OF_ALL_FORMS.get(name, blow.length_s))]],
             plans=[
-                replace(plan, form=form, attempts=1 if number == 0 else plan.attempts)
+                replace(
+                    plan, form=form, attempts=1 if number == 0 or form == ADAPTER else plan.attempts
+                )
                 for number, (plan, form) in enumerate(zip(plans, forms, strict=True))
             ],
             pages=_FEW,

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.faults.forms import FORMS, Call, Form, opened
+from tests.faults.forms import ADAPTER, FORMS, Call, Form, opened
 from tests.support.stored import log_of, state_of
 
 
@@ -37,6 +37,24 @@ async def test_each_form_writes_the_same(form: Form, redis_url: str, redis_clien
     ]
     state = await state_of(redis_client, job_id)
     assert (state["status"], state["last"]) == ("succeeded", ids[-1])
+
+
+async def test_a_task_of_an_adapter_writes_it_too_and_is_left_as_it_is(
+    redis_url: str, redis_client: Redis
+) -> None:
+    job_id = await job_of(redis_url)
+    async with opened(ADAPTER, redis_url, job_id, lease_s=60, block_s=5) as call:
+        assert await call("start") == ""
+        assert await call("emit", "note", {"n": 1})
+    assert (await state_of(redis_client, job_id))["status"] == "running"
+    async with opened(ADAPTER, redis_url, job_id, lease_s=60, block_s=5) as call:
+        start, *ids, end = await reported(call)
+    assert (start, end) == ("", "")
+    names = ["step-change", "progress-update", "step-change", "note", "complete"]
+    log = await log_of(redis_client, job_id)
+    assert [fields["event"] for _, fields in log[-5:]] == names
+    assert [entry_id for entry_id, _ in log[-4:-1]] == ids
+    assert (await state_of(redis_client, job_id))["result"] == '{"n":4}'
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -96,7 +96,7 @@ def test_without_node_the_others_are_played_and_it_is_said(
     assert passed.each_s
     monkeypatch.setattr(command, "HAS_NODE", False)
     monkeypatch.setattr(scenario, "HAS_NODE", False)
-    assert command.main(["--forms", "--fault", "redis-killed"]) == 0
+    assert command.main(["--forms", "--fault", "workers-cut-off"]) == 0
     said = capsys.readouterr().out
     assert f"left out  the workers in Node: {NODE}" in said
     assert "2 jobs (asynchronous + blocking) x" in said

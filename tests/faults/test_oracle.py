@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from jobcast.protocol.names import new_job_id
 from schema.entry import Entry
 from schema.entry_id import position
 from schema.state import fold
@@ -47,7 +48,7 @@ def seeing(service: Service, redis_url: str, redis_client: Redis) -> Seeing:
     ) -> Seen:
         work = Work(PLAN)
         worker = Worker(redis_url, redis_client, work)
-        await worker.create()
+        await worker.create(new_job_id())
         async with Relay(service.url, lie, cut_after=cut_after, answers=answers) as between:
             pages = [
                 Page(f"page {number}", between.url, work.job_id, lambda: work.end, haste=HASTE)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.forms import FORMS, HAS_NODE
+from tests.faults.forms import ADAPTER, FORMS, HAS_NODE
 from tests.faults.scenario import OF_ALL_FORMS, Scenario, play
 
 
@@ -24,7 +24,8 @@ def test_what_workers_need_fails_for_each_form_of_the_library(name: str) -> None
     scenario = Scenario.of_all_forms(1, name)
     assert scenario == Scenario.of_all_forms(1, name)
     forms = [plan.form for plan in scenario.plans]
-    assert forms == [form for form in FORMS if form != "Node" or HAS_NODE]
+    of_adapters = [ADAPTER] if name in {"redis-killed", "worker-killed"} else []
+    assert forms == [form for form in FORMS if form != "Node" or HAS_NODE] + of_adapters
 
 
 @pytest.mark.timeout(180)  # each of its steps has 30 s

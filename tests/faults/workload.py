@@ -91,11 +91,11 @@ class Worker:
         self._may_work.set()
         self._working = asyncio.Lock()
 
-    async def create(self) -> str:
+    async def create(self, job_id: str) -> str:
         """Create the job."""
         bound = self.work.plan.max_entries
         async with jobcast.connect(self._url, max_entries=bound, progress_per_s=None) as jobs:
-            self.work.job_id = await jobs.create("anything", session_id=SESSION)
+            self.work.job_id = await jobs.create("anything", session_id=SESSION, job_id=job_id)
         self.work.created = (await state_of(self._redis, self.work.job_id))["created"]
         return self.work.job_id
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from jobcast.protocol.names import log_key, new_job_id
 from tests.faults.clock import Clock
 from tests.faults.event_source import Page
 from tests.faults.front import DeployedNginx
@@ -91,12 +92,21 @@ class World:
         """Create a job and have it worked on."""
         work = Work(plan)
         worker = Worker(self.workers_url, self.direct, work)
-        job_id = await worker.create()
+        job_id = await worker.create(await asyncio.to_thread(self._new_id))
         self.scribes[job_id] = Scribe(self.direct, job_id)
         self.works.append(work)
         self.workers.append(worker)
         self.running.append(asyncio.create_task(worker.run()))
         return work
+
+    def _new_id(self) -> str:
+        """Return the id of a job; in a Cluster all are on one node, so that a fault strikes all."""
+        job_id = new_job_id()
+        if isinstance(self.store, ValkeyCluster) and self.works:
+            struck = self.cluster.owner_of(log_key(self.works[0].job_id))
+            while self.cluster.owner_of(log_key(job_id)) is not struck:
+                job_id = new_job_id()
+        return job_id
 
     def watch(self, work: Work, *, narrow: bool = False) -> Page:
         """Open a page that watches a job."""

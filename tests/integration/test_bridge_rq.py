@@ -24,6 +24,7 @@ from tests.support.waiting import eventually
 FOLLOWS = "rq: following"
 SETTINGS = {"JOBCAST_BRIDGE_RQ": "1", "JOBCAST_BRIDGE_OWNER": "meta.user, args.0"}
 AN_HOUR = timedelta(hours=1)
+CANCELLED = ("failed", {"error": "Cancelled", "errorCode": None})
 NOTHING = {"currentStep": None, "estimatedTimeRemaining": None}
 
 
@@ -127,7 +128,7 @@ async def test_a_cancelled_job_is_cancelled_and_stays_so(queue: Queue, redis: Re
     later = queue.enqueue_in(AN_HOUR, plain_rq.report, "u1")
     await eventually(lambda: exists(redis, later.id))
     await asyncio.to_thread(later.cancel)
-    assert await ended(redis, later.id) == [("failed", {"error": "Cancelled", "errorCode": None})]
+    assert await ended(redis, later.id) == [CANCELLED]
     ours = queue.enqueue_in(AN_HOUR, plain_rq.report, "u1")
     await eventually(lambda: exists(redis, ours.id))
     await cancel(redis, ours.id)
@@ -136,6 +137,27 @@ async def test_a_cancelled_job_is_cancelled_and_stays_so(queue: Queue, redis: Re
     mark = queue.enqueue(plain_rq.fail, "u1")
     await ended(redis, mark.id)
     assert (await state_of(redis, ours.id))["attempt"] == "1"
+
+
+async def test_a_job_that_is_deleted_before_its_start_is_cancelled(
+    queue: Queue, redis: Redis
+) -> None:
+    waiting = queue.enqueue_in(AN_HOUR, plain_rq.report, "u1")
+    await eventually(lambda: exists(redis, waiting.id))
+    await asyncio.to_thread(waiting.delete)
+    assert await ended(redis, waiting.id) == [CANCELLED]
+
+
+async def test_a_job_whose_deletion_redis_did_not_notify_of_is_cancelled_as_well(
+    queue: Queue, redis: Redis, connection: BlockingRedis
+) -> None:
+    waiting = queue.enqueue_in(AN_HOUR, plain_rq.report, "u1", job_id="DELETED-Unseen")
+    await eventually(lambda: exists(redis, waiting.id))
+    with connection.pipeline(transaction=True) as together:
+        together.client_kill_filter(_type="pubsub")
+        together.delete(waiting.key)
+        together.execute()
+    assert await ended(redis, waiting.id) == [CANCELLED]
 
 
 async def exists(redis: Redis, job_id: str) -> bool:

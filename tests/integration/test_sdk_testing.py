@@ -1,6 +1,5 @@
 """Jobs in memory do what jobs in Redis do: any history is played on both, and compared."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,10 +13,9 @@ from redis.exceptions import ResponseError
 import jobcast
 import jobcast.sync
 from jobcast import JobCancelled, JobcastError, JobFinished, JobStalled, Run
-from jobcast.protocol.append import SCRIPT
 from jobcast.protocol.names import new_job_id
 from jobcast.testing import Memory
-from tests.support.stored import cancel, log_of, retry, state_of
+from tests.support.grounds import Ground, InMemory, InRedis
 
 Call = Callable[[Run], Awaitable[object]]
 CALLS: dict[str, Call] = {
@@ -39,70 +37,29 @@ OF_A_JOB = ("start", "create", "first")
 VARY = {"run", "runs", "token", "created", "last", "attemptId", "lease", "seq", "checkpoint"}
 
 
-class InRedis:
-    """A history in Redis."""
-
-    def __init__(self, jobs: jobcast.Jobs, redis: Redis) -> None:
-        self.jobs = jobs
-        self._redis = redis
-
-    async def own(self, what: str, job_id: str) -> None:
-        if what == "stall":
-            keys = [f"jobs:{{{job_id}}}:log", f"jobs:{{{job_id}}}:state"]
-            await self._redis.eval(
-                "if redis.call('HGET', KEYS[1], 'status') == 'running' then"
-                " redis.call('HSET', KEYS[1], 'lease', '1') end",
-                *(1, keys[1]),
-            )
-            data = '{"error":"The worker was lost","errorCode":"STALLED"}'
-            fields = ("error", "The worker was lost", "errorCode", "STALLED")
-            said = ("PUBLISH", "stall", "", "", "", data, "", "2", *fields)
-            await self._redis.eval(SCRIPT, 2, *keys, *said)
-        else:
-            await {"cancel": cancel, "retry": retry}[what](self._redis, job_id)
-
-    async def outcome(self, job_id: str) -> tuple[list[Any], dict[str, str]]:
-        log = [fields for _, fields in await log_of(self._redis, job_id)]
-        events = [
-            (fields["event"], json.loads(fields["data"]))
-            for fields in log
-            if not fields["event"].startswith("_")
-        ]
-        return events, await state_of(self._redis, job_id)
-
-
-class InMemory:
-    """The same in memory."""
-
-    def __init__(self) -> None:
-        self._memory = Memory()
-        self.jobs = self._memory.connect(max_event_bytes=1024)
-
-    async def own(self, what: str, job_id: str) -> None:
-        getattr(self._memory, what)(job_id)
-
-    async def outcome(self, job_id: str) -> tuple[list[Any], dict[str, str]]:
-        return self._memory.events(job_id), self._memory.state(job_id)
-
-
 def text_of(refusal: Exception) -> str:
     """Return the text of a refusal without the script's code, which the library leaves out."""
     return re.sub(r"^[A-Z]{4,} ", "", str(refusal)).casefold()
 
 
-async def played(on: InRedis | InMemory, job_id: str, history: list[str]) -> list[Any]:
+async def played(ground: Ground, job_id: str, history: list[str]) -> list[Any]:
     """Play a history and return what came of it: refusals, events, state."""
+    async with ground.connect(max_event_bytes=1024, progress_per_s=None) as jobs:
+        return await _played(ground, jobs, job_id, history)
+
+
+async def _played(ground: Ground, jobs: jobcast.Jobs, job_id: str, history: list[str]) -> list[Any]:
     came: list[Any] = []
     runs: list[Run] = []
-    await on.jobs.create("report", user_id="u1", input={"pages": 3}, job_id=job_id)
+    await jobs.create("report", user_id="u1", input={"pages": 3}, job_id=job_id)
     for what in history:
         try:
             if what in OF_THE_OWNER:
-                await on.own(what, job_id)
+                await getattr(ground, what)(job_id)
             elif what == "create":
-                await on.jobs.create("report", user_id="u1", job_id=job_id)
+                await jobs.create("report", user_id="u1", job_id=job_id)
             elif what == "start":
-                runs.append(on.jobs.run(job_id))
+                runs.append(jobs.run(job_id))
                 await runs[-1].start()
                 came.append((runs[-1].type, runs[-1].input, runs[-1].attempt))
             elif runs:
@@ -111,7 +68,7 @@ async def played(on: InRedis | InMemory, job_id: str, history: list[str]) -> lis
         except (JobcastError, ResponseError, ValueError) as refusal:
             of_the_library = isinstance(refusal, JobcastError) and what not in OF_THE_OWNER
             came.append((type(refusal).__name__ if of_the_library else "", text_of(refusal)))
-    events, state = await on.outcome(job_id)
+    events, state = await ground.events(job_id), await ground.state(job_id)
     return [*came, events, {name: text for name, text in state.items() if name not in VARY}]
 
 
@@ -130,10 +87,7 @@ async def test_any_history_comes_to_the_same(
     redis_url: str, redis_client: Redis, first: list[str], history: list[str]
 ) -> None:
     job_id = new_job_id()
-    async with jobcast.connect(
-        redis_url, max_event_bytes=1024, lease_s=None, progress_per_s=None
-    ) as jobs:
-        real = await played(InRedis(jobs, redis_client), job_id, [*first, *history])
+    real = await played(InRedis(redis_url, redis_client), job_id, [*first, *history])
     assert await played(InMemory(), job_id, [*first, *history]) == real
 
 

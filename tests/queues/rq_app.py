@@ -4,8 +4,13 @@ import os
 
 from jobcast.adapters.rq import Job, install
 
-SHORT_LEASE_S = 1.0
+SHORT_LEASE_S = "1.0"
+LONG_BLOCK_S = "2.0"
 
-install(os.environ["REDIS_URL"], lease_s=SHORT_LEASE_S)
+install(
+    os.environ["REDIS_URL"],
+    lease_s=float(os.environ.get("LEASE_S", SHORT_LEASE_S)),
+    block_s=float(os.environ.get("BLOCK_S", LONG_BLOCK_S)),
+)
 
 __all__ = ["Job"]

@@ -87,6 +87,12 @@ def wait_for(key: str) -> str:
     return "done"
 
 
+def wait_and_fail_once(key: str) -> str:
+    """Do so, then fail at the first attempt."""
+    wait_for(key)
+    return fail_once()
+
+
 def return_what_json_lacks() -> object:
     """Return what RQ can keep and JSON can't."""
     return {1, 2, 3}

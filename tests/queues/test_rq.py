@@ -1,8 +1,10 @@
 """RQ: its own workers, its own ways to report, retry, stop and fail, as jobs of Jobcast."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,6 +24,21 @@ from tests.support.valkey import Valkey
 from tests.support.waiting import until
 
 READY = "Listening on"
+UNSENT = "rq:jobcast:unsent"
+MALFORMED = [
+    "no JSON",
+    "[]",
+    '{"events":[[1,{}]]}',
+    json.dumps(
+        {
+            "job_id": 5,
+            "attempt": [],
+            "run": {},
+            "is_retried": 0,
+            "events": [[1, {"operation": 7, "fields": 3, "cleared": [4]}]],
+        }
+    ),
+]
 AWAY = "redis://127.0.0.1:1/0"
 
 
@@ -202,6 +219,60 @@ async def test_a_worker_that_is_killed_loses_its_lease_and_the_next_is_an_attemp
     with rq_worker(server, "--burst", "lone") as other:
         other.wait()
     assert (log.state(job.id)["status"], log.state(job.id)["attempt"]) == ("succeeded", "2")
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Valkey]:
+    """Return a Redis of Jobcast that is not RQ's."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def worker_apart(server: Valkey, apart: Valkey) -> Iterator[QueueWorker]:
+    """Return a worker whose calls wait for that Redis for a moment."""
+    arguments = ("--url", server.url, "--job-class", "tests.queues.rq_app.Job", "apart")
+    settings: Any = {"REDIS_URL": apart.url, "LEASE_S": "60", "BLOCK_S": "0.3"}
+    with QueueWorker("rq.cli", "worker", *arguments, ready=READY, **settings) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("worker_apart", "owner")
+@pytest.mark.parametrize("is_retried", [False, True])
+async def test_an_end_that_finds_no_redis_is_written_by_the_next_task(
+    redis: Redis, apart: Valkey, *, is_retried: bool
+) -> None:
+    task = rq_tasks.wait_and_fail_once if is_retried else rq_tasks.wait_for
+    go_on = new_key()
+    install(apart.url)
+    own = Queue("apart", connection=redis)
+    with apart.client() as client:
+        log = Log(client)
+        retry = Retry(max=1, interval=3600) if is_retried else None
+        job = own.enqueue(task, go_on, retry=retry)
+        await log.until(job.id, lambda state: state.get("currentStep") == "Waiting")
+        apart.pause()
+        try:
+            redis.rpush(go_on, 1)
+            await until(lambda: redis.llen(UNSENT) == 1)
+        finally:
+            apart.resume()
+        expected = "scheduled" if is_retried else "finished"
+        await until(lambda: job.get_status() == expected)
+        redis.lpush(UNSENT, *MALFORMED)
+        assert (await log.ended(own.enqueue(rq_tasks.report, 1).id))["status"] == "succeeded"
+        state, names = log.state(job.id), log.names(job.id)
+        if is_retried:
+            assert (state["status"], state["attempt"]) == ("queued", "2")
+            assert names[-2:] == ["failed", "_retried"]
+        else:
+            assert (state["status"], state["result"]) == ("succeeded", '"done"')
+            assert names[-2:] == ["progress-update", "complete"]
+        assert names.count("step-change") == 1
+    assert redis.llen(UNSENT) == 0
+    assert Job.jobcast is not None
+    Job.jobcast.close()
+    Job.jobcast = None
 
 
 @pytest.mark.usefixtures("worker", "owner")

@@ -11,8 +11,9 @@ from rq import Queue, SimpleWorker
 import jobcast.sync
 from app.errors import BadRequest
 from app.lifecycle import Service
-from eventlog.errors import LogUnavailable
+from eventlog.errors import LogUnavailable, UnreadableJob
 from jobcast.adapters.rq import Job, install
+from jobcast.protocol.names import state_key
 from schema.http import CreateJob
 from schema.owner import Owner
 from tests.contract.files import FOLDER
@@ -132,6 +133,42 @@ async def test_a_retry_of_a_type_without_a_task_is_refused_as_the_contract_says(
     calls = json.loads((FOLDER / "openapi.json").read_text())["paths"]
     refusals = calls["/api/v1/jobs/{jobId}/retry"]["post"]["responses"]["400"]
     assert f'"{BadRequest.code}"' in json.dumps(refusals)
+
+
+@pytest.mark.parametrize("stored", ["[1]", "5", "no JSON", "[" * 5000, '"{}"', "\xff"])
+async def test_a_retry_with_an_input_that_no_task_takes_is_refused_before_anything_is_written(
+    service: Service, redis: Redis, stored: str
+) -> None:
+    job_id = await service.jobs.create(ME, REPORT, None)
+    await service.jobs.cancel(job_id)
+    redis.hset(state_key(job_id), "input", stored)
+    _, state = await service.jobs.owned(ME, job_id)
+    keys = sorted(redis.keys())
+    for _ in range(2):
+        with pytest.raises(UnreadableJob):
+            await service.jobs.retry(job_id, state)
+    assert (await service.jobs.owned(ME, job_id))[1] == state
+    assert sorted(redis.keys()) == keys
+    with pytest.raises(UnreadableJob):  # as when its input was replaced meanwhile
+        await service.jobs._queue.add(job_id, 1, "report")
+
+
+async def test_an_input_of_another_writer_is_read_as_the_library_reads_it(
+    service: Service, server: Valkey, redis: Redis
+) -> None:
+    texts = {"null": None, '\ufeff{"pages":"\\ud83d"}': "\ufffd"}
+    for text, pages in texts.items():
+        job_id = await service.jobs.create(ME, REPORT, None)
+        await service.jobs.cancel(job_id)
+        redis.hset(state_key(job_id), "input", text)
+        _, state = await service.jobs.owned(ME, job_id)
+        await service.jobs.retry(job_id, state)
+        work(server, redis)
+        _, state = await service.jobs.owned(ME, job_id)
+        if pages is None:  # the task wants an argument
+            assert (state.status, state.error_code) == ("failed", "TypeError")
+        else:
+            assert json.loads(bytes(state.result)) == {"pages": pages}
 
 
 async def test_a_queue_that_is_unavailable_is_an_outage(server: Valkey) -> None:

@@ -1,7 +1,5 @@
 """Addresses of queues that can't be meant end the start of the service."""
 
-import re
-
 import pytest
 
 from app.queues.kinds import queue_of
@@ -15,6 +13,9 @@ from jobcast.redis.caller import Caller
     [
         ("rq", "http://h", "JOBCAST_QUEUE_URL: "),
         ("rq", "redis://h/0?socket_timeuot=1", "JOBCAST_QUEUE_URL: .*socket_timeuot"),
+        ("rq", "redis://h/main", "JOBCAST_QUEUE_URL: the database that follows"),
+        ("rq", "redis+sentinel://h:1/main", "JOBCAST_QUEUE_URL: RQ does not follow"),
+        ("celery", "redis://h:port", "JOBCAST_QUEUE_URL: no URL of a broker"),
         ("celery", "foo://h", "JOBCAST_QUEUE_URL: Celery has no such broker"),
         ("celery", "broker.example", "JOBCAST_QUEUE_URL: no URL of a broker"),
         ("celery", "redis+cluster://h:1", "JOBCAST_QUEUE_URL: Celery does not follow it"),
@@ -26,7 +27,7 @@ def test_an_address_of_no_queue_is_refused_at_the_start(kind: str, url: str, why
 
 
 def test_the_sentinels_of_jobcast_are_no_broker_of_celery() -> None:
-    why = re.escape("REDIS_URL: Celery does not follow it; name its broker by JOBCAST_QUEUE_URL")
+    why = "^REDIS_URL: Celery does not follow it .*; name that of celery by JOBCAST_QUEUE_URL$"
     with pytest.raises(InvalidSettings, match=why):
         build(queue_kind="celery", redis_url="redis+sentinel://h:1/main")
 

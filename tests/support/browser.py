@@ -1,15 +1,16 @@
 """Chromium for tests, and a native EventSource in one of its pages."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.support.needs import CHROMIUM
 from tests.support.sse import Event
+from tests.support.valkey import HOST, free_port
 from tests.support.waiting import PATIENCE_SECONDS
 
 CONNECTING: Final = 0
@@ -17,6 +18,12 @@ CLOSED: Final = 2
 
 # Playwright's own arguments turn off the rest: sandbox, updates, first run, background traffic.
 _ARGUMENTS: Final = ("--disable-gpu", "--disable-quic", "--disable-sync")
+_UNLIKE_USERS: Final = (
+    "--disable-back-forward-cache",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+)
 _POLL_MS: Final = 50
 
 _OPEN: Final = """
@@ -33,13 +40,14 @@ _OPEN: Final = """
 
 
 @asynccontextmanager
-async def chromium(*, caches_pages: bool = False) -> AsyncIterator[Browser]:
+async def chromium(*more: str, without: Sequence[str] = ()) -> AsyncIterator[Browser]:
     """Run the installed Chromium.
 
     Where there is none the test is skipped.
 
     Args:
-        caches_pages: keep pages that are left for the way back, which Playwright turns off.
+        more: arguments of Chromium.
+        without: which of Playwright's arguments it does not get.
     """
     executable = shutil.which("chromium")
     if executable is None:
@@ -48,11 +56,25 @@ async def chromium(*, caches_pages: bool = False) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=executable,
-            args=list(_ARGUMENTS),
-            ignore_default_args=["--disable-back-forward-cache"] if caches_pages else None,
+            args=[*_ARGUMENTS, *more],
+            ignore_default_args=list(without),
         )
         yield browser
         await browser.close()
+
+
+@asynccontextmanager
+async def tabs() -> AsyncIterator[BrowserContext]:
+    """Run a Chromium that treats its tabs as a user's does.
+
+    A tab behind another is hidden and throttled and can be frozen, and a page that was left is kept
+    for the way back. Playwright prevents all that, in the pages of its own contexts for good.
+    """
+    port = free_port()
+    async with chromium(f"--remote-debugging-port={port}", without=_UNLIKE_USERS) as browser:
+        url = f"http://{HOST}:{port}"
+        as_it_is = await browser.browser_type.connect_over_cdp(url, no_defaults=True)
+        yield as_it_is.contexts[0]
 
 
 class Source:

@@ -196,7 +196,7 @@ class Recorder:
     def __init__(self) -> None:
         self.messages: list[object] = []
 
-    def __call__(self, message: Published | Subscribed) -> None:
+    def hand(self, message: Published | Subscribed) -> None:
         self.messages.append(message)
 
 

@@ -14,7 +14,7 @@ from actors.directory import Directory
 from actors.job_actor import JobActor
 from actors.mailbox import Ending, Mailbox
 from actors.messages import Deregister, Register
-from actors.runtime import Ref
+from actors.runtime import LoopInbox
 from eventlog.catch_up import PAGE, CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Published, Subscribed, Subscriber
 from schema.entry import Entry, entry_from_log
@@ -73,9 +73,9 @@ class Question:
     answer: CatchUp | None = None
 
     @property
-    def ref(self) -> Ref:
-        """Return the actor that asks."""
-        return cast("Ref", cast("MethodType", self.is_wanted).__self__)
+    def inbox(self) -> LoopInbox:
+        """Return the inbox of the actor that asks."""
+        return cast("LoopInbox", cast("MethodType", self.is_wanted).__self__)
 
 
 @dataclass
@@ -212,60 +212,65 @@ def publication(
     return f'{{{ids}"event":"{name}","data":{data}}}'.encode()
 
 
-def ref_of(subscriber: Subscriber) -> Ref:
-    """Return the actor that subscribes."""
-    inbox: Any = cast("MethodType", subscriber).__self__
-    ref: Ref = inbox._actor.actor_ref
-    return ref
+def inbox_of(subscriber: Subscriber) -> LoopInbox:
+    """Return the inbox of the actor that subscribes."""
+    assert isinstance(subscriber, LoopInbox)
+    return subscriber
 
 
 class Feed:
     """Who follows the job's channel."""
 
     def __init__(self) -> None:
-        self.ref: Ref | None = None
+        self.inbox: LoopInbox | None = None
         self._subscriber: Subscriber | None = None
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:
         assert job_id == JOB
-        self.ref, self._subscriber = ref_of(subscriber), subscriber
+        self.inbox, self._subscriber = inbox_of(subscriber), subscriber
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         assert job_id == JOB
         if self._subscriber == subscriber:
-            self.ref = self._subscriber = None
+            self.inbox = self._subscriber = None
 
 
 class Registrar(Directory):
     """Learns of actors that take no more viewers, and of dropped publications."""
 
     def __init__(self) -> None:
-        self.forgotten: list[Ref] = []
-        self.reminders: list[tuple[float, Ref, object]] = []
+        self.forgotten: list[LoopInbox] = []
+        self.reminders: list[tuple[float, LoopInbox, object]] = []
         self.dropped = 0
         self.is_bridged = lambda: False
 
-    def forget(self, job_id: str, ref: Ref) -> None:
+    def forget(self, job_id: str, actor: JobActor) -> None:
         assert job_id == JOB
-        self.forgotten.append(ref)
+        self.forgotten.append(actor.actor_inbox)
 
-    def remind(self, delay_s: float, ref: Ref, message: object) -> None:
-        self.reminders.append((delay_s, ref, message))
+    def remind(self, delay_s: float, inbox: LoopInbox, message: object) -> None:
+        self.reminders.append((delay_s, inbox, message))
 
     def note_dropped(self) -> None:
         self.dropped += 1
 
 
-async def handled(ref: Ref) -> None:
+async def handled(inbox: LoopInbox) -> None:
     """Wait until the actor has handled all that it was told so far."""
-    while not ref.actor_inbox.empty():  # noqa: ASYNC110 - that takes turns, and no time
+    while not inbox.empty():  # noqa: ASYNC110 - that takes turns, and no time
         await asyncio.sleep(0)
 
 
-async def stopped(ref: Ref) -> None:
+def stop(inbox: LoopInbox) -> None:
+    """Have an actor stop after what it was told so far."""
+    if inbox._actor is not None:
+        inbox._actor.stop()
+
+
+async def stopped(inbox: LoopInbox) -> None:
     """Stop an actor and wait until it has."""
-    ref.stop(block=False)
-    await handled(ref)
+    stop(inbox)
+    await handled(inbox)
 
 
 class Scene:
@@ -275,12 +280,12 @@ class Scene:
         self.log = log
         self.feed = Feed()
         self.registrar = Registrar()
-        self.ref = JobActor.start(JOB, self.feed, log, self.registrar, state)
+        self.inbox = JobActor.launch(JOB, self.feed, log, self.registrar, state).actor_inbox
 
     async def tell(self, *messages: object) -> None:
         for message in messages:
-            self.ref.tell(message)
-        await handled(self.ref)
+            self.inbox.tell(message)
+        await handled(self.inbox)
 
     async def publish(self, *payloads: bytes) -> None:
         await self.tell(*(Published([payload]) for payload in payloads))
@@ -305,7 +310,7 @@ class Scene:
         question = self.log.questions.pop(0)
         answer = question.answer or self.log.read(question.cursor, question.most)
         question.given(answer)
-        await handled(self.ref)
+        await handled(self.inbox)
 
     async def answer_all(self) -> None:
         """Answer until nothing more is asked."""

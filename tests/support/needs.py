@@ -2,6 +2,7 @@
 
 from typing import Final
 
+CADDY: Final = "no caddy (apt-get install caddy)"
 CHROMIUM: Final = "no chromium (apt-get install chromium)"
 COMPILER: Final = "no C compiler (apt-get install gcc libc6-dev)"
 CURL: Final = "no curl (apt-get install curl)"

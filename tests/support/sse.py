@@ -123,7 +123,7 @@ class Stream:
         async with asyncio.timeout(wait_s):
             while not self._events:
                 if self.ended:
-                    raise EOFError("the response has ended")
+                    raise EOFError(f"the response has ended ({self.status})")
                 await self.read_body()
         return self._events.pop(0)
 
@@ -152,7 +152,7 @@ class Stream:
         async with asyncio.timeout(wait_s):
             while text not in self.body:
                 if self.ended:
-                    raise EOFError("the response has ended")
+                    raise EOFError(f"the response has ended ({self.status})")
                 await self.read_body()
 
     async def closed_by_server(self) -> bool:

@@ -1,5 +1,6 @@
 """A job that a page of Chromium watches with the browser client, and all that it was told."""
 
+import json
 from typing import Any, Final, Self
 
 from playwright.async_api import Page
@@ -48,6 +49,12 @@ class Watched:
         await page.evaluate(_WATCH, [f"{url}/jobcast.js", {"jobId": job_id, **options}])
         return cls(page)
 
+    @staticmethod
+    def html(url: str, job_id: str, **options: object) -> str:
+        """Return a page that watches a job as soon as it is loaded, as often as that is."""
+        given = json.dumps([f"{url}/jobcast.js", {"jobId": job_id, **options}])
+        return f'<!doctype html><script type="module">({_WATCH})({given})</script>'
+
     @property
     async def state(self) -> dict[str, Any]:
         """Return the state."""
@@ -84,7 +91,7 @@ class Watched:
     async def until(self, condition: str, argument: object = None) -> None:
         """Wait for a condition of ``state`` and, if given, ``argument``."""
         await self.page.wait_for_function(
-            f"argument => (({{ state }}) => {condition})(watched.job)",
+            f"argument => globalThis.watched && (({{ state }}) => {condition})(watched.job)",
             arg=argument,
             polling=_POLL_MS,
             timeout=PATIENCE_SECONDS * 1000,

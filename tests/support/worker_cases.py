@@ -16,7 +16,7 @@ from tests.support.stored import append, cancel, retry, state_of
 
 FILE: Final = Path(__file__).parents[1] / "worker_cases.json"
 CASES: Final[list[dict[str, Any]]] = json.loads(FILE.read_text())
-SETTINGS: Final = {"maxEventBytes": "max_event_bytes"}
+SETTINGS: Final = {"maxEventBytes": "max_event_bytes", "progressPerS": "progress_per_s"}
 
 Outcome = str | None
 
@@ -160,8 +160,9 @@ class Player:
 async def played(url: str, redis: Redis, number: int) -> dict[str, Any]:
     """Play a case; return what each call raised, and what the first run knows."""
     case, job_id = CASES[number], job_id_of(number)
-    settings: Any = {SETTINGS[name]: value for name, value in case.get("settings", {}).items()}
-    async with jobcast.connect(url, lease_s=None, progress_per_s=None, **settings) as jobs:
+    given = {SETTINGS[name]: value for name, value in case.get("settings", {}).items()}
+    settings: Any = {"lease_s": None, "progress_per_s": None, **given}
+    async with jobcast.connect(url, **settings) as jobs:
         created = made({"type": "report", "userId": "u1", **case.get("create", {})}, job_id)
         await jobs.create(
             created["type"],

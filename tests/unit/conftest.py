@@ -11,10 +11,10 @@ from tests.support.job_world import JobLog, Scene, handled, stopped
 async def scene() -> AsyncIterator[Scene]:
     """Return an actor that has begun to follow its job, which was just created."""
     played = Scene(JobLog())
-    await handled(played.ref)
+    await handled(played.inbox)
     yield played
-    if played.ref.is_alive():
-        await stopped(played.ref)
+    if played.inbox.is_open():
+        await stopped(played.inbox)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ INVALID = {
     "JOBCAST_BRIDGE_QUEUE_URL": ["x"],
     "JOBCAST_BRIDGE_PUBLICATIONS": ["maybe"],
     "JOBCAST_BRIDGE_BULLMQ": ["a:b:c", "x" * 129, "jobcast", "{a}"],
-    "JOBCAST_BRIDGE_CELERY": ["broker", "a b://c"],
+    "JOBCAST_BRIDGE_CELERY": ["broker", "a b://c", "http://h", "redsi://h", "amqp://h:port//"],
     "JOBCAST_BRIDGE_RQ": ["2"],
     "JOBCAST_BRIDGE_OWNER": [".", "data..x", ".".join("a" * 21)],
     "JOBCAST_BRIDGE_SESSION": ["data."],
@@ -75,6 +75,24 @@ INVALID = {
 def test_an_invalid_setting_is_refused_by_its_name(name: str, text: str) -> None:
     with pytest.raises(InvalidSettings, match=f"^{name}: "):
         Settings.from_environment({**ENOUGH, name: text})
+
+
+def test_what_is_wrong_with_a_broker_is_said_without_its_password() -> None:
+    refused = {
+        "redis://:hunter2/x@h:1/0": "no URL of a broker: its port",
+        "redis://h;foo://:hunter2@h": "Celery has no such broker: foo://",
+        "redis+sentinel://:hunter2@h:1/main": "Celery does not follow it",
+        "confluentkafka://:hunter2@h": "Celery lacks what confluentkafka:// needs",
+    }
+    for url, why in refused.items():
+        with pytest.raises(InvalidSettings, match=f"^JOBCAST_BRIDGE_CELERY: {why}") as refusal:
+            Settings.from_environment({"JOBCAST_BRIDGE_CELERY": url})
+        assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis+socket:///s", "amqps://a;amqps://b"])
+def test_each_spelling_of_a_broker_that_celery_knows_is_taken(url: str) -> None:
+    assert Settings.from_environment({"JOBCAST_BRIDGE_CELERY": url}).celery == url
 
 
 def test_a_source_is_needed() -> None:

@@ -10,7 +10,7 @@ from actors.directory import Directory
 from actors.job_actor import LINGER_S
 from actors.mailbox import Ending
 from actors.messages import Expire
-from actors.runtime import Ref
+from actors.runtime import LoopInbox
 from eventlog.catch_up import PAGE, CatchUp, IsWanted, OnAnswer
 from eventlog.channel import Subscribed, Subscriber
 from schema.events import Terminal
@@ -34,31 +34,31 @@ def log() -> JobLog:
 async def directory(feed: Feed, log: JobLog) -> AsyncIterator[Directory]:
     made = Directory(feed, log)
     yield made
-    if feed.ref is not None:
-        await stopped(feed.ref)
+    if feed.inbox is not None:
+        await stopped(feed.inbox)
     assert len(made) == 0
 
 
-async def follower(feed: Feed) -> Ref:
+async def follower(feed: Feed) -> LoopInbox:
     """Return the actor that follows the job, once there is one."""
 
     async def is_followed() -> bool:
-        return feed.ref is not None
+        return feed.inbox is not None
 
     await eventually(is_followed)
-    assert feed.ref is not None
-    return feed.ref
+    assert feed.inbox is not None
+    return feed.inbox
 
 
-async def known(feed: Feed, log: JobLog) -> Ref:
+async def known(feed: Feed, log: JobLog) -> LoopInbox:
     """Return the actor that follows the job, once it knows it."""
-    ref = await follower(feed)
-    ref.tell(Subscribed())
-    await handled(ref)
+    inbox = await follower(feed)
+    inbox.tell(Subscribed())
+    await handled(inbox)
     question = log.questions.pop()
     question.given(log.read(question.cursor))
-    await handled(ref)
-    return ref
+    await handled(inbox)
+    return inbox
 
 
 async def test_viewers_of_a_job_share_its_actor(
@@ -70,7 +70,7 @@ async def test_viewers_of_a_job_share_its_actor(
         with directory.viewing(JOB, log.state, second.mailbox, None):
             await handled(actor)
             assert second.names == first.names == ["progress-update"]
-            assert feed.ref is actor
+            assert feed.inbox is actor
             assert len(directory) == 1
 
 
@@ -84,9 +84,9 @@ async def test_a_viewer_has_gone_when_its_context_ends_however_it_does(
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert feed.ref is not None
-    await handled(feed.ref)
-    [(_, _, (_, message))] = directory._reminders._waiting[LINGER_S]
+    assert feed.inbox is not None
+    await handled(feed.inbox)
+    [(_, _, (message,))] = directory._reminders._waiting[LINGER_S]
     assert message == Expire()
 
 
@@ -108,7 +108,7 @@ async def test_the_end_of_an_actor_leaves_its_successor_alone(
     log.start()
     with directory.viewing(JOB, log.state, first.mailbox, None):
         older = await known(feed, log)
-        directory.forget(JOB, older)
+        directory.forget(JOB, directory._actors[JOB])
         with directory.viewing(JOB, log.state, second.mailbox, None):
             await stopped(older)
             assert len(directory) == 1
@@ -140,7 +140,7 @@ async def test_who_comes_for_another_job_of_the_same_id_gets_an_actor_of_its_own
             assert former.ending is Ending.RETRY
             newer = await known(feed, log)
             assert newer is not older
-            assert not older.is_alive()
+            assert not older.is_open()
             assert (former.ids, owner.ids) == (["1-0"], ["2-0"])
             assert len(directory) == 1
 
@@ -154,11 +154,11 @@ async def test_an_actor_with_messages_waiting_is_replaced_at_once(
         older.tell(Expire())
         log.create("s2")
         with directory.viewing(JOB, log.state, owner.mailbox, None):
-            assert feed.ref is not older
+            assert feed.inbox is not older
             newer = await known(feed, log)
             assert former.ending is Ending.RETRY
             assert owner.ids == ["1-0"]
-            assert feed.ref is newer
+            assert feed.inbox is newer
 
 
 async def test_who_was_admitted_to_a_job_that_another_one_has_replaced_is_sent_back(
@@ -184,7 +184,7 @@ class Redis:
         self.at_once = Counter[float]()
 
     def follow(self, job_id: str, subscriber: Subscriber) -> None:  # noqa: ARG002 - the actor's
-        asyncio.get_running_loop().call_soon(subscriber, Subscribed())
+        asyncio.get_running_loop().call_soon(subscriber.hand, Subscribed())
 
     def unfollow(self, job_id: str, subscriber: Subscriber) -> None:
         """Do nothing: nothing is published."""

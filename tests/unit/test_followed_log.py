@@ -5,6 +5,7 @@ tell every event of the log once and in order, except after a reset; and whateve
 questions are answered the state is the log's.
 """
 
+import gc
 from collections.abc import Iterable
 
 import pytest
@@ -257,6 +258,23 @@ def test_a_job_that_is_no_longer_as_it_was_known_is_read_at_once(
     assert list(follower.verify()) == [CheckExistence(before)]
     log.progress(1)
     assert list(follower.verified(log.read(before.last))) == [Read(before.last)]
+
+
+def test_the_state_before_an_event_is_kept_until_the_log_has_confirmed_the_event(
+    follower: FollowedLog, log: JobLog
+) -> None:
+    earlier = known(follower)
+    list(follower.published(log.progress(1)))
+    assert earlier in gc.get_referents(follower)
+    assert list(follower.verify()) == []
+    assert list(follower.verify()) == [CheckExistence(known(follower))]
+    assert list(follower.verified(log.read(log.last))) == []
+    assert earlier not in gc.get_referents(follower)
+    list(follower.subscribed())
+    outputs = list(follower.caught_up(CatchUp(earlier)))  # the event was lost after all
+    assert [event.name for event in events(outputs)] == ["reset", "progress-update"]
+    assert known(follower) == earlier
+    assert outputs[-1] is Milestone.KNOWN
 
 
 def test_the_state_is_what_it_was_when_the_output_was_made(

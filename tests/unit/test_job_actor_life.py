@@ -6,7 +6,7 @@ from pykka import ActorRegistry
 from actors.mailbox import Ending
 from actors.messages import CaughtUp, Deregister, Expire, Register
 from eventlog.channel import Published
-from tests.support.job_world import JobLog, Scene, Watcher, handled, publication, stopped
+from tests.support.job_world import JobLog, Scene, Watcher, handled, publication, stop, stopped
 
 
 async def test_the_end_may_be_among_what_was_missed(scene: Scene, log: JobLog) -> None:
@@ -45,16 +45,16 @@ async def test_a_job_that_redis_has_lost_sends_its_viewers_back(scene: Scene, lo
     await scene.subscribed()
     await scene.answer_all()
     assert (live.ending, resuming.ending) == (Ending.RETRY, Ending.RETRY)
-    assert scene.feed.ref is None
-    assert scene.registrar.forgotten[0] is scene.ref
-    assert not scene.ref.is_alive()
+    assert scene.feed.inbox is None
+    assert scene.registrar.forgotten[0] is scene.inbox
+    assert not scene.inbox.is_open()
 
 
 async def test_a_job_that_never_was_sends_its_viewers_back(scene: Scene, log: JobLog) -> None:
     log.gone = True
     watcher = await scene.live()
     assert watcher.ending is Ending.RETRY
-    assert not scene.ref.is_alive()
+    assert not scene.inbox.is_open()
 
 
 @pytest.mark.parametrize("end", ["complete", "failed"])
@@ -69,9 +69,9 @@ async def test_an_end_is_delivered_and_ends_the_streams_and_the_actor(
     assert watcher.names[1:] == ["step-change", end]
     assert watcher.events[-1].data == data
     assert watcher.ending is Ending.FINISHED
-    assert scene.registrar.forgotten[0] is scene.ref
-    assert scene.feed.ref is None
-    assert not scene.ref.is_alive()
+    assert scene.registrar.forgotten[0] is scene.inbox
+    assert scene.feed.inbox is None
+    assert not scene.inbox.is_open()
 
 
 async def test_a_job_that_had_finished_before_gives_its_end_as_a_snapshot(
@@ -100,17 +100,17 @@ async def test_a_viewer_that_comes_just_after_the_end_is_not_left_alone(
 
 async def test_a_viewer_that_comes_while_the_actor_stops_is_sent_back(scene: Scene) -> None:
     late = Watcher()
-    scene.ref.stop(block=False)
-    scene.ref.tell(Register(late.mailbox, None))
-    await handled(scene.ref)
+    stop(scene.inbox)
+    scene.inbox.tell(Register(late.mailbox, None))
+    await handled(scene.inbox)
     assert late.ending is Ending.RETRY
 
 
 async def test_a_stop_from_outside_sends_all_viewers_back(scene: Scene) -> None:
     live, resuming = await scene.live(), await scene.watch("0-7")
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
     assert (live.ending, resuming.ending) == (Ending.RETRY, Ending.RETRY)
-    assert scene.feed.ref is None
+    assert scene.feed.inbox is None
 
 
 async def test_a_failure_sends_all_viewers_back(
@@ -120,22 +120,22 @@ async def test_a_failure_sends_all_viewers_back(
     monkeypatch.setattr(logging.getLogger("pykka"), "disabled", True)
     await scene.tell(CaughtUp(None))  # type: ignore[arg-type]  # what it can't handle
     assert (live.ending, waiting.ending) == (Ending.RETRY, Ending.RETRY)
-    assert scene.registrar.forgotten[0] is scene.ref
-    assert scene.feed.ref is None
-    assert not scene.ref.is_alive()
+    assert scene.registrar.forgotten[0] is scene.inbox
+    assert scene.feed.inbox is None
+    assert not scene.inbox.is_open()
 
 
 async def test_an_actor_that_nobody_watches_lingers_and_retires(scene: Scene, log: JobLog) -> None:
     watcher = await scene.live()
     await scene.leave(watcher)
-    [(delay_s, ref, message)] = scene.registrar.reminders
+    [(delay_s, inbox, message)] = scene.registrar.reminders
     assert 0 < delay_s < 10
-    assert ref is scene.ref
-    assert scene.ref.is_alive()
+    assert inbox is scene.inbox
+    assert scene.inbox.is_open()
     await scene.tell(message)
-    assert not scene.ref.is_alive()
-    assert scene.feed.ref is None
-    assert scene.registrar.forgotten[0] is scene.ref
+    assert not scene.inbox.is_open()
+    assert scene.feed.inbox is None
+    assert scene.registrar.forgotten[0] is scene.inbox
 
 
 async def test_a_viewer_that_comes_within_the_linger_time_keeps_the_actor(
@@ -175,4 +175,4 @@ async def test_a_viewer_that_ended_before_it_was_registered_is_not(scene: Scene)
 
 
 async def test_it_keeps_out_of_pykkas_registry_which_is_a_list_to_be_searched(scene: Scene) -> None:
-    assert scene.ref not in ActorRegistry.get_all()
+    assert all(ref.actor_inbox is not scene.inbox for ref in ActorRegistry.get_all())

@@ -165,8 +165,8 @@ async def test_the_job_may_end_while_a_viewer_resumes(scene: Scene, log: JobLog)
     assert watcher.events == []
     await scene.answer_all()
     assert (watcher.ids, watcher.ending) == (["4-0", "5-0", "6-0"], Ending.FINISHED)
-    await handled(scene.ref)
-    assert not scene.ref.is_alive()
+    await handled(scene.inbox)
+    assert not scene.inbox.is_open()
 
 
 async def test_who_was_sent_here_just_before_the_job_ended_is_shown_its_end(
@@ -180,7 +180,7 @@ async def test_who_was_sent_here_just_before_the_job_ended_is_shown_its_end(
     await scene.answer_all()
     assert watcher.ids == ["5-0", "6-0"]
     assert watcher.ending is Ending.FINISHED
-    assert not scene.ref.is_alive()
+    assert not scene.inbox.is_open()
 
 
 async def test_the_end_may_come_while_an_older_answer_is_on_its_way(
@@ -191,8 +191,8 @@ async def test_the_end_may_come_while_an_older_answer_is_on_its_way(
     await scene.publish(log.append("complete", {"result": 1}))
     await scene.answer_all()
     assert (watcher.ids, watcher.ending) == (["4-0", "5-0", "6-0"], Ending.FINISHED)
-    await handled(scene.ref)
-    assert not scene.ref.is_alive()
+    await handled(scene.inbox)
+    assert not scene.inbox.is_open()
 
 
 async def test_the_actor_ends_when_the_last_resuming_viewer_of_a_finished_job_goes(
@@ -203,9 +203,9 @@ async def test_the_actor_ends_when_the_last_resuming_viewer_of_a_finished_job_go
     unanswered = log.questions.pop(0)
     await scene.answer()
     assert unanswered.cursor == "3-0"
-    assert scene.ref.is_alive()
+    assert scene.inbox.is_open()
     await scene.leave(watcher)
-    assert not scene.ref.is_alive()
+    assert not scene.inbox.is_open()
     assert watcher.events == []
 
 
@@ -220,7 +220,7 @@ async def test_a_viewer_that_resumes_from_an_earlier_attempt_gets_a_reset_and_a_
     await again.answer_all()
     assert (watcher.names, watcher.ids) == (["reset", "progress-update"], ["", "7-0"])
     assert watcher.resets == [(2, "attempt")]
-    await stopped(again.ref)
+    await stopped(again.inbox)
 
 
 async def test_a_resuming_viewer_of_a_job_that_is_gone_comes_again(
@@ -237,7 +237,7 @@ async def test_an_answer_for_a_viewer_that_left_is_ignored(scene: Scene) -> None
     await scene.leave(watcher)
     await scene.answer()
     assert watcher.events == []
-    assert scene.ref.is_alive()
+    assert scene.inbox.is_open()
 
 
 async def test_a_viewer_that_never_gets_its_answer_does_not_fill_the_memory(
@@ -261,7 +261,7 @@ async def test_a_resume_before_the_state_is_known_waits_for_it(log: JobLog, scen
     assert fresh.asked == [None]
     await fresh.answer_all()
     assert [watcher.ids for watcher in watchers] == [["4-0", "5-0"], [], ["5-0"]]
-    await stopped(fresh.ref)
+    await stopped(fresh.inbox)
 
 
 async def test_a_resume_during_a_reconnect_misses_nothing(scene: Scene, log: JobLog) -> None:

@@ -33,7 +33,8 @@ RECREATED = pytest.mark.parametrize(
 
 
 def gone(scene: Scene) -> bool:
-    return not scene.ref.is_alive() and scene.feed.ref is None and bool(scene.registrar.forgotten)
+    is_unfollowed = scene.feed.inbox is None
+    return is_unfollowed and not scene.inbox.is_open() and bool(scene.registrar.forgotten)
 
 
 async def turns(scene: Scene, count: int) -> None:
@@ -150,7 +151,7 @@ async def test_a_retried_job_is_the_same_job(scene: Scene, log: JobLog) -> None:
     await scene.answer_all()
     assert watcher.ending is Ending.FINISHED
     assert late.names[-1] == "failed"
-    assert scene.ref.is_alive()
+    assert scene.inbox.is_open()
 
 
 @RECREATED
@@ -251,7 +252,7 @@ async def test_a_state_that_had_finished_says_which_job_is_meant_and_no_more(log
     await other.subscribed()
     await other.answer_all()
     assert (watcher.events, watcher.ending) == ([], Ending.RETRY)
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
 
 
 async def test_that_the_job_itself_was_created_costs_a_look_and_nothing_else(
@@ -270,7 +271,7 @@ async def test_that_the_job_itself_was_created_costs_a_look_and_nothing_else(
     await scene.publish(log.start())
     assert watcher.names == ["progress-update", "note", "step-change"]
     assert (scene.registrar.dropped, caplog.records) == (0, [])
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
 
 
 async def test_a_creation_without_an_id_is_no_publication(scene: Scene) -> None:
@@ -290,7 +291,7 @@ async def test_what_comes_before_the_subscription_is_in_force_is_not_this_jobs(
     await scene.answer_all()
     assert (watcher.names, watcher.events[1].data) == (["progress-update", "note"], {})
     assert log.settled == []
-    await stopped(scene.ref)
+    await stopped(scene.inbox)
 
 
 async def test_an_actor_that_retires_passes_on_nothing_that_waits_in_its_inbox(
@@ -298,7 +299,7 @@ async def test_an_actor_that_retires_passes_on_nothing_that_waits_in_its_inbox(
 ) -> None:
     live = await scene.live()
     late: Any = await scene.watch()
-    scene.ref.tell(Retire())
+    scene.inbox.tell(Retire())
     await scene.publish(publication("note", SECRET), publication("complete", "{}"), log.start())
     assert (live.ids, late.ids) == (["1-0"], ["1-0"])
     assert (live.ending, late.ending) == (Ending.RETRY, Ending.RETRY)

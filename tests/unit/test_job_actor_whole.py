@@ -211,11 +211,11 @@ async def test_the_job_may_end_while_a_slow_viewer_reads(scene: Scene, log: JobL
     await scene.answer_all()
     await scene.publish(log.append("complete", {"result": 1}))
     await scene.answer_all()
-    assert scene.ref.is_alive()
+    assert scene.inbox.is_open()
     await read_all(scene, slow)
     assert slow.ids == [f"{number}-0" for number in range(2, 204)]
     assert slow.mailbox.ending is Ending.FINISHED
-    assert not scene.ref.is_alive()
+    assert not scene.inbox.is_open()
 
 
 async def test_a_slow_viewer_that_goes_leaves_nothing_behind(scene: Scene, log: JobLog) -> None:

@@ -53,7 +53,7 @@ async def test_a_crowd_that_wants_the_whole_attempt_holds_up_nobody() -> None:
         log.append("note", {"n": number})
     log.append("complete", {"result": None})
     questions = Questions(cast("Any", AtOnce(log)), cast("Any", None))
-    ref = JobActor.start(JOB, Feed(), questions, Registrar())
+    inbox = JobActor.launch(JOB, Feed(), questions, Registrar()).actor_inbox
     rounds, seen = Rounds(), [0] * VIEWERS
 
     def mailbox(number: int) -> Mailbox:
@@ -67,8 +67,8 @@ async def test_a_crowd_that_wants_the_whole_attempt_holds_up_nobody() -> None:
 
     mailboxes = [mailbox(number) for number in range(VIEWERS)]
     for each in mailboxes:
-        ref.tell(Register(each, From.START))
-    ref.tell(Subscribed())
+        inbox.tell(Register(each, From.START))
+    inbox.tell(Subscribed())
     await until(lambda: all(each.ending is Ending.FINISHED for each in mailboxes))
     assert set(seen) == {302}
     # What was told in a turn is handled in the next one, together with what is told there at once.

@@ -92,10 +92,10 @@ class Service:
 
         scope = {"type": "http", "http_version": "1.1", "method": "GET"}
         serving = asyncio.create_task(viewer.serve(scope, receive, send, {"type": START}))
-        await until(lambda: self.feed.ref is not None)
-        ref = self.feed.ref
-        assert ref is not None
-        ref.tell(Subscribed())
+        await until(lambda: self.feed.inbox is not None)
+        inbox = self.feed.inbox
+        assert inbox is not None
+        inbox.tell(Subscribed())
         news.clear()
         while not news.is_set():
             await until(lambda: bool(self.log.questions) or news.is_set())
@@ -236,9 +236,9 @@ async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_ba
     assert isinstance(decision, LiveStream)
     watcher = Watcher()
     with decision.place, decision.viewer._watch(watcher.mailbox):
-        ref = service.feed.ref
-        assert ref is not None
-        ref.tell(Subscribed())
+        inbox = service.feed.inbox
+        assert inbox is not None
+        inbox.tell(Subscribed())
         await until(lambda: bool(log.questions))
         [question] = log.questions
         question.given(log.read(question.cursor))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from actors.mailbox import Ending, Mailbox
-from actors.messages import Register
+from actors.messages import Deregister, Register
 from actors.seat import Labeller, Seat
 from app.errors import JobNotFound
 from app.settings import Settings
@@ -74,33 +74,33 @@ class World:
     def unfollow_channel(self, channel: str, subscriber: Subscriber) -> None:
         assert self.channels.pop(channel) == subscriber
 
-    def viewing(self, job_id: str, known: JobState, seat: Seat, start: Any) -> "Sitting":  # noqa: ANN401 - a beginning
+    def inbox_of(self, job_id: str, known: JobState) -> "Sitting":
         assert known == self.states[job_id]
-        return Sitting(self, job_id, Register(seat, start))
+        return Sitting(self, job_id)
 
     def announce(self, *job_ids: str) -> None:
-        [receive] = self.channels.values()
-        receive(Published([job_id.encode() for job_id in job_ids]))
+        [channel] = self.channels.values()
+        channel.hand(Published([job_id.encode() for job_id in job_ids]))
 
     def subscribed(self) -> None:
-        [receive] = self.channels.values()
-        receive(Subscribed())
+        [channel] = self.channels.values()
+        channel.hand(Subscribed())
 
 
 class Sitting:
-    """A seat in an audience, as the directory gives one."""
+    """The inbox of a job's actor, as the directory gives one."""
 
-    def __init__(self, world: World, job_id: str, register: Register) -> None:
-        self._world, self._job_id, self._register = world, job_id, register
+    def __init__(self, world: World, job_id: str) -> None:
+        self._world, self._job_id = world, job_id
 
-    def __enter__(self) -> None:
-        seat = cast("Seat", self._register.mailbox)
+    def hand(self, register: Register) -> None:
+        seat = cast("Seat", register.mailbox)
         self._world.seats[self._job_id] = seat
-        start = self._register.cursor
-        name = "progress-update" if start is None else "reset"
+        name = "progress-update" if register.cursor is None else "reset"
         seat.put(encode(name, b'{"progress":0}', "1-0"))
 
-    def __exit__(self, *_error: object) -> None:
+    def tell(self, deregister: Deregister) -> None:
+        assert isinstance(deregister, Deregister)
         self._world.seats.pop(self._job_id, None)
 
 

@@ -85,5 +85,5 @@ def test_in_ci_what_is_skipped_fails(tmp_path: Path, processes: str) -> None:
 
 def test_each_reason_names_a_package_that_apt_knows() -> None:
     reasons = [value for value in vars(needs).values() if str(value).startswith("no ")]
-    assert len(reasons) == 8
+    assert len(reasons) == 9
     assert all(re.fullmatch(r"no .+ \(apt-get install [a-z0-9 -]+\)", text) for text in reasons)

@@ -45,7 +45,7 @@ class Crowd:
         self.ended = 0
         self.got: list[list[str | None]] = [[] for _ in range(count)]
         for number in range(count):
-            audience.live[Mailbox(1 << 20, self._offer(number), self._end)] = None
+            audience.admit(Mailbox(1 << 20, self._offer(number), self._end))
 
     def _offer(self, number: int) -> Any:  # noqa: ANN401 - a function
         def offer(frame: Frame) -> bool:
@@ -118,9 +118,9 @@ class Noting(Recorder):
         super().__init__()
         self.rounds = rounds
 
-    def __call__(self, message: Published | Subscribed) -> None:
+    def hand(self, message: Published | Subscribed) -> None:
         self.rounds.note()
-        super().__call__(message)
+        super().hand(message)
 
 
 def test_what_one_read_brings_for_many_jobs_is_handed_on_a_few_at_a_time() -> None:
@@ -153,8 +153,8 @@ class Busy(Recorder):
         self.left: list[int] = []
         self._deliveries = 0
 
-    def __call__(self, message: Published | Subscribed) -> None:
-        super().__call__(message)
+    def hand(self, message: Published | Subscribed) -> None:
+        super().hand(message)
         self.left.append(self._deliveries)
         for _ in range(10 * Deliveries.most):
             self._deliveries += 1
@@ -356,7 +356,7 @@ def test_so_are_those_whose_job_has_ended() -> None:
             visit.begin()
         await until(lambda: all(visit.watching for visit in visits))
         for visit in visits:
-            audience.live[visit.mailbox] = None
+            audience.admit(visit.mailbox)
         ended = 0
 
         async def end(visit: Visit) -> None:

@@ -62,11 +62,12 @@ const STYLE = `
 }
 `;
 
+// A worker's texts may be of another direction than the page.
 const MARKUP = `
-<div part="line"><span part="step"></span><span part="percent"></span></div>
+<div part="line"><bdi part="step"></bdi><span part="percent"></span></div>
 <div part="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" tabindex="-1"><div part="bar"></div></div>
-<div part="line"><span part="eta"></span><span part="note"></span><button part="cancel" type="button"></button></div>
-<p part="error"></p>
+<div part="line"><bdi part="eta"></bdi><bdi part="note"></bdi><button part="cancel" type="button"></button></div>
+<p part="error"><bdi></bdi></p>
 <slot name="result"></slot>
 <p part="live" role="status"></p>
 `;
@@ -250,7 +251,7 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     this.#part("percent").textContent = percent;
     this.#part("eta").textContent = note ? "" : left;
     this.#part("note").textContent = note;
-    this.#part("error").textContent = outcome === "failed" ? error : "";
+    this.#part("error").firstChild.textContent = outcome === "failed" ? error : "";
     this.#part("error").hidden = outcome !== "failed" || !error;
     const slot = this.shadowRoot?.querySelector("slot");
     if (slot) slot.hidden = outcome !== "succeeded";

@@ -218,6 +218,7 @@ test("settings that can't be meant are refused by name", () => {
     blockS: "3",
     bufferEvents: 1.5,
     maxEventBytes: 9,
+    progressPerS: 0,
     retentionS: NaN,
     x: 1,
   })) {
@@ -225,21 +226,24 @@ test("settings that can't be meant are refused by name", () => {
   }
 });
 
-test("of two reports that wait, the newer one is sent last", async () => {
+test("of two reports that wait, the newer one is sent, with the higher percentage", async () => {
   const sent = [];
-  const send = async ({ data, number }) => sent.push(/"current":(\d)/.exec(data)?.[1] ?? number);
+  const send = async ({ data, number }) => sent.push([number, /"current":(\d)/.exec(data)?.[1]]);
+  const senders = { limits: { paceMs: 100_000 }, unsent: new Set() };
   const complain = () => assert.fail();
   const [share, count] = [read(60, complain), read({ current: 3, total: 4 }, complain)];
   for (const [older, newer] of [
     [share, count],
     [count, share],
   ]) {
-    const reports = new Reports({ send });
+    const reports = new Reports({ send, senders }, "j1");
     await reports.note(read({ current: 1, total: 4 }, complain));
     await reports.note(older);
     await reports.note(newer);
     await reports.emit("note", {});
     sent.pop();
   }
-  assert.deepEqual(sent, ["1", "60", "3", "1", "3", "60"]);
+  const first = ["25", "1"];
+  assert.deepEqual(sent, [first, ["75", "3"], first, ["75", undefined]]);
+  assert.equal(senders.unsent.size, 0);
 });

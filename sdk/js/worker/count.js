@@ -3,8 +3,6 @@ import * as event from "./event.js";
 
 /** @import { Fields } from "./event.js" */
 
-/** Shortest time between two events that only count on. */
-export const PACE_MS = 1000 / 20;
 /** Time constant of the damped rate: what is older counts less and less. */
 const MEMORY_MS = 15_000;
 /** No estimate before so many ms of a step. */
@@ -48,7 +46,6 @@ export class Count {
   isHeld = false;
   /** @type {Map<string, [lower: number, upper: number]>} */
   #plan = new Map();
-  #sentMs = -Infinity;
   /** @type {string | null} */
   #step = null;
   #current = 0;
@@ -124,20 +121,9 @@ export class Count {
     this.isHeld = true;
   }
 
-  /** In how many ms the next event may be sent. */
-  get dueInMs() {
-    return this.#sentMs + PACE_MS - performance.now();
-  }
-
-  /** Remembers that an event was sent now. */
-  sent() {
-    this.#sentMs = performance.now();
-  }
-
   /** The event that says where things are, to be sent now. */
   event() {
     this.isHeld = false;
-    this.sent();
     const whole = this.#total === null ? { indeterminate: true } : { total: this.#total };
     const unit = this.#unit === null ? {} : { unit: this.#unit };
     const eta = this.#eta ?? this.#secondsLeft();

@@ -1,6 +1,7 @@
 import { Count } from "./count.js";
 import { InvalidEvent, JobCancelled } from "./errors.js";
 import * as event from "./event.js";
+import { merged, Pace } from "./pace.js";
 
 /** @import { Answer, Append } from "./append.js" */
 /** @import { Fields } from "./event.js" */
@@ -22,17 +23,18 @@ export class Reports {
   _sender;
   /** @type {Count | null} */
   #count = null;
-  /** Progress that waits for its time. @type {Append | null} */
-  #noted = null;
-  /** Whether a count was reported after that. */
-  #isCountNewer = false;
+  #pace;
+  /** Progress that waits for its time, older than a count that does. @type {Append | null} */
+  #held = null;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
   #stop = new AbortController();
 
-  /** @param {Sender} sender */
-  constructor(sender) {
+  /** @param {Sender} sender @param {string} jobId */
+  constructor(sender, jobId) {
+    this.jobId = jobId;
     this._sender = sender;
+    this.#pace = new Pace(sender.senders.limits.paceMs);
   }
 
   /** Whether the job was asked to stop, as far as the last answer or renewal of the lease says. */
@@ -57,9 +59,12 @@ export class Reports {
    *
    * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: then the percentage follows from it, and the
    * seconds left from how fast it went lately, once that is worth showing (after 3 s and 2 %). `total` and `unit` stay as
-   * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`). Counts are sent
-   * 20 times a second at the most: one that follows another sooner returns an empty id, and the last one is sent 50 ms
-   * after that other, or before the next event of another kind.
+   * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`).
+   *
+   * Progress is sent 20 times a second at the most (`progressPerS` of `connect`), counted or not: what follows another
+   * sooner returns an empty id. The newest of it, with the highest percentage, is sent 50 ms after that other, or before
+   * the next event of another kind, the end of the run or the closing of its `Jobs`. Throws InvalidEvent at once for what
+   * is wrong; what is larger than the job allows is only known later, and is left out then with a warning of the process.
    *
    * @param {number | null | ProgressFields} [progress]
    * @param {string | null | ProgressFields} [step]
@@ -68,12 +73,11 @@ export class Reports {
    */
   progress(progress, step, fields) {
     return this.#reported(() => {
-      const { progress: percent, step: its, eta, current, total, unit, ...more } = merged(progress, step, fields);
+      const { progress: percent, step: its, eta, current, total, unit, ...more } = given(progress, step, fields);
       const count = withoutUndefined({ current, total, unit });
-      if (percent != null) return event.progressed(percent, its, eta, { ...more, ...count });
+      if (percent != null) return this.#hold(event.progressed(percent, its, eta, { ...more, ...count }));
       if (!Object.keys(count).length) throw new InvalidEvent("progress needs a percentage, or current");
       this.#counting().set({ ...count, step: its, eta, more });
-      this.#isCountNewer = true;
       return null;
     });
   }
@@ -91,7 +95,7 @@ export class Reports {
       const { eta, ...rest } = /** @type {ProgressFields} */ (fields);
       let { progress, ...more } = /** @type {Fields} */ (rest);
       event.stepped(step, progress, eta, more); // refused before the count begins a step
-      if (this.#isHolding) this.#flush().catch(() => {});
+      this._flush();
       if (this.#count || more.total !== undefined) [progress, more] = this.#counting().step(step, progress, more);
       return event.stepped(step, progress, eta, more);
     });
@@ -101,7 +105,6 @@ export class Reports {
   advance(count = 1) {
     return this.#reported(() => {
       this.#counting().advance(count);
-      this.#isCountNewer = true;
       return null;
     });
   }
@@ -128,7 +131,7 @@ export class Reports {
       yield item;
       await this.advance();
     }
-    await this.#flush();
+    await this.#sendHeld();
     if (this.cancelRequested) throw new JobCancelled();
   }
 
@@ -179,9 +182,10 @@ export class Reports {
    */
   note({ percent, step, eta, more, ...count }) {
     return this.#reported(() => {
-      this.#isCountNewer = percent === null && count.current !== undefined;
-      if (this.#isCountNewer) this.#counting().set({ ...count, step, eta, more });
-      else this.#noted = event.progressed(percent, step, eta, { ...more, ...withoutUndefined(count) });
+      if (percent !== null || count.current === undefined) {
+        return this.#hold(event.progressed(percent, step, eta, { ...more, ...withoutUndefined(count) }));
+      }
+      this.#counting().set({ ...count, step, eta, more });
       return null;
     });
   }
@@ -195,9 +199,9 @@ export class Reports {
     this.#stop = new AbortController();
   }
 
-  /** Sends what is held back, before the end: it must not keep the job from that. @protected */
+  /** Sends what is held back, before another event: it must not keep that from being sent. @protected */
   _flush() {
-    if (this.#isHolding) this.#flush().catch(() => {});
+    if (this.#isHolding) this.#flushNow();
   }
 
   /** Is called with each event that was written. @protected @param {Append} made @param {Answer} answer */
@@ -223,48 +227,77 @@ export class Reports {
     } catch (error) {
       return Promise.reject(error);
     }
-    const sent = made ? this.#report(made) : this.#countOn();
+    const sent = made ? this.#report(made) : this.#progressed();
     sent.catch(() => {}); // of a call that nobody awaits: the next one meets the same
     return sent;
   }
 
   /** @param {Append} made */
   async #report(made) {
-    if (this.#isHolding) this.#flush().catch(() => {}); // this event meets the same
+    this._flush();
     const entryId = (await this._sender.send(made, this.#written))?.entryId ?? "";
     if (this.cancelRequested) throw new JobCancelled();
     return entryId;
   }
 
-  /** Sends what is held back, or has it be sent as soon as the last event is old enough. */
-  async #countOn() {
-    const dueInMs = this.#counting().dueInMs;
+  /** Sends what is held back, or has it be sent when it is due. */
+  async #progressed() {
     let entryId = "";
-    if (dueInMs <= 0) {
-      entryId = await this.#flush();
-    } else if (!this.#timer) {
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        this.#flush().catch(() => {}); // the next call meets the same
-      }, dueInMs);
-    }
+    if (this.#dueInMs <= 0) entryId = await this.#sendHeld();
+    else this.#flushInTime();
     if (this.cancelRequested) throw new JobCancelled();
     return entryId;
   }
 
-  get #isHolding() {
-    return this.#noted !== null || this.#count?.isHeld === true;
+  /** In how many ms progress may be sent; what is too late is refused at once. */
+  get #dueInMs() {
+    return this.finished ? 0 : this.#pace.dueInMs;
   }
 
-  /** Sends what is held back, the newest last; returns its entry. */
-  async #flush() {
-    const held = [];
-    if (this.#count?.isHeld) held.push(this.#count.event());
-    if (this.#noted) held[this.#isCountNewer ? "unshift" : "push"](this.#noted);
-    if (this.#noted) this.#counting().sent();
-    this.#noted = null;
-    const answers = await Promise.all(held.map((each) => this._sender.send(each, this.#written)));
-    return answers.at(-1)?.entryId ?? "";
+  get #isHolding() {
+    return this.#held !== null || this.#count?.isHeld === true;
+  }
+
+  /** Takes in progress that is newer than all that waits. @param {Append} made @returns {null} */
+  #hold(made) {
+    this.#held = merged(made, this.#unsent());
+    return null;
+  }
+
+  /** Takes out the progress that waits. */
+  #unsent() {
+    const held = this.#held;
+    this.#held = null;
+    return this.#count?.isHeld ? merged(this.#count.event(), held) : held;
+  }
+
+  #flushInTime() {
+    this._sender.senders.unsent.add(this.#flushNow);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#flushNow();
+    }, this.#dueInMs);
+  }
+
+  /** Sends what is held back, for no call: what keeps it from that, the next call meets too. */
+  #flushNow = async () => {
+    try {
+      await this.#sendHeld();
+    } catch (error) {
+      if (!(error instanceof InvalidEvent)) return;
+      process.emitWarning(`job ${this.jobId}: progress was left out: ${error.message}`, "JobcastWarning");
+    }
+  };
+
+  /** Sends what is held back, and returns its entry. */
+  async #sendHeld() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this._sender.senders.unsent.delete(this.#flushNow);
+    const unsent = this.#unsent();
+    if (unsent === null) return "";
+    this.#pace.note();
+    return (await this._sender.send(unsent, this.#written))?.entryId ?? "";
   }
 
   #counting() {
@@ -294,10 +327,10 @@ function checkedFields(fields) {
  * @param {ProgressFields} [fields]
  * @returns {ProgressFields}
  */
-function merged(progress, step, fields) {
+function given(progress, step, fields) {
   if (typeof progress === "object" && progress !== null) return { ...checkedFields(progress) };
   if (Object.hasOwn(checkedFields(fields ?? {}), "progress")) throw ownArgument("progress");
-  if (typeof step === "object" && step !== null) return { ...merged(progress, undefined, step), ...fields };
+  if (typeof step === "object" && step !== null) return { ...given(progress, undefined, step), ...fields };
   if (step != null && Object.hasOwn(fields ?? {}, "step")) throw ownArgument("step");
   return { ...(step === undefined ? {} : { step }), ...fields, progress };
 }

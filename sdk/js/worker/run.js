@@ -70,8 +70,7 @@ export class Run extends Reports {
    * @param {number | null} attempt
    */
   constructor(connection, leases, senders, jobId, attempt) {
-    super(new Sender(connection, jobId, attempt, senders));
-    this.jobId = jobId;
+    super(new Sender(connection, jobId, attempt, senders), jobId);
     this.attempt = attempt;
     this.#leases = leases;
   }

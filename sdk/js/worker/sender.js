@@ -36,6 +36,10 @@ export class Sender {
     this.#outbox = new Outbox(jobId, senders.limits);
   }
 
+  get senders() {
+    return this.#senders;
+  }
+
   /** Whether the run's end waits to be written. */
   get hasEnd() {
     return this.#outbox.hasEnd;
@@ -199,6 +203,8 @@ export class Sender {
 
 /** The senders of one `Jobs` that have events to send, and what bounds them. */
 export class Senders {
+  /** What sends the progress of runs that waits for its time. @type {Set<() => Promise<unknown>>} */
+  unsent = new Set();
   /** @type {Set<Sender>} */
   #busy = new Set();
   #isClosed = false;
@@ -221,6 +227,7 @@ export class Senders {
   /** Waits for what waits, as long as a call may; then gives up all but the ends of runs. */
   async close() {
     const { blockS } = this.limits;
+    for (const flush of this.unsent) flush();
     const over = Promise.all([...this.#busy].map((sender) => sender.sending));
     await (blockS === null ? over : within(over, blockS * 1000));
     for (const sender of this.#busy) if (!sender.hasEnd) sender.abandon();

@@ -6,6 +6,8 @@ const DAY_S = 24 * 3600;
 const MIN_ENTRIES = 2;
 const MIN_EVENT_BYTES = 1024;
 const MIN_S = 0.1;
+const MIN_PER_S = 0.01;
+const MAX_PER_S = 1000;
 
 /**
  * @typedef {object} Settings
@@ -17,11 +19,14 @@ const MIN_S = 0.1;
  * @property {number | null} [blockS] seconds for which a call waits while Redis is unavailable; 30. null is for ever.
  * @property {number} [bufferEvents] how many events of a run may wait for Redis; 1,000
  * @property {number} [bufferBytes] and about how many bytes; 4 MiB
+ * @property {number | null} [progressPerS] progress events a second, at the most; 20. null sends each.
  */
 
-/** How long a call may wait for Redis (null: for ever), and how much may wait of each run.
+/**
+ * How long a call may wait for Redis (null: for ever), how much may wait of each run, and the least time between two
+ * progress events.
  *
- * @typedef {{ blockS: number | null, maxEvents: number, maxBytes: number }} Limits
+ * @typedef {{ blockS: number | null, maxEvents: number, maxBytes: number, paceMs: number }} Limits
  */
 
 /**
@@ -38,6 +43,7 @@ export function checkedSettings(settings) {
     blockS = 30,
     bufferEvents = 1000,
     bufferBytes = 4 * MAX_EVENT_BYTES,
+    progressPerS = 20,
     ...unknown
   } = settings;
   for (const name of Object.keys(unknown)) throw new InvalidEvent(`there is no setting ${name}`);
@@ -49,11 +55,15 @@ export function checkedSettings(settings) {
   if (blockS !== null) checkSeconds("blockS", blockS);
   checkNumber("bufferEvents", bufferEvents, 1);
   checkNumber("bufferBytes", bufferBytes, 1);
+  if (progressPerS !== null && !isWithin(progressPerS, MIN_PER_S, MAX_PER_S)) {
+    throw new InvalidEvent(`progressPerS must be a number from ${MIN_PER_S} to ${MAX_PER_S}, or null`);
+  }
+  const paceMs = progressPerS === null ? 0 : 1000 / progressPerS;
   return {
     bounds: { retentionS, maxEntries, maxEventBytes },
     leaseMs: leaseS === null ? null : Math.round(leaseS * 1000),
     /** @type {Limits} */
-    limits: { blockS, maxEvents: bufferEvents, maxBytes: bufferBytes },
+    limits: { blockS, maxEvents: bufferEvents, maxBytes: bufferBytes, paceMs },
   };
 }
 
@@ -74,9 +84,14 @@ export function canonical(jobId) {
 
 /** @param {string} name @param {unknown} seconds */
 function checkSeconds(name, seconds) {
-  if (typeof seconds !== "number" || !(seconds >= MIN_S && seconds <= DAY_S)) {
+  if (!isWithin(seconds, MIN_S, DAY_S)) {
     throw new InvalidEvent(`${name} must be a number of seconds from ${MIN_S} to ${DAY_S}, or null`);
   }
+}
+
+/** @param {unknown} value @param {number} least @param {number} most */
+function isWithin(value, least, most) {
+  return typeof value === "number" && value >= least && value <= most;
 }
 
 /** @param {string} name @param {unknown} value @param {number} atLeast */

@@ -1,14 +1,21 @@
 // What a server makes of each binding: the state of a job of which nothing is known, and no connection.
+// The packages are those of the folder in which it runs: there is one for each age of React.
 import assert from "node:assert/strict";
-import { createElement } from "react";
-import { renderToString } from "react-dom/server";
-import { get } from "svelte/store";
-import { createSSRApp } from "vue";
-import { renderToString as renderVue } from "vue/server-renderer";
-import { useJob, useJobs } from "jobcast/react";
-import { jobsStore, jobStore } from "jobcast/svelte";
-import { useJob as useJobOfVue, useJobs as useJobsOfVue } from "jobcast/vue";
-import "jobcast/element";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const { resolve } = createRequire(`${process.cwd()}/`);
+const load = (name) => import(pathToFileURL(resolve(name)));
+
+const { createElement, version } = await load("react");
+const { renderToString } = await load("react-dom/server");
+const { get } = await load("svelte/store");
+const { createSSRApp } = await load("vue");
+const { renderToString: renderVue } = await load("vue/server-renderer");
+const { useJob, useJobs } = await load("jobcast/react");
+const { jobsStore, jobStore } = await load("jobcast/svelte");
+const { useJob: useJobOfVue, useJobs: useJobsOfVue } = await load("jobcast/vue");
+await load("jobcast/element");
 
 const options = { base: "https://jobs.example/" };
 const React = () => createElement("p", null, useJob("j", options).connection);
@@ -24,3 +31,4 @@ assert.equal(get(jobsStore(many)).size, 0);
 assert.equal(renderToString(createElement(React)), "<p>connecting</p>");
 assert.equal(await renderVue(createSSRApp(Vue)), "<p>connecting</p>");
 assert.equal(get(jobStore({ jobId: "j", ...options })).connection, "connecting");
+console.log(version);

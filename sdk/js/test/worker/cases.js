@@ -133,7 +133,7 @@ class Player {
 
 const played = [];
 for (const [number, each] of JSON.parse(readFileSync(file, "utf8")).entries()) {
-  const jobs = connect(url, { leaseS: null, ...each.settings });
+  const jobs = connect(url, { leaseS: null, progressPerS: null, ...each.settings });
   const jobId = `case-${number}`;
   await jobs.create(made(each.create?.type ?? "report", jobId), made({ userId: "u1", ...each.create, jobId }, jobId));
   if (each.stored) await redis.hset(keys(jobId)[1], each.stored);

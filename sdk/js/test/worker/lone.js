@@ -17,7 +17,7 @@ async function clientOf() {
 }
 
 const client = module ? await clientOf() : null;
-const jobs = connect(client ?? url, JSON.parse(settings));
+const jobs = connect(client ?? url, { progressPerS: null, ...JSON.parse(settings) });
 let run;
 
 async function answer({ of, call, with: given = [] }) {

@@ -1,7 +1,4 @@
 import type { Fields } from "./event.js";
-/** @import { Fields } from "./event.js" */
-/** Shortest time between two events that only count on. */
-export declare const PACE_MS: number;
 /** Progress by counting: how much of the current step is done. Nothing here waits or sends. */
 export declare class Count {
     #private;
@@ -35,10 +32,6 @@ export declare class Count {
     anew(): void;
     /** Says that so much more is done. @param {unknown} count */
     advance(count: unknown): void;
-    /** In how many ms the next event may be sent. */
-    get dueInMs(): number;
-    /** Remembers that an event was sent now. */
-    sent(): void;
     /** The event that says where things are, to be sent now. */
     event(): import("./append.js").Append;
 }

@@ -22,12 +22,13 @@ export type ProgressFields = Fields & {
 /** What a run reports between its start and its end. */
 export declare class Reports {
     #private;
+    jobId: string;
     /** Whether Redis has acknowledged the end of this run. */
     finished: boolean;
     /** @protected @type {Sender} */
     protected _sender: Sender;
-    /** @param {Sender} sender */
-    constructor(sender: Sender);
+    /** @param {Sender} sender @param {string} jobId */
+    constructor(sender: Sender, jobId: string);
     /** Whether the job was asked to stop, as far as the last answer or renewal of the lease says. */
     get cancelRequested(): boolean;
     /**
@@ -44,9 +45,12 @@ export declare class Reports {
      *
      * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: then the percentage follows from it, and the
      * seconds left from how fast it went lately, once that is worth showing (after 3 s and 2 %). `total` and `unit` stay as
-     * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`). Counts are sent
-     * 20 times a second at the most: one that follows another sooner returns an empty id, and the last one is sent 50 ms
-     * after that other, or before the next event of another kind.
+     * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`).
+     *
+     * Progress is sent 20 times a second at the most (`progressPerS` of `connect`), counted or not: what follows another
+     * sooner returns an empty id. The newest of it, with the highest percentage, is sent 50 ms after that other, or before
+     * the next event of another kind, the end of the run or the closing of its `Jobs`. Throws InvalidEvent at once for what
+     * is wrong; what is larger than the job allows is only known later, and is left out then with a warning of the process.
      *
      * @param {number | null | ProgressFields} [progress]
      * @param {string | null | ProgressFields} [step]
@@ -120,7 +124,7 @@ export declare class Reports {
     note({ percent, step, eta, more, ...count }: import("./report.js").Report): Promise<string>;
     /** @protected */
     protected _begin(): void;
-    /** Sends what is held back, before the end: it must not keep the job from that. @protected */
+    /** Sends what is held back, before another event: it must not keep that from being sent. @protected */
     protected _flush(): void;
     /** Is called with each event that was written. @protected @param {Append} made @param {Answer} answer */
     protected _answered(made: Append, answer: Answer): void;

@@ -31,7 +31,6 @@ export declare function causeOf(run: Run, thrown: any): any;
  */
 export declare class Run extends Reports {
     #private;
-    jobId: string;
     /** Of the job; null until the start unless it was given. @type {number | null} */
     attempt: number | null;
     /** The type of the job, empty until the start. */

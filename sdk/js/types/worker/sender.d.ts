@@ -21,6 +21,7 @@ export declare class Sender {
      * @param {Senders} senders those that have such a task
      */
     constructor(connection: Connection, jobId: string, attempt: number | null, senders: Senders);
+    get senders(): Senders;
     /** Whether the run's end waits to be written. */
     get hasEnd(): boolean;
     /**
@@ -56,6 +57,8 @@ export declare class Sender {
 export declare class Senders {
     #private;
     limits: Limits;
+    /** What sends the progress of runs that waits for its time. @type {Set<() => Promise<unknown>>} */
+    unsent: Set<() => Promise<unknown>>;
     /** @param {Limits} limits */
     constructor(limits: Limits);
     /** Holds on to a sender until what waits there was written. @param {Sender} sender */

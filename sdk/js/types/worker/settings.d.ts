@@ -28,11 +28,16 @@ export type Settings = {
      * and about how many bytes; 4 MiB
      */
     bufferBytes?: number;
+    /**
+     * progress events a second, at the most; 20. null sends each.
+     */
+    progressPerS?: number | null;
 };
 export type Limits = {
     blockS: number | null;
     maxEvents: number;
     maxBytes: number;
+    paceMs: number;
 };
 /**
  * @typedef {object} Settings
@@ -44,10 +49,13 @@ export type Limits = {
  * @property {number | null} [blockS] seconds for which a call waits while Redis is unavailable; 30. null is for ever.
  * @property {number} [bufferEvents] how many events of a run may wait for Redis; 1,000
  * @property {number} [bufferBytes] and about how many bytes; 4 MiB
+ * @property {number | null} [progressPerS] progress events a second, at the most; 20. null sends each.
  */
-/** How long a call may wait for Redis (null: for ever), and how much may wait of each run.
+/**
+ * How long a call may wait for Redis (null: for ever), how much may wait of each run, and the least time between two
+ * progress events.
  *
- * @typedef {{ blockS: number | null, maxEvents: number, maxBytes: number }} Limits
+ * @typedef {{ blockS: number | null, maxEvents: number, maxBytes: number, paceMs: number }} Limits
  */
 /**
  * What bounds a job, its leases and its calls; InvalidEvent that names the setting.

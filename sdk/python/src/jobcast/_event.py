@@ -142,6 +142,15 @@ def failed(error: str, code: str | None, more: Mapping[str, object] | None = Non
     return append.failed(to_json(data, "error"), error, code)
 
 
+def will_retry(error: str, code: str | None, retry_in_s: float | None) -> Append:
+    """Return the event that ends an attempt that the queue will follow by another."""
+    more: dict[str, object] = {"willRetry": True}
+    if retry_in_s is not None:
+        _seconds(retry_in_s, "retryInSeconds")
+        more["retryInSeconds"] = retry_in_s
+    return failed(error, code, more)
+
+
 def _progress(
     operation: str, percent: str, step: str | None, eta: float | None, more: Mapping[str, object]
 ) -> Append:
@@ -186,11 +195,11 @@ def _percent(progress: object) -> str:
     return str(progress)
 
 
-def _seconds(eta: object) -> str:
+def _seconds(eta: object, what: str = "eta") -> str:
     if isinstance(eta, bool) or not isinstance(eta, (int, float)):  # a union is made at each call
-        raise InvalidEvent("eta must be a number of seconds")
+        raise InvalidEvent(f"{what} must be a number of seconds")
     if not 0 <= eta <= sys.float_info.max:  # an int may be more than a float can be
-        raise InvalidEvent("eta must be zero or more seconds, and finite")
+        raise InvalidEvent(f"{what} must be zero or more seconds, and finite")
     # As JSON has it, whatever a subclass makes of its own text.
     return int.__repr__(eta) if isinstance(eta, int) else float.__repr__(eta)
 
@@ -222,3 +231,7 @@ def _object(value: object, what: str) -> dict[str, object]:
     except Exception as error:  # a mapping of a class of its own may raise any
         raise InvalidEvent(f"{what} can't be read: {text_of(error)}") from error
     raise InvalidEvent(f"{what} must be a dict")
+
+
+CANCELLED: Final = failed("Cancelled", None)
+"""Ends an attempt that was stopped by its queue."""

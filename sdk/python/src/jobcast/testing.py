@@ -12,6 +12,7 @@ as the service ends one whose lease ran out.
 
 import json
 import threading
+from collections.abc import Mapping
 from itertools import count
 from time import time
 from typing import Any, Final, Never
@@ -132,7 +133,7 @@ class Memory:
             _refuse("EXISTS the job exists already")
         job = self._jobs[job_id] = _Job()
         job.token = token
-        job.state = {"status": "queued", "attempt": "1", "progress": "0", **event.fields}
+        job.state = {"status": "queued", "attempt": "1", "progress": "0"} | _stored(event.fields)
         entry_id = self._log(job, "_created", event.data)
         job.state |= {"created": entry_id, "attemptId": entry_id}
         return Answer(entry_id, False, 0, 1, "")  # noqa: FBT003 - as the script
@@ -157,7 +158,7 @@ class Memory:
         entry_id = self._log(job, _NAMES.get(operation, event.name), data)
         if number:
             job.numbers[number] = entry_id
-        state |= event.fields
+        state |= _stored(event.fields)
         for field in event.cleared:
             state.pop(field, None)
         return self._answer(job, event, entry_id, before)
@@ -204,6 +205,11 @@ _STATUSES: Final = {
     "retry": "queued",
 }
 _PROGRESS: Final = {"start": "0", "complete": "100", "retry": "0"}
+
+
+def _stored(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return texts as they come back from Redis, whatever class of text they were."""
+    return {name: str.encode(text).decode() for name, text in fields.items()}
 
 
 def _written(job: _Job, event: Append) -> tuple[str, str]:

@@ -29,7 +29,6 @@ from jobcast._sender import Sender, Senders
 from jobcast.adapters._abort import Abort, OnCancel
 from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
-    CANCELLED,
     COMPLETED,
     END_FIELDS,
     MAX_STARTS,
@@ -171,7 +170,7 @@ class Tasks:
                     return False
             leniency.silence("it could not be started")
         except JobCancelled:
-            await run.end(CANCELLED)
+            await run.end(_event.CANCELLED)
             return True
         except Exception as error:  # noqa: BLE001 - the task runs whatever happens here
             leniency.silence(error)
@@ -266,7 +265,7 @@ class Task:
 
     async def cancel(self) -> None:
         """End the job as cancelled."""
-        await self._end(CANCELLED)
+        await self._end(_event.CANCELLED)
 
     def leave(self) -> None:
         """Leave the job as it is: another worker will go on with it, or its lease runs out."""

@@ -24,7 +24,6 @@ from jobcast._retry import will_pass
 from jobcast.adapters._abort import Abort, OnCancel
 from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
-    CANCELLED,
     COMPLETED,
     END_FIELDS,
     MAX_STARTS,
@@ -42,6 +41,7 @@ from jobcast.adapters._task import (
     failing,
     will_retry,
 )
+from jobcast.adapters._unsent import Unsent
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import new_job_id, state_key
 from jobcast.sync._connection import Connection
@@ -123,6 +123,13 @@ class Tasks:
         """Queue a job that has failed for its next attempt."""
         self._try(job_id, lambda: self._jobs.retry(job_id))
 
+    def deliver(self, unsent: Unsent) -> bool:
+        """Send what another process could not; say whether that is over, written or refused."""
+        is_over = unsent.deliver(self._connection, self._jobs)
+        if not is_over:
+            self._outage.begin()
+        return is_over
+
     def close(self) -> None:
         """Close the connections; they are opened again at the next use."""
         self._creating.close()
@@ -167,7 +174,7 @@ class Tasks:
                     return False
             leniency.silence("it could not be started")
         except JobCancelled:
-            run.end(CANCELLED)
+            run.end(_event.CANCELLED)
             return True
         except Exception as error:  # noqa: BLE001 - the task runs whatever happens here
             leniency.silence(error)
@@ -217,6 +224,11 @@ class Task:
         self._tasks = tasks
         self._leniency = leniency
         self._scope = scope
+        self._is_retried = False
+
+    def unsent(self) -> Unsent | None:
+        """Return what waits for Redis at the end of the run; None if all is written."""
+        return Unsent.of(self.run, is_retried=self._is_retried)
 
     @property
     def is_followed(self) -> bool:
@@ -253,12 +265,13 @@ class Task:
         self, error: str | BaseException, code: str | None = None, *, in_s: float | None = None
     ) -> None:
         """End the attempt badly, and queue the job for the next one, which the queue will run."""
+        self._is_retried = True
         if self._end(will_retry(error, code, in_s)):
             self._tasks.retry(self.run.job_id)
 
     def cancel(self) -> None:
         """End the job as cancelled."""
-        self._end(CANCELLED)
+        self._end(_event.CANCELLED)
 
     def leave(self) -> None:
         """Leave the job as it is: another worker will go on with it, or its lease runs out."""

@@ -373,13 +373,9 @@ def will_retry(
 ) -> Append:
     """Return what ends an attempt that another one follows, as far as any job has room for it."""
     message, code = brief(*failure_of(error, code))
-    data: dict[str, object] = {"willRetry": True}
-    if retry_in_s is not None:
-        data["retryInSeconds"] = retry_in_s
-    return _event.failed(message, code, data)
+    return _event.will_retry(message, code, retry_in_s)
 
 
 COMPLETED: Final = _event.completed(None)
 UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - by position, as the script answers
 """What is known of a run that starts in the background."""
-CANCELLED: Final = _event.failed("Cancelled", None)

@@ -9,20 +9,20 @@
 What a task gives to Docket's ``Progress`` is progress: its message is the step. ``Retry`` makes
 attempts. ``docket.cancel`` cancels the job, and a task that the job's owner cancels is cancelled in
 the worker. A task that waits for a ``ConcurrencyLimit`` or another gate is a queued job until then.
-What a followed task adds to its worker's docket is followed, too; `Docket.add_many` is not.
+What a followed task adds to its worker's docket is followed, too.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
-from docket import Docket, Execution, ExecutionState, Retry
+from docket import Docket, Execution, ExecutionState, Retry, TaskCall
 from docket.dependencies import (
     AdmissionBlocked,
     Dependency,
@@ -46,6 +46,8 @@ _UNFINISHED_S: Final = 7 * 86_400
 """How long the ticket of a task is kept that never ends."""
 _FINISHED_S: Final = 3600
 """How long it is kept afterwards: the task may be delivered once more."""
+_CALLS: Final = ("add", "add_many", "replace", "replace_many", "cancel")
+"""The calls of a docket that are followed."""
 _UNDER_WAY: Final = frozenset(
     state.value.encode()
     for state in (ExecutionState.SCHEDULED, ExecutionState.QUEUED, ExecutionState.RUNNING)
@@ -60,7 +62,7 @@ async def followed(docket: Docket, url: str, **settings: Unpack[Settings]) -> As
     wait for that Redis.
     """
     tasks = Tasks(url, **settings)
-    own = {name: vars(docket).get(name) for name in ("add", "replace", "cancel")}
+    own = {name: vars(docket).get(name) for name in _CALLS}
     Followed(docket, tasks).attach()
     try:
         yield
@@ -206,11 +208,12 @@ class Followed:
         self._docket = docket
         self._tasks = tasks
         self._add, self._replace, self._cancel = docket.add, docket.replace, docket.cancel
+        self._add_many, self._replace_many = docket.add_many, docket.replace_many
 
     def attach(self) -> None:
         """Put these calls in the place of the docket's own."""
-        docket: Any = self._docket
-        docket.add, docket.replace, docket.cancel = self.add, self.replace, self.cancel
+        for name in _CALLS:
+            setattr(self._docket, name, getattr(self, name))
 
     def add(
         self,
@@ -230,6 +233,14 @@ class Followed:
         """Add a task, or put it in the place of the one that has its key."""
         return self._adding(self._replace(function, when, key), function, key, is_known=True)
 
+    async def add_many(self, calls: Iterable[TaskCall], **options: object) -> list[Execution]:
+        """Add tasks."""
+        return await self._adding_many(self._add_many, calls, options)
+
+    async def replace_many(self, calls: Iterable[TaskCall], **options: object) -> list[Execution]:
+        """Add tasks, or put them in the place of those that have their keys."""
+        return await self._adding_many(self._replace_many, calls, options)
+
     async def cancel(self, key: str) -> None:
         """Cancel a task, in Jobcast too."""
         ticket = await _ticket_of(self._docket, key)
@@ -247,21 +258,42 @@ class Followed:
         name = function if isinstance(function, str) else function.__name__
 
         async def scheduler(*args: Any, **kwargs: Any) -> Execution:  # noqa: ANN401 - the task's
-            if is_known and await self._is_under_way(key):
-                scheduled: Execution = await schedule(*args, **kwargs)
-                return scheduled
-            ticket = await self._tasks.enqueued(key, name)
-            await _keep(self._docket, key, ticket, is_known=is_known)
+            ticket = await self._announced(key, name, is_known=is_known)
             try:
-                scheduled = await schedule(*args, **kwargs)
+                scheduled: Execution = await schedule(*args, **kwargs)
             except BaseException:
                 await self._tasks.cancel(ticket)
                 raise
-            if scheduled.disposition.value != "scheduled":
+            if not _is_scheduled(scheduled):
                 await self._tasks.cancel(ticket)
             return scheduled
 
         return scheduler
+
+    async def _adding_many(
+        self, schedule: Callable[..., Any], calls: Iterable[TaskCall], options: Mapping[str, object]
+    ) -> list[Execution]:
+        calls = list(calls)
+        names = {each.key: each.function_name or each.function.__name__ for each in calls}
+        tickets = {
+            key: await self._announced(key, name, is_known=True) for key, name in names.items()
+        }
+        scheduled = set[str]()
+        try:
+            executions: list[Execution] = await schedule(calls, **options)
+            scheduled = {each.key for each in executions if _is_scheduled(each)}
+        finally:
+            for key in tickets.keys() - scheduled:
+                await self._tasks.cancel(tickets[key])
+        return executions
+
+    async def _announced(self, key: str, name: str, *, is_known: bool) -> Ticket | None:
+        """Create the job of a task that is about to be added, unless the one of its key goes on."""
+        if is_known and await self._is_under_way(key):
+            return None
+        ticket = await self._tasks.enqueued(key, name)
+        await _keep(self._docket, key, ticket, is_known=is_known)
+        return ticket
 
     async def _is_under_way(self, key: str) -> bool:
         """Whether a task has this key, whose job goes on: it is replaced, or nothing is added."""
@@ -271,6 +303,10 @@ class Followed:
 
 _current: Final[ContextVar[Following | None]] = ContextVar("jobcast_docket", default=None)
 """What is executed in this context."""
+
+
+def _is_scheduled(execution: Execution) -> bool:
+    return execution.disposition.value == "scheduled"
 
 
 def _ticket_key(docket: Docket, key: str) -> str:

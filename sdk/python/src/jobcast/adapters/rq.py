@@ -14,6 +14,7 @@ keys are understood. Others are sent only if the task has changed them. ``Retry`
 stopped.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Unpack
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlencode
 
 import rq
 from redis import Redis, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import RedisError
 from rq.command import send_stop_job_command
 from rq.job import JobStatus, Retry
 
@@ -28,12 +30,19 @@ from jobcast._errors import JobCancelled
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._report import KNOWN
 from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owned_by, owner_of
+from jobcast.adapters._unsent import Unsent
 
 __all__ = ["Job", "Queue", "install", "owned_by"]
+
+_log: Final = logging.getLogger("jobcast.adapters")
 
 ADDRESS: Final = "JOBCAST_REDIS_URL"
 """The variable that names Jobcast's Redis, if it is not RQ's."""
 
+_UNSENT: Final = "rq:jobcast:unsent"
+"""A list in RQ's Redis: ends of jobs that work horses could not send, see `Unsent`."""
+_UNSENT_S: Final = 24 * 3600
+_MOST_DELIVERED: Final = 100
 _LOST: Final = "The worker was lost", "STALLED"
 
 
@@ -77,6 +86,7 @@ class Job(rq.job.Job):
         tasks = self._tasks
         if tasks is None:
             return super().perform()
+        self._deliver(tasks)
         self._meta_before = dict(self.meta)
         ticket = self._ticket
         if ticket is not None and self.number_of_retries:
@@ -146,6 +156,7 @@ class Job(rq.job.Job):
             task.retry(error, in_s=self.get_retry_interval())
         else:
             task.fail(error)
+        self._hand_over(task)
 
     def _complete(self, task: Task, result: object) -> None:
         self._task, self._has_ended = None, True
@@ -156,6 +167,34 @@ class Job(rq.job.Job):
             task.retry("The task asked for a retry", "RETRY", in_s=interval_s)
         else:
             task.fail("The task asked for too many retries", "RETRY")
+        self._hand_over(task)
+
+    def _hand_over(self, task: Task) -> None:
+        """Leave the end of a job that Jobcast's Redis has not taken to the next task's process."""
+        unsent = task.unsent()
+        if unsent is None:
+            return
+        try:
+            with self.connection.pipeline() as pipeline:
+                pipeline.rpush(_UNSENT, unsent.to_json())
+                pipeline.expire(_UNSENT, _UNSENT_S)
+                pipeline.execute()
+        except RedisError as error:
+            _log.warning("job %s: its end may be lost: %s", unsent.job_id, error)
+
+    def _deliver(self, tasks: Tasks) -> None:
+        """Send ends that other processes have left."""
+        try:
+            for _ in range(_MOST_DELIVERED):
+                kept: Any = self.connection.lindex(_UNSENT, 0)
+                if kept is None:
+                    return
+                unsent = Unsent.from_json(kept)
+                if unsent is not None and not tasks.deliver(unsent):
+                    return
+                self.connection.lrem(_UNSENT, 1, kept)
+        except RedisError as error:
+            _log.warning("ends of jobs that were not sent: %s", error)
 
     def _end_from_outside(self, error: str, code: str | None, *, is_retried: bool = False) -> None:
         """End the job for a work horse that could not, because it was killed."""

@@ -21,7 +21,14 @@ from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.pattern_subscriber import PatternSubscriber
 from jobcast.bridge.progress import progress_of
-from jobcast.bridge.rq_job import ENDS, FIELDS, PREFIX, RqJob, end_of, results_key
+from jobcast.bridge.rq_job import (
+    ENDS,
+    FIELDS,
+    PREFIX,
+    RqJob,
+    end_of,
+    results_key,
+)
 from jobcast.protocol.names import parse_job_id
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply
@@ -43,8 +50,12 @@ _HOW: Final = "notifies of no changes of hashes: CONFIG SET notify-keyspace-even
 
 @dataclass
 class _Place:
-    """A job as it was appended: its attempt, run and last number, and RQ's ``meta`` then."""
+    """A job as it was appended: its attempt, run and last number, and RQ's ``meta`` then.
 
+    ``rq_id`` is its id as RQ spells it.
+    """
+
+    rq_id: str
     attempt: int
     status: str
     run: str
@@ -122,7 +133,8 @@ class RQ:
             await asyncio.sleep(_CHECK_S)
 
     async def _compare_all(self) -> None:
-        """Have all jobs that RQ has be compared with Jobcast's."""
+        """Have all jobs be compared with Jobcast's: those that RQ has, and those that it had."""
+        self._changed |= {place.rq_id: None for place in self._places.values()}
         cursor = b"0"
         while True:
             cursor, keys = await self._call("SCAN", cursor.decode(), *_ALL)
@@ -157,7 +169,7 @@ class RQ:
                 await self._apply(job_id, rq_id, job)
 
     async def _apply(self, job_id: str, rq_id: str, job: RqJob) -> None:
-        place = await self._place(job_id, job)
+        place = await self._place(job_id, rq_id, job)
         if place is None:
             return
         if place.status not in {"queued", "running"}:
@@ -167,7 +179,7 @@ class RQ:
             if job.status in ENDS and place.run.startswith(f"{_RUN}{job.enqueued_at}:"):
                 return  # else RQ has run it once more, before it was looked at
             await self._jobs.retry(job_id)  # RQ runs it once more
-            place = self._places[job_id] = _Place(place.attempt + 1, "queued", "", 0)
+            place = self._places[job_id] = _Place(rq_id, place.attempt + 1, "queued", "", 0)
         run = f"{_RUN}{job.enqueued_at}:{place.attempt}"
         if job.status not in _WAITING and job.started_at and place.run != run:
             await self._jobs.append(job_id, _event.started(None), place.attempt, run, 1)
@@ -197,12 +209,15 @@ class RQ:
     async def _removed(self, job_id: str) -> None:
         view = await self._jobs.view(job_id)
         self._places.pop(job_id, None)
-        if view is None or view.has_ended or not view.run.startswith(_RUN):
+        if view is None or view.has_ended:
             return
-        event = _event.failed("Removed from the queue", "REMOVED")
-        await self._jobs.append(job_id, event, view.attempt, view.run, view.seq + 1)
+        if not view.run:  # it was never started, so nothing is lost with it
+            await self._jobs.append(job_id, _event.CANCELLED, view.attempt, "", None)
+        elif view.run.startswith(_RUN):
+            event = _event.failed("Removed from the queue", "REMOVED")
+            await self._jobs.append(job_id, event, view.attempt, view.run, view.seq + 1)
 
-    async def _place(self, job_id: str, job: RqJob) -> _Place | None:
+    async def _place(self, job_id: str, rq_id: str, job: RqJob) -> _Place | None:
         place = self._places.get(job_id)
         if place is not None:
             return place
@@ -215,7 +230,7 @@ class RQ:
         view = await self._jobs.find(job_id, _RUN, create)
         if view is None:
             return None
-        place = _Place(view.attempt, view.status, view.run, view.seq)
+        place = _Place(rq_id, view.attempt, view.status, view.run, view.seq)
         self._places[job_id] = place
         if len(self._places) > _MAX_JOBS:
             self._places.popitem(last=False)

@@ -96,7 +96,7 @@ def end_of(job: RqJob, results: list[Entry]) -> Append:
     if job.status == "finished":
         return _completed(named.get(b"return_value", b""))
     if job.status in {"stopped", "canceled"}:
-        return _event.failed("Cancelled", None)
+        return _event.CANCELLED
     try:
         packed = named.get(b"exc_string")
         trace = _inflated(base64.b64decode(packed) if packed else job.trace)

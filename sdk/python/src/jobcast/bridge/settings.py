@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar
 
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._settings import DAY_SECONDS, MIN_EVENT_BYTES
+from jobcast.adapters._broker import check_broker
 from jobcast.bridge.owners import OwnerRule, parse_paths
 from jobcast.protocol.append import Bounds
 from jobcast.redis.address import parse_address
@@ -179,8 +180,7 @@ def _queues(text: str) -> tuple[str, ...]:
 def _broker(text: str) -> str:
     if find_spec("celery") is None:
         raise ValueError("needs Celery: install jobcast[celery]")
-    if not re.fullmatch(r"[a-z][a-z0-9+]*://\S*", text):
-        raise ValueError("must be the URL of a broker, as Celery's broker_url")
+    check_broker(text)
     return text
 
 

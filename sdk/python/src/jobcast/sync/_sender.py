@@ -146,6 +146,11 @@ class Sender:
         """Raise the refusal that every event of this run gets, if one has got it."""
         self._outbox.check()
 
+    def unsent(self) -> list[tuple[int, Append]]:
+        """Return what waits, oldest first, with the numbers by which it will be sent."""
+        with self._changed:
+            return [(self._outbox.numbered(each), each.event) for each in self._outbox.waiting]
+
     def abandon(self) -> None:
         """Give up all that waits."""
         with self._changed:

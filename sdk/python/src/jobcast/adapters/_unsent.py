@@ -1,0 +1,82 @@
+"""What a process could not send before it ended, kept for the next one.
+
+A work horse of RQ ends with its task. If Jobcast's Redis is unavailable then, the end of the job
+waits in its queue's Redis until another task begins. It keeps the run and numbers that it had, so
+it is written once, however often it is sent.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Self
+
+from redis.exceptions import RedisError
+
+from jobcast._errors import JobcastError
+from jobcast._retry import will_pass
+from jobcast.protocol.append import Append
+from jobcast.sync._connection import Connection
+from jobcast.sync._jobs import Jobs
+from jobcast.sync._run import Run
+
+_log: Final = logging.getLogger("jobcast.adapters")
+
+
+class Unsent(NamedTuple):
+    """The events of a run that were not acknowledged, with their numbers, the oldest first.
+
+    ``is_retried`` is whether the queue runs the task again.
+    """
+
+    job_id: str
+    attempt: int | None
+    run: str
+    events: Sequence[tuple[int, Append]]
+    is_retried: bool
+
+    @classmethod
+    def of(cls, run: Run, *, is_retried: bool) -> Self | None:
+        """Return what a run that has ended could not send; None if its end is written."""
+        sender = run._sender  # noqa: SLF001 - what is about senders is the library's own
+        if not sender.has_end or sender.token is None:
+            return None
+        return cls(run.job_id, run.attempt, sender.token, sender.unsent(), is_retried)
+
+    def deliver(self, connection: Connection, jobs: Jobs) -> bool:
+        """Send it; say whether that is over, written or refused. Else Redis is unavailable."""
+        try:
+            for number, event in self.events:
+                connection.append(self.job_id, event, self.attempt, self.run, str(number))
+            if self.is_retried:
+                jobs.retry(self.job_id)
+        except RedisError as error:
+            if will_pass(error):
+                return False
+            _log.warning("job %s: %s", self.job_id, error)
+        except JobcastError as refusal:
+            _log.info("job %s: %s", self.job_id, refusal)
+        except Exception as error:  # noqa: BLE001 - whoever has put it there: no task fails by it
+            _log.warning("what another process has left can't be sent: %s", error)
+        return True
+
+    def to_json(self) -> str:
+        """Return it as JSON."""
+        events = [
+            [number, {**event._asdict(), "fields": dict(event.fields)}]
+            for number, event in self.events
+        ]
+        return json.dumps({**self._asdict(), "events": events})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self | None:
+        """Read it; None if it is unreadable."""
+        try:
+            given = json.loads(text)
+            events = [(int(number), _append_of(fields)) for number, fields in given["events"]]
+            return cls(**{**given, "events": events})
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+def _append_of(fields: dict[str, Any]) -> Append:
+    return Append(**{**fields, "cleared": tuple(fields["cleared"])})

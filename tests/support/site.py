@@ -1,0 +1,15 @@
+"""A site of somebody else that consists of one page."""
+
+from typing import Any
+
+
+class Site:
+    """An ASGI application that answers everything with the page."""
+
+    def __init__(self) -> None:
+        self.page = ""
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self.page.encode()})
