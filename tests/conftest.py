@@ -92,11 +92,12 @@ def shared_sentinels() -> Iterator[SentinelSet]:
 
 
 @pytest.fixture
-def sentinels(shared_sentinels: SentinelSet) -> SentinelSet:
+def sentinels(shared_sentinels: SentinelSet) -> Iterator[SentinelSet]:
     """Return Sentinels that watch a primary without keys, whatever a test has done before."""
     shared_sentinels.restart()
     shared_sentinels.flush()
-    return shared_sentinels
+    yield shared_sentinels
+    shared_sentinels.rest()
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +143,12 @@ def shared_tls_sentinels(tls: Tls) -> Iterator[SentinelSet]:
 
 
 @pytest.fixture
-def tls_sentinels(shared_tls_sentinels: SentinelSet) -> SentinelSet:
+def tls_sentinels(shared_tls_sentinels: SentinelSet) -> Iterator[SentinelSet]:
     """Return Sentinels that watch a primary without keys, all of which speak TLS."""
     shared_tls_sentinels.restart()
     shared_tls_sentinels.flush()
-    return shared_tls_sentinels
+    yield shared_tls_sentinels
+    shared_tls_sentinels.rest()
 
 
 @pytest.fixture(scope="session")

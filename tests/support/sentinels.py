@@ -26,6 +26,8 @@ _LOOK_OFTEN: Final = (
     *("PING-PERIOD", 400, "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200),
     *("TILT-PERIOD", 1000),
 )
+# What nobody uses takes processors from the other tests.
+_LOOK_SELDOM: Final = ("PING-PERIOD", 1000, "INFO-PERIOD", 10_000, "PUBLISH-PERIOD", 2000)
 
 
 class SentinelServer(Valkey):
@@ -49,7 +51,15 @@ class SentinelServer(Valkey):
     def start(self, *options: str) -> None:
         """Start it, and let it look more often than it would."""
         super().start(*options)
+        self.look_often()
+
+    def look_often(self) -> None:
+        """Find out soon what happens, as is the case from the start on."""
         self.ask("SENTINEL", "DEBUG", *_LOOK_OFTEN)
+
+    def look_seldom(self) -> None:
+        """Spare the machine until ``look_often``."""
+        self.ask("SENTINEL", "DEBUG", *_LOOK_SELDOM)
 
     def command(self) -> list[str]:
         """Return what starts it in the foreground."""
@@ -113,6 +123,19 @@ class SentinelSet(Ensemble):
         for sentinel in self.sentinels:
             sentinel.start()
         self.until_ok()
+
+    def restart(self) -> None:
+        """Start and resume what was killed or frozen, end a `rest`, and wait until all is well."""
+        for sentinel in self._watching():
+            if not sentinel.is_paused:
+                sentinel.look_often()
+        super().restart()
+
+    def rest(self) -> None:
+        """Spare the machine until ``restart``."""
+        for sentinel in self._watching():
+            if not sentinel.is_paused:
+                sentinel.look_seldom()
 
     def primary(self) -> Valkey:
         """Return the server that the Sentinels take to be the primary."""
