@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from redis.client import Redis as Client
+from redis.connection import Connection
 
 from jobcast.sync import Jobs, Run, connect
 from jobcast.sync._lease import Lease
@@ -77,7 +77,7 @@ def test_an_answer_that_was_not_read_is_taken_for_no_other_ones(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Client, "parse_response", interrupt)
+        patch.setattr(Connection, "read_response", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run.emit("note", {"n": 1})
     ids = [run.emit("note", {"n": n}) for n in (2, 3)]
