@@ -131,7 +131,7 @@ class Connection:
 def _ask(pool: ConnectionPool, command: Sequence[str | bytes]) -> Any:  # noqa: ANN401
     """Have a server carry out a command, by one of its connections.
 
-    redis-py's ``execute_command`` does the same, but also counts and could retry: a fifth of a call.
+    The same as redis-py's ``execute_command`` without its counters and retries, a fifth of a call.
     """
     connection: Any = pool.get_connection()
     try:
