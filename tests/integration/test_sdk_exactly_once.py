@@ -1,6 +1,7 @@
 """Whatever becomes of Redis and of answers, each event is written once, in order."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -27,7 +28,9 @@ from tests.support.valkey import Valkey
 from tests.support.waiting import eventually, until
 
 LOST: list[Moment] = ["before", "after"]
+LOG = "jobs:{j1}:log"
 STATE = "jobs:{j1}:state"
+DIGEST = hashlib.sha1(SCRIPT.encode()).hexdigest()  # noqa: S324 - Redis' own
 
 
 @pytest.fixture
@@ -51,11 +54,15 @@ async def notes_of(redis: Redis) -> list[int]:
     return [json.loads(fields["data"])["n"] for _, fields in log if fields["event"] == "note"]
 
 
+def arguments(operation: str, run: str, seq: str, data: str = "{}") -> list[str]:
+    """Return the arguments of the script."""
+    return ["PUBLISH", operation, "", run, "note", data, "", f"0 {seq}"]
+
+
 async def script(redis: Redis, operation: str, run: str, seq: str, data: str = "{}") -> list[Any]:
     """Append as a worker does that repeats for itself."""
     answer: list[Any] = await redis.register_script(SCRIPT)(
-        keys=["jobs:{j1}:log", STATE],
-        args=["PUBLISH", operation, "", run, "note", data, "", f"0 {seq}"],
+        keys=[LOG, STATE], args=arguments(operation, run, seq, data)
     )
     return answer
 
@@ -456,6 +463,26 @@ async def test_a_repeat_of_what_was_trimmed_is_written_no_second_time(
     assert (await script(redis_client, "emit", "r", "3"))[0] == ""
     assert (await script(redis_client, "emit", "r", "38"))[0] == log[-2][0]
     assert await log_of(redis_client, "j1") == log
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 16, 17, 1000])
+async def test_a_large_log_keeps_its_bound_whatever_the_numbers_are(
+    redis_url: str, redis_client: Redis, step: int
+) -> None:
+    most = 600
+    async with jobcast.connect(redis_url, max_entries=most, progress_per_s=None) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+    await script(redis_client, "start", "r", "1")
+    numbers = list(range(2, 2 + 1500 * step, step))
+    for first in range(0, len(numbers), 50):
+        async with redis_client.pipeline(transaction=False) as pipeline:
+            for number in numbers[first : first + 50]:
+                pipeline.evalsha(DIGEST, 2, LOG, STATE, *arguments("emit", "r", str(number)))
+                pipeline.xlen(LOG)
+            lengths = (await pipeline.execute())[1::2]
+        assert max(lengths) <= most
+    assert min(lengths) > most // 3
+    assert (await log_of(redis_client, "j1"))[0][1]["event"] == "_checkpoint"
 
 
 async def test_a_refused_number_that_a_later_one_has_passed_is_not_written_out_of_order(

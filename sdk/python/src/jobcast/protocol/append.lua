@@ -44,6 +44,8 @@
 local MAX_EVENT_BYTES = 1048576 -- of a job without a bound of its own
 local MAX_ENTRIES = 10000 -- the same
 local LEAST_EVENT_BYTES = 1024 -- the lowest bound of any job
+local LARGE_LOG = 512 -- entries; the length of such a log is not read at every append
+local UNCHECKED = 16 -- appends of a run between two such reads
 local UNFINISHED_SECONDS = 7 * 24 * 3600 + 100 -- at least seven days: see EXPIRE below
 local LATEST_MS = 1e15 -- later than any lease
 
@@ -55,8 +57,8 @@ local lease_ms = (op == 'start' or op == 'renew') and progress ~= '' and tonumbe
 
 local refuse = redis.error_reply
 
--- This and XLEN raise WRONGTYPE on a key of another type, before anything is written. The fields to
--- clear are read as well: mostly none of them exists.
+-- This raises WRONGTYPE on a key of another type, and XLEN or the XADD that is written first does.
+-- The fields to clear are read as well: mostly none of them exists.
 local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress', 'cancel', 'last',
   'maxEntries', 'seq', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, limit, its_seq = unpack(before, 1, 8)
@@ -234,14 +236,21 @@ if status ~= status_before then
 end
 
 -- The log is bounded: after every half of the bound, a checkpoint holds the whole state, and a full
--- log is trimmed to the previous checkpoint, so that the rest still folds to the whole state.
-local length = redis.call('XLEN', log)
+-- log is trimmed to the previous checkpoint, so that the rest still folds to the whole state. XLEN takes
+-- a twelfth of an append, so a run reads the length of a large log only when its number passes a
+-- multiple of UNCHECKED; the bound leaves room for the others.
+limit = tonumber(limit)
+if not (limit and limit >= 2 and limit < 2^53) then limit = MAX_ENTRIES end
+local length = 0
+if limit < LARGE_LOG or op == 'start' or not seq_number
+  or seq_number - seq_number % UNCHECKED > (tonumber(its_seq) or 0) then
+  length = redis.call('XLEN', log)
+end
+if limit >= LARGE_LOG then limit = limit - UNCHECKED end
 if op == 'create' and length > 0 then -- an earlier job's, whose state was lost
   redis.call('DEL', log)
   length = 0
 end
-limit = tonumber(limit)
-if not (limit and limit >= 2 and limit < 2^53) then limit = MAX_ENTRIES end
 if 2 * length >= limit then
   local checkpoint = redis.call('HGET', state, 'checkpoint')
   if not checkpoint or length >= limit then
