@@ -268,8 +268,10 @@ async def test_a_cancelled_task_that_reports_is_not_aborted_before_it_could_noti
     with jobcast.owner(user_id="u1"):
         ticket = await done(tasks.enqueued("t1", "work"))
     task = await done(tasks.begin(ticket, lambda: aborted.append(True)))
-    await done(task.report({"progress": 10}))
     await jobs.cancel("t1")
+    await done(task.run._renew(60_000))
+    with pytest.raises(jobcast.JobCancelled):
+        await done(task.report({"progress": 20}))
     await done(task.run._renew(60_000))
     assert aborted == []
     with pytest.raises(jobcast.JobCancelled):

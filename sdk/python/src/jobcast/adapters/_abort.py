@@ -12,28 +12,34 @@ OnCancel = Callable[[], object]
 _log: Final = logging.getLogger("jobcast.adapters")
 
 
+_IF_REPORTED: Final = 2
+"""The number of the renewal at which a task is spared only if it has reported."""
+
+
 class Abort:
     """Has the queue abort a task whose job was asked to stop, if it does not notice that itself.
 
-    One that reports gets `JobCancelled` from its next report. The queue may abort it at the same
-    time only if it has not stopped until the renewal of the lease after that.
+    One that reports gets `JobCancelled` from its next report, and must not be aborted while it
+    stops. So the queue aborts it only if it has reported nothing between the renewal of the lease
+    that has shown the request and a later one.
     """
 
     def __init__(self, on_cancel: OnCancel | None) -> None:
         self._on_cancel = on_cancel
-        self._has_reported = self._was_spared = False
+        self._renewals = 0  # since the request was known
+        self._has_reported = False
 
     def reported(self) -> None:
         """Take in that the task has reported."""
         self._has_reported = True
 
     def renewed(self, run: RunState) -> None:
-        """Abort the task if the renewal of its run's lease says so, once."""
+        """Abort the task, once, if it had its time; called after each renewal of the lease."""
         has_reported, self._has_reported = self._has_reported, False
         if not run.cancel_requested or self._on_cancel is None:
             return
-        if has_reported and not self._was_spared:
-            self._was_spared = True
+        self._renewals += 1
+        if self._renewals < _IF_REPORTED or (self._renewals == _IF_REPORTED and has_reported):
             return
         on_cancel, self._on_cancel = self._on_cancel, None
         try:

@@ -243,13 +243,14 @@ def _follow_state(task: CeleryTask) -> None:
         meta: Any = None,  # noqa: ANN401 - the task's
         **kwargs: Any,  # noqa: ANN401 - the task's
     ) -> None:
-        update(task_id, state, meta, **kwargs)
         execution = _execution_of(task.request)
         if execution is None or task_id not in {None, execution.task_id}:
+            update(task_id, state, meta, **kwargs)
             return
         if state not in _BUILT_IN:
-            execution.job.report(meta)
-        elif state == states.FAILURE:
+            execution.job.report(meta)  # first: a task that is cancelled gets no further state
+        update(task_id, state, meta, **kwargs)
+        if state == states.FAILURE:
             execution.failure = meta.get("exc_message", meta) if isinstance(meta, dict) else meta
 
     task.update_state = update_state
