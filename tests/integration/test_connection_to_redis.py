@@ -267,3 +267,50 @@ async def test_all_who_wait_for_a_connection_share_it_and_its_failure() -> None:
         assert replies == [["PONG"]] * 100
         await server.aclose()
         assert valkey.ask("INFO", "stats")["total_connections_received"] < 10
+
+
+class Recorder:
+    """A transport that notes what is written."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.written: list[bytes] = []
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_calls_of_one_turn_are_written_together_and_a_lone_one_at_once(
+    valkey: Valkey, run: Run
+) -> None:
+    async def check() -> None:
+        async with opened(valkey.url) as (connection, arrived):
+            recorder = connection._transport = Recorder(connection._transport)
+            echoes = [packed("ECHO", str(number)) for number in range(4)]
+            first = connection.ask(echoes[0])
+            assert recorder.written == [echoes[0]]
+            others = [connection.ask(echo) for echo in echoes[1:3]]
+            connection.send(packed("SUBSCRIBE", "channel"))  # behind what was asked before
+            assert await first == [b"0"]
+            assert await asyncio.gather(*others) == [[b"1"], [b"2"]]
+            await until(lambda: len(arrived) == 1)
+            together = b"".join([*echoes[1:3], packed("SUBSCRIBE", "channel")])
+            assert recorder.written == [echoes[0], together]
+
+    run(check())
+
+
+async def test_what_was_not_written_yet_fails_with_the_connection(valkey: Valkey) -> None:
+    async with opened(valkey.url) as (connection, _):
+        calls = [connection.ask(packed("INCR", "written")) for _ in range(3)]
+        recorder = connection._transport = Recorder(connection._transport)
+        connection.give_up("Connection closed.")
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert [str(error) for error in errors] == ["Connection closed."] * 3
+        await asyncio.sleep(0)
+        assert recorder.written == []

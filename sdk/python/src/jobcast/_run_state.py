@@ -159,11 +159,14 @@ class RunState(ABC):
         more: Mapping[str, object],
     ) -> Append | None:
         """Return the event that a call of `progress` sends; None if it was noted for later."""
-        counted = {"current": current, "total": total, "unit": unit}
-        given = {name: value for name, value in counted.items() if value is not None}
+        has_count = current is not None or total is not None or unit is not None
         if progress is not None:
-            return self._paced(_event.progressed(progress, step, eta, {**more, **given}))
-        if not given:
+            if has_count:
+                counted = {"current": current, "total": total, "unit": unit}
+                given = {name: value for name, value in counted.items() if value is not None}
+                more = {**more, **given}
+            return self._paced(_event.progressed(progress, step, eta, more))
+        if not has_count:
             raise InvalidEvent("progress needs a percentage, or current")
         self._counting().set(current=current, total=total, unit=unit, step=step, eta=eta, more=more)
         return None

@@ -68,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timeout_s = timeout_s
         self._deliver = deliver
         self._calls = deque[tuple[float, int, Replies, asyncio.Future[Replies]]]()
+        self._unwritten: list[bytes] = []  # commands of this turn of the event loop
         self._loop = loop = asyncio.get_running_loop()
         self._now = loop.time
         self.heard_at = self._used_at = loop.time()
@@ -138,8 +139,10 @@ class Connection(asyncio.BufferedProtocol):
 
         Raised by the future: ``ConnectionError`` and ``TimeoutError`` of redis-py.
         """
-        self._transport.write(commands)
-        # Redis is at work already; the rest is done meanwhile.
+        if self._calls:
+            self._write_soon(commands)
+        else:
+            self._transport.write(commands)  # Redis is at work already; the rest is done meanwhile
         answered = self._loop.create_future()
         self._used_at = self._now()
         self._calls.append((self._used_at + self._timeout_s, count, [], answered))
@@ -149,7 +152,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def send(self, commands: bytes) -> None:
         """Send packed commands; what comes of them is delivered."""
-        if not self._transport.is_closing():
+        if self._unwritten:
+            self._write_soon(commands)
+        elif not self._transport.is_closing():
             self._transport.write(commands)
 
     def pause(self) -> None:
@@ -181,6 +186,7 @@ class Connection(asyncio.BufferedProtocol):
     def give_up(self, why: str) -> None:
         """Have the connection be lost; calls without an answer raise ``ConnectionError``."""
         self._is_over = True
+        self._unwritten.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -232,6 +238,18 @@ class Connection(asyncio.BufferedProtocol):
         self.give_up(f"Connection lost: {error}" if error else "Connection closed by server.")
         if not self._closed.done():
             self._closed.set_result(None)
+
+    def _write_soon(self, commands: bytes) -> None:
+        """Write together what is sent in one turn of the event loop: a write is half of a call."""
+        if not self._unwritten:
+            self._loop.call_soon(self._write)
+        self._unwritten.append(commands)
+
+    def _write(self) -> None:
+        commands = b"".join(self._unwritten)
+        self._unwritten.clear()
+        if commands and not self._transport.is_closing():
+            self._transport.write(commands)
 
     def _check_time(self) -> None:
         now, self._timer = self._now(), None
