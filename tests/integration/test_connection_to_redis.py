@@ -305,6 +305,15 @@ def test_calls_of_one_turn_are_written_together_and_a_lone_one_at_once(
     run(check())
 
 
+async def test_redis_begins_with_many_calls_before_all_are_made(valkey: Valkey) -> None:
+    async with opened(valkey.url) as (connection, _):
+        recorder = connection._transport = Recorder(connection._transport)
+        calls = [connection.ask(packed("ECHO", str(number))) for number in range(20)]
+        assert [data.count(b"ECHO") for data in recorder.written] == [1, 8, 8]
+        assert await asyncio.gather(*calls) == [[str(n).encode()] for n in range(20)]
+        assert [data.count(b"ECHO") for data in recorder.written] == [1, 8, 8, 3]
+
+
 async def test_what_was_not_written_yet_fails_with_the_connection(valkey: Valkey) -> None:
     async with opened(valkey.url) as (connection, _):
         calls = [connection.ask(packed("INCR", "written")) for _ in range(3)]

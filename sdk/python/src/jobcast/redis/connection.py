@@ -29,6 +29,10 @@ FAILURES: Final = (RedisError, OSError, TimeoutError)
 QUIET_S: Final = 0.01
 """Pause after which the event loop is asked for what it has not seen; less than a restart takes."""
 
+_TOGETHER: Final = 8
+"""Calls that are written together. With 32 under way, 8 carry a tenth more a second than 1, and 32
+little more than half."""
+
 _BUFFER_BYTES: Final = 256 * 1024
 """As much as asyncio reads at once."""
 
@@ -240,10 +244,16 @@ class Connection(asyncio.BufferedProtocol):
             self._closed.set_result(None)
 
     def _write_soon(self, commands: bytes) -> None:
-        """Write together what is sent in one turn of the event loop: a write is half of a call."""
+        """Write together what is sent in one turn of the event loop: a write is half of a call.
+
+        But not all of it: Redis answers what it reads at once together, so the two would wait for
+        each other in turns.
+        """
         if not self._unwritten:
             self._loop.call_soon(self._write)
         self._unwritten.append(commands)
+        if len(self._unwritten) >= _TOGETHER:
+            self._write()
 
     def _write(self) -> None:
         commands = b"".join(self._unwritten)
