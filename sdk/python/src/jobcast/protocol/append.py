@@ -162,13 +162,9 @@ class Answer(NamedTuple):
     def from_reply(cls, reply: list[Any]) -> Self:
         """Read the reply of Redis: numbers, and texts as bytes."""
         entry_id, cancel, receivers, attempt, status, *job = reply
-        job_type, job_input = job or (b"", b"")
-        return cls(
-            entry_id.decode(),
-            cancel != 0,
-            receivers,
-            attempt,
-            status.decode(errors="replace"),
-            job_type.decode(errors="replace"),
-            job_input,
-        )
+        status_before = status.decode("utf-8", "replace")
+        answer = cls(entry_id.decode(), cancel != 0, receivers, attempt, status_before)
+        if not job:
+            return answer
+        job_type, job_input = job
+        return answer._replace(type=job_type.decode("utf-8", "replace"), input=job_input)
