@@ -39,6 +39,7 @@ class Proxy:
         self._narrow = narrow
         self.piece_bytes = _NARROW_BYTES if narrow else _PIECE_BYTES
         self._links: set[_Link] = set()
+        self._is_over = False
         self._refuses = False
         self._mutes = False
         self._held = b""
@@ -101,14 +102,20 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self._server.close()
+        self._is_over = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # in which transports let go of their sockets
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_over:  # it was accepted just before
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve((reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # also of one that was cancelled at once
 
     async def _serve(self, here: End) -> None:
         """Serve a connection until it ends; a kind of proxy that reads what passes has its own."""
@@ -137,6 +144,9 @@ class Proxy:
                 await asyncio.get_running_loop().sock_connect(end, (HOST, port))
             except OSError:
                 end.close()
+            except BaseException:
+                end.close()
+                raise
             else:
                 return await asyncio.open_connection(sock=end, limit=self.piece_bytes)
         return None
