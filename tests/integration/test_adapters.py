@@ -193,6 +193,19 @@ async def test_a_retry_is_an_attempt(tasks: AnyTasks, ticket: Ticket, redis_clie
     assert (await events(redis_client))[2][1] == failed
 
 
+@pytest.mark.parametrize(
+    "in_s", [-1, -0.001, float("nan"), float("inf"), pytest.param(10**400, id="large")]
+)
+async def test_a_delay_that_viewers_can_t_be_told_keeps_no_task_from_its_retry(
+    tasks: AnyTasks, ticket: Ticket, redis_client: Redis, in_s: float
+) -> None:
+    task = await done(tasks.begin(ticket))
+    await done(task.retry(OSError("no route"), in_s=in_s))
+    assert (await state(redis_client))["status"] == "queued"
+    failed = {"error": "no route", "errorCode": "OSError", "willRetry": True}
+    assert (await events(redis_client))[2][1] == failed
+
+
 async def test_what_a_queue_delivers_after_a_failure_is_an_attempt(
     tasks: AnyTasks, ticket: Ticket, redis_client: Redis
 ) -> None:

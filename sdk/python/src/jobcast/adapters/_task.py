@@ -373,7 +373,10 @@ def will_retry(
 ) -> Append:
     """Return what ends an attempt that another one follows, as far as any job has room for it."""
     message, code = brief(*failure_of(error, code))
-    return _event.will_retry(message, code, retry_in_s)
+    try:
+        return _event.will_retry(message, code, retry_in_s)
+    except InvalidEvent:  # a queue takes delays that viewers can't be told, as negative ones
+        return _event.will_retry(message, code, None)
 
 
 COMPLETED: Final = _event.completed(None)
