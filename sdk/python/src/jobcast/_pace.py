@@ -18,7 +18,7 @@ class Pace:
     """When the next progress event may be sent, at least ``interval_s`` after the last."""
 
     def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._sent_s = -math.inf
 
     def note(self) -> None:
@@ -28,9 +28,9 @@ class Pace:
     @property
     def due_in_s(self) -> float:
         """In how many seconds the next one may be sent."""
-        if not self._interval_s:
+        if not self.interval_s:
             return 0.0
-        return self._sent_s + self._interval_s - monotonic()
+        return self._sent_s + self.interval_s - monotonic()
 
 
 class Turns:

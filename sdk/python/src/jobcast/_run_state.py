@@ -77,7 +77,6 @@ class RunState(ABC):
         self.input = {}
         self._count: Count | None = None
         self._pace = Pace(interval_s)
-        self._is_paced = interval_s > 0
         self._held: Append | None = None
         self._holding = threading.Lock()
         self._lines: deque[Append] = deque(maxlen=MAX_LINES)
@@ -174,7 +173,7 @@ class RunState(ABC):
 
     def _paced(self, event: Append) -> Append | None:
         """Return the progress to send; None if it waits, because the last one is too recent."""
-        if not self._is_paced and self._count is None:
+        if not self._pace.interval_s and self._count is None:
             return event  # nothing ever waits
         with self._holding:
             event = merged(event, self._unsent())

@@ -11,17 +11,16 @@ OnCancel = Callable[[], object]
 
 _log: Final = logging.getLogger("jobcast.adapters")
 
-
 _IF_REPORTED: Final = 2
 """The number of the renewal at which a task is spared only if it has reported."""
 
 
 class Abort:
-    """Has the queue abort a task whose job was asked to stop, if it does not notice that itself.
+    """Has the queue abort a task whose job was asked to stop, if it does not stop by itself.
 
-    One that reports gets `JobCancelled` from its next report, and must not be aborted while it
-    stops. So the queue aborts it only if it has reported nothing between the renewal of the lease
-    that has shown the request and a later one.
+    A task that reports gets `JobCancelled` from its next report, and must not be aborted while it
+    stops. So nothing is done at the renewal of the lease that shows the request, nor at the one
+    after that if the task has reported in between.
     """
 
     def __init__(self, on_cancel: OnCancel | None) -> None:
