@@ -1,5 +1,4 @@
 import json
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,6 +13,7 @@ from jobcast import (
     Run,
 )
 from tests.support.grounds import Ground
+from tests.support.run_calls import CALLS, Call
 
 
 async def test_a_start_tells_what_is_to_be_done(run: Run) -> None:
@@ -111,16 +111,6 @@ async def test_a_run_starts_under_the_attempt_that_it_was_queued_for(
     second = jobs.run("j1", attempt=2)
     await second.start()
     assert second.attempt == 2
-
-
-Call = Callable[[Run], Awaitable[str]]
-CALLS: dict[str, Call] = {
-    "progress": lambda run: run.progress(50),
-    "step": lambda run: run.step("Reading"),
-    "emit": lambda run: run.emit("note", {}),
-    "complete": lambda run: run.complete(),
-    "fail": lambda run: run.fail("Boom"),
-}
 
 
 async def refused(ground: Ground, run: Run, call: Call, error: type[Exception]) -> None:

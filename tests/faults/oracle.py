@@ -23,7 +23,6 @@ from tests.faults.history import (
     Visit,
 )
 
-_OK = 200
 _SEEN = 204
 _UNKNOWN = 404
 

@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Awaitable, Callable
 
 import pytest
 from redis import Redis as BlockingRedis
@@ -13,6 +12,7 @@ from jobcast import (
     UnknownJob,
 )
 from tests.support.channel import Channel
+from tests.support.run_calls import CALLS
 from tests.support.stored import log_of, retry, state_of
 
 LOG, STATE, CHANNEL = "jobs:{j1}:log", "jobs:{j1}:state", "jobs:j1:events"
@@ -129,16 +129,6 @@ async def test_every_event_is_published_with_its_log_entry(run: Run, redis_clien
         {"event": "blog-result", "data": {"title": "Grüße 🚀", "lines": "a\nb\r\u2028c"}},
         {"event": "complete", "data": {"result": {"pages": 12}}},
     ]
-
-
-Call = Callable[[Run], Awaitable[str]]
-CALLS: dict[str, Call] = {
-    "progress": lambda run: run.progress(50),
-    "step": lambda run: run.step("Reading"),
-    "emit": lambda run: run.emit("note", {}),
-    "complete": lambda run: run.complete(),
-    "fail": lambda run: run.fail("Boom"),
-}
 
 
 async def test_a_log_stays_within_its_bound_and_keeps_a_checkpoint(

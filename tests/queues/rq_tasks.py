@@ -104,11 +104,3 @@ def store_a_lot() -> None:
     assert job is not None
     job.meta = {"progress": "50", "rows": ["x" * 100] * 10_000, "odd": {1, 2}, "status": 7}
     job.save_meta()
-
-
-def spawn_tasks_without_owner() -> None:
-    """Enqueue what nobody shall follow."""
-    job = get_current_job()
-    assert job is not None
-    with jobcast.owner():
-        Queue("children", connection=job.connection).enqueue(report, 1)

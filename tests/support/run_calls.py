@@ -1,0 +1,16 @@
+"""The calls of a run by which a worker reports, one of each kind."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from jobcast import Run
+
+Call = Callable[[Run], Awaitable[str]]
+
+CALLS: Final[dict[str, Call]] = {
+    "progress": lambda run: run.progress(50),
+    "step": lambda run: run.step("Reading"),
+    "emit": lambda run: run.emit("note", {}),
+    "complete": lambda run: run.complete(),
+    "fail": lambda run: run.fail("Boom"),
+}
