@@ -95,6 +95,18 @@ def work_on(self: Task, step: str) -> None:
         time.sleep(0.05)
 
 
+@app.task(bind=True, max_retries=3, default_retry_delay=0)
+def work_on_and_retry(self: Task, step: str) -> None:
+    """Do so; whatever goes wrong is tried again, as Celery's manual has it."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        try:
+            self.update_state(state="WORKING", meta={"step": step})
+        except Exception as error:
+            raise self.retry(exc=error) from error
+        time.sleep(0.05)
+
+
 @app.task(acks_late=True, reject_on_worker_lost=True)
 def say_nothing_and_come_again(key: str) -> None:
     """As the next; it is delivered again when its worker is lost."""

@@ -112,16 +112,18 @@ async def test_a_retry_that_celery_makes_is_an_attempt(tasks: ModuleType, log: L
     assert log.state(task_id)["attempt"] == "2"
 
 
-@pytest.mark.usefixtures("worker", "owner")
+@pytest.mark.usefixtures("owner")
+@pytest.mark.parametrize("name", ["work_on", "work_on_and_retry"])
 async def test_what_its_owner_cancels_stops_at_its_next_report(
-    tasks: ModuleType, log: Log, cancel: Callable[[str], None]
+    worker: QueueWorker, tasks: ModuleType, log: Log, cancel: Callable[[str], None], name: str
 ) -> None:
-    result = tasks.work_on.delay("Reading")
+    result = getattr(tasks, name).delay("Reading")
     await log.until(result.id, lambda state: state.get("currentStep") == "Reading")
     cancel(result.id)
     await log.ended(result.id)
     assert log.events(result.id)[-1] == CANCELLED
     await until(lambda: result.state == "REVOKED")
+    assert f"[{result.id}] retry" not in worker.log
 
 
 @pytest.mark.usefixtures("worker", "owner")

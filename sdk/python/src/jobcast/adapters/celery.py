@@ -172,6 +172,7 @@ class Adapter:
                 setattr(task, _EXECUTION, True)
                 _follow_run(task)
                 _follow_state(task)
+                _follow_retry(task)
 
     def on_begin(self, task: CeleryTask, **_: object) -> None:
         """Handle the begin of an execution."""
@@ -254,6 +255,21 @@ def _follow_state(task: CeleryTask) -> None:
             execution.failure = meta.get("exc_message", meta) if isinstance(meta, dict) else meta
 
     task.update_state = update_state
+
+
+def _follow_retry(task: CeleryTask) -> None:
+    retry = task.retry
+
+    @wraps(retry)
+    def unless_cancelled(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the task's
+        execution = _execution_of(task.request)
+        if execution is not None and execution.job.run.cancel_requested:
+            # ``autoretry_for`` may hold it. Of a retry that is sent, another process may write
+            # the end before this one writes that the task is retried.
+            raise JobCancelled
+        return retry(*args, **kwargs)
+
+    task.retry = unless_cancelled
 
 
 def _execution_of(request: Context) -> Execution | None:
