@@ -26,7 +26,7 @@ from app.raw_request import RawRequest
 from app.settings import Settings
 from app.streaming.limits import Limits, Place
 from app.streaming.replay import replay
-from app.streaming.roster import Hall, Roster
+from app.streaming.roster import Dependencies, Roster
 from app.streaming.selection import Selection, selection_of
 from app.streaming.viewer import COMMENT, PING_EVENT, Viewer, Watch
 from app.streaming.viewers import Viewers
@@ -100,7 +100,9 @@ class Streams:
         self._viewers = viewers
         self._active_jobs = active_jobs
         self._limits = Limits(settings)
-        self._hall = Hall(jobs, directory, self._limits, active_jobs, announcements, Labeller())
+        self._dependencies = Dependencies(
+            jobs, directory, self._limits, active_jobs, announcements, Labeller()
+        )
         self._gate = asyncio.Semaphore(_CONCURRENT_DECISIONS)
         self._max_age_s = _plain(settings.stream_max_age_s)
         self._keepalive_s = _plain(settings.keepalive_s)
@@ -165,7 +167,7 @@ class Streams:
             mailbox.put(_OK)
             mailbox.put(self._connected_to_many(job_ids))
             return Roster(
-                self._hall,
+                self._dependencies,
                 identity.owner,
                 job_ids,
                 mailbox,

@@ -51,7 +51,7 @@ _MOST_ENDED: Final = 2 * MOST_JOBS
 """Ended jobs that are remembered."""
 
 
-class Occasion(Struct, frozen=True):
+class Cause(Struct, frozen=True):
     """Why a job is judged.
 
     Attributes:
@@ -65,12 +65,12 @@ class Occasion(Struct, frozen=True):
 
 _Absent = Literal["not-found", "unreadable"]
 
-_REQUESTED: Final = Occasion("not-found")
-_FOUND: Final = Occasion("gone")
-_ANNOUNCED: Final = Occasion()
+_REQUESTED: Final = Cause("not-found")
+_FOUND: Final = Cause("gone")
+_ANNOUNCED: Final = Cause()
 
 
-class Hall(Struct, frozen=True):
+class Dependencies(Struct, frozen=True):
     """What all rosters of a process share."""
 
     jobs: Jobs
@@ -85,7 +85,7 @@ class Roster(AbstractContextManager[None]):
     """Gets the events of many jobs into one mailbox, for as long as its context lasts.
 
     Args:
-        hall: what all rosters share.
+        dependencies: what all rosters share.
         owner: whose jobs these are.
         job_ids: the jobs to begin with.
         mailbox: the viewer's.
@@ -95,7 +95,7 @@ class Roster(AbstractContextManager[None]):
 
     def __init__(  # noqa: PLR0913 - what the request says
         self,
-        hall: Hall,
+        dependencies: Dependencies,
         owner: Owner,
         job_ids: Sequence[str],
         mailbox: Mailbox,
@@ -103,7 +103,7 @@ class Roster(AbstractContextManager[None]):
         is_open: bool,
         return_ms: int,
     ) -> None:
-        self._hall = hall
+        self._dependencies = dependencies
         self._owner = owner
         self._mailbox = mailbox
         self._is_open = is_open
@@ -118,7 +118,7 @@ class Roster(AbstractContextManager[None]):
 
     def __enter__(self) -> None:
         if self._is_open:
-            self._hall.announcements.listen(self._owner, self)
+            self._dependencies.announcements.listen(self._owner, self)
         self._work_soon()
 
     def __exit__(
@@ -129,7 +129,7 @@ class Roster(AbstractContextManager[None]):
     ) -> None:
         self._has_left = True
         if self._is_open:
-            self._hall.announcements.leave(self._owner, self)
+            self._dependencies.announcements.leave(self._owner, self)
         if self._task is not None:
             self._task.cancel()
         self._mailbox.when_empty(None)
@@ -146,7 +146,7 @@ class Roster(AbstractContextManager[None]):
                 self._pending.setdefault(job_id, _ANNOUNCED)
         if len(self._pending) > _MOST_ANNOUNCED:
             self._pending = {
-                job_id: why for job_id, why in self._pending.items() if why is not _ANNOUNCED
+                job_id: cause for job_id, cause in self._pending.items() if cause is not _ANNOUNCED
             }
             self._must_search = True
         self._work_soon()
@@ -171,18 +171,18 @@ class Roster(AbstractContextManager[None]):
         elif seat.is_again:
             self._delayed += 1
             delay_s = random.uniform(0.5, 1) * _AGAIN_S  # noqa: S311 - spread, not secrecy
-            judge = partial(self._judge_again, seat.job_id, Occasion("gone", seat.created))
+            judge = partial(self._judge_again, seat.job_id, Cause("gone", seat.created))
             asyncio.get_running_loop().call_later(delay_s, judge)
         else:
-            self._judge_soon(seat.job_id, Occasion("gone", seat.created))
+            self._judge_soon(seat.job_id, Cause("gone", seat.created))
 
-    def _judge_soon(self, job_id: str, why: Occasion) -> None:
-        self._pending[job_id] = why
+    def _judge_soon(self, job_id: str, cause: Cause) -> None:
+        self._pending[job_id] = cause
         self._work_soon()
 
-    def _judge_again(self, job_id: str, why: Occasion) -> None:
+    def _judge_again(self, job_id: str, cause: Cause) -> None:
         self._delayed -= 1
-        self._judge_soon(job_id, why)
+        self._judge_soon(job_id, cause)
 
     def _work_soon(self) -> None:
         if self._task is None and not self._has_left:
@@ -200,9 +200,9 @@ class Roster(AbstractContextManager[None]):
                 job_ids = [job_id for job_id, _ in group]
                 found = await until_answered(partial(self._read, job_ids))
                 await Pages.here().turn()
-                for (job_id, why), state in zip(group, found, strict=True):
+                for (job_id, cause), state in zip(group, found, strict=True):
                     await self._wait_for_room()
-                    self._judge(job_id, why, state)
+                    self._judge(job_id, cause, state)
         except Exception:  # noqa: BLE001 - the viewer comes back, and gets everything
             _log.exception("a stream of many jobs failed")
             self._mailbox.end(Ending.RETRY)
@@ -213,7 +213,7 @@ class Roster(AbstractContextManager[None]):
     async def _search(self) -> None:
         """Have all active jobs judged that are not on the stream."""
         self._must_search = False
-        search = partial(self._hall.active_jobs.newest, self._owner)
+        search = partial(self._dependencies.active_jobs.newest, self._owner)
         for job_id, last in (await until_answered(search)).items():
             if job_id not in self._seats and self._ended.get(job_id) != last:
                 self._pending.setdefault(job_id, _ANNOUNCED)
@@ -223,7 +223,7 @@ class Roster(AbstractContextManager[None]):
 
     async def _state_of(self, job_id: str) -> JobState | _Absent:
         try:
-            _, state = await self._hall.jobs.owned(self._owner, job_id)
+            _, state = await self._dependencies.jobs.owned(self._owner, job_id)
         except JobNotFound:
             return "not-found"
         except UnreadableJob:
@@ -237,21 +237,21 @@ class Roster(AbstractContextManager[None]):
             self._mailbox.when_empty(partial(empty.set_result, None))
             await empty
 
-    def _judge(self, job_id: str, why: Occasion, found: JobState | _Absent) -> None:
+    def _judge(self, job_id: str, cause: Cause, found: JobState | _Absent) -> None:
         if job_id in self._seats:
             self._seats[job_id].is_announced = True
-        elif found == "unreadable" and why.absent is not None:
+        elif found == "unreadable" and cause.absent is not None:
             self._leave(job_id, "unreadable")
-        elif not isinstance(found, JobState) or why.created not in {None, found.created}:
+        elif not isinstance(found, JobState) or cause.created not in {None, found.created}:
             self._ended.pop(job_id, None)
-            if why.absent is not None:
-                self._leave(job_id, why.absent)
+            if cause.absent is not None:
+                self._leave(job_id, cause.absent)
             if self._is_open and isinstance(found, JobState):
                 self._pending[job_id] = _ANNOUNCED
         elif found.finished:
             self._send_end(job_id, found)
         else:
-            self._seat(job_id, found, why)
+            self._seat(job_id, found, cause)
 
     def _send_end(self, job_id: str, state: JobState) -> None:
         if self._ended.get(job_id) == state.last:
@@ -261,23 +261,23 @@ class Roster(AbstractContextManager[None]):
         self._mailbox.put(label_end(frame, job_id))
         self._note_end(job_id, state.last)
 
-    def _seat(self, job_id: str, state: JobState, why: Occasion) -> None:
+    def _seat(self, job_id: str, state: JobState, cause: Cause) -> None:
         if self._is_open and len(self._seats) >= MOST_JOBS and not self._displace(state):
             return
-        hall = self._hall
+        dependencies = self._dependencies
         try:
-            hall.limits.add(job_id)
+            dependencies.limits.add(job_id)
         except TooManyStreams:
             self._leave(job_id, "too-many-streams")
             return
-        start = Reason.UNKNOWN if why.created else None
+        start = Reason.UNKNOWN if cause.created else None
         if job_id in self._ended:
             start = Reason.ATTEMPT
             del self._ended[job_id]
-        seat = Seat(job_id, state, hall.labeller, self._mailbox, self)
-        seat.is_again = why.created is not None
+        seat = Seat(job_id, state, dependencies.labeller, self._mailbox, self)
+        seat.is_again = cause.created is not None
         self._seats[job_id] = seat
-        seat.take(hall.directory.inbox_of, state, start)
+        seat.take(dependencies.directory.inbox_of, state, start)
 
     def _displace(self, state: JobState) -> bool:
         """Have the oldest job leave for a newer one; say whether it is newer."""
@@ -290,7 +290,7 @@ class Roster(AbstractContextManager[None]):
 
     def _remove(self, seat: Seat) -> None:
         del self._seats[seat.job_id]
-        self._hall.limits.remove(seat.job_id)
+        self._dependencies.limits.remove(seat.job_id)
         seat.leave()
 
     def _leave(self, job_id: str, reason: Departure) -> None:

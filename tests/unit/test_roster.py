@@ -11,7 +11,7 @@ from actors.seat import Labeller, Seat
 from app.errors import JobNotFound
 from app.settings import Settings
 from app.streaming.limits import Limits
-from app.streaming.roster import Hall, Roster
+from app.streaming.roster import Dependencies, Roster
 from app.streaming.selection import MOST_JOBS
 from eventlog.announcements import Announcements
 from eventlog.channel import Published, Subscribed, Subscriber
@@ -46,7 +46,7 @@ class World:
         self.seats: dict[str, Seat] = {}
         self.channels: dict[str, Subscriber] = {}
         self.reads = 0
-        self.hall = Hall(
+        self.dependencies = Dependencies(
             cast("Any", self),
             cast("Any", self),
             Limits(Settings(jwt_secret="s" * 32)),
@@ -115,7 +115,7 @@ class Watcher:
         self._events: list[Event] = []
         self.mailbox = Mailbox(100_000, self._offer, lambda: None)
         self.roster = Roster(
-            world.hall, OWNER, job_ids, self.mailbox, is_open=mine, return_ms=600_000
+            world.dependencies, OWNER, job_ids, self.mailbox, is_open=mine, return_ms=600_000
         )
 
     def _offer(self, frame: Frame) -> bool:
