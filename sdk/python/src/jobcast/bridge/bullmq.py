@@ -148,7 +148,7 @@ class BullMQ:
             return  # it was read before
         if kind == "waiting":
             if fields.get("prev") in _FINISHED:
-                await self._retry(job_id)
+                await self._retry(job_id, entry)
         elif kind == "active":
             await self._start(place, job_id, entry)
         else:
@@ -186,16 +186,19 @@ class BullMQ:
         if event.is_end:
             del self._places[job_id]
 
-    async def _retry(self, job_id: str) -> None:
+    async def _retry(self, job_id: str, entry: EntryId) -> None:
         """Begin the next attempt of a job that the queue runs again.
 
-        That has no number, so the position is kept right before and after it: a job that has failed
-        again meanwhile must not be retried by a repeat.
+        A retry has no number, so the position is stored right before and right after it. Otherwise
+        the next leader could take entries of the earlier attempt for those of the new one, or retry
+        a job that has failed again in the meantime.
         """
         await self._leadership.keep_position(self.name, self._at)
         view = await self._jobs.view(job_id)
         if view is not None and view.status == "failed":
             await self._jobs.retry(job_id)
+        self._at = f"{entry[0]}-{entry[1]}"
+        await self._leadership.keep_position(self.name, self._at)
         self._places.pop(job_id, None)
 
     async def _place(self, job_id: str, bull_id: str, *, is_new: bool) -> _Place | None:

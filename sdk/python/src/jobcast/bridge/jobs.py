@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from redis.exceptions import RedisError, ResponseError
 
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent, JobcastError, JobExists
+from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
 from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -177,8 +177,12 @@ class BridgedJobs:
         return answer
 
     async def retry(self, job_id: str) -> None:
-        """Queue a failed job for another attempt; a `JobcastError` or ``RedisError`` if refused."""
-        await self._repeated(lambda: self._connection.append(job_id, RETRY))
+        """Queue a failed job for another attempt, unless that was done already.
+
+        Raises a `JobcastError` or ``RedisError`` if the retry is refused.
+        """
+        with suppress(JobNotFailed):  # a retry that was not acknowledged is repeated
+            await self._repeated(lambda: self._connection.append(job_id, RETRY))
         await self._repeated(lambda: self._connection.index_again(job_id, self._bounds.retention_s))
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
