@@ -122,7 +122,7 @@ class Count:
             top = self._levels[-1]
             is_new = step not in (None, top.step) or unit not in (None, top.unit)
             if is_new or more or eta is not None:
-                # Validate now: the count may be sent in the background, without a caller to tell.
+                # Validate now: a count that is sent in the background has no caller to raise to.
                 _event.counted(None, step, eta, {**more, "unit": unit})
             if step is not None and step != top.step:
                 if level is None:

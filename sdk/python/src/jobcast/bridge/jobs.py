@@ -99,7 +99,7 @@ class BridgedJobs:
         """Return the view of a job that a queue runs; call ``create`` if there is no such job.
 
         None if it could not be created, or if its worker reports by itself: then the job has a run
-        that does not begin with ``run_prefix``, as those of the queue's bridge do.
+        that does not begin with ``run_prefix``; those of the queue's bridge do.
         """
         view = await self.view(job_id)
         if view is None:
