@@ -371,7 +371,7 @@ class TaskRun(Run):
             await self._report(event)
 
     async def end(self, event: Append, otherwise: Append | None = None) -> None:
-        """End the run with ``event``, or with ``otherwise`` if that is too large for the job."""
+        """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         await self._finish(event, otherwise)
 
     def let_go(self) -> None:

@@ -376,7 +376,7 @@ class TaskRun(Run):
             self._report(event)
 
     def end(self, event: Append, otherwise: Append | None = None) -> None:
-        """End the run with ``event``, or with ``otherwise`` if that is too large for the job."""
+        """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         self._finish(event, otherwise)
 
     def let_go(self) -> None:
