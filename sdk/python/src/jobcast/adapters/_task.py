@@ -39,7 +39,7 @@ PAUSE_S: Final = 10.0
 """For this long after an outage of Redis, nothing waits for it: runs start in the background, and
 workers create the jobs of tasks that are enqueued."""
 MAX_STARTS: Final = 3
-"""Tries per start: after a refusal, the job is created or queued for its next attempt first."""
+"""Maximum tries per start: after a refusal, the job is created or queued for its next attempt."""
 
 _ATTEMPT: Final = re.compile("[1-9][0-9]{0,15}")
 
@@ -179,7 +179,7 @@ class End(NamedTuple):
 
 
 def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return a mapping that names a job's owner in the task's message, without `jobcast.owner`.
+    """Return a mapping that names a job's owner in the task's message, instead of `jobcast.owner`.
 
     Pass it to ``apply_async(headers=…)`` of Celery, ``enqueue(…, meta=…)`` of RQ and SAQ,
     ``send_with_options(args=…, **…)`` of Dramatiq, or in the options of BullMQ's ``add``.

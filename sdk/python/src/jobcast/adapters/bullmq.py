@@ -64,8 +64,8 @@ def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
     """Follow the entries that are added to a queue, in the Redis at this URL; return the queue.
 
     The settings are those of `jobcast.connect`, and ``enqueue_s``: how many seconds `Queue.add` may
-    wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a setting
-    is.
+    wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
+    setting is.
     """
     Followed(queue, EntryTasks(url, **settings)).attach()
     return queue

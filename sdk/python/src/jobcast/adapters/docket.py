@@ -289,7 +289,7 @@ class Followed:
         return executions
 
     async def _announced(self, key: str, name: str, *, is_known: bool) -> Ticket | None:
-        """Create the job of a task before it is added, unless the job of its key goes on."""
+        """Create the job of a task before it is added, unless the job of its key continues."""
         if is_known and await self._is_under_way(key):
             return None
         ticket = await self._tasks.enqueued(key, name)
