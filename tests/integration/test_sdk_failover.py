@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import jobcast
-from jobcast.redis.connection import QUIET_S
+from jobcast.redis.connection import IDLE_S
 from tests.support.sentinels import SentinelSet
 from tests.support.valkey import HOST, Valkey
 from tests.support.valkey_cluster import SlotMove, ValkeyCluster
@@ -48,7 +48,7 @@ def until_replicated(primary: Valkey) -> None:
 async def die(server: Valkey) -> None:
     """Kill a server that no call is under way to, nor was just now."""
     await asyncio.to_thread(server.kill)
-    await after(2 * QUIET_S)
+    await after(2 * IDLE_S)
 
 
 async def test_sentinels_replace_the_primary_in_good_order(sentinels: SentinelSet) -> None:

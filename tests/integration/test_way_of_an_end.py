@@ -29,7 +29,7 @@ ON_THE_WAY = [
     *("ServerBatches.ask", "ServerBatches._flush"),
     *("ServerBatches._read", "ServerBatches._answer"),
     *("Question.commands", "state_key", "log_key", "packed"),
-    *("_replies", "available", "Server.ask", "Server.open", "Connection.is_quiet"),
+    *("_replies", "available", "Server.ask", "Server.open", "Connection.is_idle"),
     *("Connection.is_open", "Connection.ask"),
     *("Connection.get_buffer", "Connection.buffer_updated"),
     *("Question.answer", "Question._caught_up", "_share"),

@@ -86,7 +86,7 @@ _TLS: Mapping[str, _Form] = {
 _TLS_OF_ONE: Mapping[str, _Form] = {"ssl_ca_path": _TEXT, "ssl_password": _TEXT}
 _DECIDED = frozenset({"decode_responses", "encoding", "encoding_errors", "protocol"})
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_OF_POOLS = ("max_connections", "timeout")
+_POOL_OPTIONS = ("max_connections", "timeout")
 
 _REFUSALS = (
     AuthenticationError,
@@ -130,7 +130,7 @@ class Address:
         for name in _FILES:
             if name in self.options:
                 _check_file(name, self.options[name])
-        options = {key: value for key, value in self.options.items() if key not in _OF_POOLS}
+        options = {key: value for key, value in self.options.items() if key not in _POOL_OPTIONS}
         kind = options.pop("connection_class", Connection)
         if self.is_tls:
             options.setdefault("ssl_password", "")  # else OpenSSL prompts for one on the terminal

@@ -17,7 +17,7 @@ from jobcast.protocol.names import SHARDED
 from jobcast.redis.address import Address, HostAndPort
 from jobcast.redis.connection import Replies, answer_of, answered_within, packed
 from jobcast.redis.server import Connector, Server
-from jobcast.redis.servers import PATIENCE, Redirect, refusal_of_all
+from jobcast.redis.servers import NODE_TIMEOUT_SHARE, Redirect, refusal_of_all
 from jobcast.redis.shared import Shared
 
 _log = logging.getLogger("jobcast.cluster")
@@ -45,7 +45,7 @@ class Cluster:
     def __init__(self, address: Address, at_most_s: float = math.inf) -> None:
         self._connector = Connector(address.options, at_most_s)
         self.timeout_s = self._connector.timeout_s
-        self._patience_s = self.timeout_s * PATIENCE
+        self._node_timeout_s = self.timeout_s * NODE_TIMEOUT_SHARE
         self._named = address.nodes
         self._nodes: dict[HostAndPort, Server] = {}
         self._served_by: list[HostAndPort | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -61,7 +61,7 @@ class Cluster:
     async def find(self, name: str) -> Server:
         """Return the node that serves a key. Raises ``redis.ConnectionError`` if there is none."""
         server = self.known(name)
-        if server is None or server.is_away or self._is_stale:
+        if server is None or server.is_unavailable or self._is_stale:
             await self.refresh()
             server = self.known(name)
         if server is None:
@@ -137,7 +137,7 @@ class Cluster:
         return server
 
     async def _ask(self, server: Server, command: bytes) -> Replies:
-        async with answered_within(self._patience_s):
+        async with answered_within(self._node_timeout_s):
             return await server.ask(command)
 
     async def _refresh(self) -> None:
@@ -153,7 +153,7 @@ class Cluster:
         candidates = list(dict.fromkeys((*self._nodes, *self._named)))
         # In random order: a partitioned node may serve an outdated map without knowing it.
         chance.shuffle(candidates)
-        for node in sorted(candidates, key=lambda each: self._server(each).is_away):
+        for node in sorted(candidates, key=lambda each: self._server(each).is_unavailable):
             server = self._server(node)
             try:
                 rows = answer_of(*await self._ask(server, _SLOTS))

@@ -26,7 +26,7 @@ Deliver = Callable[[Replies], None]
 FAILURES: Final = (RedisError, OSError, TimeoutError)
 """What a call raises when Redis is unavailable or answers with an error."""
 
-QUIET_S: Final = 0.01
+IDLE_S: Final = 0.01
 """Idle seconds after which a call first lets the event loop process what has arrived; shorter than
 a restart of Redis."""
 
@@ -137,9 +137,9 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport.is_closing() and not self._calls
 
     @property
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether it was idle long enough for Redis to have closed it unnoticed."""
-        return not self._calls and self._now() - self._used_at > QUIET_S
+        return not self._calls and self._now() - self._used_at > IDLE_S
 
     def ask(self, commands: bytes, count: int = 1) -> asyncio.Future[Replies]:
         """Send packed commands; return a future of their ``count`` replies, also error replies.

@@ -22,7 +22,7 @@ else:
     _DRIVER = {"driver_info": DriverInfo()}  # else each connection reads redis-py's metadata
 
 TIMEOUT_S: Final = 5.0
-OPENING: Final = 0.9
+OPENING_SHARE: Final = 0.9
 """Share of a call's timeout that opening a connection may take: it fails before its callers time
 out, so that a retry opens another one."""
 
@@ -72,7 +72,7 @@ class Connector:
         """Connect to ``node``, or to the address in the options. Raises a ``RedisError``."""
         where = {} if node is None else {"host": node[0], "port": node[1]}
         connection = self._class(**(self._options | where))
-        async with answered_within(self.timeout_s * OPENING):
+        async with answered_within(self.timeout_s * OPENING_SHARE):
             return await Connection.open(connection, self.timeout_s, deliver, decode=decode)
 
 
@@ -106,10 +106,10 @@ class Server:
     def ready(self) -> Connection | None:
         """The connection, unless it is closed or was idle long enough to be closed unnoticed."""
         connection = self.connection
-        return connection if connection is not None and not connection.is_quiet else None
+        return connection if connection is not None and not connection.is_idle else None
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether the connection was lost or could not be opened."""
         return self._has_failed or (self._connection is not None and not self._connection.is_open)
 
@@ -124,7 +124,7 @@ class Server:
 
     async def open(self) -> Connection:
         """Return a connection that takes calls. Raises a ``RedisError`` if none can be opened."""
-        if self._connection is not None and self._connection.is_quiet:
+        if self._connection is not None and self._connection.is_idle:
             # Let the event loop process what has arrived: Redis may have closed the connection.
             for _ in range(3):
                 await asyncio.sleep(0)

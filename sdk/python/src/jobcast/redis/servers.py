@@ -20,9 +20,9 @@ from jobcast.redis.connection import (
     answered_within,
     packed,
 )
-from jobcast.redis.server import OPENING, Connect, Connector, Server
+from jobcast.redis.server import OPENING_SHARE, Connect, Connector, Server
 
-PATIENCE: Final = 1 / 4
+NODE_TIMEOUT_SHARE: Final = 1 / 4
 """Share of a call's timeout that one Sentinel or node may take, so that others can be asked in
 time."""
 
@@ -159,7 +159,7 @@ class SentinelPrimary(OneServer):
         self._to_sentinels = Connector(options, at_most_s)
         self._to_primary = Connector(address.options, at_most_s)
         timeout_s = self._to_primary.timeout_s
-        self._patience_s = timeout_s * PATIENCE
+        self._node_timeout_s = timeout_s * NODE_TIMEOUT_SHARE
         super().__init__(self._connect, timeout_s)
 
     def redirect(self, refusal: str, key: str, server: Server) -> Redirect | None:
@@ -174,9 +174,9 @@ class SentinelPrimary(OneServer):
         return f"of the Sentinels: {refusal}" if refusal else await super().refusal()
 
     async def _connect(self, deliver: Deliver | None = None, *, decode: bool = False) -> Connection:
-        async with answered_within(self.timeout_s * OPENING):
+        async with answered_within(self.timeout_s * OPENING_SHARE):
             host, port = node = await self._find_primary()
-            async with answered_within(2 * self._patience_s):
+            async with answered_within(2 * self._node_timeout_s):
                 connection = await self._to_primary.open(deliver, decode=decode, node=node)
                 is_primary = False
                 try:
@@ -194,7 +194,7 @@ class SentinelPrimary(OneServer):
         problem: RedisError | None = None
         for sentinel in tuple(self._sentinels):
             try:
-                async with answered_within(self._patience_s):
+                async with answered_within(self._node_timeout_s):
                     answer = await self._ask(sentinel)
             except RedisError as error:
                 problem = error
