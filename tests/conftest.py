@@ -10,7 +10,7 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 import jobcast
-from jobcast.sync._keeper import Keeper
+from jobcast.sync._scheduler import Scheduler
 from tests.support.sentinels import SentinelSet
 from tests.support.service import Service
 from tests.support.tls import Tls
@@ -37,7 +37,7 @@ def _nothing_is_repeated_after_the_module() -> Iterator[None]:
     yield
     if any(thread.name == "jobcast-events" for thread in threading.enumerate()):
         for each in gc.get_objects():
-            if type(each) is Keeper:
+            if type(each) is Scheduler:
                 each.close()
 
 

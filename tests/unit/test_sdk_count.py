@@ -113,7 +113,7 @@ def test_a_total_of_nothing_is_no_percentage_above_0(clock: Clock) -> None:
 def test_progress_is_due_when_the_last_one_is_old_enough(clock: Clock) -> None:
     pace = Pace(0.05)
     assert pace.due_in_s <= 0
-    pace.note()
+    pace.record_sent()
     assert pace.due_in_s == pytest.approx(0.05)
     clock.now_s += 0.05
     assert pace.due_in_s <= 1e-9
@@ -121,7 +121,7 @@ def test_progress_is_due_when_the_last_one_is_old_enough(clock: Clock) -> None:
 
 def test_without_a_pace_progress_is_always_due(clock: Clock) -> None:
     pace = Pace(0)
-    pace.note()
+    pace.record_sent()
     assert pace.due_in_s == 0
 
 

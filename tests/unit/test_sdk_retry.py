@@ -3,7 +3,7 @@
 import pytest
 from redis.exceptions import ResponseError
 
-from jobcast._retry import will_pass
+from jobcast._retry import is_transient
 
 WRAPPED = (
     "Error running script (call to f_96aa4ac678b3806bf814b9f85529d73128ed066d): "
@@ -24,7 +24,7 @@ WRAPPED = (
     ],
 )
 def test_a_write_that_redis_refuses_for_now_is_repeated(refusal: str) -> None:
-    assert will_pass(ResponseError(refusal))
+    assert is_transient(ResponseError(refusal))
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_a_write_that_redis_refuses_for_now_is_repeated(refusal: str) -> None:
     ],
 )
 def test_any_other_refusal_is_not(refusal: str) -> None:
-    assert not will_pass(ResponseError(refusal))
+    assert not is_transient(ResponseError(refusal))

@@ -25,7 +25,7 @@ class Count:
     def __init__(self) -> None:
         self.is_held = False
         self._plan: dict[str, tuple[float, float]] = {}
-        self._changing = threading.RLock()
+        self._lock = threading.RLock()
         self._levels = [Level(None)]  # the outermost first
 
     @property
@@ -56,7 +56,7 @@ class Count:
         `InvalidEvent` if an argument is invalid.
         """
         _event.counted(None, step, None, {})  # validates the step
-        with self._changing:
+        with self._lock:
             self._begin(Level(step))
             for name in ("current", "total", "unit"):
                 if name in more:
@@ -83,7 +83,7 @@ class Count:
         Raises `InvalidEvent` if an argument is invalid.
         """
         _event.counted(None, step, None, {"unit": unit})  # validates the arguments
-        with self._changing:
+        with self._lock:
             top = self._levels[-1]
             is_named = step is not None or not top.is_tracked
             level = Level(top.step if step is None else step, is_tracked=True, is_named=is_named)
@@ -94,7 +94,7 @@ class Count:
 
     def leave(self, level: Level) -> None:
         """End a loop and the steps within it. The count of the outermost loop stays."""
-        with self._changing:
+        with self._lock:
             if level in self._levels:
                 index = self._levels.index(level)
                 level.is_tracked = False
@@ -116,7 +116,7 @@ class Count:
         ``current``, ``total``, ``unit`` and ``step`` stay as they are where they are None. Raises
         `InvalidEvent` if an argument is invalid.
         """
-        with self._changing:
+        with self._lock:
             if level is not None:
                 self._return_to(level)
             top = self._levels[-1]
@@ -141,7 +141,7 @@ class Count:
         """
         if not is_number(count):
             raise InvalidEvent("what a run advances by must be a number")
-        with self._changing:
+        with self._lock:
             if level is not None:
                 self._return_to(level)
             top = self._levels[-1]
@@ -151,7 +151,7 @@ class Count:
 
     def event(self) -> Append:
         """Return the event that reports the current count, for sending it now."""
-        with self._changing:
+        with self._lock:
             self.is_held = False
             top, percent = self._levels[-1], self._percent()
             fields: dict[str, object] = {"current": _plain(top.current)}

@@ -104,8 +104,8 @@ class Lease:
             _log.warning("job %s: its lease is renewed no longer: %s", self._job_id, refusal)
             self._task = None
             self.end()
-        except RedisError as away:
-            _log.info("job %s: its lease could not be renewed: %s", self._job_id, away)
+        except RedisError as error:
+            _log.info("job %s: its lease could not be renewed: %s", self._job_id, error)
             self._wait_to_try_again(renew)
         except Exception:  # noqa: BLE001 - a live run must not be taken for lost
             _log.exception("job %s: its lease could not be renewed", self._job_id)

@@ -8,13 +8,13 @@ from typing import Final, TypeGuard
 
 from jobcast._errors import InvalidEvent
 
-MEMORY_S: Final = 15.0
+TIME_CONSTANT_S: Final = 15.0
 """Time constant of the moving average, in seconds: older progress counts less and less."""
-WORTH_S: Final = 3.0
+FIRST_ESTIMATE_S: Final = 3.0
 """Seconds of a step before its first estimate."""
-WORTH_SHARE: Final = 0.02
+FIRST_ESTIMATE_SHARE: Final = 0.02
 """Share of a step that is done before its first estimate."""
-LONGEST_S: Final = 7 * 24 * 3600.0
+MAX_ESTIMATE_S: Final = 7 * 24 * 3600.0
 """Longest estimate, in seconds: an unfinished job is kept no longer."""
 
 
@@ -26,19 +26,19 @@ class Rate:
         self._at_s = now_s
         self._count = 0.0
 
-    def note(self, count: float, now_s: float) -> None:
+    def update(self, count: float, now_s: float) -> None:
         """Record that ``count`` units are done at ``now_s``."""
         passed_s = now_s - self._at_s
         if passed_s <= 0:
             return
-        share = 1 - math.exp(-passed_s / MEMORY_S)
+        share = 1 - math.exp(-passed_s / TIME_CONSTANT_S)
         self._rate += share * ((count - self._count) / passed_s - self._rate)
         self._weight += share * (1 - self._weight)
         self._count, self._at_s = count, now_s
 
     @property
     def per_s(self) -> float:
-        """Units per second. The initial rate of 0 has no weight after the first ``note``."""
+        """Units per second. The initial rate of 0 has no weight after the first ``update``."""
         return self._rate / self._weight if self._weight else 0.0
 
 
@@ -90,13 +90,13 @@ class Level:
     def seconds_left(self, inner: float) -> float | None:
         """Return the estimated seconds left; None as long as an estimate is not meaningful."""
         now_s, done = monotonic(), self.current + inner
-        self._rate.note(done, now_s)
-        if not self.total or now_s - self._begun_s < WORTH_S:
+        self._rate.update(done, now_s)
+        if not self.total or now_s - self._begun_s < FIRST_ESTIMATE_S:
             return None
-        if done < WORTH_SHARE * self.total or self._rate.per_s <= 0:
+        if done < FIRST_ESTIMATE_SHARE * self.total or self._rate.per_s <= 0:
             return None
         left_s = max(0.0, self.total - done) / self._rate.per_s
-        if left_s > LONGEST_S:  # even infinite: the rate of a stuck step decays to 0
+        if left_s > MAX_ESTIMATE_S:  # even infinite: the rate of a stuck step decays to 0
             return None
         return round(left_s, 1) if left_s < 10 else round(left_s)  # noqa: PLR2004 - tenths only below 10 s
 

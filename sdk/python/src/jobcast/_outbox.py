@@ -22,7 +22,7 @@ from jobcast._errors import (
     UnknownJob,
 )
 from jobcast._failure import brief
-from jobcast._retry import will_pass
+from jobcast._retry import is_transient
 from jobcast.protocol.append import Answer, Append
 
 _log: Final = logging.getLogger("jobcast")
@@ -129,7 +129,7 @@ class Outbox:
         if self._refusal is not None:
             raise type(self._refusal)(str(self._refusal))
 
-    def note(self, error: BaseException) -> None:
+    def record_refusal(self, error: BaseException) -> None:
         """Remember a refusal that is final for the run."""
         if isinstance(error, _FINAL):
             self._refusal = error
@@ -209,8 +209,8 @@ class Outbox:
     def judge(self, error: BaseException) -> Verdict:
         """Decide how to go on after an error of the first event; replace or reorder events."""
         first = self.waiting[0]
-        self.note(error)
-        if will_pass(error):
+        self.record_refusal(error)
+        if is_transient(error):
             return Verdict.LATER
         if isinstance(error, JobNotRunning) and self._start and not first.follows_restart:
             first.follows_restart = True  # so that a second refusal is final

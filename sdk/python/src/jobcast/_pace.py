@@ -21,7 +21,7 @@ class Pace:
         self.interval_s = interval_s
         self._sent_s = -math.inf
 
-    def note(self) -> None:
+    def record_sent(self) -> None:
         """Record that a progress event is sent now."""
         self._sent_s = monotonic()
 
@@ -39,7 +39,7 @@ class Turns:
     def __init__(self) -> None:
         self._until_s = -math.inf
 
-    async def pass_on(self) -> None:
+    async def yield_if_due(self) -> None:
         """Let other tasks run if this one has run for a while: one of them renews the lease."""
         if monotonic() >= self._until_s:
             await asyncio.sleep(0)

@@ -41,7 +41,7 @@ def refuses_writes(error: ResponseError) -> bool:
     return _REFUSES_WRITES.search(str(error)) is not None
 
 
-def will_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether an error is transient, so that the same call can succeed later.
 
     A wrong password or database is not transient.

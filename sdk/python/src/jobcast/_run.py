@@ -160,7 +160,7 @@ class Run(RunState):
 
         Without ``progress`` the percentage follows from `plan`, or stays.
         """
-        if self._has_news:
+        if self._has_pending:
             await self._flush()
         progress = self._counting().step(step, progress, more)
         return await self._report(_event.stepped(step, progress, eta, more))
@@ -197,7 +197,7 @@ class Run(RunState):
         return Track(items, begin, self._item_done, self._end_loop, self._counting().leave)
 
     async def _begin_loop(self, step: str | None, total: float | None, unit: str | None) -> Level:
-        if self._has_news:
+        if self._has_pending:
             await self._flush()
         level, event = self._entered(step, total, unit)
         try:
@@ -317,7 +317,7 @@ class Run(RunState):
                 raise
 
     async def _report(self, event: Append) -> str:
-        if self._has_news:
+        if self._has_pending:
             await self._flush()
         entry_id = self._id_of(await self._sender.send(event, self._answered))
         if self.cancel_requested:
@@ -325,7 +325,7 @@ class Run(RunState):
         return entry_id
 
     async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
-        if self._has_news:
+        if self._has_pending:
             with suppress(JobcastError):  # waiting progress must not prevent the end
                 await self._flush()
         answer = await self._sender.send(event, self._answered, otherwise)
@@ -338,13 +338,13 @@ class Run(RunState):
     async def _report_soon(self) -> str:
         """Send the current progress at once, or when the pace allows it."""
         self._sender.check()
-        self._has_news = True
+        self._has_pending = True
         delay_s, entry_id = self._due_in_s, ""
         if delay_s <= 0:
             entry_id = await self._flush(is_own=True)
         else:
             self._flush_in(delay_s)
-            await self._turns.pass_on()
+            await self._turns.yield_if_due()
         if self.cancel_requested:
             raise JobCancelled
         return entry_id
@@ -353,14 +353,14 @@ class Run(RunState):
         if self.finished:
             return  # a handler may still be attached to a logger
         self._lines.append(_event.logged(text, level, more))
-        self._has_news = True
+        self._has_pending = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._flush_in, 0)
 
     def _flush_in(self, delay_s: float) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin_flush)
-            self._senders.unsent.add(self._flush_now)
+            self._senders.pending_flushes.add(self._flush_now)
 
     def _begin_flush(self) -> None:
         if self._is_early:
@@ -370,11 +370,11 @@ class Run(RunState):
 
     async def _flush_now(self) -> None:
         """Send what waits, unless another call has sent it."""
-        self._senders.unsent.discard(self._flush_now)
+        self._senders.pending_flushes.discard(self._flush_now)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._has_news:
+        if self._has_pending:
             with suppress(JobcastError, RedisError):  # the next call gets the same error
                 await self._flush()
 
@@ -384,7 +384,7 @@ class Run(RunState):
         ``is_own`` says whether the progress is the caller's own: then its refusal is raised.
         """
         entry_id = ""
-        while (event := self._next_news()) is not None:
+        while (event := self._pop_pending()) is not None:
             try:
                 its_id = self._id_of(await self._sender.send(event, self._answered))
             except InvalidEvent as refusal:

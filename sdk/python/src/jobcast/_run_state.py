@@ -21,7 +21,7 @@ from jobcast.protocol.append import Answer, Append
 
 _log: Final = logging.getLogger("jobcast")
 
-_making: Final = threading.Lock()
+_count_lock: Final = threading.Lock()
 
 MAX_LINES: Final = 1000
 """Lines of a logging handler that may wait; beyond that, the oldest are dropped."""
@@ -79,9 +79,9 @@ class RunState(ABC):
         self._count: Count | None = None
         self._pace = Pace(interval_s)
         self._held: Append | None = None
-        self._holding = threading.Lock()
+        self._held_lock = threading.Lock()
         self._lines: deque[Append] = deque(maxlen=MAX_LINES)
-        self._has_news = False
+        self._has_pending = False
         self._lease: Lease | None = None
 
     @property
@@ -132,7 +132,7 @@ class RunState(ABC):
         self._counting().set(
             current=current, total=total, unit=unit, step=step, eta=None, more={}, level=level
         )
-        self._has_news = True
+        self._has_pending = True
 
     def _entered(
         self, step: str | None, total: float | None, unit: str | None
@@ -145,7 +145,7 @@ class RunState(ABC):
         return level, _event.stepped(step, count.planned(step, None, more), None, more)
 
     def _counting(self) -> Count:
-        with _making:  # threads may share a run
+        with _count_lock:  # threads may share a run
             if self._count is None:
                 self._count = Count()
             return self._count
@@ -177,12 +177,12 @@ class RunState(ABC):
         """Return the progress to send; None if it waits because the last one is too recent."""
         if not self._pace.interval_s and self._count is None:
             return event  # nothing ever waits
-        with self._holding:
-            event = merged(event, self._unsent())
+        with self._held_lock:
+            event = merged(event, self._pop_progress())
             if self._due_in_s > 0:
                 self._held = event
                 return None
-            self._pace.note()
+            self._pace.record_sent()
             return event
 
     @property
@@ -195,25 +195,25 @@ class RunState(ABC):
         """Whether only progress waits, and a call has sent other progress too recently."""
         return not self._lines and self._due_in_s > 0
 
-    def _unsent(self) -> Append | None:
+    def _pop_progress(self) -> Append | None:
         """Remove and return the progress that waits."""
         held, self._held = self._held, None
         if self._count is not None and self._count.is_held:
             return merged(self._count.event(), held)
         return held
 
-    def _next_news(self) -> Append | None:
+    def _pop_pending(self) -> Append | None:
         """Remove and return what is to be sent next: a log line, else the progress."""
-        self._has_news = False  # first: another thread may set it meanwhile
+        self._has_pending = False  # first: another thread may set it meanwhile
         try:
             event = self._lines.popleft()
         except IndexError:
-            with self._holding:
-                unsent = self._unsent()
-                if unsent is not None:
-                    self._pace.note()
-            return unsent
-        self._has_news = True
+            with self._held_lock:
+                progress = self._pop_progress()
+                if progress is not None:
+                    self._pace.record_sent()
+            return progress
+        self._has_pending = True
         return event
 
     def _leave_out(self, event: Append, refusal: InvalidEvent) -> None:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from jobcast._connection import Connection
 from jobcast._errors import BufferFull, JobcastError, JobNotRunning
 from jobcast._outbox import Answered, Limits, Outbox, Verdict, Waiting
-from jobcast._retry import Pauses, will_pass
+from jobcast._retry import Pauses, is_transient
 from jobcast.protocol.append import Answer, Append
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Sender:
         return not self._outbox.waiting
 
     @property
-    def _patience_s(self) -> float | None:
+    def _start_timeout_s(self) -> float | None:
         """Seconds for which a start may wait for Redis; None means no limit."""
         return self._senders.limits.block_s
 
@@ -78,7 +78,7 @@ class Sender:
                 await announce()
             return await self._append(event, number)
 
-        answer = await repeated(start, self._connection, self._patience_s)
+        answer = await repeated(start, self._connection, self._start_timeout_s)
         self._outbox.began(answer.entry_id)
         return answer
 
@@ -133,7 +133,7 @@ class Sender:
                 self._begin()
             return False
         except JobcastError as refusal:
-            self._outbox.note(refusal)
+            self._outbox.record_refusal(refusal)
             raise
         return answer.cancel_requested
 
@@ -237,12 +237,12 @@ class Sender:
 class Senders:
     """The senders of one `Jobs` that have events to retry, and their limits.
 
-    ``unsent`` are callbacks that send the waiting progress of runs.
+    ``pending_flushes`` are callbacks that send the waiting progress of runs.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.unsent: set[Callable[[], Awaitable[None]]] = set()
+        self.pending_flushes: set[Callable[[], Awaitable[None]]] = set()
         self._busy: set[Sender] = set()
         self._is_closed = False
 
@@ -256,7 +256,7 @@ class Senders:
 
     async def close(self) -> None:
         """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
-        await asyncio.gather(*(send() for send in tuple(self.unsent)))
+        await asyncio.gather(*(send() for send in tuple(self.pending_flushes)))
         tasks = [sender.task for sender in self._busy if sender.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self.limits.block_s)
@@ -283,6 +283,6 @@ async def repeated(
         except RedisError as error:
             pause_s = pauses.next()
             is_late = block_s is not None and monotonic() + pause_s > began_s + block_s
-            if is_late or not will_pass(error) or closings != connection.closings:
+            if is_late or not is_transient(error) or closings != connection.closings:
                 raise
             await asyncio.sleep(pause_s)

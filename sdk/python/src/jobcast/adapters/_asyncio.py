@@ -23,7 +23,7 @@ from jobcast._jobs import Jobs
 from jobcast._lease import Leases
 from jobcast._outbox import Answered
 from jobcast._owner import Owner
-from jobcast._retry import will_pass
+from jobcast._retry import is_transient
 from jobcast._run import Run
 from jobcast._sender import Sender, Senders
 from jobcast.adapters._abort import Abort, OnCancel
@@ -306,8 +306,8 @@ class TaskSender(Sender):
         self._outage = outage
 
     @property
-    def _patience_s(self) -> float | None:
-        return 0 if self._outage.is_on else super()._patience_s
+    def _start_timeout_s(self) -> float | None:
+        return 0 if self._outage.is_on else super()._start_timeout_s
 
     async def start(
         self, token: str, event: Append, announce: Callable[[], Awaitable[None]] | None
@@ -316,7 +316,7 @@ class TaskSender(Sender):
         try:
             return await super().start(token, event, announce)
         except RedisError as error:
-            if not will_pass(error):
+            if not is_transient(error):
                 raise
         self._outage.begin()
         self._outbox.restart()

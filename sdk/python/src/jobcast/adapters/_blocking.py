@@ -20,7 +20,7 @@ from jobcast._errors import (
 from jobcast._failure import text_of
 from jobcast._outbox import Answered
 from jobcast._owner import Owner
-from jobcast._retry import will_pass
+from jobcast._retry import is_transient
 from jobcast.adapters._abort import Abort, OnCancel
 from jobcast.adapters._report import Report, read
 from jobcast.adapters._task import (
@@ -312,15 +312,15 @@ class TaskSender(Sender):
         self._outage = outage
 
     @property
-    def _patience_s(self) -> float | None:
-        return 0 if self._outage.is_on else super()._patience_s
+    def _start_timeout_s(self) -> float | None:
+        return 0 if self._outage.is_on else super()._start_timeout_s
 
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
         """Start the run; if Redis is unavailable, do so in the background and return `UNKNOWN`."""
         try:
             return super().start(token, event, announce)
         except RedisError as error:
-            if not will_pass(error):
+            if not is_transient(error):
                 raise
         self._outage.begin()
         with self._changed:

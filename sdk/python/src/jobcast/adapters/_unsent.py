@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 from redis.exceptions import RedisError
 
 from jobcast._errors import JobcastError
-from jobcast._retry import will_pass
+from jobcast._retry import is_transient
 from jobcast.protocol.append import Append
 from jobcast.sync._connection import Connection
 from jobcast.sync._jobs import Jobs
@@ -50,7 +50,7 @@ class Unsent(NamedTuple):
             if self.is_retried:
                 jobs.retry(self.job_id)
         except RedisError as error:
-            if will_pass(error):
+            if is_transient(error):
                 return False
             _log.warning("job %s: %s", self.job_id, error)
         except JobcastError as refusal:

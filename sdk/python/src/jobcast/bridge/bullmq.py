@@ -17,7 +17,7 @@ from jobcast import _event
 from jobcast._errors import InvalidEvent
 from jobcast._failure import MAX_MESSAGE_CHARACTERS, brief
 from jobcast._json import from_json
-from jobcast._retry import Pauses, will_pass
+from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -122,7 +122,7 @@ class BullMQ:
             try:
                 return await self._caller.call(self._stream, *command)
             except RedisError as error:
-                if not will_pass(error):
+                if not is_transient(error):
                     raise
                 _log.info("%s: Redis is unavailable: %s", self.name, error)
             await asyncio.sleep(pauses.next())

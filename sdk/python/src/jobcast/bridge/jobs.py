@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
-from jobcast._retry import Pauses, will_pass
+from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
@@ -192,7 +192,7 @@ class BridgedJobs:
             try:
                 return await call()
             except RedisError as error:
-                if not will_pass(error):
+                if not is_transient(error):
                     raise
                 _log.info("Redis is unavailable: %s", error)
             await asyncio.sleep(pauses.next())

@@ -14,7 +14,7 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from jobcast import _event
-from jobcast._retry import Pauses, will_pass
+from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -150,7 +150,7 @@ class RQ:
             try:
                 return await self._caller.call(PREFIX, *command)
             except RedisError as error:
-                if not will_pass(error):
+                if not is_transient(error):
                     raise
                 _log.info("rq: Redis is unavailable: %s", error)
             await asyncio.sleep(pauses.next())

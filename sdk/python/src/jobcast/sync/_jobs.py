@@ -175,11 +175,11 @@ class Jobs:
 _ALL: Final[WeakSet[Jobs]] = WeakSet()
 
 
-def _begin_anew() -> None:
+def _forget_in_child() -> None:
     """In a forked process, leave connections, threads and events to the parent."""
     for jobs in tuple(_ALL):
         jobs._forget()  # noqa: SLF001 - made for this
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -12,7 +12,7 @@ from jobcast._lease import MAX_INTERVAL_S, MAX_PAUSE_S, RENEWALS, TRIES
 from jobcast._retry import jittered
 from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
 from jobcast.sync._connection import Connection
-from jobcast.sync._keeper import Keeper
+from jobcast.sync._scheduler import Scheduler
 
 _log: Final = logging.getLogger("jobcast")
 
@@ -25,10 +25,10 @@ class Lease:
     """Renews the lease of one run in the background."""
 
     def __init__(
-        self, connection: Connection, keeper: Keeper, job_id: str, run: str, length_ms: int
+        self, connection: Connection, scheduler: Scheduler, job_id: str, run: str, length_ms: int
     ) -> None:
         self._connection = connection
-        self._keeper = keeper
+        self._scheduler = scheduler
         self._job_id = job_id
         self._member = lease_member(job_id, run)
         self._length_ms = length_ms
@@ -45,7 +45,7 @@ class Lease:
     def keep(self, renew: Renewal) -> None:
         """Start renewing the lease."""
         self._renew = renew
-        self._keeper.after(self._interval_s(), self._try)
+        self._scheduler.after(self._interval_s(), self._try)
 
     def stop(self) -> None:
         """Stop renewing the lease: it expires unless the run has ended."""
@@ -92,19 +92,19 @@ class Leases:
 
     def __init__(self, connection: Connection, length_s: float | None) -> None:
         self._connection = connection
-        self._keeper = Keeper("jobcast-leases")
+        self._scheduler = Scheduler("jobcast-leases")
         self.length_ms = None if length_s is None else round(length_s * 1000)
 
     def of_run(self, job_id: str, run: str) -> Lease | None:
         """Return the lease of a run that is about to start; None if runs hold none."""
         if self.length_ms is None:
             return None
-        return Lease(self._connection, self._keeper, job_id, run, self.length_ms)
+        return Lease(self._connection, self._scheduler, job_id, run, self.length_ms)
 
     def close(self) -> None:
         """Stop renewing all leases."""
-        self._keeper.close()
+        self._scheduler.close()
 
     def forget(self) -> None:
         """In a forked process, leave the leases to the parent."""
-        self._keeper.forget()
+        self._scheduler.forget()

@@ -107,7 +107,7 @@ class Run(RunState):
         **more: object,
     ) -> str:
         """Report that a step begins: see `jobcast.Run.step`."""
-        if self._has_news:
+        if self._has_pending:
             self._flush()
         progress = self._counting().step(step, progress, more)
         return self._report(_event.stepped(step, progress, eta, more))
@@ -128,7 +128,7 @@ class Run(RunState):
         """Iterate over items and report each: see `jobcast.Run.track`."""
         if total is None and isinstance(items, Sized):
             total = len(items)
-        if self._has_news:
+        if self._has_pending:
             self._flush()
         count = self._counting()
         level, event = self._entered(step, total, unit)
@@ -236,7 +236,7 @@ class Run(RunState):
                 raise
 
     def _report(self, event: Append) -> str:
-        if self._has_news:
+        if self._has_pending:
             self._flush()
         entry_id = self._id_of(self._sender.send(event, self._answered))
         if self.cancel_requested:
@@ -244,7 +244,7 @@ class Run(RunState):
         return entry_id
 
     def _finish(self, event: Append, otherwise: Append | None = None) -> str:
-        if self._has_news:
+        if self._has_pending:
             with suppress(JobcastError):  # waiting progress must not prevent the end
                 self._flush()
         answer = self._sender.send(event, self._answered, otherwise)
@@ -257,7 +257,7 @@ class Run(RunState):
     def _report_soon(self) -> str:
         """Send the current progress at once, or when the pace allows it."""
         self._sender.check()
-        self._has_news = True
+        self._has_pending = True
         delay_s, entry_id = self._due_in_s, ""
         if delay_s <= 0:
             entry_id = self._flush(is_own=True)
@@ -271,13 +271,13 @@ class Run(RunState):
         if self.finished:
             return  # a handler may still be attached to a logger
         self._lines.append(_event.logged(text, level, more))
-        self._has_news = True
+        self._has_pending = True
         self._flush_in(0)
 
     def _flush_in(self, delay_s: float) -> None:
         if not self._is_due:
             self._is_due = True
-            self._senders.unsent.add(self._flush_quietly)
+            self._senders.pending_flushes.add(self._flush_quietly)
             self._senders.pacer.after(delay_s, self._flush_in_time)
 
     def _flush_in_time(self) -> float | None:
@@ -288,8 +288,8 @@ class Run(RunState):
 
     def _flush_quietly(self) -> None:
         self._is_due = False
-        self._senders.unsent.discard(self._flush_quietly)
-        if not self._has_news:
+        self._senders.pending_flushes.discard(self._flush_quietly)
+        if not self._has_pending:
             return
         with suppress(JobcastError, RedisError):  # the next call gets the same error
             self._flush()
@@ -299,10 +299,10 @@ class Run(RunState):
 
         ``is_own`` says whether the progress is the caller's own: then its refusal is raised.
         """
-        with self._sender.turn:
+        with self._sender.flush_lock:
             entry_id = ""
-            while (event := self._next_news()) is not None:
-                self._has_news = True  # until it is sent: no other thread may overtake it
+            while (event := self._pop_pending()) is not None:
+                self._has_pending = True  # until it is sent: no other thread may overtake it
                 try:
                     its_id = self._id_of(self._sender.send(event, self._answered))
                 except InvalidEvent as refusal:

@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from jobcast._errors import BufferFull, JobcastError, JobNotRunning
 from jobcast._outbox import Answered, Limits, Outbox, Verdict, Waiting
-from jobcast._retry import Pauses, will_pass
+from jobcast._retry import Pauses, is_transient
 from jobcast.protocol.append import Answer, Append
 from jobcast.sync._connection import Connection
-from jobcast.sync._keeper import Keeper
+from jobcast.sync._scheduler import Scheduler
 
 T = TypeVar("T")
 
@@ -25,8 +25,8 @@ class Sender:
     While Redis answers, the caller's own thread sends its event. If no answer arrives, the event
     waits in the outbox, and a background thread retries it until Redis answers.
 
-    ``token`` identifies the run; None before its start. ``attempt`` is the job's. ``turn`` is the
-    lock for sending the log lines and counts that wait.
+    ``token`` identifies the run; None before its start. ``attempt`` is the job's. ``flush_lock`` is
+    the lock for sending the log lines and counts that wait.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Sender:
         self._senders = senders
         self._outbox = Outbox(job_id, senders.limits)
         self._changed = threading.Condition()
-        self.turn = threading.RLock()
+        self.flush_lock = threading.RLock()
         self._is_sending = False
         self._sent_by: int | None = None
         self._is_repeating = False
         self._pauses = Pauses()
-        self._why_not: str | None = None
-        senders.note(self)
+        self._refusal_text: str | None = None
+        senders.register(self)
 
     @property
     def has_end(self) -> bool:
@@ -54,7 +54,7 @@ class Sender:
             return self._outbox.has_end
 
     @property
-    def _patience_s(self) -> float | None:
+    def _start_timeout_s(self) -> float | None:
         """Seconds for which a start may wait for Redis; None means no limit."""
         return self._senders.limits.block_s
 
@@ -74,7 +74,7 @@ class Sender:
                 announce()
             return self._append(event, number)
 
-        answer = repeated(start, self._connection, self._patience_s)
+        answer = repeated(start, self._connection, self._start_timeout_s)
         with self._changed:
             self._outbox.began(answer.entry_id)
         return answer
@@ -93,7 +93,7 @@ class Sender:
         outbox, began_s = self._outbox, monotonic()
         with self._changed:
             if self.token is None:
-                raise JobNotRunning(self._why_not)
+                raise JobNotRunning(self._refusal_text)
             outbox.check()
             if self._sent_by == threading.get_ident():
                 self._is_sending = False  # a call of this thread was interrupted, e.g. by Ctrl-C
@@ -139,7 +139,7 @@ class Sender:
                     self._repeat()
             return False
         except JobcastError as refusal:
-            self._outbox.note(refusal)
+            self._outbox.record_refusal(refusal)
             raise
         return answer.cancel_requested
 
@@ -162,11 +162,11 @@ class Sender:
     def forget(self) -> None:
         """In a forked process, leave the outbox and the run to the parent."""
         self._changed = threading.Condition()
-        self.turn = threading.RLock()
+        self.flush_lock = threading.RLock()
         self._outbox = Outbox(self._job_id, self._senders.limits)
         self._is_sending = self._is_repeating = False
         if self.token is not None:
-            self.token, self._why_not = None, "A run is of the process that has started it"
+            self.token, self._refusal_text = None, "A run is of the process that has started it"
 
     def until_idle(self, until_s: float | None) -> None:
         """Wait until the outbox is empty, or until ``until_s``, a time of ``monotonic``."""
@@ -225,7 +225,7 @@ class Sender:
             self._is_repeating = True
             self._pauses = Pauses()
             self._senders.add(self)
-            self._senders.keeper.after(0, self._send_first)
+            self._senders.scheduler.after(0, self._send_first)
 
     def _send_first(self) -> float | None:
         """Send the first event; return the seconds until the next try, None if none is needed.
@@ -267,18 +267,18 @@ class Sender:
 class Senders:
     """The senders of one `Jobs` that have events to retry, and their limits.
 
-    ``unsent`` are callbacks that send the waiting progress of runs.
+    ``pending_flushes`` are callbacks that send the waiting progress of runs.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.keeper = Keeper("jobcast-events")
-        self.pacer = Keeper("jobcast-progress")
-        self.unsent: set[Callable[[], None]] = set()
+        self.scheduler = Scheduler("jobcast-events")
+        self.pacer = Scheduler("jobcast-progress")
+        self.pending_flushes: set[Callable[[], None]] = set()
         self._busy: set[Sender] = set()
         self._all: WeakSet[Sender] = WeakSet()
 
-    def note(self, sender: Sender) -> None:
+    def register(self, sender: Sender) -> None:
         """Register a sender, by a weak reference, for `forget`."""
         self._all.add(sender)
 
@@ -292,7 +292,7 @@ class Senders:
 
     def close(self) -> None:
         """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
-        for send in tuple(self.unsent):
+        for send in tuple(self.pending_flushes):
             send()
         block_s = self.limits.block_s
         until_s = None if block_s is None else monotonic() + block_s
@@ -303,12 +303,12 @@ class Senders:
 
     def forget(self) -> None:
         """In a forked process, leave all outboxes to the parent."""
-        self.keeper.forget()
+        self.scheduler.forget()
         self.pacer.forget()
         for sender in tuple(self._all):
             sender.forget()
         self._busy = set()
-        self.unsent = set()
+        self.pending_flushes = set()
 
 
 def repeated(call: Callable[[], T], connection: Connection, block_s: float | None) -> T:
@@ -320,6 +320,6 @@ def repeated(call: Callable[[], T], connection: Connection, block_s: float | Non
         except RedisError as error:
             pause_s = pauses.next()
             is_late = block_s is not None and monotonic() + pause_s > began_s + block_s
-            if is_late or not will_pass(error) or closings != connection.closings:
+            if is_late or not is_transient(error) or closings != connection.closings:
                 raise
             sleep(pause_s)

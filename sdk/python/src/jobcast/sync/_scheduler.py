@@ -17,7 +17,7 @@ Task = Callable[[], float | None]
 """Does its work and returns in how many seconds it is due again; None means never."""
 
 
-class Keeper:
+class Scheduler:
     """Runs tasks when they are due, one after another, in a thread that the first one starts.
 
     Tasks must not raise. As a daemon, the thread does not keep a process from ending.
@@ -41,7 +41,7 @@ class Keeper:
             self._is_closed = False
             heapq.heappush(self._due, (monotonic() + delay_s, next(self._numbers), task))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._keep, name=self._name, daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
@@ -52,7 +52,7 @@ class Keeper:
             self._due.clear()
             self._changed.notify_all()
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while (task := self._next()) is not None:
             try:
                 delay_s = task()
