@@ -21,7 +21,7 @@ from jobcast.protocol.append import (
     created,
     failed,
 )
-from jobcast.protocol.refusals import is_of_the_data
+from jobcast.protocol.refusals import is_data_error
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import answer_of
 from schema.events import Complete, FailedData, Terminal
@@ -166,7 +166,7 @@ class Appender:
                 refusal = REFUSALS.get(code)
                 if refusal is not None:
                     raise refusal(text)
-                if is_of_the_data(str(reply)):
+                if is_data_error(str(reply)):
                     raise complaints.unreadable(job_id, UnreadableJob(str(reply)))
             answer = Answer.from_reply(answer_of(reply))
         self.unpublished += answer.receivers < 0

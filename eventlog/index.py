@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from eventlog.redis_calls import available
-from jobcast.protocol.names import listed_job, listing, owner_keys
+from jobcast.protocol.names import index_commands, listed_job, owner_keys
 from jobcast.redis.caller import Caller
 from schema.entry_id import position
 from schema.owner import Owner
@@ -54,7 +54,7 @@ class OwnerIndex:
             LogUnavailable: Redis is unavailable.
         """
         owners, publish = (owner.user_id, owner.session_id), self._redis.servers.pubsub.publish
-        found = listing(job_id, created, owners, retention_s, publish)
+        found = index_commands(job_id, created, owners, retention_s, publish)
         async with available():
             await asyncio.gather(*(self._redis.call(key, *each) for key, each in found.items()))
 

@@ -11,7 +11,7 @@ from eventlog.complaints import complaints
 from eventlog.errors import LogUnavailable, Redirected, UnreadableJob
 from eventlog.outline import MARK_FIELDS
 from jobcast.protocol.names import log_key, state_key
-from jobcast.protocol.refusals import is_of_the_data
+from jobcast.protocol.refusals import is_data_error
 from jobcast.redis.connection import packed
 from schema.entry import CHECKPOINT, CREATED, Entry, entry_from_log
 from schema.state import STATE_FIELDS, JobState
@@ -135,7 +135,7 @@ def _error_of(reply: Exception) -> Exception:
     text = str(reply)
     if text.startswith(_ELSEWHERE):
         return Redirected(text)
-    if is_of_the_data(text):
+    if is_data_error(text):
         return UnreadableJob(text)
     return LogUnavailable(f"Redis does not say: {text}")
 

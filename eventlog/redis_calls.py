@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from eventlog.errors import LogUnavailable, Unreadable
-from jobcast.protocol.refusals import is_of_the_data
+from jobcast.protocol.refusals import is_data_error
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import FAILURES
@@ -39,6 +39,6 @@ async def available() -> AsyncIterator[None]:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
             yield
     except FAILURES as error:
-        if is_of_the_data(str(error)):
+        if is_data_error(str(error)):
             raise Unreadable(f"{Unreadable.text} ({error})") from error
         raise LogUnavailable(f"{LogUnavailable.text} ({type(error).__name__})") from error

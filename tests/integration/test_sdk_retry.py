@@ -17,16 +17,16 @@ Connection = type[jobcast._connection.Connection | jobcast.sync._connection.Conn
 
 def lose_once(monkeypatch: pytest.MonkeyPatch, connection: Connection) -> None:
     """Have Redis be unavailable when a job is to be listed again, for one try."""
-    index_again: Callable[..., Any] = connection.index_again
+    reindex: Callable[..., Any] = connection.reindex
     lost: list[Any] = []
 
-    def index_again_later(*arguments: Any) -> Any:  # noqa: ANN401 - of either form
+    def reindex_later(*arguments: Any) -> Any:  # noqa: ANN401 - of either form
         if not lost:
             lost.append(arguments)
             raise RedisConnectionError
-        return index_again(*arguments)
+        return reindex(*arguments)
 
-    monkeypatch.setattr(connection, "index_again", index_again_later)
+    monkeypatch.setattr(connection, "reindex", reindex_later)
 
 
 async def test_a_retry_is_announced_once_redis_is_back(

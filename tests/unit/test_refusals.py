@@ -5,7 +5,7 @@ import pytest
 from eventlog.errors import REFUSALS
 from jobcast._errors import refused
 from jobcast.protocol.append import SCRIPT
-from jobcast.protocol.refusals import Refusal, is_of_the_data
+from jobcast.protocol.refusals import Refusal, is_data_error
 
 
 def test_the_refusals_are_those_of_the_append_script() -> None:
@@ -33,7 +33,7 @@ def test_the_library_does_not_know_those_of_operations_that_it_lacks() -> None:
     ],
 )
 def test_what_redis_says_of_the_data_it_will_say_again(reply: str) -> None:
-    assert is_of_the_data(reply)
+    assert is_data_error(reply)
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_what_redis_says_of_the_data_it_will_say_again(reply: str) -> None:
     ],
 )
 def test_what_redis_says_of_itself_may_pass(reply: str) -> None:
-    assert not is_of_the_data(reply)
+    assert not is_data_error(reply)

@@ -9,7 +9,7 @@ from hiredis import ReplyError
 
 from jobcast._errors import JobExists, refused
 from jobcast.protocol.append import Answer, Append
-from jobcast.protocol.names import created_by, listing, listing_again, state_key
+from jobcast.protocol.names import created_by, index_commands, reindex_commands, state_key
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply, answer_of, packed
@@ -113,14 +113,14 @@ class Connection:
     ) -> None:
         """List a job in its owners' indexes, for longer than the job can live, and announce it."""
         publish = self._caller.servers.pubsub.publish
-        found = listing(job_id, created_id, (user_id, session_id), retention_s, publish)
+        found = index_commands(job_id, created_id, (user_id, session_id), retention_s, publish)
         await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
 
-    async def index_again(self, job_id: str, retention_s: int) -> None:
+    async def reindex(self, job_id: str, retention_s: int) -> None:
         """List a job again after a retry, which announces the retry to its owner's streams."""
         state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
-        found = listing_again(reply, job_id, retention_s, self._caller.servers.pubsub.publish)
+        found = reindex_commands(reply, job_id, retention_s, self._caller.servers.pubsub.publish)
         await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
 
     async def call(self, key: str, *command: str) -> Reply:

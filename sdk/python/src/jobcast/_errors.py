@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from jobcast.protocol.refusals import Refusal, is_of_the_data
+from jobcast.protocol.refusals import Refusal, is_data_error
 
 
 class JobcastError(Exception):
@@ -71,6 +71,6 @@ def refused(reply: str) -> JobcastError | None:
     kind = _KINDS.get(code)
     if kind is not None:
         return kind(text[:1].upper() + text[1:])
-    if is_of_the_data(reply):
+    if is_data_error(reply):
         return UnknownJob(f"What is stored under this id is no job: {reply}")
     return None

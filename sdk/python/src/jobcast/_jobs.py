@@ -175,8 +175,8 @@ class Jobs:
         """
         job_id = canonical(job_id)
         await self._append(job_id, RETRY)
-        list_again = partial(self._connection.index_again, job_id, self._bounds.retention_s)
-        await repeated(list_again, self._connection, self._senders.limits.block_s)
+        reindex = partial(self._connection.reindex, job_id, self._bounds.retention_s)
+        await repeated(reindex, self._connection, self._senders.limits.block_s)
 
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.

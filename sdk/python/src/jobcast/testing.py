@@ -302,7 +302,7 @@ class _Connection(_connection.Connection):
     async def index(self, job_id: str, created_id: str, **_: object) -> None:
         """Do nothing: in memory nobody lists the jobs of an owner."""
 
-    async def index_again(self, job_id: str, retention_s: int) -> None:
+    async def reindex(self, job_id: str, retention_s: int) -> None:
         """Do nothing, for the same reason."""
 
     def send(self, key: str, *command: str) -> None:
@@ -332,7 +332,7 @@ class _SyncConnection(_sync_connection.Connection):
 
     def index(self, job_id: str, created_id: str, *_: object) -> None: ...
 
-    def index_again(self, job_id: str, retention_s: int) -> None: ...
+    def reindex(self, job_id: str, retention_s: int) -> None: ...
 
     def forget(self) -> None:
         """Do nothing: a forked process has its own copy of the jobs."""

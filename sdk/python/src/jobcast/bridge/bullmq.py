@@ -135,7 +135,7 @@ class BullMQ:
         if job_id is None:
             self._notices.add("malformed", f"{self.name} job {bull_id}", "not an id of a job")
             return
-        with self._jobs.noting(job_id, self._places):
+        with self._jobs.logging_refusals(job_id, self._places):
             await self._apply(kind, job_id, bull_id, _parsed(entry_id), fields)
 
     async def _apply(

@@ -148,7 +148,7 @@ class Celery:
             self._held.popleft()
 
     async def _handle(self, event: TaskEvent, *, is_repeat: bool) -> None:
-        with self._jobs.noting(event.job_id, self._places):
+        with self._jobs.logging_refusals(event.job_id, self._places):
             await self._apply(event, is_repeat=is_repeat)
 
     async def _apply(self, event: TaskEvent, *, is_repeat: bool) -> None:

@@ -17,7 +17,7 @@ from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
 from jobcast.protocol.append import RETRY, Answer, Append, Bounds
 from jobcast.protocol.names import log_key, state_key
-from jobcast.protocol.refusals import is_of_the_data
+from jobcast.protocol.refusals import is_data_error
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class BridgedJobs:
         self.appended = 0
 
     @contextmanager
-    def noting(self, job_id: str, places: MutableMapping[str, Any]) -> Iterator[None]:
+    def logging_refusals(self, job_id: str, places: MutableMapping[str, Any]) -> Iterator[None]:
         """Log what is malformed or refused in the block, and continue.
 
         After a refusal the job's entry in ``places`` is outdated: it is dropped, to be found again.
@@ -80,7 +80,7 @@ class BridgedJobs:
             places.pop(job_id, None)
             self._notices.add("refused", f"job {job_id}", str(refusal), logging.INFO)
         except ResponseError as refusal:
-            if not is_of_the_data(str(refusal)):
+            if not is_data_error(str(refusal)):
                 raise
             self._notices.add("malformed", f"job {job_id}", str(refusal))
 
@@ -110,7 +110,7 @@ class BridgedJobs:
             return None
         return view
 
-    async def is_shown(self, job_id: str, event: Append) -> bool:
+    async def is_applied(self, job_id: str, event: Append) -> bool:
         """Return whether a job's state already reflects an event; its progress may be higher."""
         key = state_key(job_id)
         names = (*event.fields, *event.cleared)
@@ -183,7 +183,7 @@ class BridgedJobs:
         """
         with suppress(JobNotFailed):  # a retry that was not acknowledged is repeated
             await self._repeated(lambda: self._connection.append(job_id, RETRY))
-        await self._repeated(lambda: self._connection.index_again(job_id, self._bounds.retention_s))
+        await self._repeated(lambda: self._connection.reindex(job_id, self._bounds.retention_s))
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:
         pauses = Pauses()

@@ -8,7 +8,7 @@ from jobcast._connection import Connection
 
 RENEWALS: Final = 5
 """Number of renewals within the length of a lease."""
-_SURE: Final = 0.8
+_SAFE_SHARE: Final = 0.8
 """Share of its lease for which a leader relies on it, because clocks run at different speeds."""
 
 _TAKE: Final = """
@@ -76,7 +76,7 @@ class Leadership:
             keys[0], "EVAL", _TAKE, "2", *keys, self._token, length_ms
         )
         self.fence = fence
-        self._until_s = began_s + self._lease_s * _SURE
+        self._until_s = began_s + self._lease_s * _SAFE_SHARE
         return self.leads
 
     async def release(self) -> None:

@@ -16,7 +16,7 @@ AHEAD_S: Final = 2.0
 checks."""
 _LEASES: Final = 2
 """How many leases the announcement lasts: until the next leader has taken over."""
-_SURE: Final = 0.9
+_SAFE_SHARE: Final = 0.9
 
 _ANNOUNCE: Final = """
 local time = redis.call('TIME')
@@ -37,7 +37,7 @@ class Presence:
         self._from_s = self._until_s = 0.0
 
     @property
-    def begun(self) -> bool:
+    def is_active(self) -> bool:
         """Whether the announced moment has come, and the announcement has not expired since."""
         return self._from_s <= monotonic() < self._until_s
 
@@ -49,4 +49,4 @@ class Presence:
             BRIDGE_KEY, "EVAL", _ANNOUNCE, "1", BRIDGE_KEY, str(length_ms), str(ahead_ms)
         )
         self._from_s = monotonic() + left_ms / 1000
-        self._until_s = asked_s + self._length_s * _SURE
+        self._until_s = asked_s + self._length_s * _SAFE_SHARE

@@ -98,7 +98,7 @@ class Publications:
                 self._begin(job_id)
             has_begun = False
             while True:
-                if self._presence.begun and not has_begun:
+                if self._presence.is_active and not has_begun:
                     has_begun = True
                     _log.info("publications: appending")
                 await asyncio.sleep(self._leadership.pause_s)
@@ -147,7 +147,7 @@ class Publications:
         if (job_id, entry.entry_id) in self._ours:
             del self._ours[job_id, entry.entry_id]
             return
-        self._note_seen(job_id, entry.entry_id)
+        self._mark_seen(job_id, entry.entry_id)
         for number, publication in enumerate(self._held.get(job_id, ())):
             # The start of a job for its first event writes such an entry, too.
             if publication.begins and number:
@@ -157,7 +157,7 @@ class Publications:
                 self._release(job_id, publication)
                 return
 
-    def _note_seen(self, job_id: str, entry_id: str) -> None:
+    def _mark_seen(self, job_id: str, entry_id: str) -> None:
         """Remember up to which entry the log was compared with the held events."""
         self._seen[job_id] = entry_id
         self._seen.move_to_end(job_id)
@@ -213,10 +213,10 @@ class Publications:
 
     def _is_bridged(self, publication: Publication) -> bool:
         """Return whether viewers get it by its append, not live from the services."""
-        return self._presence.begun or publication.event.is_end
+        return self._presence.is_active or publication.event.is_end
 
     async def _append(self, job_id: str, publication: Publication) -> None:
-        with self._jobs.noting(job_id, self._places):
+        with self._jobs.logging_refusals(job_id, self._places):
             if job_id in self._places and await self._append_at(
                 self._places[job_id], job_id, publication
             ):
@@ -242,18 +242,18 @@ class Publications:
                 raise
             return False
         place.seq = seq
-        self._note(job_id, publication, answer.entry_id)
+        self._mark_own(job_id, publication, answer.entry_id)
         if event.is_end:
             self._places.pop(job_id, None)
         return True
 
-    def _note(self, job_id: str, publication: Publication | None, entry_id: str) -> None:
+    def _mark_own(self, job_id: str, publication: Publication | None, entry_id: str) -> None:
         """Remember an entry as our own, unless its publication has already arrived."""
         if publication is not None and publication.entry_id:
             return
         if publication is not None:
             publication.entry_id = entry_id
-        self._note_seen(job_id, entry_id)
+        self._mark_seen(job_id, entry_id)
         self._ours[job_id, entry_id] = None
         if len(self._ours) > _MAX_JOBS:
             self._ours.popitem(last=False)
@@ -281,7 +281,7 @@ class Publications:
                 job_id, _event.started(None), place.attempt, place.own_run, 1
             )
             place.started()
-            self._note(job_id, publication if publication.begins else None, started.entry_id)
+            self._mark_own(job_id, publication if publication.begins else None, started.entry_id)
         if len(self._places) >= _MAX_JOBS:
             self._places.clear()
         self._places[job_id] = place

@@ -160,7 +160,7 @@ class RQ:
         if job_id is None:
             self._notices.add("malformed", f"rq job {rq_id}", "not an id of a job")
             return
-        with self._jobs.noting(job_id, self._places):
+        with self._jobs.logging_refusals(job_id, self._places):
             job = RqJob.from_fields(await self._call("HMGET", f"{PREFIX}{rq_id}", *FIELDS))
             if job is None:
                 await self._removed(job_id)
@@ -197,7 +197,7 @@ class RQ:
         event = progress_of(
             progress, lambda what: self._notices.add("left out", f"job {job_id}", what)
         )
-        if not is_first or not await self._jobs.is_shown(job_id, event):
+        if not is_first or not await self._jobs.is_applied(job_id, event):
             await self._append(job_id, place, event)
 
     async def _append(self, job_id: str, place: _Place, event: Any) -> None:  # noqa: ANN401

@@ -21,7 +21,7 @@ KINDS: Final = frozenset((*BEGINNINGS, "progress", "retried", *ENDS))
 
 _PREFIX: Final = "task-"
 _MAX_LITERAL: Final = 64 * 1024
-_OF_CELERY: Final = frozenset(
+_CELERY_FIELDS: Final = frozenset(
     {
         *("type", "uuid", "hostname", "pid", "timestamp", "utcoffset", "clock", "local_received"),
         *("state", "root_id", "parent_id"),
@@ -76,7 +76,7 @@ def append_of(event: TaskEvent, complain: Complain) -> Append:
     """Return the append of an event. Raises `InvalidEvent` if it reports nothing."""
     fields = event.fields
     if event.kind == "progress":
-        own = {name: value for name, value in fields.items() if name not in _OF_CELERY}
+        own = {name: value for name, value in fields.items() if name not in _CELERY_FIELDS}
         return progress_of(own, complain)
     if event.kind == "succeeded":
         return _succeeded(fields.get("result"))

@@ -129,7 +129,7 @@ def index_member(job_id: str, created: str) -> str:
 Command = tuple[str, ...]
 
 
-def listing(
+def index_commands(
     job_id: str,
     created: str,
     owners: tuple[str | None, str | None],
@@ -151,7 +151,7 @@ def listing(
     }
 
 
-def listing_again(
+def reindex_commands(
     reply: list[bytes | None], job_id: str, retention_s: int, publish: str
 ) -> dict[str, Command]:
     """Return the commands that list a job again, and so announce a retry to its owner's streams.
@@ -161,7 +161,9 @@ def listing_again(
     created_id, user_id, session_id = _creation(reply)
     if created_id is None:
         return {}
-    return listing(job_id, created_id, (user_id or None, session_id or None), retention_s, publish)
+    return index_commands(
+        job_id, created_id, (user_id or None, session_id or None), retention_s, publish
+    )
 
 
 def listed_job(member: bytes) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ class Refusal(StrEnum):
     BAD_EVENT = "BADEVENT"
 
 
-_OF_THE_DATA: Final = re.compile(
+_DATA_ERROR: Final = re.compile(
     r"WRONGTYPE|invalid stream id|top item|last possible id"  # about a key or an entry
     r"|attempt to |bad argument|must be strings or integers"  # from a script that read such data
     r"|not an integer|value is out of range|invalid expire",
@@ -28,10 +28,10 @@ _OF_THE_DATA: Final = re.compile(
 )
 
 
-def is_of_the_data(reply: str) -> bool:
+def is_data_error(reply: str) -> bool:
     """Return whether Redis refuses because of the data that a key holds, which is permanent.
 
     Anything else may be transient: a full memory or disk, a replaced primary, a moving slot, a
     missing permission. In Redis 6 ``reply`` wraps the error of a command in that of the script.
     """
-    return _OF_THE_DATA.search(reply) is not None
+    return _DATA_ERROR.search(reply) is not None

@@ -16,7 +16,14 @@ from redis.sentinel import Sentinel
 from jobcast._connection import PublishWarning
 from jobcast._errors import refused
 from jobcast.protocol.append import Answer, Append, with_script
-from jobcast.protocol.names import PLAIN, SHARDED, listing, listing_again, log_key, state_key
+from jobcast.protocol.names import (
+    PLAIN,
+    SHARDED,
+    index_commands,
+    log_key,
+    reindex_commands,
+    state_key,
+)
 from jobcast.redis.address import Address, parse_address
 from jobcast.redis.connection import packed
 from jobcast.redis.server import TIMEOUT_S
@@ -78,14 +85,14 @@ class Connection:
         retention_s: int,
     ) -> None:
         """List a job in its owners' indexes, for longer than the job can live, and announce it."""
-        found = listing(job_id, created_id, owners, retention_s, self._pubsub.publish)
+        found = index_commands(job_id, created_id, owners, retention_s, self._pubsub.publish)
         for command in found.values():
             self.call(*command)
 
-    def index_again(self, job_id: str, retention_s: int) -> None:
+    def reindex(self, job_id: str, retention_s: int) -> None:
         """List a job again after a retry, which announces the retry to its owner's streams."""
         reply = self.call("HMGET", state_key(job_id), "created", "userId", "sessionId")
-        found = listing_again(reply, job_id, retention_s, self._pubsub.publish)
+        found = reindex_commands(reply, job_id, retention_s, self._pubsub.publish)
         for command in found.values():
             self.call(*command)
 

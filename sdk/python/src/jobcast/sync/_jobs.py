@@ -118,8 +118,8 @@ class Jobs:
         """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
         job_id = canonical(job_id)
         self._append(job_id, RETRY)
-        list_again = partial(self._connection.index_again, job_id, self._bounds.retention_s)
-        repeated(list_again, self._connection, self._senders.limits.block_s)
+        reindex = partial(self._connection.reindex, job_id, self._bounds.retention_s)
+        repeated(reindex, self._connection, self._senders.limits.block_s)
 
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
