@@ -88,7 +88,7 @@ async def _hash(
             if isinstance(item, Digest):
                 report.add(item)
                 if progress.files_done <= MAX_ANNOUNCED:
-                    await run.emit("file-hashed", _announced(item))
+                    await run.emit("file-hashed", _event_data(item))
             elif isinstance(item, Skipped):
                 report.add_unreadable(item.unreadable)
         now = time.monotonic()
@@ -104,5 +104,5 @@ async def _hash(
             )
 
 
-def _announced(done: Digest) -> dict[str, object]:
+def _event_data(done: Digest) -> dict[str, object]:
     return {"file": shown(done.file.path), "digest": done.digest, "bytes": done.size}

@@ -41,15 +41,15 @@ def report() -> object:
         if name == "fail":
             raise Trouble(given[0])
         entry_id = getattr(run, name)(*given, **more)
-        say(None if is_mute(run) else entry_id)
+        say(None if is_silenced(run) else entry_id)
     leave()
     return None
 
 
-def is_mute(run: jobcast.sync.Run) -> bool:
+def is_silenced(run: jobcast.sync.Run) -> bool:
     """Say whether a run reports to nobody any more: no call of it fails a task."""
     sender: Any = run._sender
-    return bool(sender._leniency.is_mute)
+    return bool(sender._leniency.is_silenced)
 
 
 def say(answer: str | None) -> None:

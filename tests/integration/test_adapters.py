@@ -384,5 +384,5 @@ def test_what_is_no_ticket_is_none(header: object) -> None:
 
 def test_a_ticket_has_a_fresh_id_where_there_is_a_job_already() -> None:
     ticket = Ticket(new_job_id(), "work", "u1", None)
-    assert ticket.again()[1:] == ticket[1:]
-    assert ticket.again().job_id != ticket.job_id
+    assert ticket.with_new_id()[1:] == ticket[1:]
+    assert ticket.with_new_id().job_id != ticket.job_id

@@ -11,8 +11,9 @@ OnCancel = Callable[[], object]
 
 _log: Final = logging.getLogger("jobcast.adapters")
 
-_IF_REPORTED: Final = 2
-"""The second renewal that finds a cancel request does not abort a task that has just reported."""
+_MIN_RENEWALS: Final = 2
+"""Renewals that have to find a cancel request before the task is aborted; one more if it has
+reported since the first of them."""
 
 
 class Abort:
@@ -38,7 +39,7 @@ class Abort:
         if not run.cancel_requested or self._on_cancel is None:
             return
         self._renewals += 1
-        if self._renewals < _IF_REPORTED or (self._renewals == _IF_REPORTED and has_reported):
+        if self._renewals < _MIN_RENEWALS or (self._renewals == _MIN_RENEWALS and has_reported):
             return
         on_cancel, self._on_cancel = self._on_cancel, None
         try:

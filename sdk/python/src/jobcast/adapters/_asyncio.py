@@ -58,9 +58,11 @@ class Tasks:
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
         parts = Parts.of(settings)
         self.max_event_bytes = parts.bounds.max_event_bytes
-        hurried = Connection(url, try_s=parts.enqueue_s)
+        enqueue_connection = Connection(url, try_s=parts.enqueue_s)
         limits = parts.limits._replace(block_s=parts.enqueue_s)
-        self._creating = Jobs(hurried, Leases(hurried, None), Senders(limits), parts.bounds)
+        self._creating = Jobs(
+            enqueue_connection, Leases(enqueue_connection, None), Senders(limits), parts.bounds
+        )
         self._connection = Connection(url, try_s=parts.limits.block_s)
         self._leases = Leases(self._connection, parts.lease_s)
         self._senders = Senders(parts.limits)
@@ -81,13 +83,13 @@ class Tasks:
         try:
             return await self._created(ticket)
         except Exception as error:  # noqa: BLE001 - the task is enqueued in any case
-            return self._enqueueing.refused(ticket, error)
+            return self._enqueueing.creation_failed(ticket, error)
 
     async def begin(self, ticket: Ticket | None, on_cancel: OnCancel | None = None) -> "Task":
         """Begin an execution of a task: start its job, or take it over from an earlier run."""
         scope = Scope()
         job_id = new_job_id() if ticket is None else ticket.job_id
-        leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
+        leniency = Leniency(job_id, self.notices, is_silenced=ticket is None)
         sender = TaskSender(self._connection, job_id, self._senders, leniency, self._outage)
         sender.attempt = None if ticket is None else ticket.attempt
         run = TaskRun(self._connection, self._leases, self._senders, sender, job_id, on_cancel)
@@ -141,7 +143,7 @@ class Tasks:
         try:
             await self._create(self._creating, ticket)
         except JobExists:
-            ticket = self._enqueueing.doubled(ticket)
+            ticket = self._enqueueing.id_taken(ticket)
             await self._create(self._creating, ticket)
         return ticket
 
@@ -189,7 +191,7 @@ class Tasks:
             return None
         end = await self._end_of(ticket.job_id)
         if end.is_cancelled:
-            leniency.is_mute = True
+            leniency.is_silenced = True
             return True
         if not end.is_failed:
             leniency.silence(refusal)
@@ -228,7 +230,7 @@ class Task:
     @property
     def is_followed(self) -> bool:
         """Whether its events are sent."""
-        return not self._leniency.is_mute
+        return not self._leniency.is_silenced
 
     async def report(self, meta: object) -> None:
         """Forward a progress report. Raises `JobCancelled` if the job was asked to stop."""
@@ -247,7 +249,7 @@ class Task:
         """Complete the job with the task's result, or null if that is too large or not JSON."""
         event, problem = completion(result, self._tasks.max_event_bytes)
         if problem is not None and self.is_followed:
-            self._tasks.notices.say(problem, "job %s: %s", self.run.job_id, problem)
+            self._tasks.notices.warn_once(problem, "job %s: %s", self.run.job_id, problem)
             with suppress(Exception):
                 await self.run.log(problem, "warning")
         await self._end(event, COMPLETED)
@@ -269,7 +271,7 @@ class Task:
 
     def leave(self) -> None:
         """Leave the job running, until another worker takes it over or its lease expires."""
-        self.run.let_go()
+        self.run.stop_renewing()
         self._scope.leave(self.run)
 
     async def _end(self, event: Append, otherwise: Append | None = None) -> bool:
@@ -285,7 +287,7 @@ class Task:
         return False
 
     def _complain(self, what: str) -> None:
-        self._tasks.notices.say(
+        self._tasks.notices.warn_once(
             f"report {what}", "job %s: a report was not forwarded whole: %s", self.run.job_id, what
         )
 
@@ -328,14 +330,14 @@ class TaskSender(Sender):
         self, event: Append, answered: Answered, otherwise: Append | None = None
     ) -> Answer | None:
         """Append an event; None if it was refused or is buffered, or the run is silenced."""
-        if self._leniency.is_mute:
+        if self._leniency.is_silenced:
             return None
         try:
             return await super().send(event, answered, otherwise)
         except InvalidEvent:
             raise  # the caller's mistake; later events are not affected
         except (JobcastError, RedisError) as error:
-            self._leniency.excuse(error)
+            self._leniency.handle(error)
             return None
 
 
@@ -374,7 +376,7 @@ class TaskRun(Run):
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         await self._finish(event, otherwise)
 
-    def let_go(self) -> None:
+    def stop_renewing(self) -> None:
         """Stop renewing the lease, unless the end of the run is still buffered."""
         if self._lease is not None and not self._sender.has_end:
             self._lease.stop()

@@ -59,9 +59,11 @@ class Tasks:
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
         parts = Parts.of(settings)
         self.max_event_bytes = parts.bounds.max_event_bytes
-        hurried = Connection(url, try_s=parts.enqueue_s)
+        enqueue_connection = Connection(url, try_s=parts.enqueue_s)
         limits = parts.limits._replace(block_s=parts.enqueue_s)
-        self._creating = Jobs(hurried, Leases(hurried, None), Senders(limits), parts.bounds)
+        self._creating = Jobs(
+            enqueue_connection, Leases(enqueue_connection, None), Senders(limits), parts.bounds
+        )
         self._connection = Connection(url, try_s=parts.limits.block_s)
         self._leases = Leases(self._connection, parts.lease_s)
         self._senders = Senders(parts.limits)
@@ -82,13 +84,13 @@ class Tasks:
         try:
             return self._created(ticket)
         except Exception as error:  # noqa: BLE001 - the task is enqueued in any case
-            return self._enqueueing.refused(ticket, error)
+            return self._enqueueing.creation_failed(ticket, error)
 
     def begin(self, ticket: Ticket | None, on_cancel: OnCancel | None = None) -> "Task":
         """Begin an execution of a task: start its job, or take it over from an earlier run."""
         scope = Scope()
         job_id = new_job_id() if ticket is None else ticket.job_id
-        leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
+        leniency = Leniency(job_id, self.notices, is_silenced=ticket is None)
         sender = TaskSender(self._connection, job_id, self._senders, leniency, self._outage)
         sender.attempt = None if ticket is None else ticket.attempt
         run = TaskRun(self._connection, self._leases, self._senders, sender, job_id, on_cancel)
@@ -147,7 +149,7 @@ class Tasks:
         try:
             self._create(self._creating, ticket)
         except JobExists:
-            ticket = self._enqueueing.doubled(ticket)
+            ticket = self._enqueueing.id_taken(ticket)
             self._create(self._creating, ticket)
         return ticket
 
@@ -191,7 +193,7 @@ class Tasks:
             return None
         end = self._end_of(ticket.job_id)
         if end.is_cancelled:
-            leniency.is_mute = True
+            leniency.is_silenced = True
             return True
         if not end.is_failed:
             leniency.silence(refusal)
@@ -233,7 +235,7 @@ class Task:
     @property
     def is_followed(self) -> bool:
         """Whether its events are sent."""
-        return not self._leniency.is_mute
+        return not self._leniency.is_silenced
 
     def report(self, meta: object) -> None:
         """Forward a progress report. Raises `JobCancelled` if the job was asked to stop."""
@@ -252,7 +254,7 @@ class Task:
         """Complete the job with the task's result, or null if that is too large or not JSON."""
         event, problem = completion(result, self._tasks.max_event_bytes)
         if problem is not None and self.is_followed:
-            self._tasks.notices.say(problem, "job %s: %s", self.run.job_id, problem)
+            self._tasks.notices.warn_once(problem, "job %s: %s", self.run.job_id, problem)
             with suppress(Exception):
                 self.run.log(problem, "warning")
         self._end(event, COMPLETED)
@@ -275,7 +277,7 @@ class Task:
 
     def leave(self) -> None:
         """Leave the job running, until another worker takes it over or its lease expires."""
-        self.run.let_go()
+        self.run.stop_renewing()
         self._scope.leave(self.run)
 
     def _end(self, event: Append, otherwise: Append | None = None) -> bool:
@@ -291,7 +293,7 @@ class Task:
         return False
 
     def _complain(self, what: str) -> None:
-        self._tasks.notices.say(
+        self._tasks.notices.warn_once(
             f"report {what}", "job %s: a report was not forwarded whole: %s", self.run.job_id, what
         )
 
@@ -333,14 +335,14 @@ class TaskSender(Sender):
         self, event: Append, answered: Answered, otherwise: Append | None = None
     ) -> Answer | None:
         """Append an event; None if it was refused or is buffered, or the run is silenced."""
-        if self._leniency.is_mute:
+        if self._leniency.is_silenced:
             return None
         try:
             return super().send(event, answered, otherwise)
         except InvalidEvent:
             raise  # the caller's mistake; later events are not affected
         except (JobcastError, RedisError) as error:
-            self._leniency.excuse(error)
+            self._leniency.handle(error)
             return None
 
 
@@ -379,7 +381,7 @@ class TaskRun(Run):
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         self._finish(event, otherwise)
 
-    def let_go(self) -> None:
+    def stop_renewing(self) -> None:
         """Stop renewing the lease, unless the end of the run is still buffered."""
         if self._lease is not None and not self._sender.has_end:
             self._lease.stop()

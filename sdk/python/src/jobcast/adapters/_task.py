@@ -142,7 +142,7 @@ class Ticket(NamedTuple):
         """Return it without its attempt, for a message that the queue's own retry sent again."""
         return self._replace(attempt=None)
 
-    def again(self) -> Self:
+    def with_new_id(self) -> Self:
         """Return it with a new job id, for a task whose id is taken by another job."""
         return self._replace(job_id=new_job_id())
 
@@ -199,12 +199,12 @@ class Notices:
     """Logs each warning once per process."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
-    def say(self, key: str, message: str, *arguments: object) -> None:
+    def warn_once(self, key: str, message: str, *arguments: object) -> None:
         """Log a warning, unless one with this key was logged before."""
-        if key not in self._said:
-            self._said.add(key)
+        if key not in self._warned:
+            self._warned.add(key)
             _log.warning(message, *arguments)
 
 
@@ -235,7 +235,7 @@ class Enqueueing:
         """Return the ticket of a task; None if it has no owner."""
         owner = current_owner.get() if owner is None else owner
         if owner is None:
-            self._notices.say(
+            self._notices.warn_once(
                 "owner",
                 "%s is not followed: nobody owns it. Enqueue it within"
                 " `with jobcast.owner(user_id=…)`, or `with jobcast.owner():` to say so."
@@ -247,26 +247,26 @@ class Enqueueing:
             return None
         return Ticket.of_task(str(task_id), name, owner)
 
-    def refused(self, ticket: Ticket, error: Exception) -> Ticket | None:
+    def creation_failed(self, ticket: Ticket, error: Exception) -> Ticket | None:
         """Log that a job could not be created; return the ticket to send nevertheless, if any.
 
         If Redis was unavailable, the worker creates the job from the ticket.
         """
         if isinstance(error, RedisError):
             self._outage.begin()
-            self._notices.say(
+            self._notices.warn_once(
                 "away", "Jobcast's Redis is unavailable; tasks are enqueued all the same: %s", error
             )
             return ticket
-        self._notices.say(
+        self._notices.warn_once(
             f"refused {error}", "%s (%s) is not followed: %s", ticket.type, ticket.job_id, error
         )
         return None
 
-    def doubled(self, ticket: Ticket) -> Ticket:
+    def id_taken(self, ticket: Ticket) -> Ticket:
         """Log that a task's id is taken by another job; return a ticket with a new job id."""
-        other = ticket.again()
-        self._notices.say(
+        other = ticket.with_new_id()
+        self._notices.warn_once(
             "doubled",
             "there is a job %s already: the task that was enqueued with its id is job %s",
             ticket.job_id,
@@ -278,29 +278,29 @@ class Enqueueing:
 class Leniency:
     """Handles the refusals of a run, so that they don't fail its task.
 
-    ``is_mute`` is whether the run sends nothing, from its start or after a refusal.
+    ``is_silenced`` is whether the run sends nothing, from its start or after a refusal.
     """
 
-    def __init__(self, job_id: str, notices: Notices, *, is_mute: bool) -> None:
+    def __init__(self, job_id: str, notices: Notices, *, is_silenced: bool) -> None:
         self._job_id = job_id
         self._notices = notices
-        self.is_mute = is_mute
+        self.is_silenced = is_silenced
 
-    def excuse(self, error: Exception) -> None:
+    def handle(self, error: Exception) -> None:
         """Log a refusal, and silence the run, unless only its buffer was full."""
         if isinstance(error, BufferFull):
-            self._notices.say(f"full {self._job_id}", "job %s: %s", self._job_id, error)
+            self._notices.warn_once(f"full {self._job_id}", "job %s: %s", self._job_id, error)
             return
         self.silence(error)
 
     def silence(self, why: object) -> None:
         """Stop sending the events of the run, and log why."""
-        if not self.is_mute:
-            self.is_mute = True
+        if not self.is_silenced:
+            self.is_silenced = True
             # An error of Redis concerns all jobs, so it is logged once.
             key = f"{why}" if isinstance(why, RedisError) else self._job_id
             message = "job %s is not followed any more: %s"
-            self._notices.say(f"silent {key}", message, self._job_id, why)
+            self._notices.warn_once(f"silent {key}", message, self._job_id, why)
 
 
 class Scope:

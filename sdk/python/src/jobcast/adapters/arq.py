@@ -227,7 +227,7 @@ def _follow(pool: ArqRedis, tasks: Tasks) -> ArqRedis:
         keys = job_key_prefix + job_id, result_key_prefix + job_id
         if _job_id is None or not await pool.exists(*keys):
             ticket = await tasks.enqueued(job_id, function)
-            await _keep(pool, job_id, ticket, is_known=_job_id is not None)
+            await _store_ticket(pool, job_id, ticket, is_known=_job_id is not None)
         try:
             job = await enqueue(function, *args, _job_id=job_id, **kwargs)
         except BaseException:
@@ -254,7 +254,9 @@ def _with_ticket(job: Job, ticket: Ticket, tasks: Tasks) -> FollowedJob:
     return followed
 
 
-async def _keep(pool: ArqRedis, job_id: str, ticket: Ticket | None, *, is_known: bool) -> None:
+async def _store_ticket(
+    pool: ArqRedis, job_id: str, ticket: Ticket | None, *, is_known: bool
+) -> None:
     """Store a job's ticket next to it: as an argument, it would break workers without adapter."""
     with suppress(RedisError):  # then enqueueing fails too, or the job is not followed
         if ticket is not None:

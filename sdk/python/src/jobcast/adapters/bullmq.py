@@ -67,7 +67,7 @@ def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
     wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
     setting is.
     """
-    Followed(queue, EntryTasks(url, **settings)).attach()
+    FollowedQueue(queue, EntryTasks(url, **settings)).attach()
     return queue
 
 
@@ -94,7 +94,7 @@ class EntryTasks(Tasks):
         return Ticket(job_id, type_of(name or ""), user_id, session_id, attempt)
 
 
-class Followed:
+class FollowedQueue:
     """Wraps the methods of a queue, to create and cancel the jobs of its entries."""
 
     def __init__(self, queue: Queue, tasks: EntryTasks) -> None:
@@ -111,7 +111,7 @@ class Followed:
 
     async def add(self, name: str, data: object, opts: Mapping[str, Any] | None = None) -> Job:
         """Create the job of an entry, and add the entry."""
-        options, ticket = await self._announced(name, opts)
+        options, ticket = await self._create_job(name, opts)
         try:
             job = await self._add(name, data, options)
         except BaseException:
@@ -122,14 +122,14 @@ class Followed:
 
     async def add_bulk(self, jobs: list[dict[str, Any]]) -> list[Job]:
         """Create the jobs of entries, and add the entries."""
-        announced = [await self._announced(each["name"], each.get("opts")) for each in jobs]
+        created = [await self._create_job(each["name"], each.get("opts")) for each in jobs]
         entries = [
-            {**each, "opts": options} for each, (options, _) in zip(jobs, announced, strict=True)
+            {**each, "opts": options} for each, (options, _) in zip(jobs, created, strict=True)
         ]
         try:
             added: list[Job] = await self._add_bulk(entries)
         except BaseException:
-            for _, ticket in announced:
+            for _, ticket in created:
                 await self._tasks.cancel(ticket)
             raise
         return added
@@ -147,7 +147,7 @@ class Followed:
         await self._tasks.aclose()
         await self._close()
 
-    async def _announced(
+    async def _create_job(
         self, name: str, opts: Mapping[str, Any] | None
     ) -> tuple[dict[str, Any], Ticket | None]:
         """Create the job of an entry; return the options for adding it, and its ticket."""
@@ -260,11 +260,11 @@ class Execution:
             if not self._is_stopped:
                 self.task.leave()  # a forced close of the worker: BullMQ will redeliver the entry
                 raise
-            self._go_on()
+            self._uncancel()
             await self.task.cancel()
             raise UnrecoverableError("Cancelled") from None
         except Exception as error:
-            self._go_on()
+            self._uncancel()
             if self._is_stopped or is_a(error, JobCancelled):
                 await self.task.cancel()
                 raise UnrecoverableError("Cancelled") from error
@@ -272,7 +272,7 @@ class Execution:
             raise
         finally:
             del job.updateProgress
-        self._go_on()
+        self._uncancel()
         await self.task.complete(result)
         return result
 
@@ -318,7 +318,7 @@ class Execution:
         else:
             self._job.queue.cancelJob(self._job.id, "Cancelled")
 
-    def _go_on(self) -> None:
+    def _uncancel(self) -> None:
         """Withdraw the cancellation of the asyncio task: the processor has ended."""
         self._has_ended = True
         if self._running is not None and self._is_stopped:

@@ -49,7 +49,7 @@ _INTERNAL: Final = "celery."
 """Prefix of the names of Celery's own tasks."""
 _KILLABLE: Final = ("prefork", "gevent", "eventlet")
 """Pools that can terminate a running task."""
-_GONE: Final = (WorkerLostError, TimeLimitExceeded, Reject)
+_MAIN_PROCESS_FAILURES: Final = (WorkerLostError, TimeLimitExceeded, Reject)
 """Failures that the worker's main process reports, because the pool's process can't."""
 _EXECUTION: Final = "jobcast_execution"
 """The attribute that holds a request's execution, and marks tasks that are wrapped."""
@@ -79,16 +79,16 @@ def install(
     ):
         signal.disconnect(dispatch_uid=_UID)  # from an earlier call
         signal.connect(receiver, weak=False, dispatch_uid=_UID)
-    app.on_after_finalize.connect(adapter.on_tasks, weak=False)
+    app.on_after_finalize.connect(adapter.wrap_tasks, weak=False)
 
 
 class Execution:
-    """One execution of a task; ``has_passed_on`` is whether another message continues the task."""
+    """One execution of a task; ``is_continued`` is whether another message continues the task."""
 
     def __init__(self, tasks: Tasks, request: Context, on_cancel: OnCancel | None) -> None:
         self.task_id: str = request.id
         self.ticket = _ticket_of(request)
-        self.has_passed_on = False
+        self.is_continued = False
         self.failure: object = None
         self._tasks = tasks
         self._retries: int = request.retries or 0
@@ -98,13 +98,13 @@ class Execution:
         self.job: Task = tasks.begin(ticket, on_cancel)
         self.is_cancelled = self.job.is_cancelled
 
-    def pass_on(self, headers: Mapping[str, Any]) -> None:
+    def continued_by(self, headers: Mapping[str, Any]) -> None:
         """Handle another message with the task's id before it is sent: a retry or a replacement.
 
         A retry ends the attempt first, because the next one may begin at once. What this execution
         reports afterwards is dropped.
         """
-        self.has_passed_on = True
+        self.is_continued = True
         if headers.get("retries", 0) <= self._retries:
             return
         if self.job.run.cancel_requested:
@@ -122,7 +122,7 @@ class Execution:
             self.job.complete(value)
         elif state == states.FAILURE:
             self.job.fail(value)
-        elif self.has_passed_on or state is None or getattr(value, "requeue", False):
+        elif self.is_continued or state is None or getattr(value, "requeue", False):
             self.job.leave()  # a message continues the job, or its lease expires
         elif state == states.RETRY:
             self.job.retry(value.exc or value)
@@ -152,7 +152,7 @@ class Adapter:
         execution = None if worker_task is None else _execution_of(worker_task.request)
         if execution is not None and execution.task_id == task_id:
             ticket = execution.ticket
-            execution.pass_on(headers)
+            execution.continued_by(headers)
         elif isinstance(header, Mapping) and header.get("task") == task_id:
             ticket = Ticket.from_header(header)
         else:
@@ -163,9 +163,9 @@ class Adapter:
     def on_worker(self, sender: WorkController, **_: object) -> None:
         """Handle the start of a worker, before that of its pool."""
         self._can_terminate = any(name in str(sender.pool_cls) for name in _KILLABLE)
-        self.on_tasks()
+        self.wrap_tasks()
 
-    def on_tasks(self, **_: object) -> None:
+    def wrap_tasks(self, **_: object) -> None:
         """Wrap the methods of the app's tasks."""
         for name, task in self._app.tasks.items():
             if not name.startswith(_INTERNAL) and _EXECUTION not in vars(task):
@@ -200,7 +200,7 @@ class Adapter:
         self, sender: CeleryTask, task_id: str, exception: BaseException, **_: object
     ) -> None:
         """Handle a failure that the pool's process could not report."""
-        if not isinstance(exception, _GONE):
+        if not isinstance(exception, _MAIN_PROCESS_FAILURES):
             return
         # Celery has the request of some of them. For others, try the job that has the task's id.
         ticket = _ticket_of(sender.request) if sender.request.id == task_id else None

@@ -194,12 +194,12 @@ class Following:
 
     def _report(self) -> dict[str, object]:
         progress = self._execution.progress
-        told: dict[str, object] = {"step": progress.message}
+        report: dict[str, object] = {"step": progress.message}
         if progress.current is not None:
-            told |= {"current": progress.current}
+            report |= {"current": progress.current}
         if self._has_total:
-            told |= {"current": progress.current or 0, "total": progress.total}
-        return told
+            report |= {"current": progress.current or 0, "total": progress.total}
+        return report
 
 
 class Followed:
@@ -259,7 +259,7 @@ class Followed:
         name = function if isinstance(function, str) else function.__name__
 
         async def scheduler(*args: Any, **kwargs: Any) -> Execution:  # noqa: ANN401 - the task's
-            ticket = await self._announced(key, name, is_known=is_known)
+            ticket = await self._create_job(key, name, is_known=is_known)
             try:
                 scheduled: Execution = await schedule(*args, **kwargs)
             except BaseException:
@@ -277,7 +277,7 @@ class Followed:
         calls = list(calls)
         names = {each.key: each.function_name or each.function.__name__ for each in calls}
         tickets = {
-            key: await self._announced(key, name, is_known=True) for key, name in names.items()
+            key: await self._create_job(key, name, is_known=True) for key, name in names.items()
         }
         scheduled = set[str]()
         try:
@@ -288,12 +288,12 @@ class Followed:
                 await self._tasks.cancel(tickets[key])
         return executions
 
-    async def _announced(self, key: str, name: str, *, is_known: bool) -> Ticket | None:
+    async def _create_job(self, key: str, name: str, *, is_known: bool) -> Ticket | None:
         """Create the job of a task before it is added, unless the job of its key continues."""
         if is_known and await self._is_under_way(key):
             return None
         ticket = await self._tasks.enqueued(key, name)
-        await _keep(self._docket, key, ticket, is_known=is_known)
+        await _store_ticket(self._docket, key, ticket, is_known=is_known)
         return ticket
 
     async def _is_under_way(self, key: str) -> bool:
@@ -314,7 +314,7 @@ def _ticket_key(docket: Docket, key: str) -> str:
     return docket.key(f"{HEADER}:{key}")
 
 
-async def _keep(docket: Docket, key: str, ticket: Ticket | None, *, is_known: bool) -> None:
+async def _store_ticket(docket: Docket, key: str, ticket: Ticket | None, *, is_known: bool) -> None:
     """Store a task's ticket next to it, because Docket's messages have no field for it."""
     with suppress(RedisError):  # then adding fails too, or the task is not followed
         async with docket.redis() as redis:

@@ -43,7 +43,7 @@ class Execution:
         self._throws = message.options.get(_THROWS)
         message.options[_THROWS] = (JobCancelled, *_as_tuple(self._throws or throws))
         self._thread = get_ident()
-        self._returning = Lock()
+        self._lock = Lock()
         self._has_returned = False
         self._error: BaseException | None = None
         self._result: object = None
@@ -52,7 +52,7 @@ class Execution:
 
     def returned(self, result: object, error: BaseException | None) -> None:
         """Store what the actor has returned or raised; from now on it is not interrupted."""
-        with self._returning:
+        with self._lock:
             self._has_returned = True
         self._result, self._error = result, error
 
@@ -81,7 +81,7 @@ class Execution:
             job.fail(*_SKIPPED)
 
     def _interrupt(self) -> None:
-        with self._returning:
+        with self._lock:
             if not self._has_returned:
                 raise_thread_exception(self._thread, JobCancelled)  # type: ignore[no-untyped-call]
 

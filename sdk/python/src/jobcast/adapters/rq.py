@@ -246,7 +246,7 @@ def _tasks_of(connection: Redis) -> Tasks | None:
     """Return the tasks in the Redis of `ADDRESS`, or else RQ's; None if that has no URL."""
     url = os.environ.get(ADDRESS) or url_of(connection)
     if url is None:
-        _notices.say("url", "no job of RQ is followed: name Jobcast's Redis by %s", ADDRESS)
+        _notices.warn_once("url", "no job of RQ is followed: name Jobcast's Redis by %s", ADDRESS)
         return None
     tasks = _of_urls.get(url)
     if tasks is None:

@@ -37,7 +37,7 @@ def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
     may wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
     setting is.
     """
-    Followed(queue, Tasks(url, **settings)).attach()
+    FollowedQueue(queue, Tasks(url, **settings)).attach()
     return queue
 
 
@@ -63,7 +63,7 @@ class Execution:
             return True
 
 
-class Followed:
+class FollowedQueue:
     """Wraps the methods of a queue, to create, run and cancel its jobs in Jobcast."""
 
     def __init__(self, queue: Queue, tasks: Tasks) -> None:
@@ -78,12 +78,12 @@ class Followed:
     def attach(self) -> None:
         """Replace the queue's methods by the wrappers."""
         queue: Any = self._queue
-        queue.register_before_enqueue(self.announce)
+        queue.register_before_enqueue(self.create_job)
         queue.enqueue, queue.update = self.enqueue, self.update
         queue.finish, queue.retry = self.finish, self.retry
         queue.abort, queue.disconnect = self.abort, self.disconnect
 
-    async def announce(self, job: Job) -> None:
+    async def create_job(self, job: Job) -> None:
         """Create a job in Jobcast before it is enqueued, if it has an owner."""
         header = _header(job)
         owner = owner_of(header) or current_owner.get()
@@ -93,20 +93,20 @@ class Followed:
         job.meta = {name: value for name, value in job.meta.items() if name != HEADER}
         if ticket is not None:
             job.meta[HEADER] = ticket.to_header()
-            _announced.set(ticket)
+            _current_ticket.set(ticket)
 
     async def enqueue(self, job_or_func: str | Job, **kwargs: Any) -> Job | None:  # noqa: ANN401
         """Enqueue a job; cancel it in Jobcast if that fails or its key is taken."""
-        before = _announced.set(None)
+        before = _current_ticket.set(None)
         try:
             job = await self._enqueue(job_or_func, **kwargs)
             if job is None:
-                await self._tasks.cancel(_announced.get())
+                await self._tasks.cancel(_current_ticket.get())
         except BaseException:
-            await self._tasks.cancel(_announced.get())
+            await self._tasks.cancel(_current_ticket.get())
             raise
         finally:
-            _announced.reset(before)
+            _current_ticket.reset(before)
         return job
 
     async def update(self, job: Job, **kwargs: Any) -> None:  # noqa: ANN401
@@ -141,7 +141,7 @@ class Followed:
             await self.finish(job, Status.FAILED, error=error)
             return
         cause, code = _cause(error)
-        execution = self._taken(job)
+        execution = self._pop_execution(job)
         if execution is not None:
             await execution.task.retry(cause, code, in_s=job.next_retry_delay() or None)
         elif job.key not in self._executions:
@@ -184,7 +184,7 @@ class Followed:
         result: Any,  # noqa: ANN401 - the job's result
         error: str | None,
     ) -> None:
-        execution = self._taken(job)
+        execution = self._pop_execution(job)
         if execution is None:
             if job.key not in self._executions:
                 await self._tasks.end(_ticket(job), *self._end_by_queue(status, error))
@@ -209,7 +209,7 @@ class Followed:
         execution = self._executions.get(job.key)
         return execution if execution is not None and execution.job is job else None
 
-    def _taken(self, job: Job) -> Execution | None:
+    def _pop_execution(self, job: Job) -> Execution | None:
         """Remove and return the execution."""
         execution = self._execution(job)
         if execution is not None:
@@ -218,7 +218,7 @@ class Followed:
 
 
 _UNDER_WAY: Final = frozenset({Status.QUEUED, Status.ACTIVE, Status.ABORTING})
-_announced: Final[ContextVar[Ticket | None]] = ContextVar("jobcast_saq", default=None)
+_current_ticket: Final[ContextVar[Ticket | None]] = ContextVar("jobcast_saq", default=None)
 """The ticket of the job that is being enqueued in this context."""
 
 

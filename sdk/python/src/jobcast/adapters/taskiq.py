@@ -85,7 +85,7 @@ class JobcastMiddleware(TaskiqMiddleware):
         execution = Execution(message, can_stop=can_stop)
         await execution.begin(self._tasks)
         if execution.task.is_cancelled:
-            message.kwargs = _Withheld(message.kwargs)
+            message.kwargs = _CancelledArguments(message.kwargs)
         return message
 
     def on_error(
@@ -131,7 +131,7 @@ class Execution:
     def failed(self, error: BaseException, message: TaskiqMessage) -> None:
         """Store what the task has raised; prevent a retry if it was cancelled."""
         self._error = error
-        self._go_on()
+        self._uncancel()
         if self._is_stopped or is_a(error, JobCancelled):
             message.labels["retry_on_error"] = False
 
@@ -142,7 +142,7 @@ class Execution:
 
     async def end(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
         """End the job or the attempt, unless a retry has ended that."""
-        self._go_on()
+        self._uncancel()
         error = self._error
         if self._has_ended:
             return
@@ -171,7 +171,7 @@ class Execution:
             self._is_stopped = True
             self._running.cancel()
 
-    def _go_on(self) -> None:
+    def _uncancel(self) -> None:
         """Withdraw the cancellation: taskiq caught the CancelledError without ``uncancel``."""
         if self._running is not None and self._is_stopped:
             self._running.uncancel()
@@ -182,7 +182,7 @@ _current: Final[ContextVar[Execution | None]] = ContextVar("jobcast_taskiq", def
 """The execution in this context."""
 
 
-class _Withheld(dict[str, Any]):
+class _CancelledArguments(dict[str, Any]):
     """The arguments of a task that must not run: unpacking them raises `JobCancelled`."""
 
     def __iter__(self) -> Any:  # noqa: ANN401 - makes `dict.update` call `keys`
