@@ -10,7 +10,8 @@ from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
 from schema.state import JobState
 
 MAX_BYTES: Final = 256 * 1024
-"""Maximum size of the events of a replay, as many slow viewers may read one."""
+"""Bytes of events, counted after each page, above which an actor serves the viewer: many slow
+viewers may read a replay."""
 
 
 async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning) -> bytes | None:
