@@ -84,7 +84,7 @@ def _app(settings: Settings) -> Quart:
 
 
 def _finder(app: Quart) -> Callable[[str], bool]:
-    """Return a function that returns whether an app has a route for a path, for any method."""
+    """Return a predicate: whether an app has a route for a path, for any method."""
     addresses = app.url_map.bind("")
 
     def is_address(path: str) -> bool:

@@ -52,7 +52,7 @@ class Settings(Struct, frozen=True):
         grace_s: time after that to end the streams.
         reconnects_per_s: rate at which the viewers of a drained process reconnect.
         stall_grace_s: time for workers to renew their leases after a start or an outage of Redis,
-            before expired ones fail their runs.
+            before runs with expired leases fail.
         retention_s: time for which a finished job is kept.
         log_entries: maximum length of a job's log.
         event_bytes: maximum size of an event's data, including results.

@@ -102,7 +102,7 @@ def label(frame: Frame, job_id: str) -> Frame:
 def is_end(frame: Frame) -> bool:
     """Return whether a frame ends its job's attempt.
 
-    Its data can't match by chance: it is one line that ends with a brace.
+    The data of an event never matches, because it is one line that ends with a brace.
     """
     return b"event: complete\n" in frame.chunk or b"event: failed\n" in frame.chunk
 

@@ -42,8 +42,8 @@ _EntryId = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,1
 Status = Literal["queued", "running", "succeeded", "failed"]
 
 Creation = tuple[str, str | None, str | None]
-"""Distinguishes successive jobs with the same id: first entry, user and session of the owner. The
-entry alone is not enough: jobs created in the same millisecond may have the same one."""
+"""Distinguishes successive jobs with the same id: id of the first entry, owner's user and session.
+The entry id alone is not enough: jobs created in the same millisecond may have the same one."""
 
 
 def _hash_field(name: str) -> str:

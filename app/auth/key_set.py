@@ -14,7 +14,8 @@ _log = logging.getLogger("jobcast.keys")
 
 REFRESH_S: Final = 300.0
 WAIT_S: Final = 1.2
-"""Time from the start of a fetch for which requests wait: callers get a response within 2 s."""
+"""Time, from the start of a fetch, for which requests wait for it: callers are promised a response
+within 2 s."""
 
 COOL_DOWN_S: Final = 10.0
 """Minimum time between fetches for unknown keys, as anybody can send tokens that name such keys."""

@@ -13,8 +13,8 @@ _SYMMETRIC: Final = "HS"
 def mint(settings: Settings, user_id: str, valid_s: int) -> str | None:
     """Return a user's token that a service with these settings accepts.
 
-    It is signed with ``jwt_secret`` and the first HMAC algorithm of the settings. None without
-    either: then only the holder of the private key can sign.
+    It is signed with ``jwt_secret`` and the first HMAC algorithm of the settings. None if one of
+    these is missing: then only the holder of the private key can sign.
 
     Args:
         settings: the service's settings.

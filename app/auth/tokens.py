@@ -70,7 +70,7 @@ class Tokens:
 
     async def _verify_signature(self, token: str, digest: bytes) -> Claims:
         if len(self._algorithms) == 1 and self._symmetric:
-            (only,) = self._symmetric  # PyJWT rejects a token with any other
+            (only,) = self._symmetric  # PyJWT rejects tokens with other algorithms
             keys = self._secrets.candidates(only, None)
             return await self._verify_with(token, digest, only, keys)
         header = jwt.get_unverified_header(token)
@@ -87,7 +87,7 @@ class Tokens:
             except jwt.InvalidSignatureError:
                 if self._key_set is None or (key_id and keys):
                     raise
-            self._decode(token, signed=False)  # raises if newer keys can't help: it has expired
+            self._decode(token, signed=False)  # raises if it is invalid whatever the keys: expired
             if not await self._key_set.refresh():
                 raise jwt.InvalidSignatureError
             self._use_newest_keys()

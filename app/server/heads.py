@@ -57,7 +57,7 @@ def _encode(
 ) -> tuple[h11.Response, bytes]:
     """Return a response as h11 records it after sending, and the bytes that h11 would send.
 
-    ``_second`` only limits the use of a cached head, which contains the date, to one second.
+    ``_second`` is only part of the cache key, because the head contains the date.
     """
     sent = [*headers, *config.response_headers("h11")]
     connection = h11.Connection(h11.SERVER)

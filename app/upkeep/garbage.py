@@ -1,4 +1,4 @@
-"""Garbage-collection policy: collect the young generation often, the heap only while it is small.
+"""Garbage-collection policy: collect the young generation often, the whole heap only while small.
 
 By default Python repeats full collections. Each takes 0.2 s with 1,000 viewers, during which no
 event is delivered, and finds nothing: viewers leave no cyclic garbage (``app.server.repairs``).

@@ -18,7 +18,7 @@ End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Forwards connections to one of several ports that accepts them, in turn.
+    """Forwards each connection to the next of several ports, skipping those that refuse it.
 
     Args:
         to_ports: the ports to forward to.
