@@ -1,1 +1,1 @@
-"""The demo: ``python -m demo`` starts it, and ``demo.checksum`` is its job."""
+"""The demo: ``python -m demo`` starts it, ``demo.checksum`` is its job."""

@@ -1,8 +1,8 @@
 """``python -m demo`` starts Valkey, the service, a worker and a first job.
 
-Data and logs are kept in ``.demo/`` below the project, or in ``JOBCAST_DEMO_DATA``, so a second
-start still has the first one's jobs. If ``REDIS_URL`` is set, that Redis is used instead of Valkey;
-``JOBCAST_DEMO_PORT`` chooses the port of the page.
+Data and logs are kept in the project's folder ``.demo``, or in ``JOBCAST_DEMO_DATA``, so jobs
+survive a restart of the demo. If ``REDIS_URL`` is set, that Redis is used instead of Valkey.
+``JOBCAST_DEMO_PORT`` sets the port of the page.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ DATA: Final = Path(os.environ.get(DATA_VARIABLE) or PROJECT / ".demo").resolve()
 
 
 async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
-    """Start all processes, create a job and print its addresses."""
+    """Start all processes, create a job, and print the URLs of its page and stream."""
     environment = stack.environment
     for variable in (DATA_VARIABLE, PORT_VARIABLE):
         environment.pop(variable, None)
     if not environment.get("JWT_SECRET"):
         environment["JOBCAST_DEMO"] = "1"
-    # Real files that don't change, enough for some seconds.
+    # Real files that don't change, and take some seconds to hash.
     stack.default("JOBCAST_FILES_ROOT", sysconfig.get_path("purelib"))
     await stack.start(tasks)
     await stack.add(tasks, "worker", ["worker", "demo.checksum"], PROJECT)
@@ -40,7 +40,7 @@ async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
     job_id, stream = await asyncio.to_thread(_create_job, stack, session)
     url = f"http://{HOST}:{stack.port}"
     data = stack.data if stack.has_valkey else "in the Redis of REDIS_URL"
-    # In the fragment, which browsers don't send, so it reaches no server and no log.
+    # The session is in the fragment: browsers don't send that, so no server logs it.
     print(f"\n  Page    {url}/#job={job_id}&session={session}")
     print(f"  Stream  curl -N -H 'x-session-id: {session}' {url}{stream}")
     print(f"  Data    {data}\n  Logs    {stack.data}/*.log\n\nCtrl-C stops it.", flush=True)

@@ -1,5 +1,5 @@
 """The worker process: takes jobs from the BullMQ queue and runs the function of their type.
 
-`registry` maps job types to functions, `queue` serves BullMQ, `runner` runs the job of one queue
-entry, `service` is the process from its start to SIGTERM.
+`registry` maps job types to functions, `queue` takes entries from BullMQ, `runner` runs the job of
+an entry, and `service` runs the process until SIGTERM.
 """

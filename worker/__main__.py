@@ -1,6 +1,6 @@
 """``python -m worker MODULE…``: serve the queue until SIGTERM or SIGINT, then exit with 0.
 
-The modules are those that register job functions: ``demo.checksum``.
+The modules register job functions, for example ``demo.checksum``.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ def _refused(reason: object) -> int:
 
 
 def _raise_limit() -> None:
-    """Raise the limit of open files, which concurrent jobs share."""
+    """Raise the limit of open files, which all running jobs share."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # macOS reports a hard limit that it refuses
+    with suppress(OSError, ValueError):  # macOS reports a hard limit that it then rejects
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

@@ -1,7 +1,7 @@
 """The BullMQ queue of the worker.
 
-BullMQ redelivers the entry of a crashed worker: its lock, which a live worker renews, expires, and
-the next check by any worker requeues it.
+BullMQ redelivers the entry of a crashed worker: nobody renews the entry's lock, so it expires, and
+the next check by any worker requeues the entry.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ _KEEP_FINISHED: Final = {"count": 1000}
 _log = logging.getLogger("jobcast.worker")
 
 
-class _BullWorker(Worker):  # type: ignore[misc]  # it ships no types
-    """Logs outages of Redis, which BullMQ's worker only waits out.
+class _BullWorker(Worker):  # type: ignore[misc]  # BullMQ ships no types
+    """Logs outages of Redis, during which BullMQ's worker silently retries.
 
-    BullMQ blocks up to 10 s for a job when one is delayed. Here it blocks at most 2 s, less than
-    the socket timeout, so that an unresponsive server is detected.
+    While an entry is delayed, BullMQ blocks for the next one for up to 10 s. This class limits that
+    to 2 s, less than the socket timeout, so that an unresponsive server is detected.
     """
 
     maximumBlockTimeout = _IDLE_WAIT_S  # noqa: N815 - BullMQ's name
     _logged_at = -math.inf
 
     def isConnectionError(self, error: Exception) -> bool:  # noqa: N802 - BullMQ's name
-        """Say whether BullMQ shall retry, and log the outage."""
+        """Return whether BullMQ should retry, and log the outage."""
         is_outage = isinstance(error, HANDOVERS) or bool(super().isConnectionError(error))
         now = time.monotonic()
         if is_outage and now - self._logged_at > _LOG_AGAIN_S:
@@ -57,8 +57,7 @@ class RedisRefuses(Exception):
 class Queue:
     """Hands the entries of one BullMQ queue to a runner.
 
-    ``lock_s`` is the time after which another worker may take over a crashed worker's entry; it
-    does so within a third more.
+    A crashed worker's entry is redelivered after ``lock_s`` seconds, or up to a third later.
     """
 
     def __init__(
@@ -85,10 +84,10 @@ class Queue:
         self._failing: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Take entries until `close` is called, through any number of restarts of Redis.
+        """Take entries until `close` is called, across any number of restarts of Redis.
 
-        Raises `RedisRefuses` if Redis rejects the URL at the start. Later rejections are retried: a
-        password may be about to change.
+        Raises `RedisRefuses` if Redis rejects the URL at the start. After a later rejection it
+        retries: the password may just be changing.
         """
         await self._check()
         while True:
@@ -105,7 +104,7 @@ class Queue:
                 _log.warning("the queue can't be served: %s", error)
             if self._closing.is_set():
                 return
-            # BullMQ gave up, with the reason on stderr; a new one goes on.
+            # BullMQ's worker gave up and printed why; a new one goes on.
             await self._bull.close(force=True)
 
     async def pause(self) -> None:
@@ -120,7 +119,7 @@ class Queue:
             closing = asyncio.create_task(self._bull.close())
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
             if not closing.done():
-                # Otherwise it retries forever while Redis is unavailable.
+                # Otherwise BullMQ retries for as long as Redis is unavailable.
                 self._bull.cancelProcessing()
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
         if self._failing:

@@ -1,4 +1,4 @@
-"""The entries of the queue."""
+"""The entries of the queue, as the service adds them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class QueueEntry:
 
     @classmethod
     def from_data(cls, data: object, deliveries: int) -> Self:
-        """Parse ``{"jobId": …, "attempt": …}``; ValueError if it is malformed."""
+        """Parse ``{"jobId": …, "attempt": …}``. Raises ValueError if it is malformed."""
         if not isinstance(data, Mapping):
             raise ValueError("the data of the queue entry is not an object")  # noqa: TRY004
         job_id, attempt = data.get("jobId"), data.get("attempt")

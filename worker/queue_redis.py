@@ -25,13 +25,13 @@ HANDOVERS: Final = (
     *(AskError, ClusterError, RedisClusterException, TryAgainError),
     ReadOnlyError,
 )
-"""What calls raise during a failover; BullMQ does not know these."""
+"""What calls raise during a failover; BullMQ does not recognize these as outages."""
 
 _TRIES: Final = 3
 _CONNECT_TIMEOUT_S: Final = 5.0
 _SENTINEL_TIMEOUT_S: Final = 1.0
 _ANSWER_TIMEOUT_S: Final = 5.0
-"""Socket timeout; blocking commands must block for less."""
+"""Socket timeout; blocking commands must block for a shorter time."""
 
 
 class QueueRedis:
@@ -45,8 +45,8 @@ class QueueRedis:
 
     def __init__(self, url: str) -> None:
         self._address = address = parse_address(url)
-        # BullMQ's own clients back off up to 20 s after an outage. Its commands are idempotent, so
-        # they may be retried sooner.
+        # BullMQ's own clients back off for up to 20 s after an outage. Its commands are idempotent,
+        # so this client may retry them sooner.
         options: dict[str, Any] = {
             "decode_responses": True,
             "protocol": 2,
@@ -69,14 +69,14 @@ class QueueRedis:
             "socket_timeout": _SENTINEL_TIMEOUT_S,
             "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
         }
-        # Without retries: the next Sentinel is tried instead.
+        # No retries: redis-py asks the next Sentinel instead.
         kwargs = bounds | address.sentinel_options | {"retry": Retry(NoBackoff(), 0)}
         sentinels: Any = Sentinel(list(address.nodes), sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]
         self._sentinels = sentinels
         self.client = sentinels.master_for(address.name, **options)
 
     async def refusal(self) -> str | None:
-        """Return why Redis refuses the URL; None if it accepts it, or is unavailable."""
+        """Return why Redis rejects the URL; None if it accepts it or is unavailable."""
         caller = Caller(self._address)
         try:
             return await caller.servers.refusal()

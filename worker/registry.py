@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import jobcast
 
 JobFunction = Callable[[jobcast.Run], Awaitable[object]]
-"""Runs a job, reports progress through its run, and returns its result, a JSON value."""
+"""Executes a job: reports progress through its run, and returns its result, a JSON value."""
 Function = TypeVar("Function", bound=JobFunction)
 
 
@@ -24,7 +24,7 @@ class Registry:
     def job(self, job_type: str) -> Callable[[Function], Function]:
         """Register an ``async def`` for a type: ``@job("checksum")``.
 
-        TypeError if it is no ``async def``, ValueError if the type is taken.
+        Raises TypeError if the function is no ``async def``, ValueError if the type is taken.
         """
 
         def register(function: Function) -> Function:
@@ -39,7 +39,7 @@ class Registry:
         return register
 
     def function(self, job_type: str) -> JobFunction | None:
-        """Return the function of a type, or None."""
+        """Return the function of a type; None if there is none."""
         return self._functions.get(job_type)
 
 

@@ -1,4 +1,4 @@
-"""Running the jobs of queue entries, and ending them at a shutdown."""
+"""Runs the jobs of queue entries, and ends them at a shutdown."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ MAX_DELIVERIES: Final = 10
 CANCEL_TIMEOUT_S: Final = 5.0
 
 _MAX_LOGGED: Final = 200
-"""Characters of an exception's text that are logged."""
+"""How many characters of an exception's text are logged."""
 
 _STOPPED: Final = Failure("The worker was shut down", "WORKER_STOPPED")
 _LOST: Final = Failure("The worker was lost too often while it ran the job", "WORKER_LOST")
@@ -31,16 +31,16 @@ class Outcome(Enum):
     """What becomes of a queue entry."""
 
     DONE = auto()
-    """Acknowledge it: the job has ended, or this entry is obsolete."""
+    """Acknowledge it: the job has ended, or the entry is obsolete."""
     LATER = auto()
     """Redeliver it: the job could not run, or its end could not be written."""
 
 
 class Runner:
-    """Runs each job in a task, so that a shutdown can cancel it.
+    """Runs each job in a task of its own, so that a shutdown can cancel it.
 
-    A job fails with the exception of its function, except if Redis is unavailable: then the entry
-    is redelivered, and its next run takes the job over, whatever was written before.
+    An exception of its function fails the job, unless Redis is unavailable: then the entry is
+    redelivered, and the next run takes the job over, whatever the first one has written.
     """
 
     def __init__(self, jobs: Jobs, registry: Registry) -> None:
@@ -50,7 +50,7 @@ class Runner:
         self._stopping = False
 
     async def run(self, entry: QueueEntry) -> Outcome:
-        """Run the job of an entry to its end; the job's exceptions are not raised."""
+        """Run the job of an entry to its end. Does not raise what the job function raises."""
         if self._stopping:
             return Outcome.LATER
         try:
@@ -61,7 +61,7 @@ class Runner:
         task = asyncio.create_task(self._start_and_work(run, entry), name=f"job {entry.job_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # ``wait`` does not cancel the task when BullMQ cancels this coroutine.
+        # Unlike ``await task``, this does not cancel the task when BullMQ cancels this coroutine.
         await asyncio.wait({task})
         if task.cancelled():  # before its first step
             return Outcome.LATER
@@ -69,7 +69,7 @@ class Runner:
         return await _fail(run, error) if type(error) is GeneratorExit else task.result()
 
     async def give_up(self, entry: QueueEntry) -> None:
-        """Fail the job of an entry that BullMQ has redelivered too often."""
+        """Fail the job of an entry that BullMQ has redelivered too many times."""
         try:
             run = self._jobs.run(entry.job_id, entry.attempt)
             await run.start()
@@ -80,7 +80,7 @@ class Runner:
             _log.warning("job %s: could not be failed: %s", entry.job_id, error)
 
     async def stop(self, grace_s: float) -> None:
-        """Start no further job; wait ``grace_s`` for running ones, then cancel them."""
+        """Start no more jobs; cancel those that are still running after ``grace_s`` seconds."""
         self._stopping = True
         if not self._tasks:
             return
@@ -157,7 +157,7 @@ def _done(run: Run) -> Outcome:
 
 
 def _unacknowledged(run: Run) -> Outcome:
-    # The library repeats it; if this process dies before that, the next delivery runs the job.
+    # The library repeats the append. If this process dies first, the next delivery runs the job.
     _log.warning("job %s: its end waits for Redis", run.job_id)
     return Outcome.LATER
 
@@ -193,6 +193,6 @@ def _log_failure(run: Run, error: BaseException) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Say whether this task itself was cancelled, rather than one that it awaited."""
+    """Return whether this task itself was cancelled, rather than one that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

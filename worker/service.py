@@ -1,4 +1,4 @@
-"""The worker process, from start to shutdown."""
+"""The worker process, from its start to its shutdown."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ _log = logging.getLogger("jobcast.worker")
 class Worker:
     """Serves the queue from `run` to `stop`.
 
-    ``lock_s`` is the time after which a crashed worker's entry is redelivered.
+    A crashed worker's entry is redelivered after ``lock_s`` seconds, or up to a third later.
     """
 
     def __init__(self, settings: Settings, registry: Registry, *, lock_s: float = LOCK_S) -> None:
@@ -34,7 +34,8 @@ class Worker:
     async def run(self) -> None:
         """Serve until `stop` is called; then end the jobs and close the connections.
 
-        Jobs that outlast ``settings.grace_s`` are cancelled, and fail with ``WORKER_STOPPED``.
+        Jobs that are still running after ``settings.grace_s`` seconds are cancelled, and fail with
+        ``WORKER_STOPPED``. Raises `RedisRefuses` if Redis rejects the URL at the start.
         """
         serving = asyncio.create_task(self._queue.serve())
         stopping = asyncio.create_task(self._stopping.wait())
@@ -56,7 +57,7 @@ class Worker:
                 raise result
 
     def stop(self) -> None:
-        """Stop taking jobs; a second call cancels the running ones at once."""
+        """Stop taking jobs; a second call cancels the running jobs at once."""
         if self._stopping.is_set():
             self._runner.cancel()
         self._stopping.set()

@@ -1,4 +1,4 @@
-"""The worker's settings, from its environment."""
+"""The worker's settings, from environment variables."""
 
 import math
 import re
@@ -21,11 +21,11 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings; each is an environment variable, and an empty one counts as unset.
+    """The settings. Each is an environment variable; an empty one counts as unset.
 
-    ``redis_url`` is REDIS_URL; with the prefix JOBCAST_: ``queue`` is the name of the BullMQ queue,
-    ``files_root`` the folder that the checksum job may read, ``concurrency`` the number of jobs run
-    at once, ``grace_s`` the time that they have to end at a shutdown.
+    ``redis_url`` is REDIS_URL. The others have the prefix JOBCAST_: ``queue`` is the name of the
+    BullMQ queue, ``files_root`` the folder that the checksum job may read, ``concurrency`` the
+    number of jobs that run at once, ``grace_s`` how many seconds they have to end at a shutdown.
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -36,7 +36,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read and validate the settings, or raise InvalidSettings."""
+        """Read and validate the settings. Raises InvalidSettings if one is invalid."""
         return cls(
             redis_url=_redis_url(environment),
             queue=_queue(environment),
@@ -47,14 +47,17 @@ class Settings:
 
 
 def files_root(environment: Mapping[str, str]) -> Path | None:
-    """Return JOBCAST_FILES_ROOT as a resolved folder; None if it is unset."""
+    """Return JOBCAST_FILES_ROOT as a resolved path; None if it is unset.
+
+    Raises InvalidSettings if it is not a folder.
+    """
     text = _text(environment, "JOBCAST_FILES_ROOT")
     if text is None:
         return None
     try:
         path = Path(text).resolve()
         is_folder = path.is_dir()
-    except (OSError, RuntimeError, ValueError):  # an impossible name, or a loop of symlinks
+    except (OSError, RuntimeError, ValueError):  # an invalid name, or a loop of symlinks
         is_folder = False
     if not is_folder:
         raise InvalidSettings(f"JOBCAST_FILES_ROOT: {text} is not a folder")

@@ -1,4 +1,4 @@
-"""The job type ``checksum``: hash every file of a folder. See `demo.checksum.job`."""
+"""The job type ``checksum`` hashes every file of a folder. See `demo.checksum.job`."""
 
 from demo.checksum import job
 

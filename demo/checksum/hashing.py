@@ -1,4 +1,4 @@
-"""Hashing files chunk by chunk."""
+"""Hashes files chunk by chunk."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ CHUNK_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Chunk:
-    """``size`` further bytes of a file were hashed."""
+    """Another ``size`` bytes of a file were hashed."""
 
     file: File
     size: int
@@ -30,7 +30,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file vanished or was unreadable, after ``size`` bytes."""
+    """A file vanished or became unreadable after ``size`` bytes."""
 
     file: File
     size: int
@@ -44,7 +44,7 @@ class Skipped:
 def hash_files(
     folder: Path, files: Iterable[File], algorithm: str
 ) -> Iterator[Chunk | Digest | Skipped]:
-    """Hash files in order; yield the chunks of each, then its digest, or that it was skipped."""
+    """Hash files in order; for each, yield its chunks, then its `Digest` or a `Skipped`."""
     buffer = bytearray(CHUNK_BYTES)
     view = memoryview(buffer)
     for file in files:

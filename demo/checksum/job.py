@@ -19,7 +19,7 @@ from worker.settings import files_root
 
 SLICE_S: Final = 0.1
 MAX_ANNOUNCED: Final = 5_000
-"""Files that get an event: half of the entries that a log keeps, so late viewers get them all."""
+"""How many files get an event: half of a log's entries, so that late viewers get all of them."""
 LOOKING: Final = "Looking for files…"
 
 
@@ -27,8 +27,8 @@ LOOKING: Final = "Looking for files…"
 async def checksum(run: jobcast.Run) -> dict[str, Any]:
     """Hash every regular file of a folder below JOBCAST_FILES_ROOT.
 
-    Input: see `Request`. Result: see `Report`. Events: a step ``Looking for files…`` with the
-    number found as ``current``; progress by bytes, with the current file as the step and
+    Input: see `Request`. Result: see `Report`. Events: the step ``Looking for files…``, with the
+    number of files found as ``current``; progress in bytes, with the current file as the step and
     ``bytesDone``, ``bytesTotal``, ``filesDone`` and ``filesTotal``; and ``file-hashed`` ``{file,
     digest, bytes}`` for each of the first 5,000 files. Symlinks are not followed. Unreadable files
     and folders are listed in the result and do not fail the job.
@@ -60,7 +60,7 @@ async def _find(run: jobcast.Run, folder: Path, report: Report) -> list[File]:
                 files.append(entry)
         files.sort(key=lambda file: os.fsencode(file.path))
 
-    # Reports by time, not by file: a folder may be slow, or hold only folders.
+    # Report at intervals, not for each file: a folder may be slow, or contain only folders.
     walking = asyncio.create_task(asyncio.to_thread(walk))
     try:
         while not (await asyncio.wait({walking}, timeout=INTERVAL_S))[0]:

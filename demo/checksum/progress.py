@@ -1,4 +1,4 @@
-"""Progress of the hashing, and the pace of its reports."""
+"""The progress of the hashing, and the rate of its reports."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,8 +14,8 @@ MEASURABLE_S: Final = 0.2
 class Progress:
     """Counts bytes and files. ``started`` and every ``now`` are seconds of the same clock.
 
-    Files may change while they are read: `bytes_total` has the bytes read of finished files, and of
-    others their size when found, or the bytes read if that is more.
+    Files may change while they are read. So `bytes_total` counts a finished file by the bytes read,
+    and any other by its size when found, or by the bytes read if that is more.
     """
 
     def __init__(self, files: Iterable[File], started: float) -> None:
@@ -25,9 +25,9 @@ class Progress:
         self.bytes_done = 0
         self._started = started
         self._expected = sum(sizes)
-        """Sizes, when found, of the unfinished files."""
+        """Total size, when found, of the unfinished files, in bytes."""
         self._read = 0
-        """How much of that was read of the current file."""
+        """How many bytes of that were read from the current file."""
 
     def add(self, item: Chunk | Digest | Skipped) -> None:
         """Count what was hashed."""
@@ -41,14 +41,14 @@ class Progress:
 
     @property
     def bytes_total(self) -> int:
-        """Return the bytes to hash, as far as known."""
+        """Return the number of bytes to hash, as far as it is known."""
         return self.bytes_done + self._expected - self._read
 
     @property
     def percent(self) -> int:
-        """Return the share of bytes hashed, or of files if all are empty.
+        """Return the percentage of bytes hashed, or of files if all are empty.
 
-        It reaches 100 with the last file only: empty files may follow.
+        Only the last file makes it 100, because empty files may follow the last byte.
         """
         if self.files_done == self.files_total:
             return 100
@@ -57,7 +57,7 @@ class Progress:
         return min(100 * self.bytes_done // self.bytes_total, 99)
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimate the time left from the rate so far; None until that is measurable."""
+        """Estimate the seconds left from the rate so far; None until that is measurable."""
         elapsed = now - self._started
         if elapsed < MEASURABLE_S or self.bytes_done == 0:
             return None
@@ -67,7 +67,7 @@ class Progress:
 class Pace:
     """Allows a report every 0.2 s and at each 20 %: 10 a second at most.
 
-    A small folder is hashed faster than the interval; the milestones make that visible.
+    Hashing a small folder takes less than 0.2 s; reports at each 20 % make its progress visible.
     """
 
     def __init__(self, now: float) -> None:
@@ -75,7 +75,7 @@ class Pace:
         self._milestone = 0
 
     def is_due(self, percent: int, now: float) -> bool:
-        """Say whether a report is due, and record it as sent."""
+        """Return whether a report is due, and if so record it as sent."""
         milestone = percent // MILESTONE_PERCENT
         if now - self._last < INTERVAL_S and milestone <= self._milestone:
             return False

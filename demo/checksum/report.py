@@ -1,4 +1,4 @@
-"""The result of a checksum job, which must fit into one event."""
+"""The result of a checksum job; it must fit into one event."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ MAX_LISTED_BYTES: Final = 32 * 1024
 
 
 class Report:
-    r"""Collects digests into the result: ``{files, bytes, algorithm, digest, digests, …}``.
+    r"""Collects the digests into the result: ``{files, bytes, algorithm, digest, digests, …}``.
 
     ``digest`` covers every file: it is the digest of the lines ``<digest>  <path>``, sorted by
     path and terminated by line feeds, as ``sha256sum`` prints them. ``digests`` (path to hex) lists
@@ -34,7 +34,7 @@ class Report:
         self._unreadable_files = 0
 
     def add(self, done: Digest) -> None:
-        """Add the next file, sorted by path."""
+        """Add the next file, in the order of paths."""
         self._files += 1
         self._bytes += done.size
         self._total.update(done.digest.encode() + b"  " + os.fsencode(done.file.path) + b"\n")
@@ -50,7 +50,7 @@ class Report:
             self._unreadable.append(path)
 
     def result(self, seconds: float) -> dict[str, Any]:
-        """Return the result; ``seconds`` is the duration of the job."""
+        """Return the result, a JSON object; ``seconds`` is the duration of the job."""
         return {
             "files": self._files,
             "bytes": self._bytes,
@@ -66,14 +66,14 @@ class Report:
 
 
 class _Room:
-    """The room left in a list; after the first entry that does not fit, none does."""
+    """The room left in a list. After the first entry that does not fit, no other is accepted."""
 
     def __init__(self) -> None:
         self._entries = MAX_LISTED
         self._bytes = MAX_LISTED_BYTES
 
     def takes(self, *texts: str) -> bool:
-        """Say whether an entry of these texts fits, and reserve its room."""
+        """Return whether an entry of these strings fits, and reserve its room."""
         self._entries -= 1
         if self._entries >= 0:
             self._bytes -= sum(map(_json_bytes, texts))
@@ -81,7 +81,7 @@ class _Room:
 
 
 def shown(path: str) -> str:
-    """Return a path as valid Unicode."""
+    r"""Return a path as valid Unicode, with bytes that are not UTF-8 escaped (``\xff``)."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from worker.failure import Failure
 
-# A SHAKE digest has no length of its own.
+# SHAKE digests have no fixed length.
 ALGORITHMS: Final = frozenset(
     name for name in hashlib.algorithms_guaranteed if not name.startswith("shake_")
 )
@@ -23,7 +23,7 @@ class Request:
 
     @classmethod
     def from_input(cls, job_input: Mapping[str, object]) -> Self:
-        """Parse the input; Failure BAD_INPUT names the invalid field."""
+        """Parse the input. Raises Failure BAD_INPUT, which names the field, if one is invalid."""
         folder = job_input.get("folder")
         if not isinstance(folder, str) or not folder or "\0" in folder:
             raise Failure('folder must be a path below the root, such as "photos"', "BAD_INPUT")
@@ -36,8 +36,8 @@ class Request:
     def below(self, root: Path | None) -> Path:
         """Return the folder, which is the root or below it, with symlinks resolved.
 
-        Failure NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER. Messages name the
-        folder as requested and don't reveal the root.
+        Raises Failure NO_FILES_ROOT, OUTSIDE_ROOT, FOLDER_NOT_FOUND or NOT_A_FOLDER. Its message
+        names the folder as requested, and does not reveal the root.
         """
         if root is None:
             raise Failure("This worker has no folder of files", "NO_FILES_ROOT")

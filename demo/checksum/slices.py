@@ -1,4 +1,4 @@
-"""Running of a blocking iterator in a thread, in slices of time."""
+"""Runs a blocking iterator in a thread, in slices of time."""
 
 import asyncio
 import time

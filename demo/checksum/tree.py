@@ -1,4 +1,4 @@
-"""Finding and opening the files of a folder."""
+"""Finds and opens the files of a folder."""
 
 import errno
 import io
@@ -50,10 +50,10 @@ def _look(path: str, location: str) -> File | Unreadable | None:
 
 
 def open_below(folder: Path, path: str) -> io.FileIO:
-    """Open a regular file below a folder for reading; OSError if it is none any more.
+    """Open a regular file below a folder for reading.
 
-    Each part of the path is opened relative to its parent, without following symlinks, so renames
-    can't lead out of the folder.
+    Opens each part of the path relative to its parent, without following symlinks, so renames can't
+    lead out of the folder. Raises OSError if there is no such regular file any more.
     """
     *parents, name = Path(path).parts
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -62,7 +62,7 @@ def open_below(folder: Path, path: str) -> io.FileIO:
             inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = inner
-        # Non-blocking: opening a pipe of that name would wait for a writer.
+        # Non-blocking, because opening a pipe would wait for a writer.
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
     finally:
         os.close(place)

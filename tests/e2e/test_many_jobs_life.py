@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,8 +10,9 @@ from redis.asyncio import Redis
 
 import jobcast
 from tests.support.certificate import Certificate
+from tests.support.expiring import expiring
 from tests.support.http2 import http2
-from tests.support.service import SESSION, Service, token
+from tests.support.service import SESSION, Service
 from tests.support.sse import Parser, of_jobs, request, states_of, watch, watch_many
 from tests.support.valkey import HOST, Valkey
 from tests.support.waiting import eventually
@@ -263,8 +263,7 @@ async def test_a_stream_ends_with_its_token_and_at_a_drain(
     assert service.runs
     await jobs.create("report", user_id="u1", session_id=SESSION, job_id="a")
     with Service(own_valkey.url) as own:
-        headers = {"Authorization": f"Bearer {token('u1', exp=int(time.time()) + 2)}"}
-        async with request(own.url, "/api/v1/stream?mine=active", headers=headers) as short:
+        async with expiring(own.url, "/api/v1/stream?mine=active", "u1") as (short, _, _):
             await states_of(short, ["a"])
             await short.rest()
             assert 1000 <= short.parser.retries[0] <= 5000

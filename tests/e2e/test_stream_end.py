@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.support.service import SESSION, WAYS, Service, Way, token
+from tests.support.expiring import expiring
+from tests.support.service import SESSION, WAYS, Service, Way
 from tests.support.sse import Stream, request, watch
 from tests.support.stored import cancel, retry
 from tests.support.valkey import Valkey
@@ -154,14 +155,13 @@ async def test_streams_that_began_together_end_apart_and_return_apart(
 
 async def test_a_stream_ends_when_its_token_expires(service: Service, jobs: jobcast.Jobs) -> None:
     job_id = await jobs.create("anything", user_id="user-1")
-    expires = int(time.time()) + 4
-    headers = {"Authorization": f"Bearer {token(exp=expires)}"}
-    async with request(service.url, f"/api/v1/jobs/{job_id}/stream", headers=headers) as stream:
+    target = f"/api/v1/jobs/{job_id}/stream"
+    async with expiring(service.url, target) as (stream, headers, expires):
         assert (await stream.next()).data["maxAgeSeconds"] == 600
         await stream.rest()
         assert time.time() - expires > -0.1
     assert_sent_back(stream)
-    async with request(service.url, f"/api/v1/jobs/{job_id}/stream", headers=headers) as stream:
+    async with request(service.url, target, headers=headers) as stream:
         assert stream.status == 401
 
 

@@ -11,6 +11,14 @@ from bullmq import Job, Queue, Worker
 from redis.asyncio import Redis
 
 import jobcast
+from jobcast._connection import Connection
+from jobcast.bridge.bullmq import BullMQ
+from jobcast.bridge.jobs import BridgedJobs
+from jobcast.bridge.leadership import Deposed, Leadership
+from jobcast.bridge.notices import Notices
+from jobcast.bridge.settings import Settings
+from jobcast.redis.address import parse_address
+from jobcast.redis.caller import Caller
 from tests.integration.test_bridge_publications import STARTED, ended, events_of
 from tests.support.bridge_process import STANDS_BY, BridgeProcess
 from tests.support.service import SESSION
@@ -300,3 +308,51 @@ async def test_killed_leaders_lose_nothing_and_append_nothing_twice(kills: int) 
             await is_whole(redis)
             with bridges[0], bridges[1]:
                 pass
+
+
+class DyingLeadership(Leadership):
+    """The leadership of a bridge that dies as it would store a position."""
+
+    dies_at = ""
+
+    async def keep_position(self, source: str, position: str) -> None:
+        if position == self.dies_at:
+            raise Deposed
+        await super().keep_position(source, position)
+
+
+async def lead(url: str, dies_at: str) -> None:
+    """Lead until this position is to be stored."""
+    settings = Settings.from_environment({**SETTINGS, "REDIS_URL": url})
+    connection, caller = Connection(url), Caller(parse_address(url))
+    leadership = DyingLeadership(connection, settings.name, lease_s=60)
+    leadership.dies_at = dies_at
+    notices = Notices()
+    jobs = BridgedJobs(connection, leadership, settings.owner_rule, settings.bounds, notices)
+    await leadership.take()
+    try:
+        with pytest.raises(Deposed):
+            await BullMQ("render", caller, jobs, leadership, notices).lead()
+    finally:
+        await leadership.release()
+        await connection.aclose()
+        await caller.aclose()
+
+
+async def test_a_leader_that_dies_after_a_retry_leaves_none_to_the_next_one() -> None:
+    with Valkey() as server:
+        async with Redis.from_url(server.url, decode_responses=True) as redis:
+            first = await redis.xadd("bull:render:events", {"event": "drained"})
+            await redis.hset("jobs:{bridge:bridge}:position:bullmq render", "at", first)
+            await begin(redis)
+            events: list[Any] = [
+                {"event": "failed", "jobId": "1", "failedReason": "No disk"},
+                {"event": "waiting", "jobId": "1", "prev": "failed"},
+                {"event": "removed", "jobId": "1", "prev": "wait"},
+            ]
+            for fields in events:
+                last = str(await redis.xadd("bull:render:events", fields))
+            await lead(server.url, dies_at=last)
+            await lead(server.url, dies_at=last)
+            names = [entry["event"] for _, entry in await log_of(redis, "render-1")]
+            assert names == ["_created", "step-change", "failed", "_retried", "failed"]

@@ -27,6 +27,12 @@ async ([module, options]) => {
 }
 """
 
+HAS_BEEN: Final = """
+(...connections) => globalThis.watched?.told.states.some(
+  ({ connection }) => connections.includes(connection)) ?? false
+"""
+"""A function of the page: whether its job's ``connection`` has been one of these."""
+
 
 class Watched:
     """The ``watchJob`` of a page, at most one."""
@@ -100,6 +106,20 @@ class Watched:
     async def until_live(self) -> None:
         """Wait until the connection is live and the state is known."""
         await self.until('state.connection === "live" && state.progress !== null')
+
+    async def has_been(self, connection: str) -> bool:
+        """Return whether the state's ``connection`` has been this."""
+        has_been: bool = await self.page.evaluate(f"({HAS_BEEN})('{connection}')")
+        return has_been
+
+    async def until_any(self, *connections: str) -> None:
+        """Wait until the state's ``connection`` has been one of these."""
+        await self.page.wait_for_function(
+            f"connections => ({HAS_BEEN})(...connections)",
+            arg=list(connections),
+            polling=_POLL_MS,
+            timeout=PATIENCE_SECONDS * 1000,
+        )
 
     async def outcome(self) -> Any:  # noqa: ANN401 - or an error
         """Wait until ``closed`` settles; return its value, or status and code of its error."""

@@ -7,8 +7,8 @@ import { InvalidEvent } from "./errors.js";
 /** @typedef {Redis | Cluster} Client */
 
 /**
- * What `connect` takes: an address, a client of ioredis, or the options of one, perhaps with a `url`. Of a client only the options are used:
- * Jobcast opens a connection of its own, which never touches the other.
+ * What `connect` takes: an address, a client of ioredis, or the options of one, optionally with a `url`. Of a client,
+ * only the options are used: Jobcast opens its own connection and never touches the client.
  *
  * @typedef {string | URL | Client | (RedisOptions & { url?: string })} Target
  */
@@ -24,7 +24,12 @@ const PLAIN = ["db", "client_name", "socket_timeout", "socket_connect_timeout"];
 const OF_SENTINELS = ["sentinel_username", "sentinel_password"];
 const TLS = ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"];
 
-/** How Redis is reached; InvalidEvent, without a password, if that can't be meant. @param {Target} target @returns {Address} */
+/**
+ * Parses a target. Throws InvalidEvent, whose message has no password, if it is invalid.
+ *
+ * @param {Target} target
+ * @returns {Address}
+ */
 export function addressOf(target) {
   if (typeof target === "string" || target instanceof URL) return parseAddress(`${target}`);
   if (target === null || typeof target !== "object" || Array.isArray(target)) {
@@ -32,7 +37,7 @@ export function addressOf(target) {
   }
   const client = /** @type {any} */ (target);
   if (typeof client.url === "string") {
-    const { url, ...options } = client; // as BullMQ has it
+    const { url, ...options } = client; // as in BullMQ's options
     const { open, timeoutS } = parseAddress(url);
     return { open: (own) => open({ ...options, ...own }), timeoutS };
   }
@@ -101,7 +106,7 @@ function single(options, timeoutS, isWhole) {
   return { open: (own) => new Redis({ ...options, ...own }), timeoutS };
 }
 
-/** The URL class knows no list of hosts. @param {string} rest */
+/** Splits an address; the URL class accepts no list of hosts. @param {string} rest */
 function split(rest) {
   const [, authority, path, query] = /^\/\/([^/?]*)([^?]*)(?:\?(.*))?$/.exec(rest) ?? [];
   if (authority === undefined || rest.includes("#")) throw new InvalidEvent("the address of Redis needs host and port");

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-/** The append script, the one of the Python library and the service. */
+/** The append script, the same as in the Python library and the service. */
 export const SCRIPT = readFileSync(new URL("./append.lua", import.meta.url), "utf8");
 
 const DIGEST = createHash("sha1").update(SCRIPT).digest("hex");
 const ENDS = new Set(["complete", "fail"]);
 
 /**
- * One call of the append script, but for the job, the attempt and the run it is for.
+ * One call of the append script, without its job, attempt and run.
  *
  * `operation`, `name`, `data` and `number` (a progress, or the length of a lease) are as the script's header describes
  * them; `fields` are set in the job's state and `cleared` are removed from it.
@@ -25,7 +25,7 @@ export class Append {
     this.number = number;
     this.fields = fields;
     this.cleared = cleared;
-    /** How many bytes it has, about: what is the same for all is left out. */
+    /** Approximate size in bytes, without the parts that all calls share. */
     this.size = [name, data, ...Object.values(fields)].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   }
 
@@ -40,9 +40,9 @@ export class Append {
   }
 
   /**
-   * The command that appends it in this attempt (null: any) and run ("": any). `publish` is the command that publishes
-   * it, `keys` are the job's log and state. With `seq`, the number of the append within its run or the token of a
-   * creation, the command may be repeated.
+   * The Redis command that appends it in this attempt (null: any) and run ("": any). `publish` is PUBLISH or SPUBLISH,
+   * `keys` are the job's log and state. With `seq`, the sequence number of the append or the token of a creation, the
+   * command may be repeated.
    *
    * @param {string} publish
    * @param {[string, string]} keys
@@ -62,7 +62,7 @@ export class Append {
 }
 
 /**
- * What does the same, and makes the script known to a Redis that does not know it.
+ * The same command as an EVAL, which also loads the script into a Redis that lacks it.
  *
  * @param {string[]} command
  * @returns {string[]}
@@ -82,11 +82,11 @@ export const RETRY = new Append("retry", {
   ],
 });
 
-/** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds what a job may take */
+/** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds the limits of a job */
 /** @typedef {{ userId?: string | null, sessionId?: string | null }} Owner */
 
 /**
- * What begins a job's log; `input` is JSON.
+ * The append that creates a job; `input` is JSON.
  *
  * @param {string} type
  * @param {string | null} input
@@ -105,7 +105,7 @@ export function created(type, input, { userId, sessionId }, bounds) {
   return new Append("create", { fields });
 }
 
-/** What ends a job well. @param {string} result JSON */
+/** The append that completes a job. @param {string} result JSON */
 export function completed(result) {
   const data = `{"result":${result}}`;
   if (result === "null") return new Append("complete", { data, cleared: ["result", "estimatedTimeRemaining"] });
@@ -113,7 +113,8 @@ export function completed(result) {
 }
 
 /**
- * What ends a job badly; `data` is the JSON of error and code. `abandon` ends only a job that no worker has started.
+ * The append that fails a job; `data` is the JSON of error and code. `abandon` fails only a job that no worker has
+ * started.
  *
  * @param {string} data
  * @param {string} error
@@ -126,9 +127,9 @@ export function failed(data, error, code, operation = "fail") {
 }
 
 /**
- * What the script answers to an append that it wrote. `entryId` is the log entry, empty when there was nothing to
- * write; `receivers` counts the subscribers that were sent the publication (-1: Redis refused to publish). `type` and
- * `input` (JSON) are the job's at a start, else empty.
+ * The script's answer to an append that it did not refuse. `entryId` is the id of the log entry, empty if none was
+ * written; `receivers` is the number of subscribers that Redis sent the publication to (-1: Redis refused to publish).
+ * `type` and `input` (JSON) are those of the job after a start, else empty.
  *
  * @typedef {{ entryId: string, cancelRequested: boolean, receivers: number, attempt: number, type: string,
  *   input: string }} Answer

@@ -18,34 +18,34 @@ import { causeOf, within } from "./run.js";
 /** @import { Jobs } from "./jobs.js" */
 /** @import { Run } from "./run.js" */
 
-/** What a processor throws that is to be handed out again, at BullMQ's own request. */
+/** Errors by which a processor asks BullMQ to deliver the entry again. */
 const NOT_OVER = ["DelayedError", "WaitingError", "WaitingChildrenError"];
 const RATE_LIMITED = "bullmq:rateLimitExceeded";
 const LATER_MS = 1000;
 
-/** Runs that have said what of their reports can't be read. @type {WeakSet<Run>} */
+/** Runs that have already warned of an invalid report. @type {WeakSet<Run>} */
 const complained = new WeakSet();
 
 /**
- * What is used of BullMQ's `Queue`.
+ * The part of BullMQ's `Queue` that is used here.
  *
  * @typedef {{ add(name: any, data: any, options?: any): Promise<any> }} Queue
  */
 
 /**
- * What is used of BullMQ's `Job`.
+ * The part of BullMQ's `Job` that is used here.
  *
  * @typedef {{ id?: string, name: string, data: any, opts: { attempts?: number }, attemptsMade: number,
  *   updateProgress(progress: any): Promise<void>, moveToDelayed(timestamp: number, token?: string): Promise<void> }} BullJob
  */
 
 /**
- * Adds an entry to a queue of BullMQ, and creates the job that its viewers watch, with the entry's id as its own:
- * `options.jobId` or a UUID. Returns BullMQ's job.
+ * Creates a job and adds its entry to a queue of BullMQ, with the same id: `options.jobId` or a UUID. Returns BullMQ's
+ * job.
  *
- * The name of the entry is the type of the job, its data, an object, the input. Creates nothing that stays if BullMQ
- * can't add the entry: then the job fails with `NOT_QUEUED`. An entry with a `jobId` whose job exists already is added
- * for that job, so a call may be repeated.
+ * The name of the entry becomes the type of the job, its data, an object, the input. If BullMQ can't add the entry, the
+ * job fails with `NOT_QUEUED`. If a job with the id `options.jobId` exists already, the entry is added for that job, so
+ * a call may be repeated.
  *
  * @template {Queue} Q
  * @param {Jobs} jobs
@@ -68,25 +68,28 @@ export async function add(jobs, queue, name, data, owner, options = {}) {
   try {
     return await queue.add(name, data, { ...others, jobId: its });
   } catch (error) {
-    await jobs.abandon(its, "The job could not be queued", "NOT_QUEUED").catch(() => {}); // of a job that was queued before
+    await jobs.abandon(its, "The job could not be queued", "NOT_QUEUED").catch(() => {}); // refused if it was started
     throw error;
   }
 }
 
 /**
- * A processor for BullMQ's `Worker` that does what the given one does, and reports it to Jobcast:
+ * Wraps a processor of BullMQ's `Worker` so that it reports to Jobcast:
  * `new Worker("reports", followed(jobs, async (job) => …), { connection })`.
  *
- * It serves entries that `add` has added, and those of the service, `{ jobId, attempt }`; of the latter, `job.data` is
+ * It handles entries that `add` has added, and those of the service, `{ jobId, attempt }`, for which `job.data` becomes
  * the input of the job. Any other entry is processed as without Jobcast.
  *
- * - `job.updateProgress` of a number or an object is forwarded, 20 times a second at the most; it throws JobCancelled
- *   when the owner has cancelled the job. The third argument, an AbortSignal, is aborted then. `currentRun()` has
- *   the other calls.
- * - What the processor returns is the result (null, and a line of the log, if that is no JSON of at most 1 MiB); what it
- *   throws fails the job. If BullMQ tries again, the job is queued for its next attempt.
- * - An entry whose start is refused, because the job has ended or is in another attempt, is acknowledged; one
- *   whose job was cancelled before fails for good.
+ * - What `job.updateProgress` gets, a number or an object, is forwarded at most 20 times a second. When the owner
+ *   cancels the job, `updateProgress` throws JobCancelled, and the third argument, an AbortSignal, is aborted.
+ *   `currentRun()` has the other calls.
+ * - What the processor returns is the result; if that is not JSON of at most 1 MiB, the result is null, and a log line
+ *   says why. What it throws fails the job. If BullMQ will retry the entry, the job is queued for its next attempt.
+ * - An entry of the service is acknowledged without being processed if its job has ended, was cancelled or is in
+ *   another attempt. Of other entries, one whose job has succeeded returns the job's result, and one whose job was
+ *   cancelled fails for good.
+ *
+ * Throws InvalidEvent if the processor is no function.
  *
  * @template {(job: any, token?: string, signal?: AbortSignal) => any} P
  * @param {Jobs} jobs
@@ -96,7 +99,7 @@ export async function add(jobs, queue, name, data, owner, options = {}) {
 export function followed(jobs, processor) {
   if (typeof processor !== "function")
     throw new InvalidEvent("followed takes a function: no file of a sandboxed processor");
-  // With three arguments, or BullMQ makes no signal.
+  // With fewer than three parameters, BullMQ would create no signal.
   return async (job, token, signal) => {
     const entry = entryOf(job);
     const run = entry && jobs.run(entry.jobId, entry.attempt);
@@ -112,7 +115,7 @@ export function followed(jobs, processor) {
 }
 
 /**
- * Which run an entry is for; null if it can't be one of Jobcast's.
+ * The job and attempt of an entry; null if the entry has no job.
  *
  * @param {BullJob} job
  * @returns {{ jobId: string, attempt: number | null, isOfService: boolean } | null}
@@ -127,7 +130,8 @@ function entryOf({ id, data }) {
 }
 
 /**
- * Starts the run; says whether that is done, or Jobcast knows nothing of the entry, or what its result is without a run.
+ * Starts the run. Returns "started", "unknown" if the entry has no job, or the entry's result if there is nothing to
+ * run.
  *
  * @param {Jobs} jobs
  * @param {Run} run
@@ -151,8 +155,8 @@ async function begin(jobs, run, job, isOfService, token) {
   const { status, result, error } = await jobs.ending(run.jobId);
   if (status === "succeeded") return { result: result === null ? null : JSON.parse(result) };
   if (error === "Cancelled") throw unrecoverable("Cancelled");
-  // BullMQ runs it once more: somebody has retried the entry, or its worker was lost.
-  await quietly(run, jobs.retry(run.jobId)); // unless that was done meanwhile
+  // BullMQ delivers the entry once more: it was retried by hand, or its worker was lost.
+  await quietly(run, jobs.retry(run.jobId)); // fails if the job was retried meanwhile
   await run.start();
   return "started";
 }
@@ -169,7 +173,7 @@ async function processed(jobs, run, job, processor) {
   const { updateProgress } = job;
   job.updateProgress = (progress) => {
     const updated = updateProgress.call(job, progress).then(() => forward(run, progress));
-    updated.catch(() => {}); // of a call that nobody awaits
+    updated.catch(() => {}); // no unhandled rejection if the processor does not await it
     return updated;
   };
   try {
@@ -179,7 +183,7 @@ async function processed(jobs, run, job, processor) {
   } catch (thrown) {
     const error = causeOf(run, thrown);
     if (NOT_OVER.includes(error?.name) || error?.message === RATE_LIMITED) {
-      run.hold(); // until BullMQ hands it out again
+      run.hold(); // until BullMQ delivers the entry again
       throw error;
     }
     if (error instanceof JobCancelled) {
@@ -217,18 +221,29 @@ async function forward(run, progress) {
   }
 }
 
-/** Says once for a run what of its reports can't be read. @param {Run} run @param {string} text */
+/** Warns of an invalid report, once for each run. @param {Run} run @param {string} text */
 function complain(run, text) {
   if (!complained.has(run)) warn(run, `what updateProgress was given is not shown: ${text}`);
   complained.add(run);
 }
 
-/** Whether BullMQ will hand the entry out again, as its `Job.shouldRetryJob` decides. @param {BullJob} job @param {any} error */
+/**
+ * Whether BullMQ will retry the entry; decides as its `Job.shouldRetryJob` does.
+ *
+ * @param {BullJob} job
+ * @param {any} error
+ */
 function willTryAgain({ attemptsMade, opts }, error) {
   return attemptsMade + 1 < (opts.attempts ?? 1) && error?.name !== "UnrecoverableError";
 }
 
-/** What makes BullMQ hand the entry out later, if it can. @param {BullJob} job @param {Error} error @param {string} [token] */
+/**
+ * Delays the entry; returns what to throw, or `error` if that fails.
+ *
+ * @param {BullJob} job
+ * @param {Error} error
+ * @param {string} [token]
+ */
 async function delayed(job, error, token) {
   try {
     await job.moveToDelayed(Date.now() + LATER_MS, token);
@@ -238,17 +253,17 @@ async function delayed(job, error, token) {
   return named("DelayedError", error.message);
 }
 
-/** What BullMQ takes for the end of an entry, whatever tries are left. @param {string} message */
+/** The error after which BullMQ does not retry an entry, even if attempts are left. @param {string} message */
 function unrecoverable(message) {
   return named("UnrecoverableError", message);
 }
 
-/** BullMQ tells its errors by their names too. @param {string} name @param {string} message */
+/** An error that BullMQ recognizes by its name. @param {string} name @param {string} message */
 function named(name, message) {
   return Object.assign(new Error(message), { name });
 }
 
-/** Waits for a call of which the entry must not depend. @param {Run} run @param {Promise<unknown>} call */
+/** Waits for a call whose failure must not fail the entry. @param {Run} run @param {Promise<unknown>} call */
 async function quietly(run, call) {
   try {
     await call;

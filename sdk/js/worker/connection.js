@@ -11,8 +11,8 @@ const MAX_PAUSE_MS = 1000;
 const SENTINEL_TIMEOUT_MS = 1000;
 
 /**
- * What ioredis must do for this library, whatever else it is told: repeat nothing by itself and keep nothing for later,
- * so that what a call was refused can't be written afterwards, and connect again for ever.
+ * Options of ioredis that the caller can't change: it must neither repeat nor queue commands, because a command that
+ * has failed for its caller could then still be executed, and it must reconnect for ever.
  */
 const OWN = {
   autoResendUnfulfilledCommands: false,
@@ -33,9 +33,9 @@ const OWN = {
 };
 
 /**
- * Runs the append script. Opened at first use, shared by any number of runs.
+ * Sends the append script and other commands to Redis. Connects at first use; any number of runs share it.
  *
- * Here nothing is repeated. `closings` counts how often it was closed, and `isOver` says that its `Jobs` was.
+ * It repeats nothing. `closings` counts how often it was closed; `isOver` is whether its `Jobs` was closed.
  */
 export class Connection {
   closings = 0;
@@ -46,17 +46,20 @@ export class Connection {
   #link = null;
   #isWarned = false;
 
-  /** @param {Address} address @param {number | null} tryS longest time that a call may wait for its answer, if that is less */
+  /**
+   * @param {Address} address
+   * @param {number | null} tryS timeout of a call, unless that of the address is shorter
+   */
   constructor(address, tryS) {
     this.#address = address;
     this.#timeoutMs = Math.min(address.timeoutS, tryS ?? Infinity) * 1000;
   }
 
   /**
-   * Appends an event to a job's log; a JobcastError when the script refuses it.
+   * Appends an event to a job's log. Throws a JobcastError if the script refuses it.
    *
-   * With `seq`, the number of the append within its run or the token of a creation, the call may be repeated: the event
-   * is written once.
+   * With `seq`, the sequence number of the append or the token of a creation, the call may be repeated: the event is
+   * written once.
    *
    * @param {string} jobId
    * @param {Append} event
@@ -83,13 +86,18 @@ export class Connection {
     }
   }
 
-  /** The first log entry of a job; null unless it is of exactly these owners. @param {string} jobId @param {Owner} owner */
+  /**
+   * The first log entry of a job; null unless the job has exactly these owners.
+   *
+   * @param {string} jobId
+   * @param {Owner} owner
+   */
   async created(jobId, owner) {
     return createdBy(await this.call("HMGET", stateKey(jobId), "created", "userId", "sessionId"), owner);
   }
 
   /**
-   * Lists a job among those of its owners, for longer than it can live.
+   * Adds a job to its owners' lists, which expire later than the job.
    *
    * @param {string} jobId
    * @param {string} created its first log entry
@@ -101,7 +109,7 @@ export class Connection {
   }
 
   /**
-   * Lists a job once more, so that its owners' streams of many jobs add it.
+   * Lists a job again, which announces it to its owners' streams of many jobs.
    *
    * @param {string} jobId
    * @param {number} retentionS
@@ -111,12 +119,12 @@ export class Connection {
     if (created !== null) await this.index(jobId, created, owner, retentionS);
   }
 
-  /** Has Redis carry out a command that may be repeated. @param {string[]} command @returns {Promise<any>} */
+  /** Sends a command that may be repeated. @param {string[]} command @returns {Promise<any>} */
   call(...command) {
     return this.#open().call(command);
   }
 
-  /** Closes it; calls without an answer throw RedisUnavailable. Another call opens it again. */
+  /** Closes it: pending calls throw RedisUnavailable. The next call opens it again. */
   close() {
     this.closings += 1;
     this.#link?.close();
@@ -136,13 +144,13 @@ export class Connection {
   }
 }
 
-/** One client of ioredis: calls wait until it is connected, and for the answer, no longer than they may. */
+/** One client of ioredis. A call waits for the connection and its answer, up to a timeout. */
 class Link {
   #client;
   #timeoutMs;
-  /** Those that wait until it is connected. @type {Set<(error?: unknown) => void>} */
+  /** Callbacks that wake the calls which wait for the connection. @type {Set<(error?: unknown) => void>} */
   #waiting = new Set();
-  /** Why it is not connected. @type {unknown} */
+  /** The last error of the connection. @type {unknown} */
   #problem = undefined;
   /** @type {NodeJS.Timeout | undefined} */
   #greeting;
@@ -150,7 +158,7 @@ class Link {
   /**
    * @param {Client} client
    * @param {number} timeoutMs of a call
-   * @param {number} greetingMs that a server has to say that it is ready: ioredis would wait for a frozen one for ever
+   * @param {number} greetingMs timeout of a new connection to become ready: ioredis waits for a frozen server for ever
    */
   constructor(client, timeoutMs, greetingMs) {
     this.#client = client;
@@ -176,10 +184,10 @@ class Link {
     try {
       if (this.#client.status !== "ready") await this.#ready(late);
       const reply = this.#client.call(name, ...words);
-      late.before(() => this.#client.disconnect(true)); // or the next call may wait for the same missing answer
+      late.before(() => this.#client.disconnect(true)); // else the next call may wait for the same missing answer
       return await Promise.race([reply, late.promise]);
     } catch (error) {
-      if (replyOf(error).startsWith("READONLY")) this.#client.disconnect(true); // a primary that was replaced
+      if (replyOf(error).startsWith("READONLY")) this.#client.disconnect(true); // the primary was demoted
       if (replyOf(error) || error instanceof RedisUnavailable || isRefusal(error)) throw error;
       throw new RedisUnavailable(`Redis is unavailable: ${messageOf(error)}`, this.#problem ?? error);
     } finally {
@@ -218,7 +226,7 @@ class Link {
   }
 }
 
-/** The end of the time that a call may take. */
+/** The timeout of one call. */
 class Late {
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
@@ -236,7 +244,7 @@ class Late {
     this.promise.catch(() => {});
   }
 
-  /** @param {() => void} first is called before that */
+  /** @param {() => void} first is called at the timeout, before the promise rejects */
   before(first) {
     this.#first = first;
   }
@@ -246,7 +254,7 @@ class Late {
   }
 }
 
-/** The text of an error reply of Redis, empty of any other error. @param {unknown} error */
+/** The text of an error reply of Redis; empty for any other error. @param {unknown} error */
 function replyOf(error) {
   return error instanceof Error && error.name === "ReplyError" ? error.message : "";
 }

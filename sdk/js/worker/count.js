@@ -3,16 +3,16 @@ import * as event from "./event.js";
 
 /** @import { Fields } from "./event.js" */
 
-/** Time constant of the damped rate: what is older counts less and less. */
+/** Time constant of the moving average. */
 const MEMORY_MS = 15_000;
-/** No estimate before so many ms of a step. */
+/** No estimate until a step has taken this long. */
 const WORTH_MS = 3000;
-/** No estimate before this share of it is done. */
+/** No estimate until this share of the step is done. */
 const WORTH_SHARE = 0.02;
-/** No estimate of more than a job lives. */
+/** No estimate longer than the lifetime of a job. */
 const LONGEST_S = 7 * 24 * 3600;
 
-/** How many units a ms, damped: a moving average with exponentially falling weights. */
+/** The rate of a count: an exponentially weighted moving average. */
 class Rate {
   #rate = 0;
   #weight = 0;
@@ -24,7 +24,7 @@ class Rate {
     this.#atMs = nowMs;
   }
 
-  /** Takes in that so many units are done. @param {number} count @param {number} nowMs */
+  /** Records how many units are done. @param {number} count @param {number} nowMs */
   note(count, nowMs) {
     const passedMs = nowMs - this.#atMs;
     if (passedMs <= 0) return;
@@ -34,15 +34,15 @@ class Rate {
     [this.#count, this.#atMs] = [count, nowMs];
   }
 
-  /** Units a second; what was before the first note has no weight. */
+  /** Units per second, without the bias of an average that starts at 0. */
   get perS() {
     return this.#weight ? (1000 * this.#rate) / this.#weight : 0;
   }
 }
 
-/** Progress by counting: how much of the current step is done. Nothing here waits or sends. */
+/** Progress as a count: how much of the current step is done. Does no I/O. */
 export class Count {
-  /** Whether there is news that was not sent, because the last event is too recent. */
+  /** Whether it has progress that was not sent yet. */
   isHeld = false;
   /** @type {Map<string, [lower: number, upper: number]>} */
   #plan = new Map();
@@ -60,7 +60,7 @@ export class Count {
   #begunMs = performance.now();
   #rate = new Rate(this.#begunMs);
 
-  /** Says which steps there will be, in order, and what share of the work each is. @param {Record<string, number>} weights */
+  /** Sets the steps, in order, and the share of the work that each is. @param {Record<string, number>} weights */
   plan(weights) {
     const shares = Object.values(weights);
     if (!shares.length || !shares.every((share) => isNumber(share) && share > 0)) {
@@ -78,7 +78,7 @@ export class Count {
   }
 
   /**
-   * Begins a step, and returns its progress and fields, with those of the plan.
+   * Begins a step; returns its progress and its fields, including those of the plan.
    *
    * @param {string} step
    * @param {unknown} progress
@@ -95,12 +95,12 @@ export class Count {
   }
 
   /**
-   * Says how much is done; what is undefined stays as it is.
+   * Sets how much is done; an undefined `current`, `total` or `unit` stays unchanged.
    *
    * @param {{ current?: unknown, total?: unknown, unit?: unknown, step?: any, eta?: any, more: Fields }} given
    */
   set({ current, total, unit, step, eta, more }) {
-    // Refused now, not when the count is sent: that may be in the background.
+    // Validate now: the count may be sent later, in the background.
     event.progressed(null, step, eta, { ...more, unit });
     if (step != null && step !== this.#step) this.#begin(step);
     this.#take(current, total, unit);
@@ -113,7 +113,7 @@ export class Count {
     this.#begin(this.#step);
   }
 
-  /** Says that so much more is done. @param {unknown} count */
+  /** Increases the count. @param {unknown} count */
   advance(count) {
     if (!isNumber(count)) throw new InvalidEvent("what a run advances by must be a number");
     this.#take(this.#current + count);
@@ -121,7 +121,7 @@ export class Count {
     this.isHeld = true;
   }
 
-  /** The event that says where things are, to be sent now. */
+  /** The event to send now. */
   event() {
     this.isHeld = false;
     const whole = this.#total === null ? { indeterminate: true } : { total: this.#total };
@@ -158,7 +158,7 @@ export class Count {
     this.#unit = unit ?? this.#unit;
   }
 
-  /** The progress of the whole job; null if this step says nothing of it. */
+  /** The percentage of the whole job; null if the step has no total and is not in the plan. */
   #percent() {
     const planned = this.#plan.get(this.#step ?? "");
     if (this.#total === null && !planned) return null;
@@ -174,7 +174,7 @@ export class Count {
     const { perS } = this.#rate;
     if (this.#current < WORTH_SHARE * this.#total || perS <= 0) return null;
     const leftS = Math.max(0, this.#total - this.#current) / perS;
-    if (leftS > LONGEST_S) return null; // infinite, too: of what stands still, the rate falls without end
+    if (leftS > LONGEST_S) return null; // also infinite: the rate of a stalled step decays to 0
     return leftS < 10 ? Math.round(leftS * 10) / 10 : Math.round(leftS);
   }
 }

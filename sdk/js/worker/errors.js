@@ -24,7 +24,7 @@ export class JobFinished extends JobcastError {
   static text = "The job has succeeded or failed already";
 }
 
-/** The lease of this run ran out while nobody renewed it, and the job was failed. */
+/** The lease of this run expired without being renewed, and the job was failed. */
 export class JobStalled extends JobFinished {
   static text = "The lease of this run ran out while nobody renewed it, and the job was failed";
 }
@@ -49,7 +49,7 @@ export class InvalidEvent extends JobcastError {
   static text = "An argument is not what the contract allows";
 }
 
-/** Redis is unavailable, and as many events of this run wait for it as may. */
+/** Redis is unavailable, and the buffer of this run is full. */
 export class BufferFull extends JobcastError {
   static text = "Redis is unavailable, and as many events of this run wait for it as may";
 }
@@ -59,7 +59,10 @@ export class JobCancelled extends JobcastError {
   static text = "The job was asked to stop";
 }
 
-/** Redis can't be reached, or did not answer in time; `cause` is what ioredis said. It is no refusal. */
+/**
+ * Redis can't be reached, or did not answer in time; `cause` is the error of ioredis. It is no JobcastError, because
+ * nothing was refused.
+ */
 export class RedisUnavailable extends Error {
   /** @param {string} message @param {unknown} [cause] */
   constructor(message, cause) {
@@ -82,14 +85,14 @@ const KINDS = {
 };
 
 const OF_THE_DATA = new RegExp(
-  "WRONGTYPE|invalid stream id|top item|last possible id" + // of a key or an entry
-    "|attempt to |bad argument|must be strings or integers" + // of a script that met such data
+  "WRONGTYPE|invalid stream id|top item|last possible id" + // from a command, about a key or an entry
+    "|attempt to |bad argument|must be strings or integers" + // from the script, about data that it can't process
     "|not an integer|value is out of range|invalid expire",
   "i",
 );
 
 /**
- * The error for an error reply to an append; null if it is not of the job.
+ * The JobcastError for an error reply to an append; null if the reply does not concern the job.
  *
  * @param {string} reply
  */

@@ -4,7 +4,7 @@ import { InvalidEvent } from "./errors.js";
 import { MAX_EVENT_BYTES, toJson, tooLarge } from "./json.js";
 
 export const MAX_PROGRESS = 100;
-/** How grave a line of a log is. */
+/** The levels of a log line. */
 export const LEVELS = ["debug", "info", "warning", "error"];
 const MAX_TYPE_CHARACTERS = 128;
 const MAX_SESSION_CHARACTERS = 255;
@@ -14,16 +14,16 @@ const FIELDS_OF_PROGRESS = ["progress", "currentStep", "estimatedTimeRemaining"]
 const NO_SESSION = ["null", "undefined"];
 const RESERVED = new Set([
   ...["progress-update", "step-change", "complete", "failed"],
-  ...["connected", "reset", "ping", "left"], // what the stream itself says
-  ...["message", "error", "open"], // what an EventSource dispatches of its own
-  ...["chunk", "artifact", "input-requested"], // kept for later, as is the prefix
+  ...["connected", "reset", "ping", "left"], // control frames
+  ...["message", "error", "open"], // events that EventSource itself dispatches
+  ...["chunk", "artifact", "input-requested"], // for future use, like the prefix
 ]);
 const RESERVED_PREFIX = "child-";
 
 /** @typedef {Record<string, unknown>} Fields */
 
 /**
- * The event that begins a job's log.
+ * The append that creates a job.
  *
  * @param {unknown} type
  * @param {{ userId?: unknown, sessionId?: unknown, input?: unknown }} given
@@ -45,19 +45,19 @@ export function created(type, { userId = null, sessionId = null, input = null },
   return append.created(itsType, json, { userId: user, sessionId: session }, bounds);
 }
 
-/** The event that begins a run, or takes a job over from an earlier run. @param {number | null} leaseMs */
+/** The append that starts a job, or takes it over from an earlier run. @param {number | null} leaseMs */
 export function started(leaseMs) {
   const cleared = ["currentStep", "estimatedTimeRemaining", "extra"];
   return new Append("start", { number: leaseMs === null ? "" : `${leaseMs}`, cleared });
 }
 
-/** What renews the lease of a run; it is no event and writes no entry. @param {number} leaseMs */
+/** The append that renews the lease of a run; it writes no entry. @param {number} leaseMs */
 export function renewed(leaseMs) {
   return new Append("renew", { number: `${leaseMs}` });
 }
 
 /**
- * A `progress-update`; without `percent` the job's own progress stays.
+ * A `progress-update`; without `percent`, the job's progress stays as it is.
  *
  * @param {unknown} percent
  * @param {unknown} step
@@ -69,7 +69,7 @@ export function progressed(percent, step, eta, more) {
 }
 
 /**
- * A `step-change`; without `percent` the job's own progress stays.
+ * A `step-change`; without `percent`, the job's progress stays as it is.
  *
  * @param {unknown} step
  * @param {unknown} percent
@@ -80,7 +80,7 @@ export function stepped(step, percent, eta, more) {
   return progress("step", percent, text(step, "the step"), eta, more);
 }
 
-/** An event of the job's own. @param {unknown} name @param {unknown} data */
+/** A custom event. @param {unknown} name @param {unknown} data */
 export function emitted(name, data) {
   const its = text(name, "an event name");
   if (!NAME.test(its)) {
@@ -106,7 +106,7 @@ export function logged(line, level, more) {
   return new Append("emit", { name: "log", data: objectJson({ text: line, level, ...more }, "data") });
 }
 
-/** The event that ends a job well; undefined is null. @param {unknown} [result] */
+/** The event that completes a job; an undefined result becomes null. @param {unknown} [result] */
 export function completed(result = null) {
   const event = append.completed(toJson(result, "result"));
   const size = Buffer.byteLength(event.data);
@@ -115,7 +115,7 @@ export function completed(result = null) {
 }
 
 /**
- * The event that ends a job badly; `more` are further fields of its data. `abandon` ends only a job that no worker has
+ * The event that fails a job; `more` are further fields of its data. `abandon` fails only a job that no worker has
  * started.
  *
  * @param {unknown} error
@@ -153,7 +153,7 @@ function progress(operation, percent, step, eta, more) {
   if (left !== null) fields.estimatedTimeRemaining = left;
   if (hasMore) fields.extra = extra;
   const cleared = ["currentStep", "estimatedTimeRemaining", "extra"].filter((name) => !(name in fields));
-  // The script writes what comes before it: the progress, which it may have to raise.
+  // The script prepends the progress, which it may have to raise.
   const rest = hasMore ? `,${extra.slice(1)}` : "}";
   const data = `,"currentStep":${JSON.stringify(currentStep)},"estimatedTimeRemaining":${left}${rest}`;
   const size = Buffer.byteLength(data);

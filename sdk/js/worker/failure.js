@@ -1,12 +1,12 @@
 import { JobCancelled } from "./errors.js";
 
 const MAX_MESSAGE_CHARACTERS = 4096;
-/** Two texts of this length fit into the smallest event that a job may allow, however escaped. */
+/** Two strings of this length, however escaped, fit the lowest limit that a job may set for its events. */
 const BRIEF_CHARACTERS = 64;
 
 /**
- * What something that was thrown tells the viewers of the job: a message, and a code if it has one that is a string.
- * It may be of any kind, and so may what its own code throws. Nothing here throws: the job has to fail all the same.
+ * The message and code that viewers of the job get for a thrown value; the code is null unless it is a string. Does not
+ * throw, whatever the value is and whatever its own methods throw, so that the job can always be failed.
  *
  * @param {unknown} error
  * @returns {[message: string, code: string | null]}
@@ -17,7 +17,7 @@ export function describe(error) {
 }
 
 /**
- * What any job has room for: a message that is cut, and the code unless it is long.
+ * Shortens message and code to what any job has room for: cuts the message, and drops a long code.
  *
  * @param {string} message
  * @param {string | null} code
@@ -27,12 +27,16 @@ export function brief(message, code) {
   return [presentable(message, BRIEF_CHARACTERS), code !== null && code.length <= BRIEF_CHARACTERS ? code : null];
 }
 
-/** What was thrown, an error if that is only a text: `Run.fail` takes a text for the caller's own. @param {unknown} thrown */
+/**
+ * What was thrown; a string becomes an Error, because `Run.fail` takes a string for the caller's own message.
+ *
+ * @param {unknown} thrown
+ */
 export function asError(thrown) {
   return typeof thrown === "string" ? new Error(thrown) : thrown;
 }
 
-/** The text of what was thrown, or the name of its class if it has none. @param {unknown} error */
+/** The message of what was thrown, or the name of its class if it has none. @param {unknown} error */
 export function textOf(error) {
   try {
     const text = error instanceof Error ? error.message : `${/** @type {any} */ (error)}`;
@@ -51,7 +55,7 @@ export function nameOf(error) {
   }
 }
 
-/** Its code, null if that is no string. @param {any} error */
+/** The code of what was thrown; null unless it is a string. @param {any} error */
 export function codeOf(error) {
   try {
     const code = error.code;

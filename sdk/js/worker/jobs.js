@@ -16,18 +16,18 @@ import { canonical, checkedAttempt, checkedSettings } from "./settings.js";
 /** @import { Settings } from "./settings.js" */
 
 /**
- * Reaches the jobs of one Redis.
+ * Returns the jobs of one Redis.
  *
  * `target` is an address (`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:port,…/name`,
- * `redis+cluster://host:port,…`), a client of ioredis, or the options of one. Jobcast opens a connection of its own at
- * first use; of a client it only takes the options. Throws InvalidEvent for an address or a setting that can't be meant.
+ * `redis+cluster://host:port,…`), a client of ioredis, or the options of one. Jobcast opens its own connection at first
+ * use; of a client it uses only the options. Throws InvalidEvent if the address or a setting is invalid.
  *
- * While Redis is unavailable, calls are repeated, and `blockS` bounds how long one waits. After that `create` and the
- * start of a run throw RedisUnavailable. Any other event stays in a buffer of its run, and is written, in order and once,
- * when Redis is back: see `Run`.
+ * While Redis is unavailable, calls are repeated for up to `blockS` seconds. After that, `create` and the start of a
+ * run throw RedisUnavailable. Any other event stays in its run's buffer, and is written once, in order, when Redis is
+ * available again: see `Run`.
  *
- * Runs renew their lease in the background every 10 s, or third of it, which needs the event loop: work that blocks it
- * for longer than the lease belongs into a worker thread or process.
+ * Runs renew their lease in the background every 10 s, or every third of the lease if that is shorter. This needs the
+ * event loop: do work that blocks it for longer than the lease in a worker thread or process.
  *
  * @param {Target} target
  * @param {Settings} [settings]
@@ -61,12 +61,12 @@ export class Jobs {
   /**
    * Creates a queued job and returns its id: `jobId`, or a lower-case UUID.
    *
-   * `type` is a string of 1 to 128 characters. `userId` and `sessionId` own the job: who comes to the service as either
-   * may watch it; at least one is needed. `input`, an object, is what the run gets. Putting the job on a queue is the
-   * caller's. Throws JobExists and InvalidEvent.
+   * `type` is a string of 1 to 128 characters. `userId` and `sessionId` own the job: either may watch it, and at least
+   * one is required. `input`, an object, is passed to the run. The caller puts the job on a queue. Throws JobExists if
+   * the id is taken, InvalidEvent if an argument is invalid, RedisUnavailable if Redis is so for `blockS` seconds.
    *
-   * While Redis is unavailable the call is repeated, and creates the job once. If it fails in the end, another call with
-   * the same `jobId` finishes what was begun, and throws JobExists if that was the job's log.
+   * While Redis is unavailable the call is repeated, and creates the job once. After a RedisUnavailable, another call
+   * with the same `jobId` completes the creation, and throws JobExists if the first one has written the job's log.
    *
    * @param {string} type
    * @param {Owner & { input?: object | null, jobId?: string }} options
@@ -83,8 +83,8 @@ export class Jobs {
   /**
    * A run of the job, not started yet; see `Run`.
    *
-   * With `attempt`, the number that came with the queue entry, a run that comes late for an earlier attempt is refused at
-   * its start. Throws InvalidEvent for a malformed id.
+   * With `attempt`, the number in the queue entry, the start of the run is refused if the job is in another attempt.
+   * Throws InvalidEvent if the id or the attempt is invalid.
    *
    * @param {string} jobId
    * @param {number | null} [attempt]
@@ -94,8 +94,8 @@ export class Jobs {
   }
 
   /**
-   * Cancels a job, as its owner can: a queued job fails at once, the run of a running one is told. Throws JobFinished and
-   * UnknownJob.
+   * Cancels a job, as its owner can: a queued job fails at once, a running one is asked to stop. Throws JobFinished if
+   * the job has ended, UnknownJob if it does not exist.
    *
    * @param {string} jobId
    */
@@ -104,8 +104,8 @@ export class Jobs {
   }
 
   /**
-   * Queues a failed job for its next attempt, as its owner can. Putting it on a queue is the caller's. Throws JobNotFailed
-   * and UnknownJob.
+   * Queues a failed job for its next attempt, as its owner can; the caller puts it on a queue. Throws JobNotFailed if
+   * the job has not failed, UnknownJob if it does not exist.
    *
    * @param {string} jobId
    */
@@ -114,13 +114,13 @@ export class Jobs {
     try {
       await this.#connection.listAgain(canonical(jobId), this.#bounds.retentionS);
     } catch (error) {
-      if (!(error instanceof RedisUnavailable)) throw error; // else a hint is lost to those who watch all of an owner's jobs
+      if (!(error instanceof RedisUnavailable)) throw error; // the owner's streams of all jobs lose a hint
     }
   }
 
   /**
-   * Fails a job that no worker has started, because it can't be queued. Throws JobSuperseded if one has, JobFinished and
-   * UnknownJob.
+   * Fails a job that can't be queued, unless a worker has started it. Throws JobSuperseded if one has, JobFinished if
+   * the job has ended, UnknownJob if it does not exist.
    *
    * @param {string} jobId
    * @param {string} error
@@ -131,7 +131,7 @@ export class Jobs {
   }
 
   /**
-   * How the job has ended: `{ status, result, error }` as they are stored, with `result` as JSON.
+   * How the job has ended: `{ status, result, error }` as stored in its state, with `result` as JSON.
    *
    * @param {string} jobId
    * @returns {Promise<{ status: string | null, result: string | null, error: string | null }>}
@@ -145,11 +145,11 @@ export class Jobs {
   }
 
   /**
-   * Closes its connection.
+   * Closes the connection.
    *
-   * Waits for the events that wait for Redis, as long as a call may; what is not written then is given up, but for the
-   * ends of runs. The leases of runs that have not ended are renewed no longer, and nothing can be created or started
-   * any more.
+   * First waits up to `blockS` seconds for buffered events to be written, then drops them, except for those of runs
+   * that have ended, which are still repeated. Other runs' leases are not renewed any more, and nothing can be created
+   * or started any more.
    */
   async close() {
     await this.#senders.close();
@@ -176,7 +176,7 @@ export class Jobs {
       created = (await this.#connection.append(jobId, made, null, "", token)).entryId;
     } catch (error) {
       if (!(error instanceof JobExists)) throw error;
-      // Perhaps by a call like this one, which Redis was lost to before the job was listed.
+      // Perhaps an earlier call has created it, but lost Redis before it listed the job.
       const earlier = await this.#connection.created(jobId, owner);
       if (earlier !== null) await this.#connection.index(jobId, earlier, owner, this.#bounds.retentionS);
       throw error;

@@ -2,15 +2,17 @@ import { InvalidEvent } from "./errors.js";
 
 export const MAX_EVENT_BYTES = 1024 * 1024;
 
-/** Classes whose instances `JSON.stringify` writes without what they hold, often as `{}`. */
+/**
+ * Classes that `JSON.stringify` writes completely. It writes others, such as Map, without their content, often as `{}`.
+ */
 const WRITTEN = new Set(["Object", "Array", "String", "Number", "Boolean"]);
 
-/** What a language that is not strict may write, token by token: texts, and numbers that JSON lacks. */
+/** Tokens in which lenient JSON libraries deviate: strings with raw control characters, and numbers that JSON lacks. */
 const ODD_TOKENS = /"(?:[^"\\]|\\[^])*"|-?(?:NaN|Infinity)/g;
 
 /**
- * One line of JSON; InvalidEvent, naming `what`, for values that JSON lacks, text that is not Unicode (lone
- * surrogates) and what is more than 1 MiB. A property that is undefined is left out, as by `JSON.stringify`.
+ * Serializes to one line of JSON, without undefined properties, as `JSON.stringify` does. Throws InvalidEvent, which
+ * names `what`, if JSON has no form for the value, a string has a lone surrogate, or the JSON is larger than 1 MiB.
  *
  * @param {unknown} value
  * @param {string} what
@@ -34,8 +36,8 @@ export function tooLarge(what, size) {
 }
 
 /**
- * The value of JSON that any language may have written; an error if it is none. A lone surrogate is U+FFFD, as in
- * the service, and NaN or an infinity is null.
+ * Parses JSON that any language may have written: a lone surrogate becomes U+FFFD, as in the service, NaN and
+ * infinities become null. Throws SyntaxError if it is no JSON.
  *
  * @param {string} text
  * @returns {unknown}
@@ -52,7 +54,7 @@ export function fromJson(text) {
 }
 
 /**
- * @this {any} what holds the value
+ * @this {any} the object that holds the value
  * @param {string} key
  * @param {any} value
  */

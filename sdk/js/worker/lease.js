@@ -4,23 +4,23 @@ import { ENTER, LEASES_KEY, leaseMember } from "./names.js";
 
 /** @import { Connection } from "./connection.js" */
 
-/** How often a lease is renewed within its length, at the least. */
+/** Minimum number of renewals within the length of a lease. */
 const RENEWALS = 3;
-/** Longest time between two renewals, however long the lease is: a clock that leaps or data that are restored end it at
- * once, and the service waits 20 s for the next renewal. */
+/** Maximum time between two renewals, however long the lease is: a clock jump or restored data may expire it at once,
+ * and the service waits 20 s for the next renewal. */
 const MAX_INTERVAL_MS = 10_000;
-/** How often that is tried within its length while Redis is unavailable. */
+/** Number of tries to renew a lease within its length while Redis is unavailable. */
 const TRIES = 12;
-/** Longest pause between two tries: less than the service waits for after an outage. */
+/** Maximum pause between two tries: shorter than the service waits after an outage. */
 const MAX_PAUSE_MS = 5000;
 
 /** @typedef {{ renew(leaseMs: number): Promise<void> }} Held renews the lease in the job's state */
 
 /**
- * Renews the lease of one run in the background, for as long as somebody holds the run.
+ * Renews the lease of one run in the background, for as long as something references the run.
  *
- * Its timer does not keep the process alive. Redis may be unavailable for longer than the lease: the service gives
- * workers the time to come back.
+ * Its timer does not keep the process alive. Redis may be unavailable for longer than the lease: after an outage, the
+ * service gives workers time to renew their leases.
  */
 export class Lease {
   #connection;
@@ -46,14 +46,14 @@ export class Lease {
   }
 
   /**
-   * Enters the run into the index of leases, or its next renewal. Done before the start, so that a worker that dies right
-   * after it is missed as well.
+   * Adds the run to the index of leases, or updates its expiry there. Called before the start, so that the service also
+   * detects a worker that dies right after the start.
    */
   announce() {
     return this.#connection.call("EVAL", ENTER, "1", LEASES_KEY, this.#member, `${this.#lengthMs}`);
   }
 
-  /** Renews it from now on. @param {{ deref(): Held | undefined }} held */
+  /** Starts to renew it. @param {{ deref(): Held | undefined }} held */
   keep(held) {
     clearTimeout(this.#timer);
     this.#isKept = true;
@@ -61,14 +61,14 @@ export class Lease {
     this.#wait(held, Math.min(this.#lengthMs / RENEWALS, MAX_INTERVAL_MS));
   }
 
-  /** Renews it no longer: it expires unless the run has ended. */
+  /** Stops renewing it: it expires unless the run has ended. */
   stop() {
     this.#isKept = false;
     this.#kept.delete(this);
     clearTimeout(this.#timer);
   }
 
-  /** Takes the run out of the index, for it has ended; the service would do so as well. */
+  /** Removes the run from the index, because it has ended; the service would do so as well. */
   end() {
     this.stop();
     this.#connection.call("ZREM", LEASES_KEY, this.#member).catch(() => {});
@@ -102,7 +102,7 @@ export class Lease {
   }
 }
 
-/** The leases of the runs of one `Jobs`; a length of null: there are none. */
+/** The leases of the runs of one `Jobs`; if their length is null, runs have none. */
 export class Leases {
   /** @type {Set<Lease>} */
   #kept = new Set();
@@ -120,7 +120,7 @@ export class Leases {
     return new Lease(this.#connection, jobId, run, this.lengthMs, this.#kept);
   }
 
-  /** Renews none of them any longer. */
+  /** Stops renewing all of them. */
   close() {
     for (const lease of this.#kept) lease.stop();
   }

@@ -1,14 +1,14 @@
-/** How long an index lists an unfinished job, in seconds: longer than that lives on after its last entry. */
+/** How many seconds an index lists an unfinished job: longer than the job lives after its last entry. */
 const LISTED_S = 8 * 24 * 3600;
 
 const JOB_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const UUID = /^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
 const ENTRY_ID = /^[0-9]{1,19}-[0-9]{1,20}$/;
 
-/** The index of leases: a sorted set of runs by when theirs expires, in ms of the clock of Redis. */
+/** The index of leases: a sorted set of runs by the expiry of their leases, in ms of the clock of Redis. */
 export const LEASES_KEY = "jobs:leases";
 
-/** The script that enters a run there, or postpones when it is due, by so many ms from now. */
+/** The script that adds a run to the index, or updates its expiry, to so many ms from now. */
 export const ENTER = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -18,7 +18,7 @@ end
 enter(ARGV[1], ARGV[2])`;
 
 /**
- * The id as keys spell it (a UUID in lower case), or null if it is none.
+ * The job id as keys spell it (a UUID in lower case); null if it is invalid.
  *
  * @param {unknown} text
  */
@@ -43,13 +43,13 @@ if redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS
 redis.pcall(ARGV[3], KEYS[1], ARGV[4])`;
 
 /**
- * The commands that list a job among those of its owners, for longer than it can live. `created` is its first entry.
+ * The commands that add a job to its owners' lists, which expire later than the job. `created` is its first entry.
  *
  * @param {string} jobId
  * @param {string} created
  * @param {import("./append.js").Owner} owner
  * @param {number} retentionS
- * @param {string} publish the command by which streams of all jobs of an owner hear of it
+ * @param {string} publish PUBLISH or SPUBLISH, which announces it to the owners' streams of all jobs
  * @returns {string[][]} for each owner
  */
 export function listing(jobId, created, { userId, sessionId }, retentionS, publish) {
@@ -61,7 +61,7 @@ export function listing(jobId, created, { userId, sessionId }, retentionS, publi
 }
 
 /**
- * A job's first entry and owners, of the fields `created userId sessionId` of its state; no entry if it is invalid.
+ * A job's first entry and owners, from the fields `created userId sessionId` of its state; an invalid entry is null.
  *
  * @param {(string | null)[]} reply
  */
@@ -70,7 +70,8 @@ export function creationOf([created, userId, sessionId]) {
 }
 
 /**
- * A job's first entry, of the fields `created userId sessionId` of its state; null unless it is of these owners.
+ * A job's first entry, from the fields `created userId sessionId` of its state; null unless it has exactly these
+ * owners.
  *
  * @param {(string | null)[]} reply
  * @param {import("./append.js").Owner} owner

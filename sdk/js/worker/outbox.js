@@ -8,9 +8,9 @@ import { willPass } from "./retry.js";
 
 /** @typedef {(event: Append, answer: Answer) => void} Answered is called with an event that was written */
 
-/** One event that waits for Redis, and what became of it. */
+/** One buffered event, and its outcome. */
 export class Waiting {
-  /** Its sequence number, 0 until it is sent for the first time. */
+  /** Its sequence number; 0 until it is first sent. */
   number = 0;
   /** Whether its caller waits for the answer. */
   isAwaited = false;
@@ -20,13 +20,13 @@ export class Waiting {
   answer = null;
   /** @type {unknown} the refusal */
   error = undefined;
-  /** @type {(() => void)[]} what is called when it is over */
+  /** @type {(() => void)[]} called when it was written, refused or dropped */
   wake = [];
 
   /**
    * @param {Append} event
    * @param {Answered} [answered]
-   * @param {Append | null} [otherwise] a smaller event that takes its place if the job allows none of its size
+   * @param {Append | null} [otherwise] a smaller event that replaces it if it is too large for the job
    */
   constructor(event, answered, otherwise = null) {
     this.event = event;
@@ -50,18 +50,18 @@ export class Waiting {
 }
 
 /**
- * The events of one run that wait for Redis, oldest first: their order, their numbers, their bounds. Nothing here waits
- * or sends.
+ * The buffer of one run: keeps its events in order, oldest first, numbers them, and bounds their number and size. Does
+ * no I/O.
  *
- * A run has one append under way at a time, so the append script can tell a repeat by its number alone, and events stay
- * in order whatever happens to connections and servers.
+ * A run has one append in flight at a time. So the append script can detect a repeat by its sequence number alone, and
+ * events stay in order, even when connections and servers fail.
  */
 export class Outbox {
   /** @type {Waiting[]} */
   waiting = [];
-  /** The sequence number that was used last. */
+  /** The last sequence number that was used. */
   lastNumber = 0;
-  /** Whether a caller has stopped waiting for an event. */
+  /** Whether a call has stopped waiting for its event. */
   isBehind = false;
   #bytes = 0;
   /** @type {Append | null} */
@@ -75,23 +75,23 @@ export class Outbox {
     this.#limits = limits;
   }
 
-  /** The event that is to be sent next, or is under way. @returns {Waiting | undefined} */
+  /** The event that is in flight, or is sent next. @returns {Waiting | undefined} */
   get first() {
     return this.waiting[0];
   }
 
-  /** Whether the end of the run is among what waits. */
+  /** Whether the end of the run is buffered. */
   get hasEnd() {
     return this.waiting.some((each) => each.event.isEnd);
   }
 
-  /** Remembers how the run is started, and that nothing of an earlier run waits. @param {Append} start */
+  /** Stores the start of a run, and drops the events of an earlier run. @param {Append} start */
   begin(start) {
     this.abandon(new JobSuperseded("The run was started again"));
     this.#start = start;
   }
 
-  /** Remembers which entry the start is, so that it is repeated in no later job. @param {string} entryId */
+  /** Stores the entry of the start, so that a repeat can't start a later job. @param {string} entryId */
   began(entryId) {
     if (this.#start) this.#start = this.#start.named(entryId);
   }
@@ -103,9 +103,10 @@ export class Outbox {
   }
 
   /**
-   * Puts an event behind the others; BufferFull if there is no room.
+   * Adds an event at the end. Throws BufferFull if there is no room.
    *
-   * There always is room for the run's end, and for one event. When room is short, only the newest progress is kept.
+   * There is always room for the run's end, and for one event. When the buffer is full, only the newest progress is
+   * kept.
    *
    * @param {Waiting} waiting
    */
@@ -118,7 +119,7 @@ export class Outbox {
     this.#bytes += waiting.size;
   }
 
-  /** Starts the run once more, before what waits: a failover has lost its start. */
+  /** Adds the start of the run before the other events, because a failover has lost it. */
   restart() {
     if (!this.#start) return;
     const again = new Waiting(this.#start);
@@ -126,7 +127,7 @@ export class Outbox {
     this.#bytes += again.size;
   }
 
-  /** Takes out the first event, which was written. @param {Answer} answer */
+  /** Removes the first event, which was written. @param {Answer} answer */
   answered(answer) {
     const waiting = this.#pop();
     waiting.answered?.(waiting.event, answer);
@@ -134,8 +135,8 @@ export class Outbox {
   }
 
   /**
-   * What follows an error that the first event got: repeat it `later`, send what is first `now`, for something was put
-   * in order, or it is `refused` and will never be written.
+   * What to do after an error of the first event: repeat it `later`; send the first event `now`, because it was
+   * replaced or preceded by the start; or it is `refused` and will never be written.
    *
    * @param {unknown} error
    * @returns {"later" | "now" | "refused"}
@@ -144,14 +145,14 @@ export class Outbox {
     const first = this.waiting[0];
     if (willPass(error)) return "later";
     if (error instanceof JobNotRunning && this.#start && !first.followsRestart) {
-      first.followsRestart = true; // so that a second refusal is final
-      first.number = 0; // the start's comes before
+      first.followsRestart = true; // a second refusal is final
+      first.number = 0; // the start needs a lower one
       this.restart();
       return "now";
     }
     if (error instanceof InvalidEvent) {
       let smaller = first.otherwise;
-      // Nobody is there who could end the job in another way.
+      // The call has returned, so nobody can end the job in another way.
       if (!smaller && first.event.isEnd && !first.isAwaited) smaller = event.failed(...brief(textOf(error), null));
       if (smaller && smaller.size < first.size) {
         this.#bytes += smaller.size - first.size;
@@ -162,13 +163,13 @@ export class Outbox {
     return "refused";
   }
 
-  /** Takes out the first event, which won't be written; all, if that is true of all. @param {unknown} error */
+  /** Removes the first event, which was refused; removes all if the refusal concerns all. @param {unknown} error */
   refused(error) {
     this.#fail(this.#pop(), error);
     if (error instanceof JobcastError && !(error instanceof InvalidEvent)) this.abandon(error);
   }
 
-  /** Takes out all events. @param {unknown} error */
+  /** Removes all events. @param {unknown} error */
   abandon(error) {
     while (this.waiting.length) this.#fail(this.#pop(), error);
   }
@@ -196,7 +197,7 @@ export class Outbox {
     return length > 0 && (length >= maxEvents || this.#bytes + waiting.size > maxBytes);
   }
 
-  /** Drops all progress but the newest, and what may have been written already. @param {boolean} isNewer */
+  /** Drops all progress except the newest, and except events that may have been written. @param {boolean} isNewer */
   #conflate(isNewer) {
     /** @type {Waiting[]} */
     const kept = [];

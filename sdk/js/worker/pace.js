@@ -1,6 +1,6 @@
 import { Append } from "./append.js";
 
-/** When the next progress event may be sent, at least so many ms after the last. */
+/** Limits the rate of progress events: they are sent at least so many ms apart. */
 export class Pace {
   #intervalMs;
   #sentMs = -Infinity;
@@ -10,7 +10,7 @@ export class Pace {
     this.#intervalMs = intervalMs;
   }
 
-  /** Takes in that one is sent now. */
+  /** Records that one is sent now. */
   note() {
     this.#sentMs = performance.now();
   }
@@ -22,8 +22,8 @@ export class Pace {
 }
 
 /**
- * One progress event that leaves the job as the two would, sent one after the other. The percentage is the higher one, to
- * which the append script would have raised the newer.
+ * Merges two progress events into one with the same effect on the job. The percentage is the higher one, to which the
+ * append script would have raised the newer event.
  *
  * @param {Append} newer
  * @param {Append | null} older

@@ -1,7 +1,7 @@
 import { InvalidEvent } from "./errors.js";
 import { toJson } from "./json.js";
 
-/** How much the further fields of one report may have: they are sent with each. */
+/** Size limit of the further fields of one report, as JSON: each event carries them. */
 const MAX_FIELDS_BYTES = 16 * 1024;
 
 const PERCENT = ["progress", "percent", "percentage"];
@@ -11,15 +11,15 @@ const COUNT = ["current", "total", "unit"];
 const OF_THE_CONTRACT = ["progress", "currentStep", "estimatedTimeRemaining"];
 
 /**
- * What a task reports in its queue's own way: a percentage or a count, a step, the seconds left, further fields.
+ * One report of a task: a percentage or a count, a step, the seconds left, further fields.
  *
  * @typedef {{ percent: number | null, current?: number, total?: number, unit?: string, step?: string, eta?: number,
  *   more: Record<string, unknown> }} Report
  */
 
 /**
- * Reads what a task reports, a percentage or an object, as the adapters of the Python library do; null if there is
- * nothing to send. What can't be read is left out, and said to `complain`.
+ * Parses a report, a percentage or an object, as the adapters of the Python library do; null if there is nothing to
+ * send. Leaves out invalid values, and calls `complain` with the reason.
  *
  * @param {unknown} progress
  * @param {(text: string) => void} complain
@@ -44,7 +44,7 @@ export function read(progress, complain) {
 }
 
 /**
- * Takes out the first of these that is a number from 0; others of them are left out.
+ * Removes all these keys; returns the first value that is a finite number, 0 or more.
  *
  * @param {Map<string, unknown>} left
  * @param {string[]} names
@@ -64,7 +64,7 @@ function number(left, names, complain) {
 }
 
 /**
- * Takes out the first of these that is a text; others of them that are stay further fields.
+ * Removes and returns the first of these that is a string; the others stay further fields.
  *
  * @param {Map<string, unknown>} left
  * @param {string[]} names

@@ -8,14 +8,14 @@ import { merged, Pace } from "./pace.js";
 /** @import { Sender } from "./sender.js" */
 
 /**
- * Fields of a progress event. `progress` (percent), `step` and `eta` (seconds left) are the contract's, `current`,
- * `total` and `unit` count; others are your own.
+ * Fields of a progress event. The contract defines `progress` (percent), `step` and `eta` (seconds left); `current`,
+ * `total` and `unit` are a count; others are your own.
  *
  * @typedef {Fields & { progress?: number | null, step?: string | null, eta?: number | null, current?: number,
  *   total?: number, unit?: string }} ProgressFields
  */
 
-/** What a run reports between its start and its end. */
+/** The calls by which a run reports, between its start and its end. */
 export class Reports {
   /** Whether Redis has acknowledged the end of this run. */
   finished = false;
@@ -24,7 +24,7 @@ export class Reports {
   /** @type {Count | null} */
   #count = null;
   #pace;
-  /** Progress that waits for its time, older than a count that does. @type {Append | null} */
+  /** Progress held back by the rate limit; a count that is held back is newer. @type {Append | null} */
   #held = null;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
@@ -37,13 +37,13 @@ export class Reports {
     this.#pace = new Pace(sender.senders.limits.paceMs);
   }
 
-  /** Whether the job was asked to stop, as far as the last answer or renewal of the lease says. */
+  /** Whether the job was asked to stop, according to the last answer or renewal of the lease. */
   get cancelRequested() {
     return this.signal.aborted;
   }
 
   /**
-   * Is aborted, with JobCancelled as its reason, when the job was asked to stop: for `fetch` and the like.
+   * Aborted, with JobCancelled as the reason, when the job is asked to stop. Pass it to `fetch` and similar calls.
    *
    * @returns {AbortSignal}
    */
@@ -54,17 +54,18 @@ export class Reports {
   /**
    * Reports progress: percent, the current step and further fields, of which `eta` is the seconds left.
    *
-   * What is left out is null for the viewers. A lower percentage than the job's is raised to it. Throws JobCancelled,
-   * after the event was written, when the job was asked to stop.
+   * Viewers get null for what is left out. A percentage below the job's is raised to it. Throws JobCancelled, after the
+   * event was written, if the job was asked to stop.
    *
-   * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: then the percentage follows from it, and the
-   * seconds left from how fast it went lately, once that is worth showing (after 3 s and 2 %). `total` and `unit` stay as
-   * they are until the next step. Without a total, viewers see that the end is unknown (`indeterminate`).
+   * Or reports a count, `progress({ current: 3, total: 12, unit: "page" })`: it determines the percentage and, from the
+   * recent rate, the seconds left, once 3 s have passed and 2 % are done. `total` and `unit` stay as they are until the
+   * next step. Without a total, viewers see that the end is unknown (`indeterminate`).
    *
-   * Progress is sent 20 times a second at the most (`progressPerS` of `connect`), counted or not: what follows another
-   * sooner returns an empty id. The newest of it, with the highest percentage, is sent 50 ms after that other, or before
-   * the next event of another kind, the end of the run or the closing of its `Jobs`. Throws InvalidEvent at once for what
-   * is wrong; what is larger than the job allows is only known later, and is left out then with a warning of the process.
+   * Progress, counted or not, is sent at most 20 times a second (`progressPerS` of `connect`). Within 50 ms of the last
+   * progress event, a call returns an empty id and its progress is held back. Of what is held back, the newest is sent,
+   * with the highest percentage: when the 50 ms are over, or before the next event of another kind, the end of the run
+   * or the closing of its `Jobs`. Throws InvalidEvent at once if an argument is invalid. Progress that is too large for
+   * the job is only refused when it is sent: if it was held back, it is dropped with a process warning.
    *
    * @param {number | null | ProgressFields} [progress]
    * @param {string | null | ProgressFields} [step]
@@ -83,7 +84,7 @@ export class Reports {
   }
 
   /**
-   * Reports that a step begins. As `progress`, but it may lower the progress; without one the job's own stays.
+   * Reports that a step begins. Like `progress`, but may lower the percentage; without one, the job's stays as it is.
    *
    * @param {string} step
    * @param {Omit<ProgressFields, "step">} [fields]
@@ -94,14 +95,14 @@ export class Reports {
       if (Object.hasOwn(checkedFields(fields), "step")) throw ownArgument("step");
       const { eta, ...rest } = /** @type {ProgressFields} */ (fields);
       let { progress, ...more } = /** @type {Fields} */ (rest);
-      event.stepped(step, progress, eta, more); // refused before the count begins a step
+      event.stepped(step, progress, eta, more); // throws before the count begins the step
       this._flush();
       if (this.#count || more.total !== undefined) [progress, more] = this.#counting().step(step, progress, more);
       return event.stepped(step, progress, eta, more);
     });
   }
 
-  /** Reports that so much more of the current step is done. See `progress`. @param {number} [count] @returns {Promise<string>} */
+  /** Increases the count of the current step. See `progress`. @param {number} [count] @returns {Promise<string>} */
   advance(count = 1) {
     return this.#reported(() => {
       this.#counting().advance(count);
@@ -110,11 +111,11 @@ export class Reports {
   }
 
   /**
-   * Goes through items, and reports each as done when the next one is asked for:
+   * Iterates over items, and reports each as done when the next one is requested:
    * `for await (const file of run.track(files, "Hashing", { unit: "file" }))`.
    *
-   * `step` begins a step. Without `total`, that is the length or size of the items; if they have none, viewers see how
-   * many are done and that the end is unknown.
+   * `step` begins a step. `total` defaults to the length or size of the items; if they have none, viewers see how many
+   * are done and that the end is unknown.
    *
    * @template T
    * @param {Iterable<T> | AsyncIterable<T>} items
@@ -136,10 +137,10 @@ export class Reports {
   }
 
   /**
-   * Says which steps there will be and what share of the work each is, in any unit.
+   * Sets the steps of the job, and the share of the work that each is, in any unit.
    *
-   * `{ download: 1, analyse: 4 }`: while `step("analyse")` counts from 0 to its total, the job goes from 20 to 100
-   * percent. The steps carry `stepIndex` and `stepCount`.
+   * `{ download: 1, analyse: 4 }`: while the step `analyse` counts from 0 to its total, the job goes from 20 to 100
+   * percent. The events of the steps carry `stepIndex` and `stepCount`.
    *
    * @param {Record<string, number>} weights
    */
@@ -148,10 +149,10 @@ export class Reports {
   }
 
   /**
-   * Sends an event of your own, which reaches viewers in order and is never dropped.
+   * Sends a custom event, which reaches viewers in order and is never dropped.
    *
-   * `name` is `[a-z][a-z0-9-]{0,63}` and no reserved one; `data` is an object of at most 1 MiB of JSON. Throws
-   * JobCancelled, after the event was written, when the job was asked to stop.
+   * `name` is `[a-z][a-z0-9-]{0,63}` and not reserved; `data` is an object of at most 1 MiB of JSON. Throws
+   * JobCancelled, after the event was written, if the job was asked to stop.
    *
    * @param {string} name
    * @param {object} data
@@ -162,7 +163,7 @@ export class Reports {
   }
 
   /**
-   * Sends a line of text, as the event `log`.
+   * Sends a line of text as the event `log`.
    *
    * @param {string} text
    * @param {"debug" | "info" | "warning" | "error"} [level]
@@ -174,8 +175,7 @@ export class Reports {
   }
 
   /**
-   * Sends what a task reports in its queue's own way when there is time for it, 20 times a second at the most; the last
-   * report is always sent.
+   * Sends a report of a queue's task, subject to the rate limit of progress; the last report is always sent.
    *
    * @param {import("./report.js").Report} report
    * @returns {Promise<string>}
@@ -199,12 +199,12 @@ export class Reports {
     this.#stop = new AbortController();
   }
 
-  /** Sends what is held back, before another event: it must not keep that from being sent. @protected */
+  /** Sends progress that is held back, before another event, which is sent even if that fails. @protected */
   _flush() {
     if (this.#isHolding) this.#flushNow();
   }
 
-  /** Is called with each event that was written. @protected @param {Append} made @param {Answer} answer */
+  /** Called with each event that was written. @protected @param {Append} made @param {Answer} answer */
   _answered(made, answer) {
     this.finished ||= made.isEnd;
     this._noteCancel(answer.cancelRequested);
@@ -216,7 +216,7 @@ export class Reports {
   }
 
   /**
-   * Sends the event that a function makes, or what is held back if it makes none.
+   * Sends the event that a function returns; if it returns none, the progress that is held back.
    *
    * @param {() => Append | null} make
    */
@@ -228,7 +228,7 @@ export class Reports {
       return Promise.reject(error);
     }
     const sent = made ? this.#report(made) : this.#progressed();
-    sent.catch(() => {}); // of a call that nobody awaits: the next one meets the same
+    sent.catch(() => {}); // no unhandled rejection if nobody awaits it: the next call throws the same
     return sent;
   }
 
@@ -240,7 +240,7 @@ export class Reports {
     return entryId;
   }
 
-  /** Sends what is held back, or has it be sent when it is due. */
+  /** Sends the progress that is held back, now or when it is due. */
   async #progressed() {
     let entryId = "";
     if (this.#dueInMs <= 0) entryId = await this.#sendHeld();
@@ -249,7 +249,7 @@ export class Reports {
     return entryId;
   }
 
-  /** In how many ms progress may be sent; what is too late is refused at once. */
+  /** In how many ms progress may be sent; 0 after the end of the run, so that it is refused at once. */
   get #dueInMs() {
     return this.finished ? 0 : this.#pace.dueInMs;
   }
@@ -258,13 +258,13 @@ export class Reports {
     return this.#held !== null || this.#count?.isHeld === true;
   }
 
-  /** Takes in progress that is newer than all that waits. @param {Append} made @returns {null} */
+  /** Holds back progress, merged with any that is held back. @param {Append} made @returns {null} */
   #hold(made) {
     this.#held = merged(made, this.#unsent());
     return null;
   }
 
-  /** Takes out the progress that waits. */
+  /** Removes and returns the progress that is held back. */
   #unsent() {
     const held = this.#held;
     this.#held = null;
@@ -279,7 +279,7 @@ export class Reports {
     }, this.#dueInMs);
   }
 
-  /** Sends what is held back, for no call: what keeps it from that, the next call meets too. */
+  /** Sends the progress that is held back, outside of any call; the next call throws the same error. */
   #flushNow = async () => {
     try {
       await this.#sendHeld();
@@ -289,7 +289,7 @@ export class Reports {
     }
   };
 
-  /** Sends what is held back, and returns its entry. */
+  /** Sends the progress that is held back, and returns the id of its entry. */
   async #sendHeld() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -320,7 +320,7 @@ function checkedFields(fields) {
 }
 
 /**
- * The fields of a call of `progress`, whose first or second argument may be all that follows.
+ * The fields of a call of `progress`, in which an object may take the place of the first or second argument.
  *
  * @param {number | null | ProgressFields} [progress]
  * @param {string | null | ProgressFields} [step]

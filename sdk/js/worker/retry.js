@@ -3,16 +3,16 @@ import { RedisUnavailable } from "./errors.js";
 const MIN_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1000;
 
-/** Redis can't take a write now. Redis 6 wraps the refusal of a command in that of the script. */
+/** Error replies that mean that Redis can't write now. Redis 6 wraps the error of a command in that of the script. */
 const PASSES =
   /(?:^|^(?:ERR )?Error running script .*: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) /;
 
-/** Redis refuses what the address says: user, password or database. */
+/** Error replies that mean that Redis rejects the address: its user, password or database. */
 const REFUSES =
   /WRONGPASS|NOAUTH|NOPERM|invalid password|invalid username|without any password configured|DB index is out of range|invalid DB index/i;
 
 /**
- * Whether Redis is only unavailable, so that the same call can succeed later. A wrong password does not pass by itself.
+ * Whether Redis is only unavailable, so that the same call can succeed later. A wrong password is not such an error.
  *
  * @param {unknown} error
  */
@@ -22,7 +22,7 @@ export function willPass(error) {
 }
 
 /**
- * Whether the error of a connection says that it will be refused again.
+ * Whether the error of a connection means that Redis will reject the next one too.
  *
  * @param {any} error
  * @returns {boolean}
@@ -31,7 +31,7 @@ export function isRefusal(error) {
   return REFUSES.test(`${error?.message}`) || (error?.lastNodeError != null && isRefusal(error.lastNodeError));
 }
 
-/** The pauses between tries: exponential back-off with jitter, at most a second or so. */
+/** The pauses between tries: exponential back-off from 50 ms to 1 s, with a jitter of ±50 %. */
 export class Pauses {
   #pauseMs = MIN_PAUSE_MS;
 
@@ -47,7 +47,7 @@ export class Pauses {
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * Repeats a call that may be repeated while Redis is unavailable, as long as a call may wait.
+ * Repeats a call, which must be safe to repeat, while Redis is unavailable: for up to `blockS` seconds (null: for ever).
  *
  * @template T
  * @param {() => Promise<T>} call

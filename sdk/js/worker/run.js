@@ -16,47 +16,58 @@ import { Sender } from "./sender.js";
 /** @type {AsyncLocalStorage<Run>} */
 const running = new AsyncLocalStorage();
 
-/** The run whose `work` this is called in, null if there is none that goes on. */
+/** The run in whose `work` this is called; null outside of one, and after the end of the run. */
 export function currentRun() {
   const run = running.getStore();
   return run && !run.hasEnded ? run : null;
 }
 
-/** Calls a function in which this is the current run. @template T @param {Run} run @param {(run: Run) => T | Promise<T>} work */
+/**
+ * Calls a function with this as the current run.
+ *
+ * @template T
+ * @param {Run} run
+ * @param {(run: Run) => T | Promise<T>} work
+ */
 export async function within(run, work) {
   return running.run(run, () => work(run));
 }
 
-/** What was thrown, or JobCancelled if that was because the signal of the run is aborted. @param {Run} run @param {any} thrown */
+/**
+ * What was thrown; JobCancelled instead of an AbortError that the run's signal has caused.
+ *
+ * @param {Run} run
+ * @param {any} thrown
+ */
 export function causeOf(run, thrown) {
   return run.signal.aborted && thrown?.name === "AbortError" ? run.signal.reason : thrown;
 }
 
 /**
- * One run of one job, from its start to its end. Made by `Jobs.run`.
+ * One run of one job, from its start to its end. Created by `Jobs.run`.
  *
- * From its start on it holds a lease until it has ended, its `work` ends, its `Jobs` is closed, or nobody holds the run
+ * It holds a lease from its start until it has ended, its `work` ends, its `Jobs` is closed, or nothing references it
  * any more.
  *
- * Each method returns the id of the log entry that it wrote. Each throws JobSuperseded once another run or attempt has
- * taken over, JobFinished after the job's end (JobStalled, one of its kind, if that came because the lease expired),
- * UnknownJob once the job has expired, and InvalidEvent for arguments that the contract refuses, before anything is
- * sent. Events are in the order of the calls, whether these are awaited or not; a refusal of one that nobody awaits is
- * no unhandled rejection, and is thrown by the next call too.
+ * Each method returns the id of the log entry that it wrote. Each throws JobSuperseded if another run or attempt has
+ * taken over, JobFinished if the job has ended (its subclass JobStalled if that is because the lease expired),
+ * UnknownJob if the job has expired, and InvalidEvent, before anything is sent, if an argument violates the contract.
+ * Events are in the order of the calls, awaited or not. A refused call that nobody awaits causes no unhandled
+ * rejection; the next call throws the same error.
  *
- * While Redis is unavailable, an event is repeated until it is acknowledged, and is written once. A call waits for that
- * no longer than `blockS` of `connect`. Then it returns an empty id, and its event waits in the run's buffer; the calls
- * that follow return at once until all that waits was written, but for the end of the run, which waits for as long
- * again. When the buffer is full, only the newest progress in it is kept; if that makes no room within `blockS`, the call
- * throws BufferFull and its event is not written. The end of the run always has room. What is refused after its call
- * has returned is a warning of the process.
+ * While Redis is unavailable, an event is repeated until Redis acknowledges it, and is written once. A call waits up to
+ * `blockS` seconds (see `connect`) for that. Then it returns an empty id, and its event stays in the run's buffer.
+ * Until the buffer is empty, further calls return at once, except for the end of the run, which waits up to `blockS`
+ * again. When the buffer is full, only the newest progress in it is kept; if there still is no room after `blockS`, the
+ * call throws BufferFull and its event is not written. There is always room for the end of the run. If an event is
+ * refused after its call has returned, the process emits a warning.
  */
 export class Run extends Reports {
-  /** Of the job; null until the start unless it was given. @type {number | null} */
+  /** The attempt of the job; null until the start, unless it was passed to `Jobs.run`. @type {number | null} */
   attempt;
   /** The type of the job, empty until the start. */
   type = "";
-  /** What the job was created with, once it was started. @type {Record<string, any>} */
+  /** The input of the job, empty until the start. @type {Record<string, any>} */
   input = {};
   #leases;
   /** @type {Lease | null} */
@@ -75,18 +86,18 @@ export class Run extends Reports {
     this.#leases = leases;
   }
 
-  /** Whether this run has completed or failed the job, acknowledged or not. */
+  /** Whether this run has completed or failed the job, even if Redis has not acknowledged that. */
   get hasEnded() {
     return this.finished || this._sender.hasEnd;
   }
 
   /**
-   * Starts the job unless it was started, calls a function with this run and ends the job: completes it with what the
-   * function returns, unless the function has ended it, or fails it with what the function throws, which is thrown again.
+   * Starts the job unless that was done, calls a function with this run, and ends the job: completes it with what the
+   * function returns, unless the function has ended it, or fails it with what the function throws, and rethrows that.
    *
-   * The message and `code`, if that is a string, of what is thrown become those of the job. JobCancelled fails the job
-   * with `Cancelled` and goes no further: `work` returns undefined then, and does not call the function if the job
-   * was cancelled before it was taken over.
+   * The error and code of the job are the message of what is thrown and its `code`, if that is a string. JobCancelled
+   * fails the job with `Cancelled` and is not rethrown: `work` then returns undefined. If the job was cancelled before
+   * it was taken over, the function is not called.
    *
    * @template T
    * @param {(run: Run) => T | Promise<T>} work
@@ -111,9 +122,9 @@ export class Run extends Reports {
   /**
    * Starts the job, or takes it over from an earlier run of the same attempt.
    *
-   * Sets `attempt`, `type` and `input`. Throws JobCancelled (the job was started) when an earlier run was asked to stop,
-   * InvalidEvent (the job was failed) when the job's input is no JSON object, and RedisUnavailable when Redis was
-   * unavailable for `blockS`.
+   * Sets `attempt`, `type` and `input`. Throws JobCancelled (the job was started) if an earlier run was asked to stop,
+   * InvalidEvent (the job was failed) if the job's input is no JSON object, and RedisUnavailable if Redis was
+   * unavailable for `blockS` seconds.
    */
   async start() {
     this.#endLease();
@@ -142,14 +153,14 @@ export class Run extends Reports {
     return answer.entryId;
   }
 
-  /** Ends the job well, with a result of at most 1 MiB of JSON. @param {unknown} [result] */
+  /** Completes the job, with a result of at most 1 MiB of JSON. @param {unknown} [result] */
   async complete(result = null) {
     return this.#finish(event.completed(result));
   }
 
   /**
-   * Ends the job badly, with a message for its viewers and a stable code for programs. What was thrown is written as
-   * `work` writes it. `more` are further fields of the event, which those who watch or resume get.
+   * Fails the job, with a message for viewers and a stable code for programs. For a thrown value, both are those that
+   * `work` writes. `more` are further fields of the event; live and resuming viewers get them.
    *
    * @param {unknown} error a string, or what was thrown
    * @param {string | null} [code]
@@ -159,11 +170,11 @@ export class Run extends Reports {
     if (typeof error === "string") return this.#finish(event.failed(error, code, more));
     const [message, itsCode] = describe(error);
     const its = code ?? itsCode;
-    // The end of a job must not hang on the length of a text.
+    // A long message must not keep the job from ending.
     return this.#finish(event.failed(message, its, more), event.failed(...brief(message, its), more));
   }
 
-  /** Keeps the lease, though nobody holds the run, until it is refused: another run will take over. */
+  /** Renews the lease, even if nothing references the run, until that is refused because another run took over. */
   hold() {
     this.#lease?.keep({ deref: () => this });
   }
@@ -227,7 +238,7 @@ export class Run extends Reports {
   }
 }
 
-/** What the job was created with; null if that is no object. @param {Answer} answer @returns {Record<string, any> | null} */
+/** The input of the job; null if it is no object. @param {Answer} answer @returns {Record<string, any> | null} */
 function inputOf({ input }) {
   try {
     const value = input === "" ? {} : (fromJson(input) ?? {});

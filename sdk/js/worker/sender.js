@@ -7,26 +7,26 @@ import { Pauses, repeated, sleep } from "./retry.js";
 /** @import { Answered } from "./outbox.js" */
 /** @import { Limits } from "./settings.js" */
 
-/** Appends the events of one run: in order, each exactly once, one under way at a time. */
+/** Appends the events of one run: in order, each exactly once, one in flight at a time. */
 export class Sender {
-  /** What names the run, null before its start. @type {string | null} */
+  /** The run token, null before the start. @type {string | null} */
   token = null;
   #connection;
   #jobId;
   #senders;
   #outbox;
-  /** The task that sends what waits, null when nothing does. @type {Promise<void> | null} */
+  /** The task that sends the buffered events, null if there are none. @type {Promise<void> | null} */
   sending = null;
-  /** Rises when a task that sends has to stop: what it sends is not in the outbox any more. */
+  /** Incremented to stop the task that sends: what it is sending is not in the outbox any more. */
   #turn = 0;
-  /** Settles when the last caller that waits for room has left. @type {Promise<void> | null} */
+  /** Resolves when the last call that waits for room has finished waiting. @type {Promise<void> | null} */
   #line = null;
 
   /**
    * @param {Connection} connection
    * @param {string} jobId
    * @param {number | null} attempt
-   * @param {Senders} senders those that have such a task
+   * @param {Senders} senders the senders that have buffered events
    */
   constructor(connection, jobId, attempt, senders) {
     this.attempt = attempt;
@@ -40,16 +40,16 @@ export class Sender {
     return this.#senders;
   }
 
-  /** Whether the run's end waits to be written. */
+  /** Whether the run's end is still buffered. */
   get hasEnd() {
     return this.#outbox.hasEnd;
   }
 
   /**
-   * Starts the run; the event that does so is not buffered, for the caller needs the answer.
+   * Starts the run. The start is not buffered, because the caller needs the answer.
    *
-   * `announce` is called before each try. Throws what the last try threw when Redis is unavailable for longer than a
-   * call may wait.
+   * `announce` is called before each try. Throws the error of the last try if Redis is unavailable for `blockS`
+   * seconds.
    *
    * @param {string} token
    * @param {Append} event
@@ -74,9 +74,9 @@ export class Sender {
   /**
    * Appends an event and returns the answer.
    *
-   * null when Redis was unavailable for as long as a call may wait: the event is in the outbox, and is written when Redis
-   * is back. `answered` is called when it was written. `otherwise` is a smaller event that takes its place if the job
-   * allows none of its size. Throws the refusal, BufferFull, and an error of Redis that does not pass by itself.
+   * null if Redis was unavailable for `blockS` seconds: the event stays in the outbox, and is written when Redis is
+   * available again. `answered` is called when it was written. `otherwise` is a smaller event that replaces it if it is
+   * too large for the job. Throws the refusal, BufferFull, or an error of Redis that is not temporary.
    *
    * @param {Append} event
    * @param {Answered} answered
@@ -100,13 +100,13 @@ export class Sender {
     return null;
   }
 
-  /** Renews the lease of the run, and says whether the job was asked to stop. @param {Append} event */
+  /** Renews the lease of the run, and returns whether the job was asked to stop. @param {Append} event */
   async renew(event) {
     try {
       return (await this.#append(event, "")).cancelRequested;
     } catch (error) {
       if (!(error instanceof JobNotRunning)) throw error;
-      // A failover has lost the start. What is under way finds that out by itself.
+      // A failover has lost the start. An event in flight gets the same error, and restarts the run.
       if (!this.sending) {
         this.#outbox.restart();
         this.#begin();
@@ -115,7 +115,7 @@ export class Sender {
     }
   }
 
-  /** Gives up all that waits. */
+  /** Drops the buffered events. */
   abandon() {
     this.#stop();
     this.#outbox.abandon(new RedisUnavailable("Redis is unavailable, and the run was closed"));
@@ -131,7 +131,7 @@ export class Sender {
     return blockS === null ? Infinity : performance.now() + blockS * 1000;
   }
 
-  /** Puts an event into the outbox, and says whether there was room. @param {Waiting} waiting */
+  /** Adds an event to the outbox, and returns whether there was room. @param {Waiting} waiting */
   #isAdded(waiting) {
     try {
       this.#outbox.add(waiting);
@@ -142,7 +142,7 @@ export class Sender {
     }
   }
 
-  /** Waits for room, behind those who do so already: events are in the order of the calls.
+  /** Waits for room behind earlier calls that do so, because events are in the order of the calls.
    *
    * @param {Waiting} waiting
    * @param {number} endMs
@@ -170,7 +170,7 @@ export class Sender {
     this.#senders.discard(this);
   }
 
-  /** Has a task send what waits. */
+  /** Starts a task that sends the buffered events. */
   #begin() {
     if (this.sending || !this.#outbox.first) return;
     this.#senders.add(this);
@@ -201,9 +201,9 @@ export class Sender {
   }
 }
 
-/** The senders of one `Jobs` that have events to send, and what bounds them. */
+/** The senders of one `Jobs` that have buffered events, and their limits. */
 export class Senders {
-  /** What sends the progress of runs that waits for its time. @type {Set<() => Promise<unknown>>} */
+  /** Functions that send the progress that runs hold back. @type {Set<() => Promise<unknown>>} */
   unsent = new Set();
   /** @type {Set<Sender>} */
   #busy = new Set();
@@ -214,17 +214,17 @@ export class Senders {
     this.limits = limits;
   }
 
-  /** Holds on to a sender until what waits there was written. @param {Sender} sender */
+  /** Adds a sender that has buffered events. @param {Sender} sender */
   add(sender) {
     this.#busy.add(sender);
   }
 
-  /** Lets go of a sender with which nothing waits. @param {Sender} sender */
+  /** Removes a sender that has none any more. @param {Sender} sender */
   discard(sender) {
     this.#busy.delete(sender);
   }
 
-  /** Waits for what waits, as long as a call may; then gives up all but the ends of runs. */
+  /** Waits up to `blockS` seconds for buffered events to be written, then drops those of runs that have not ended. */
   async close() {
     const { blockS } = this.limits;
     for (const flush of this.unsent) flush();
@@ -234,14 +234,18 @@ export class Senders {
     this.#isClosed = true;
   }
 
-  /** Closes the connection that was opened once more for what came after `close`. @param {Connection} connection */
+  /**
+   * Closes the connection, if it was opened again after `close` and nothing is buffered any more.
+   *
+   * @param {Connection} connection
+   */
   closeIfOver(connection) {
     if (this.#isClosed && !this.#busy.size) connection.close();
   }
 }
 
 /**
- * Waits until it is known what became of an event; false when a call may wait no longer.
+ * Waits until an event was written, refused or dropped; false if the call's time is over first.
  *
  * @param {Waiting} waiting
  * @param {number} endMs
@@ -254,7 +258,7 @@ async function isSettled(waiting, endMs) {
   return waiting.isOver;
 }
 
-/** Waits for a promise, but no longer than so many ms. @param {Promise<unknown>} promise @param {number} ms */
+/** Waits for a promise, for at most so many ms. @param {Promise<unknown>} promise @param {number} ms */
 async function within(promise, ms) {
   /** @type {NodeJS.Timeout | undefined} */
   let timer;

@@ -8,5 +8,10 @@ export type Address = {
     open: (own: RedisOptions) => Client;
     timeoutS: number;
 };
-/** How Redis is reached; InvalidEvent, without a password, if that can't be meant. @param {Target} target @returns {Address} */
+/**
+ * Parses a target. Throws InvalidEvent, whose message has no password, if it is invalid.
+ *
+ * @param {Target} target
+ * @returns {Address}
+ */
 export declare function addressOf(target: Target): Address;

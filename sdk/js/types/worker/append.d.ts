@@ -1,7 +1,7 @@
-/** The append script, the one of the Python library and the service. */
+/** The append script, the same as in the Python library and the service. */
 export declare const SCRIPT: string;
 /**
- * One call of the append script, but for the job, the attempt and the run it is for.
+ * One call of the append script, without its job, attempt and run.
  *
  * `operation`, `name`, `data` and `number` (a progress, or the length of a lease) are as the script's header describes
  * them; `fields` are set in the job's state and `cleared` are removed from it.
@@ -13,7 +13,7 @@ export declare class Append {
     number: string;
     fields: Record<string, string>;
     cleared: string[];
-    /** How many bytes it has, about: what is the same for all is left out. */
+    /** Approximate size in bytes, without the parts that all calls share. */
     size: number;
     /**
      * @param {string} operation
@@ -31,9 +31,9 @@ export declare class Append {
     /** @param {string} name */
     named(name: string): Append;
     /**
-     * The command that appends it in this attempt (null: any) and run ("": any). `publish` is the command that publishes
-     * it, `keys` are the job's log and state. With `seq`, the number of the append within its run or the token of a
-     * creation, the command may be repeated.
+     * The Redis command that appends it in this attempt (null: any) and run ("": any). `publish` is PUBLISH or SPUBLISH,
+     * `keys` are the job's log and state. With `seq`, the sequence number of the append or the token of a creation, the
+     * command may be repeated.
      *
      * @param {string} publish
      * @param {[string, string]} keys
@@ -45,7 +45,7 @@ export declare class Append {
     command(publish: string, keys: [string, string], attempt: number | null, run: string, seq: string): string[];
 }
 /**
- * What does the same, and makes the script known to a Redis that does not know it.
+ * The same command as an EVAL, which also loads the script into a Redis that lacks it.
  *
  * @param {string[]} command
  * @returns {string[]}
@@ -64,10 +64,10 @@ export type Owner = {
     userId?: string | null;
     sessionId?: string | null;
 };
-/** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds what a job may take */
+/** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds the limits of a job */
 /** @typedef {{ userId?: string | null, sessionId?: string | null }} Owner */
 /**
- * What begins a job's log; `input` is JSON.
+ * The append that creates a job; `input` is JSON.
  *
  * @param {string} type
  * @param {string | null} input
@@ -75,10 +75,11 @@ export type Owner = {
  * @param {Bounds} bounds
  */
 export declare function created(type: string, input: string | null, { userId, sessionId }: Owner, bounds: Bounds): Append;
-/** What ends a job well. @param {string} result JSON */
+/** The append that completes a job. @param {string} result JSON */
 export declare function completed(result: string): Append;
 /**
- * What ends a job badly; `data` is the JSON of error and code. `abandon` ends only a job that no worker has started.
+ * The append that fails a job; `data` is the JSON of error and code. `abandon` fails only a job that no worker has
+ * started.
  *
  * @param {string} data
  * @param {string} error
@@ -95,9 +96,9 @@ export type Answer = {
     input: string;
 };
 /**
- * What the script answers to an append that it wrote. `entryId` is the log entry, empty when there was nothing to
- * write; `receivers` counts the subscribers that were sent the publication (-1: Redis refused to publish). `type` and
- * `input` (JSON) are the job's at a start, else empty.
+ * The script's answer to an append that it did not refuse. `entryId` is the id of the log entry, empty if none was
+ * written; `receivers` is the number of subscribers that Redis sent the publication to (-1: Redis refused to publish).
+ * `type` and `input` (JSON) are those of the job after a start, else empty.
  *
  * @typedef {{ entryId: string, cancelRequested: boolean, receivers: number, attempt: number, type: string,
  *   input: string }} Answer

@@ -15,23 +15,23 @@ export type BullJob = {
     moveToDelayed(timestamp: number, token?: string): Promise<void>;
 };
 /**
- * What is used of BullMQ's `Queue`.
+ * The part of BullMQ's `Queue` that is used here.
  *
  * @typedef {{ add(name: any, data: any, options?: any): Promise<any> }} Queue
  */
 /**
- * What is used of BullMQ's `Job`.
+ * The part of BullMQ's `Job` that is used here.
  *
  * @typedef {{ id?: string, name: string, data: any, opts: { attempts?: number }, attemptsMade: number,
  *   updateProgress(progress: any): Promise<void>, moveToDelayed(timestamp: number, token?: string): Promise<void> }} BullJob
  */
 /**
- * Adds an entry to a queue of BullMQ, and creates the job that its viewers watch, with the entry's id as its own:
- * `options.jobId` or a UUID. Returns BullMQ's job.
+ * Creates a job and adds its entry to a queue of BullMQ, with the same id: `options.jobId` or a UUID. Returns BullMQ's
+ * job.
  *
- * The name of the entry is the type of the job, its data, an object, the input. Creates nothing that stays if BullMQ
- * can't add the entry: then the job fails with `NOT_QUEUED`. An entry with a `jobId` whose job exists already is added
- * for that job, so a call may be repeated.
+ * The name of the entry becomes the type of the job, its data, an object, the input. If BullMQ can't add the entry, the
+ * job fails with `NOT_QUEUED`. If a job with the id `options.jobId` exists already, the entry is added for that job, so
+ * a call may be repeated.
  *
  * @template {Queue} Q
  * @param {Jobs} jobs
@@ -47,19 +47,22 @@ export declare function add<Q extends Queue>(jobs: Jobs, queue: Q, name: string,
     [option: string]: any;
 }): Promise<Awaited<ReturnType<Q["add"]>>>;
 /**
- * A processor for BullMQ's `Worker` that does what the given one does, and reports it to Jobcast:
+ * Wraps a processor of BullMQ's `Worker` so that it reports to Jobcast:
  * `new Worker("reports", followed(jobs, async (job) => …), { connection })`.
  *
- * It serves entries that `add` has added, and those of the service, `{ jobId, attempt }`; of the latter, `job.data` is
+ * It handles entries that `add` has added, and those of the service, `{ jobId, attempt }`, for which `job.data` becomes
  * the input of the job. Any other entry is processed as without Jobcast.
  *
- * - `job.updateProgress` of a number or an object is forwarded, 20 times a second at the most; it throws JobCancelled
- *   when the owner has cancelled the job. The third argument, an AbortSignal, is aborted then. `currentRun()` has
- *   the other calls.
- * - What the processor returns is the result (null, and a line of the log, if that is no JSON of at most 1 MiB); what it
- *   throws fails the job. If BullMQ tries again, the job is queued for its next attempt.
- * - An entry whose start is refused, because the job has ended or is in another attempt, is acknowledged; one
- *   whose job was cancelled before fails for good.
+ * - What `job.updateProgress` gets, a number or an object, is forwarded at most 20 times a second. When the owner
+ *   cancels the job, `updateProgress` throws JobCancelled, and the third argument, an AbortSignal, is aborted.
+ *   `currentRun()` has the other calls.
+ * - What the processor returns is the result; if that is not JSON of at most 1 MiB, the result is null, and a log line
+ *   says why. What it throws fails the job. If BullMQ will retry the entry, the job is queued for its next attempt.
+ * - An entry of the service is acknowledged without being processed if its job has ended, was cancelled or is in
+ *   another attempt. Of other entries, one whose job has succeeded returns the job's result, and one whose job was
+ *   cancelled fails for good.
+ *
+ * Throws InvalidEvent if the processor is no function.
  *
  * @template {(job: any, token?: string, signal?: AbortSignal) => any} P
  * @param {Jobs} jobs

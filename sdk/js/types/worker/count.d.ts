@@ -1,13 +1,13 @@
 import type { Fields } from "./event.js";
-/** Progress by counting: how much of the current step is done. Nothing here waits or sends. */
+/** Progress as a count: how much of the current step is done. Does no I/O. */
 export declare class Count {
     #private;
-    /** Whether there is news that was not sent, because the last event is too recent. */
+    /** Whether it has progress that was not sent yet. */
     isHeld: boolean;
-    /** Says which steps there will be, in order, and what share of the work each is. @param {Record<string, number>} weights */
+    /** Sets the steps, in order, and the share of the work that each is. @param {Record<string, number>} weights */
     plan(weights: Record<string, number>): void;
     /**
-     * Begins a step, and returns its progress and fields, with those of the plan.
+     * Begins a step; returns its progress and its fields, including those of the plan.
      *
      * @param {string} step
      * @param {unknown} progress
@@ -16,7 +16,7 @@ export declare class Count {
      */
     step(step: string, progress: unknown, more: Fields): [progress: unknown, more: Fields];
     /**
-     * Says how much is done; what is undefined stays as it is.
+     * Sets how much is done; an undefined `current`, `total` or `unit` stays unchanged.
      *
      * @param {{ current?: unknown, total?: unknown, unit?: unknown, step?: any, eta?: any, more: Fields }} given
      */
@@ -30,8 +30,8 @@ export declare class Count {
     }): void;
     /** Counts from 0 again, within the same step. */
     anew(): void;
-    /** Says that so much more is done. @param {unknown} count */
+    /** Increases the count. @param {unknown} count */
     advance(count: unknown): void;
-    /** The event that says where things are, to be sent now. */
+    /** The event to send now. */
     event(): import("./append.js").Append;
 }

@@ -16,7 +16,7 @@ export declare class JobExists extends JobcastError {
 export declare class JobFinished extends JobcastError {
     static text: string;
 }
-/** The lease of this run ran out while nobody renewed it, and the job was failed. */
+/** The lease of this run expired without being renewed, and the job was failed. */
 export declare class JobStalled extends JobFinished {
     static text: string;
 }
@@ -36,7 +36,7 @@ export declare class JobNotFailed extends JobcastError {
 export declare class InvalidEvent extends JobcastError {
     static text: string;
 }
-/** Redis is unavailable, and as many events of this run wait for it as may. */
+/** Redis is unavailable, and the buffer of this run is full. */
 export declare class BufferFull extends JobcastError {
     static text: string;
 }
@@ -44,13 +44,16 @@ export declare class BufferFull extends JobcastError {
 export declare class JobCancelled extends JobcastError {
     static text: string;
 }
-/** Redis can't be reached, or did not answer in time; `cause` is what ioredis said. It is no refusal. */
+/**
+ * Redis can't be reached, or did not answer in time; `cause` is the error of ioredis. It is no JobcastError, because
+ * nothing was refused.
+ */
 export declare class RedisUnavailable extends Error {
     /** @param {string} message @param {unknown} [cause] */
     constructor(message: string, cause?: unknown);
 }
 /**
- * The error for an error reply to an append; null if it is not of the job.
+ * The JobcastError for an error reply to an append; null if the reply does not concern the job.
  *
  * @param {string} reply
  */

@@ -8,9 +8,9 @@
  *     });
  *     await jobs.close();
  *
- * Every event is one atomic step in Redis: checked, logged, folded into the job's state and published. A refusal throws
- * a JobcastError and leaves no trace. While Redis is unavailable, calls wait and events are repeated until they are
- * acknowledged; each is written exactly once, in order.
+ * Each event is one atomic step in Redis, which checks it, logs it, folds it into the job's state and publishes it. A
+ * refused call throws a JobcastError and writes nothing. While Redis is unavailable, calls wait, and events are
+ * repeated until Redis acknowledges them; each is written exactly once, in order.
  */
 export { BufferFull, InvalidEvent, JobCancelled, JobcastError, JobExists, JobFinished, JobNotFailed, JobNotRunning, JobStalled, JobSuperseded, RedisUnavailable, UnknownJob, } from "./errors.js";
 export { connect, Jobs } from "./jobs.js";

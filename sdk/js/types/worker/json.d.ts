@@ -1,8 +1,8 @@
 import { InvalidEvent } from "./errors.js";
 export declare const MAX_EVENT_BYTES: number;
 /**
- * One line of JSON; InvalidEvent, naming `what`, for values that JSON lacks, text that is not Unicode (lone
- * surrogates) and what is more than 1 MiB. A property that is undefined is left out, as by `JSON.stringify`.
+ * Serializes to one line of JSON, without undefined properties, as `JSON.stringify` does. Throws InvalidEvent, which
+ * names `what`, if JSON has no form for the value, a string has a lone surrogate, or the JSON is larger than 1 MiB.
  *
  * @param {unknown} value
  * @param {string} what
@@ -11,8 +11,8 @@ export declare function toJson(value: unknown, what: string): string;
 /** @param {string} what @param {number} size */
 export declare function tooLarge(what: string, size: number): InvalidEvent;
 /**
- * The value of JSON that any language may have written; an error if it is none. A lone surrogate is U+FFFD, as in
- * the service, and NaN or an infinity is null.
+ * Parses JSON that any language may have written: a lone surrogate becomes U+FFFD, as in the service, NaN and
+ * infinities become null. Throws SyntaxError if it is no JSON.
  *
  * @param {string} text
  * @returns {unknown}

@@ -4,10 +4,10 @@ export type Held = {
 };
 /** @typedef {{ renew(leaseMs: number): Promise<void> }} Held renews the lease in the job's state */
 /**
- * Renews the lease of one run in the background, for as long as somebody holds the run.
+ * Renews the lease of one run in the background, for as long as something references the run.
  *
- * Its timer does not keep the process alive. Redis may be unavailable for longer than the lease: the service gives
- * workers the time to come back.
+ * Its timer does not keep the process alive. Redis may be unavailable for longer than the lease: after an outage, the
+ * service gives workers time to renew their leases.
  */
 export declare class Lease {
     #private;
@@ -20,20 +20,20 @@ export declare class Lease {
      */
     constructor(connection: Connection, jobId: string, run: string, lengthMs: number, kept: Set<Lease>);
     /**
-     * Enters the run into the index of leases, or its next renewal. Done before the start, so that a worker that dies right
-     * after it is missed as well.
+     * Adds the run to the index of leases, or updates its expiry there. Called before the start, so that the service also
+     * detects a worker that dies right after the start.
      */
     announce(): Promise<any>;
-    /** Renews it from now on. @param {{ deref(): Held | undefined }} held */
+    /** Starts to renew it. @param {{ deref(): Held | undefined }} held */
     keep(held: {
         deref(): Held | undefined;
     }): void;
-    /** Renews it no longer: it expires unless the run has ended. */
+    /** Stops renewing it: it expires unless the run has ended. */
     stop(): void;
-    /** Takes the run out of the index, for it has ended; the service would do so as well. */
+    /** Removes the run from the index, because it has ended; the service would do so as well. */
     end(): void;
 }
-/** The leases of the runs of one `Jobs`; a length of null: there are none. */
+/** The leases of the runs of one `Jobs`; if their length is null, runs have none. */
 export declare class Leases {
     #private;
     lengthMs: number | null;
@@ -41,6 +41,6 @@ export declare class Leases {
     constructor(connection: Connection, lengthMs: number | null);
     /** The lease of a run that is about to start. @param {string} jobId @param {string} run */
     ofRun(jobId: string, run: string): Lease | null;
-    /** Renews none of them any longer. */
+    /** Stops renewing all of them. */
     close(): void;
 }

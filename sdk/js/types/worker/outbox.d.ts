@@ -4,13 +4,13 @@ export type Answered = (event: Append, answer: Answer) => void;
 /** @import { Answer, Append } from "./append.js" */
 /** @import { Limits } from "./settings.js" */
 /** @typedef {(event: Append, answer: Answer) => void} Answered is called with an event that was written */
-/** One event that waits for Redis, and what became of it. */
+/** One buffered event, and its outcome. */
 export declare class Waiting {
     event: Append;
     answered: Answered | undefined;
     otherwise: Append | null;
     size: number;
-    /** Its sequence number, 0 until it is sent for the first time. */
+    /** Its sequence number; 0 until it is first sent. */
     number: number;
     /** Whether its caller waits for the answer. */
     isAwaited: boolean;
@@ -20,12 +20,12 @@ export declare class Waiting {
     answer: Answer | null;
     /** @type {unknown} the refusal */
     error: unknown;
-    /** @type {(() => void)[]} what is called when it is over */
+    /** @type {(() => void)[]} called when it was written, refused or dropped */
     wake: (() => void)[];
     /**
      * @param {Append} event
      * @param {Answered} [answered]
-     * @param {Append | null} [otherwise] a smaller event that takes its place if the job allows none of its size
+     * @param {Append | null} [otherwise] a smaller event that replaces it if it is too large for the job
      */
     constructor(event: Append, answered?: Answered, otherwise?: Append | null);
     result(): Answer | null;
@@ -33,54 +33,55 @@ export declare class Waiting {
     end(answer: Answer | null, error?: unknown): void;
 }
 /**
- * The events of one run that wait for Redis, oldest first: their order, their numbers, their bounds. Nothing here waits
- * or sends.
+ * The buffer of one run: keeps its events in order, oldest first, numbers them, and bounds their number and size. Does
+ * no I/O.
  *
- * A run has one append under way at a time, so the append script can tell a repeat by its number alone, and events stay
- * in order whatever happens to connections and servers.
+ * A run has one append in flight at a time. So the append script can detect a repeat by its sequence number alone, and
+ * events stay in order, even when connections and servers fail.
  */
 export declare class Outbox {
     #private;
     /** @type {Waiting[]} */
     waiting: Waiting[];
-    /** The sequence number that was used last. */
+    /** The last sequence number that was used. */
     lastNumber: number;
-    /** Whether a caller has stopped waiting for an event. */
+    /** Whether a call has stopped waiting for its event. */
     isBehind: boolean;
     /** @param {string} jobId @param {Limits} limits */
     constructor(jobId: string, limits: Limits);
-    /** The event that is to be sent next, or is under way. @returns {Waiting | undefined} */
+    /** The event that is in flight, or is sent next. @returns {Waiting | undefined} */
     get first(): Waiting | undefined;
-    /** Whether the end of the run is among what waits. */
+    /** Whether the end of the run is buffered. */
     get hasEnd(): boolean;
-    /** Remembers how the run is started, and that nothing of an earlier run waits. @param {Append} start */
+    /** Stores the start of a run, and drops the events of an earlier run. @param {Append} start */
     begin(start: Append): void;
-    /** Remembers which entry the start is, so that it is repeated in no later job. @param {string} entryId */
+    /** Stores the entry of the start, so that a repeat can't start a later job. @param {string} entryId */
     began(entryId: string): void;
     /** The sequence number of an event, the same for each repeat. @param {Waiting} waiting */
     numbered(waiting: Waiting): number;
     /**
-     * Puts an event behind the others; BufferFull if there is no room.
+     * Adds an event at the end. Throws BufferFull if there is no room.
      *
-     * There always is room for the run's end, and for one event. When room is short, only the newest progress is kept.
+     * There is always room for the run's end, and for one event. When the buffer is full, only the newest progress is
+     * kept.
      *
      * @param {Waiting} waiting
      */
     add(waiting: Waiting): void;
-    /** Starts the run once more, before what waits: a failover has lost its start. */
+    /** Adds the start of the run before the other events, because a failover has lost it. */
     restart(): void;
-    /** Takes out the first event, which was written. @param {Answer} answer */
+    /** Removes the first event, which was written. @param {Answer} answer */
     answered(answer: Answer): void;
     /**
-     * What follows an error that the first event got: repeat it `later`, send what is first `now`, for something was put
-     * in order, or it is `refused` and will never be written.
+     * What to do after an error of the first event: repeat it `later`; send the first event `now`, because it was
+     * replaced or preceded by the start; or it is `refused` and will never be written.
      *
      * @param {unknown} error
      * @returns {"later" | "now" | "refused"}
      */
     judge(error: unknown): "later" | "now" | "refused";
-    /** Takes out the first event, which won't be written; all, if that is true of all. @param {unknown} error */
+    /** Removes the first event, which was refused; removes all if the refusal concerns all. @param {unknown} error */
     refused(error: unknown): void;
-    /** Takes out all events. @param {unknown} error */
+    /** Removes all events. @param {unknown} error */
     abandon(error: unknown): void;
 }

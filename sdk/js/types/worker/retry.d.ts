@@ -1,17 +1,17 @@
 /**
- * Whether Redis is only unavailable, so that the same call can succeed later. A wrong password does not pass by itself.
+ * Whether Redis is only unavailable, so that the same call can succeed later. A wrong password is not such an error.
  *
  * @param {unknown} error
  */
 export declare function willPass(error: unknown): boolean;
 /**
- * Whether the error of a connection says that it will be refused again.
+ * Whether the error of a connection means that Redis will reject the next one too.
  *
  * @param {any} error
  * @returns {boolean}
  */
 export declare function isRefusal(error: any): boolean;
-/** The pauses between tries: exponential back-off with jitter, at most a second or so. */
+/** The pauses between tries: exponential back-off from 50 ms to 1 s, with a jitter of ±50 %. */
 export declare class Pauses {
     #private;
     /** How many milliseconds to wait before the next try. */
@@ -20,7 +20,7 @@ export declare class Pauses {
 /** @param {number} ms */
 export declare const sleep: (ms: number) => Promise<any>;
 /**
- * Repeats a call that may be repeated while Redis is unavailable, as long as a call may wait.
+ * Repeats a call, which must be safe to repeat, while Redis is unavailable: for up to `blockS` seconds (null: for ever).
  *
  * @template T
  * @param {() => Promise<T>} call

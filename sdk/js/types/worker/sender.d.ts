@@ -6,29 +6,29 @@ import type { Limits } from "./settings.js";
 /** @import { Connection } from "./connection.js" */
 /** @import { Answered } from "./outbox.js" */
 /** @import { Limits } from "./settings.js" */
-/** Appends the events of one run: in order, each exactly once, one under way at a time. */
+/** Appends the events of one run: in order, each exactly once, one in flight at a time. */
 export declare class Sender {
     #private;
     attempt: number | null;
-    /** What names the run, null before its start. @type {string | null} */
+    /** The run token, null before the start. @type {string | null} */
     token: string | null;
-    /** The task that sends what waits, null when nothing does. @type {Promise<void> | null} */
+    /** The task that sends the buffered events, null if there are none. @type {Promise<void> | null} */
     sending: Promise<void> | null;
     /**
      * @param {Connection} connection
      * @param {string} jobId
      * @param {number | null} attempt
-     * @param {Senders} senders those that have such a task
+     * @param {Senders} senders the senders that have buffered events
      */
     constructor(connection: Connection, jobId: string, attempt: number | null, senders: Senders);
     get senders(): Senders;
-    /** Whether the run's end waits to be written. */
+    /** Whether the run's end is still buffered. */
     get hasEnd(): boolean;
     /**
-     * Starts the run; the event that does so is not buffered, for the caller needs the answer.
+     * Starts the run. The start is not buffered, because the caller needs the answer.
      *
-     * `announce` is called before each try. Throws what the last try threw when Redis is unavailable for longer than a
-     * call may wait.
+     * `announce` is called before each try. Throws the error of the last try if Redis is unavailable for `blockS`
+     * seconds.
      *
      * @param {string} token
      * @param {Append} event
@@ -38,9 +38,9 @@ export declare class Sender {
     /**
      * Appends an event and returns the answer.
      *
-     * null when Redis was unavailable for as long as a call may wait: the event is in the outbox, and is written when Redis
-     * is back. `answered` is called when it was written. `otherwise` is a smaller event that takes its place if the job
-     * allows none of its size. Throws the refusal, BufferFull, and an error of Redis that does not pass by itself.
+     * null if Redis was unavailable for `blockS` seconds: the event stays in the outbox, and is written when Redis is
+     * available again. `answered` is called when it was written. `otherwise` is a smaller event that replaces it if it is
+     * too large for the job. Throws the refusal, BufferFull, or an error of Redis that is not temporary.
      *
      * @param {Append} event
      * @param {Answered} answered
@@ -48,25 +48,29 @@ export declare class Sender {
      * @returns {Promise<Answer | null>}
      */
     send(event: Append, answered: Answered, otherwise?: Append | null): Promise<Answer | null>;
-    /** Renews the lease of the run, and says whether the job was asked to stop. @param {Append} event */
+    /** Renews the lease of the run, and returns whether the job was asked to stop. @param {Append} event */
     renew(event: Append): Promise<boolean>;
-    /** Gives up all that waits. */
+    /** Drops the buffered events. */
     abandon(): void;
 }
-/** The senders of one `Jobs` that have events to send, and what bounds them. */
+/** The senders of one `Jobs` that have buffered events, and their limits. */
 export declare class Senders {
     #private;
     limits: Limits;
-    /** What sends the progress of runs that waits for its time. @type {Set<() => Promise<unknown>>} */
+    /** Functions that send the progress that runs hold back. @type {Set<() => Promise<unknown>>} */
     unsent: Set<() => Promise<unknown>>;
     /** @param {Limits} limits */
     constructor(limits: Limits);
-    /** Holds on to a sender until what waits there was written. @param {Sender} sender */
+    /** Adds a sender that has buffered events. @param {Sender} sender */
     add(sender: Sender): void;
-    /** Lets go of a sender with which nothing waits. @param {Sender} sender */
+    /** Removes a sender that has none any more. @param {Sender} sender */
     discard(sender: Sender): void;
-    /** Waits for what waits, as long as a call may; then gives up all but the ends of runs. */
+    /** Waits up to `blockS` seconds for buffered events to be written, then drops those of runs that have not ended. */
     close(): Promise<void>;
-    /** Closes the connection that was opened once more for what came after `close`. @param {Connection} connection */
+    /**
+     * Closes the connection, if it was opened again after `close` and nothing is buffered any more.
+     *
+     * @param {Connection} connection
+     */
     closeIfOver(connection: Connection): void;
 }

@@ -1,35 +1,37 @@
 export type Settings = {
     /**
-     * seconds for which a job that is created here is kept after its end; a day
+     * how many seconds a job that is created here is kept after its end; default one day
      */
     retentionS?: number;
     /**
-     * bound of its log; 10,000
+     * how many entries its log may have; default 10,000
      */
     maxEntries?: number;
     /**
-     * bound of the data of each of its events, a result too, from 1024 to 1 MiB
+     * how many bytes the data of each event may have, also a result: from 1024 to 1 MiB
+     * (the default)
      */
     maxEventBytes?: number;
     /**
-     * seconds without a renewal after which a run's worker is taken for lost; 60. null is
-     * for runs without a lease, which nobody misses.
+     * seconds without a renewal after which the service fails a run; default 60. With
+     * null, runs have no lease, and lost ones are not detected.
      */
     leaseS?: number | null;
     /**
-     * seconds for which a call waits while Redis is unavailable; 30. null is for ever.
+     * how many seconds a call waits while Redis is unavailable; default 30, null: for
+     * ever
      */
     blockS?: number | null;
     /**
-     * how many events of a run may wait for Redis; 1,000
+     * how many events a run may buffer while Redis is unavailable; default 1,000
      */
     bufferEvents?: number;
     /**
-     * and about how many bytes; 4 MiB
+     * and about how many bytes; default 4 MiB
      */
     bufferBytes?: number;
     /**
-     * progress events a second, at the most; 20. null sends each.
+     * maximum rate of progress events per second; default 20, null sends each
      */
     progressPerS?: number | null;
 };
@@ -41,24 +43,26 @@ export type Limits = {
 };
 /**
  * @typedef {object} Settings
- * @property {number} [retentionS] seconds for which a job that is created here is kept after its end; a day
- * @property {number} [maxEntries] bound of its log; 10,000
- * @property {number} [maxEventBytes] bound of the data of each of its events, a result too, from 1024 to 1 MiB
- * @property {number | null} [leaseS] seconds without a renewal after which a run's worker is taken for lost; 60. null is
- *   for runs without a lease, which nobody misses.
- * @property {number | null} [blockS] seconds for which a call waits while Redis is unavailable; 30. null is for ever.
- * @property {number} [bufferEvents] how many events of a run may wait for Redis; 1,000
- * @property {number} [bufferBytes] and about how many bytes; 4 MiB
- * @property {number | null} [progressPerS] progress events a second, at the most; 20. null sends each.
+ * @property {number} [retentionS] how many seconds a job that is created here is kept after its end; default one day
+ * @property {number} [maxEntries] how many entries its log may have; default 10,000
+ * @property {number} [maxEventBytes] how many bytes the data of each event may have, also a result: from 1024 to 1 MiB
+ *   (the default)
+ * @property {number | null} [leaseS] seconds without a renewal after which the service fails a run; default 60. With
+ *   null, runs have no lease, and lost ones are not detected.
+ * @property {number | null} [blockS] how many seconds a call waits while Redis is unavailable; default 30, null: for
+ *   ever
+ * @property {number} [bufferEvents] how many events a run may buffer while Redis is unavailable; default 1,000
+ * @property {number} [bufferBytes] and about how many bytes; default 4 MiB
+ * @property {number | null} [progressPerS] maximum rate of progress events per second; default 20, null sends each
  */
 /**
- * How long a call may wait for Redis (null: for ever), how much may wait of each run, and the least time between two
+ * How long a call may wait for Redis (null: for ever), how much each run may buffer, and the minimum time between two
  * progress events.
  *
  * @typedef {{ blockS: number | null, maxEvents: number, maxBytes: number, paceMs: number }} Limits
  */
 /**
- * What bounds a job, its leases and its calls; InvalidEvent that names the setting.
+ * The limits of a job, its leases and its calls. Throws InvalidEvent, which names the setting, if one is invalid.
  *
  * @param {Settings} settings
  */
@@ -72,7 +76,7 @@ export declare function checkedSettings(settings: Settings): {
     /** @type {Limits} */
     limits: Limits;
 };
-/** The number of an attempt, null for any; InvalidEvent if it is no number. @param {number | null} [attempt] */
+/** The number of an attempt, null for any. Throws InvalidEvent if it is invalid. @param {number | null} [attempt] */
 export declare function checkedAttempt(attempt?: number | null): number | null;
-/** A job id as keys spell it; InvalidEvent if it is none. @param {unknown} jobId */
+/** A job id as keys spell it. Throws InvalidEvent if it is invalid. @param {unknown} jobId */
 export declare function canonical(jobId: unknown): string;

@@ -5,11 +5,12 @@
             await run.progress(40, "Writing...", eta=30)
             run.result = {"pages": 12}
 
-Every event is one atomic step in Redis: checked, logged, folded into the job's state and published.
-A refusal raises a `JobcastError` and leaves no trace. While Redis is unavailable, calls wait and
-events are repeated until they are acknowledged; each is written exactly once, in order.
+Each event is one atomic step in Redis: it is checked, logged, folded into the job's state and
+published. A refused event raises a `JobcastError`, and nothing is written. While Redis is
+unavailable, calls wait and retry until Redis acknowledges; each event is written exactly once, in
+order.
 
-`jobcast.sync` has the same names without ``await``.
+`jobcast.sync` is the same API without ``await``, for blocking code.
 """
 
 from jobcast._errors import (

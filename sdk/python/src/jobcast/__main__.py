@@ -9,9 +9,9 @@ _USAGE: Final = (
 
 
 def main() -> int:
-    """Run a subcommand and return its exit code, 2 if there is no such one."""
+    """Run a subcommand and return its exit code: 2 if there is no such subcommand."""
     if sys.argv[1:] == ["bridge"]:
-        from jobcast.bridge.command import main as bridge  # noqa: PLC0415 - what help need not load
+        from jobcast.bridge.command import main as bridge  # noqa: PLC0415 - not needed for --help
 
         return bridge()
     is_help = sys.argv[1:] in (["--help"], ["-h"])

@@ -1,7 +1,7 @@
-"""The library's own source of chance, for jitter; nothing secret comes from it."""
+"""The library's random numbers, for jitter; not for secrets."""
 
 from random import Random
 from typing import Final
 
 chance: Final = Random()  # noqa: S311 - see above
-"""Not the one of the module ``random``, which a program may have seeded."""
+"""A generator of its own, because a program may have seeded the module ``random``."""

@@ -1,4 +1,4 @@
-"""The connection to Redis."""
+"""The asyncio connection to Redis: runs the append script and creates jobs."""
 
 import asyncio
 import logging
@@ -18,23 +18,23 @@ _log = logging.getLogger("jobcast")
 
 
 class PublishWarning:
-    """Says once that this Redis user may not publish."""
+    """Warns once if this Redis user may not publish."""
 
     def __init__(self) -> None:
         self._is_said = False
 
     def check(self, answer: Answer) -> None:
-        """Say it if an answer shows it."""
+        """Log the warning if the answer says that Redis refused to publish."""
         if answer.receivers < 0 and not self._is_said:
             self._is_said = True
             _log.warning("this Redis user may not publish: viewers get events late")
 
 
 class Connection:
-    """Runs the append script. Opened at first use, shared by any number of runs.
+    """Runs the append script and other commands. Opened at first use; any number of runs share it.
 
-    Here nothing is repeated. ``try_s`` is the longest time that a call may wait for its answer, if
-    that is less than the address says. ``closings`` counts how often it was closed.
+    It does not retry. A call times out after ``try_s`` seconds, or after the timeout of the address
+    if that is shorter. ``closings`` counts how often the connection was closed.
     """
 
     def __init__(self, url: str, *, try_s: float | None = None) -> None:
@@ -50,10 +50,10 @@ class Connection:
         run: str = "",
         seq: str = "",
     ) -> Answer:
-        """Append an event to a job's log; a `JobcastError` when the script refuses it.
+        """Append an event to a job's log. Raises a `JobcastError` if the script refuses it.
 
-        With ``seq``, the number of the append within its run or the token of a creation, the call
-        may be repeated: the event is written once.
+        ``seq`` is the number of the append within its run, or the token of a creation. With it the
+        call is idempotent.
         """
         reply = await self._caller.append(job_id, event, attempt, run, seq)
         if isinstance(reply, ReplyError) and (refusal := refused(str(reply))) is not None:
@@ -62,7 +62,7 @@ class Connection:
         self._warning.check(answer)
         return answer
 
-    async def create(  # noqa: PLR0913 - a job's creation, each by name
+    async def create(  # noqa: PLR0913 - keyword arguments of a creation
         self,
         job_id: str,
         event: Append,
@@ -72,10 +72,10 @@ class Connection:
         session_id: str | None,
         retention_s: int,
     ) -> None:
-        """Begin a job's log and list the job among those of its owners; may be repeated.
+        """Create a job's log and list the job in its owners' indexes; idempotent by ``token``.
 
-        `JobExists` if another creation was first. One by the same owners, which Redis was lost to
-        before the job was listed, is finished all the same.
+        Raises `JobExists` if the job was created with another token. If that creation has the same
+        owners, the job is listed anyway: its creator may have lost Redis before listing it.
         """
 
         async def enter(created_id: str) -> None:
@@ -97,7 +97,7 @@ class Connection:
         await enter(answer.entry_id)
 
     async def created(self, job_id: str, user_id: str | None, session_id: str | None) -> str | None:
-        """Return the first log entry of a job; None unless it is of exactly these owners."""
+        """Return the id of a job's first entry; None unless its owners are exactly these."""
         state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
         return created_by(reply, user_id, session_id)
@@ -111,27 +111,27 @@ class Connection:
         session_id: str | None,
         retention_s: int,
     ) -> None:
-        """List a job among those of its owners, for longer than it can live."""
+        """List a job in its owners' indexes, for longer than the job can live, and announce it."""
         publish = self._caller.servers.pubsub.publish
         found = listing(job_id, created_id, (user_id, session_id), retention_s, publish)
         await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
 
     async def index_again(self, job_id: str, retention_s: int) -> None:
-        """List a job again after a retry, of which its owner's streams hear so."""
+        """List a job again after a retry, which announces the retry to its owner's streams."""
         state = state_key(job_id)
         reply: Any = await self.call(state, "HMGET", state, "created", "userId", "sessionId")
         found = listing_again(reply, job_id, retention_s, self._caller.servers.pubsub.publish)
         await asyncio.gather(*(self.call(key, *each) for key, each in found.items()))
 
     async def call(self, key: str, *command: str) -> Reply:
-        """Have Redis carry out a command on a key, one that may be repeated."""
+        """Run an idempotent command on the server that has ``key``, and return the reply."""
         return await self._caller.call(key, *command)
 
     def send(self, key: str, *command: str) -> None:
-        """Send a command on a key that may be lost; it is, when there is no connection."""
+        """Send a command without waiting for its reply. Without a connection it is dropped."""
         self._caller.send(key, packed(*command))
 
     async def aclose(self) -> None:
-        """Close it; calls without an answer raise ``redis.ConnectionError``."""
+        """Close the connection; calls without an answer raise ``redis.ConnectionError``."""
         self.closings += 1
         await self._caller.aclose()

@@ -1,6 +1,6 @@
-"""Progress by counting: how many of how many, how fast, and until when.
+"""Progress by counting: the percentage and the time left follow from how many items are done.
 
-Nothing here waits or sends; both forms of the library use it.
+No I/O, so that the asyncio and the blocking API share it.
 """
 
 import math
@@ -14,12 +14,12 @@ from jobcast.protocol.append import Append
 
 
 class Count:
-    """How much of the current step is done, and of the loops around it.
+    """Counts of the current step and of the loops around it.
 
-    A step that begins within a loop is a share of the one item that the loop is at: viewers see the
-    step, and the percentage and the seconds left are those of the outermost loop.
+    A step within a loop is a share of the loop's current item. Viewers see the innermost step; the
+    percentage and the seconds left are those of the outermost loop.
 
-    ``is_held`` is whether there is news that was not sent, because the last event is too recent.
+    ``is_held`` says whether the count has changed since the last event that was sent.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,14 @@ class Count:
 
     @property
     def is_nested(self) -> bool:
-        """Whether the current step is one within a loop."""
+        """Whether the current step is within a loop."""
         return self._levels[0].is_tracked
 
     def plan(self, weights: Mapping[str, float]) -> None:
-        """Say which steps there will be, in order, and what share of the work each is."""
+        """Declare the steps, in order, with the weight of each.
+
+        Raises `InvalidEvent` if there are none, a weight is not above 0, or the sum is too large.
+        """
         shares = list(weights.values())
         if not shares or not all(is_number(share) and share > 0 for share in shares):
             raise InvalidEvent("a plan needs a weight above 0 for each of its steps")
@@ -47,8 +50,12 @@ class Count:
             done += share
 
     def step(self, step: str, progress: int | None, more: dict[str, object]) -> int | None:
-        """Begin a step, and return its progress; fields of the plan are added to ``more``."""
-        _event.counted(None, step, None, {})  # what is wrong is refused here
+        """Begin a step and return its percentage; None leaves the job's percentage as it is.
+
+        Adds ``stepIndex`` and ``stepCount`` to ``more`` if the step is in the plan. Raises
+        `InvalidEvent` if an argument is invalid.
+        """
+        _event.counted(None, step, None, {})  # validates the step
         with self._changing:
             self._begin(Level(step))
             for name in ("current", "total", "unit"):
@@ -59,9 +66,10 @@ class Count:
     def planned(
         self, step: str | None, progress: int | None, more: dict[str, object]
     ) -> int | None:
-        """Return the progress of a step that has begun; fields of the plan are added to ``more``.
+        """Return the percentage of a step that has begun; None leaves the job's as it is.
 
-        None if the job's own stays, as it does for each step within a loop.
+        That is ``progress`` if given, else the plan's percentage for a planned step outside any
+        loop. Adds ``stepIndex`` and ``stepCount`` to ``more`` if the step is in the plan.
         """
         if step not in self._plan:
             return progress
@@ -70,8 +78,11 @@ class Count:
         return self._percent() if progress is None and len(self._levels) == 1 else progress
 
     def enter(self, step: str | None, total: object = None, unit: object = None) -> Level:
-        """Begin a loop; without a ``step`` it counts what is being done already."""
-        _event.counted(None, step, None, {"unit": unit})  # what is wrong is refused here
+        """Begin a loop; without ``step`` it counts the current step.
+
+        Raises `InvalidEvent` if an argument is invalid.
+        """
+        _event.counted(None, step, None, {"unit": unit})  # validates the arguments
         with self._changing:
             top = self._levels[-1]
             is_named = step is not None or not top.is_tracked
@@ -82,12 +93,12 @@ class Count:
         return level
 
     def leave(self, level: Level) -> None:
-        """End a loop; what it has counted stays, unless it is within another."""
+        """End a loop and the steps within it. The count of the outermost loop stays."""
         with self._changing:
             if level in self._levels:
                 index = self._levels.index(level)
                 level.is_tracked = False
-                del self._levels[max(1, index) :]  # the steps within it, too
+                del self._levels[max(1, index) :]  # with the steps within it
 
     def set(  # noqa: PLR0913 - the arguments of `progress`
         self,
@@ -100,14 +111,18 @@ class Count:
         more: Mapping[str, object],
         level: Level | None = None,
     ) -> None:
-        """Say how much is done, of ``level`` or the current step; what is None stays as it is."""
+        """Set the count of ``level``, or of the current step.
+
+        ``current``, ``total``, ``unit`` and ``step`` stay as they are where they are None. Raises
+        `InvalidEvent` if an argument is invalid.
+        """
         with self._changing:
             if level is not None:
                 self._return_to(level)
             top = self._levels[-1]
             is_new = step not in (None, top.step) or unit not in (None, top.unit)
             if is_new or more or eta is not None:
-                # Refused now, not when the count is sent: that may be in the background.
+                # Validate now: a count that is sent in the background has no caller to raise to.
                 _event.counted(None, step, eta, {**more, "unit": unit})
             if step is not None and step != top.step:
                 if level is None:
@@ -120,7 +135,10 @@ class Count:
             self.is_held = True
 
     def advance(self, count: object, level: Level | None = None) -> None:
-        """Say that so much more is done, of ``level`` or the current step."""
+        """Add to the count of ``level``, or of the current step.
+
+        Raises `InvalidEvent` if the new count is not a number of 0 or more.
+        """
         if not is_number(count):
             raise InvalidEvent("what a run advances by must be a number")
         with self._changing:
@@ -132,7 +150,7 @@ class Count:
             self.is_held = True
 
     def event(self) -> Append:
-        """Return the event that says where things are, to be sent now."""
+        """Return the event that reports the current count, for sending it now."""
         with self._changing:
             self.is_held = False
             top, percent = self._levels[-1], self._percent()
@@ -148,21 +166,21 @@ class Count:
             return _event.counted(percent, top.step, eta, {**top.more, **fields})
 
     def _begin(self, level: Level) -> None:
-        """Put a step in the place of the last one, or within the loop that is going on."""
+        """Replace the current step, or nest the new one in the current loop."""
         if not self._levels[-1].is_tracked:
             self._levels.pop()
         self._levels.append(level)
         self.is_held = False
 
     def _return_to(self, level: Level) -> None:
-        """End the steps within a loop, for it has gone on."""
+        """Drop the steps within a loop, because the loop has continued."""
         if level in self._levels:
             del self._levels[self._levels.index(level) + 1 :]
-        else:  # another one, in another thread perhaps, has gone on meanwhile
+        else:  # dropped meanwhile, perhaps because another thread's loop has continued
             self._begin(level)
 
     def _percent(self) -> int | None:
-        """Return the progress of the whole job; None if the count says nothing of it."""
+        """Return the percentage of the whole job; None if the count does not determine it."""
         first, bounds = 0, None
         for index, level in enumerate(self._levels):
             if level.is_named and level.step in self._plan:
@@ -174,7 +192,7 @@ class Count:
         return math.floor(100 * (lower + (upper - lower) * (share or 0.0)) + 1e-9)
 
     def _inner(self, index: int) -> float:
-        """Return what share of the item that a loop is at is done by the steps within."""
+        """Return the share of a loop's current item that is done by the steps within it."""
         inner = 0.0
         for level in reversed(self._levels[index + 1 :]):
             inner = level.share(inner) or 0.0
@@ -182,5 +200,5 @@ class Count:
 
 
 def _plain(number: float) -> float:
-    """Return a whole number as an int, which JSON writes without a point."""
+    """Return a whole number as an int, which JSON writes without a decimal point."""
     return int(number) if float(number).is_integer() else number

@@ -1,4 +1,4 @@
-"""What a call to Jobcast can raise; each class's docstring is its default message."""
+"""The exceptions of the library. The docstring of each class is its default message."""
 
 from typing import Final
 
@@ -66,7 +66,7 @@ _KINDS: Final[dict[str, type[JobcastError]]] = {
 
 
 def refused(reply: str) -> JobcastError | None:
-    """Return the exception for an error reply to an append; None if it is not of the job."""
+    """Return the exception for an error reply to an append; None if it is not about the job."""
     code, _, text = reply.partition(" ")
     kind = _KINDS.get(code)
     if kind is not None:

@@ -1,6 +1,7 @@
-"""The events that a worker appends, checked and written out before anything is sent.
+"""The events that a worker appends, validated and encoded before anything is sent.
 
-The service checks those that it gets by HTTP with the same functions.
+Each function raises `InvalidEvent` if an argument is invalid. The service uses the same functions
+for events that it receives by HTTP.
 """
 
 import re
@@ -16,7 +17,7 @@ from jobcast.protocol.append import Append, Bounds
 
 MAX_PROGRESS: Final = 100
 LEVELS: Final = ("debug", "info", "warning", "error")
-"""How grave a line of a log is."""
+"""The levels of a log line, from the least to the most severe."""
 MAX_TYPE_CHARACTERS: Final = 128
 MAX_SESSION_CHARACTERS: Final = 255
 
@@ -27,9 +28,9 @@ _NO_SESSION: Final = ("null", "undefined")
 _RESERVED: Final = frozenset(
     {
         *("progress-update", "step-change", "complete", "failed"),
-        *("connected", "reset", "ping", "left"),  # what the stream itself says
-        *("message", "error", "open"),  # what an EventSource dispatches of its own
-        *("chunk", "artifact", "input-requested"),  # kept for later, as is the prefix
+        *("connected", "reset", "ping", "left"),  # control frames of a stream
+        *("message", "error", "open"),  # dispatched by an EventSource itself
+        *("chunk", "artifact", "input-requested"),  # reserved for the future, like the prefix
     }
 )
 _RESERVED_PREFIX: Final = "child-"
@@ -60,7 +61,7 @@ def created(
 
 
 def started(lease_ms: int | None) -> Append:
-    """Return the event that begins a run, or takes a job over from an earlier run."""
+    """Return the event that starts a run, or takes a job over from an earlier run."""
     return Append(
         "start",
         number="" if lease_ms is None else str(lease_ms),
@@ -69,7 +70,7 @@ def started(lease_ms: int | None) -> Append:
 
 
 def renewed(lease_ms: int) -> Append:
-    """Return what renews the lease of a run; it is no event and writes no entry."""
+    """Return the append that renews a run's lease; it writes no entry."""
     return Append("renew", number=str(lease_ms))
 
 
@@ -83,7 +84,7 @@ def progressed(
 def counted(
     progress: int | None, step: str | None, eta: float | None, more: Mapping[str, object]
 ) -> Append:
-    """Return a ``progress-update`` that a count gives; without ``progress`` the job's own stays."""
+    """Return the ``progress-update`` of a count; without ``progress`` the job's own stays."""
     percent = "" if progress is None else _percent(progress)
     return _progress("progress", percent, step, eta, more)
 
@@ -99,13 +100,13 @@ def stepped(
 def changed(
     step: str | None, progress: int | None, eta: float | None, more: Mapping[str, object]
 ) -> Append:
-    """Return a ``step-change`` that need not name the step, as publish-only workers have it."""
+    """Return a ``step-change`` that may lack a step, as those of publish-only workers may."""
     percent = "" if progress is None else _percent(progress)
     return _progress("step", percent, step, eta, more)
 
 
 def emitted(name: str, data: Mapping[str, object]) -> Append:
-    """Return an event of the job's own."""
+    """Return a custom event."""
     if not _NAME.fullmatch(_text(name, "an event name")):
         raise InvalidEvent("an event name is a-z, then up to 63 of a-z, 0-9 and hyphens")
     if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
@@ -125,8 +126,8 @@ def logged(text: str, level: str, more: Mapping[str, object]) -> Append:
 
 
 def completed(result: object) -> Append:
-    """Return the event that ends a job well."""
-    # Written out once: what is of a class of its own may differ each time that it is asked.
+    """Return the event ``complete``."""
+    # Encoded only once: a custom class may encode differently each time.
     event = append.completed(to_json(result, "result"))
     if (size := len(event.data.encode())) > MAX_EVENT_BYTES:
         raise too_large("result", size)
@@ -134,7 +135,7 @@ def completed(result: object) -> Append:
 
 
 def failed(error: str, code: str | None, more: Mapping[str, object] | None = None) -> Append:
-    """Return the event that ends a job badly; ``more`` are further fields of its data."""
+    """Return the event ``failed``; ``more`` are further fields of its data."""
     _text(error, "error")
     if code is not None:
         _text(code, "code")
@@ -143,7 +144,7 @@ def failed(error: str, code: str | None, more: Mapping[str, object] | None = Non
 
 
 def will_retry(error: str, code: str | None, retry_in_s: float | None) -> Append:
-    """Return the event that ends an attempt that the queue will follow by another."""
+    """Return the event ``failed`` of an attempt that the queue will retry."""
     more: dict[str, object] = {"willRetry": True}
     if retry_in_s is not None:
         _seconds(retry_in_s, "retryInSeconds")
@@ -156,7 +157,7 @@ def _progress(
 ) -> Append:
     fields: dict[str, str] = {}
     cleared: tuple[str, ...] = ()
-    # The data is put together from what is written out for the state: nothing is encoded twice.
+    # The data reuses the JSON encoded for the state: nothing is encoded twice.
     data = ',"currentStep":'
     if step is None:
         data += "null"
@@ -196,11 +197,11 @@ def _percent(progress: object) -> str:
 
 
 def _seconds(eta: object, what: str = "eta") -> str:
-    if isinstance(eta, bool) or not isinstance(eta, (int, float)):  # a union is made at each call
+    if isinstance(eta, bool) or not isinstance(eta, (int, float)):  # a union is built at each call
         raise InvalidEvent(f"{what} must be a number of seconds")
-    if not 0 <= eta <= sys.float_info.max:  # an int may be more than a float can be
+    if not 0 <= eta <= sys.float_info.max:  # an int may exceed the range of a float
         raise InvalidEvent(f"{what} must be zero or more seconds, and finite")
-    # As JSON has it, whatever a subclass makes of its own text.
+    # The JSON form, even if a subclass overrides its repr.
     return int.__repr__(eta) if isinstance(eta, int) else float.__repr__(eta)
 
 
@@ -228,10 +229,10 @@ def _object(value: object, what: str) -> dict[str, object]:
     try:
         if isinstance(value, Mapping):
             return dict(value)
-    except Exception as error:  # a mapping of a class of its own may raise any
+    except Exception as error:  # a custom mapping class may raise anything
         raise InvalidEvent(f"{what} can't be read: {text_of(error)}") from error
     raise InvalidEvent(f"{what} must be a dict")
 
 
 CANCELLED: Final = failed("Cancelled", None)
-"""Ends an attempt that was stopped by its queue."""
+"""Ends an attempt that its queue has stopped."""

@@ -1,7 +1,7 @@
-"""What an exception tells the viewers of the job that it failed.
+"""Turns an exception into the error message and the code that viewers get.
 
-The exception may be of any class, and so may all that Python calls on the way to its text. Nothing
-here raises: the job has to fail all the same, and the exception has to go on as it is.
+An exception may be of any class, and converting it to text may run any code. Nothing here raises:
+the job must fail anyway, and the exception must propagate unchanged.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from jobcast._errors import JobCancelled
 
 MAX_MESSAGE_CHARACTERS: Final = 4096
 BRIEF_CHARACTERS: Final = 64
-"""Two texts of this length fit into the smallest event that a job may allow, however escaped."""
+"""Two texts of this length, however escaped, fit into the smallest event bound that a job may
+have."""
 
 _INTERRUPTIONS: Final[dict[type[BaseException], str]] = {
     asyncio.CancelledError: "The run was cancelled by its worker before it ended",
@@ -21,7 +22,7 @@ _INTERRUPTIONS: Final[dict[type[BaseException], str]] = {
 
 
 def describe(error: BaseException) -> tuple[str, str | None]:
-    """Return the message for the viewers, and the code for programs if the exception has one."""
+    """Return the message for viewers, and the exception's ``code`` if that is a string."""
     if is_a(error, JobCancelled):
         return "Cancelled", None
     for kind, message in _INTERRUPTIONS.items():
@@ -31,27 +32,27 @@ def describe(error: BaseException) -> tuple[str, str | None]:
 
 
 def brief(message: str, code: str | None) -> tuple[str, str | None]:
-    """Return what any job has room for: a message that is cut, and the code unless it is long."""
+    """Shorten an error to fit into any job's event: truncate the message, drop a long code."""
     fits = code is not None and len(code) <= BRIEF_CHARACTERS
     return message[:BRIEF_CHARACTERS], code if fits else None
 
 
 def is_a(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Say of which class an exception is, as ``except`` does: it may claim to be of another."""
+    """Return whether an ``except`` clause would match, even if the exception fakes its class."""
     return issubclass(type(error), kind)
 
 
 def text_of(error: BaseException) -> str:
-    """Return the text of an exception, or the name of its class if it has none."""
+    """Return the text of an exception, or the name of its class if there is no text."""
     try:
         return _presentable(str(error)) or class_name(error)
-    except BaseException:  # noqa: BLE001 - it is not ours, and one is on its way already
+    except BaseException:  # noqa: BLE001 - not our code, and the original exception must propagate
         return class_name(error)
 
 
 def class_name(error: BaseException) -> str:
-    """Return the name of its class."""
-    # By the slot itself: a metaclass may have a `__name__` of its own.
+    """Return the name of an exception's class."""
+    # Read through `type`'s descriptor: a metaclass may override `__name__`.
     name: str = type.__dict__["__name__"].__get__(type(error))
     return _presentable(name) or "Exception"
 
@@ -65,6 +66,6 @@ def _code_of(error: BaseException) -> str | None:
 
 
 def _presentable(text: str) -> str:
-    """Return text that JSON can carry: no lone surrogates, not without end, and a plain str."""
+    """Return a plain str that JSON can carry: truncated, and without lone surrogates."""
     cut = str.__getitem__(text, slice(MAX_MESSAGE_CHARACTERS))
     return cut.encode(errors="replace").decode()

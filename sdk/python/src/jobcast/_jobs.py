@@ -1,4 +1,4 @@
-"""The jobs of one Redis."""
+"""Access to the jobs of one Redis."""
 
 import secrets
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from jobcast.protocol.append import CANCEL, RETRY, Append, Bounds
 from jobcast.protocol.names import new_job_id
 
 
-def connect(  # noqa: PLR0913 - settings, each by name
+def connect(  # noqa: PLR0913 - keyword-only settings
     url: str,
     *,
     retention_s: int = DAY_SECONDS,
@@ -39,32 +39,35 @@ def connect(  # noqa: PLR0913 - settings, each by name
     buffer_bytes: int = BUFFER_BYTES,
     progress_per_s: float | None = PROGRESS_PER_S,
 ) -> "Jobs":
-    """Reach the jobs of one Redis; meant for ``async with jobcast.connect(url) as jobs``.
+    """Connect to the jobs of one Redis, as in ``async with jobcast.connect(url) as jobs``.
 
-    ``url`` is any that redis-py takes: ``redis://``, ``rediss://`` (TLS), ``unix://``, with its
-    options as query parameters (``?socket_timeout=2``: seconds that a call gets, by default 5); or
-    ``redis+sentinel://host:port,…/name``, or ``redis+cluster://host:port,…``. ValueError for any
-    other, for an option that no connection has and for files of TLS that can't be used. With
-    Sentinels or a Cluster, a call that was not sent yet waits for a failover, in the time that it
-    gets. Connections are opened at first use. ``retention_s`` is how many seconds a job that is
-    created here is kept after its end (at most ten years), ``max_entries`` (2 to 1,000,000) bounds
-    its log and ``max_event_bytes`` (1024 to 1 MiB) the data of each event, a result too: what is
-    larger is refused with `InvalidEvent`.
+    ``url`` is any URL of redis-py: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with its
+    options as query parameters (``?socket_timeout=2``: the timeout of a call in seconds, 5 by
+    default). Or it is ``redis+sentinel://host:port,…/name`` or ``redis+cluster://host:port,…``.
+    Raises ValueError if the URL is none of these, has an unknown option or names TLS files that
+    can't be used. During a failover of Sentinels or a Cluster, a call that was not sent yet waits
+    for the new primary, within its timeout. Connections are opened at first use.
 
-    ``lease_s`` is after how many seconds without a word a run's worker is taken for lost: the
-    service then fails the job with ``STALLED``. Runs say a word of themselves every 10 s, or third
-    of it, in the background, which needs the event loop: work that blocks the loop for longer than
-    the lease belongs into a thread or process. It should be longer than the queue takes to hand a
-    lost worker's job to another. At least 0.1 and at most a day; None for runs without a lease,
-    which nobody misses.
+    ``retention_s`` is how many seconds a job that is created here is kept after its end (at most
+    ten years). ``max_entries`` (2 to 1,000,000) bounds its log, and ``max_event_bytes`` (1024 to
+    1 MiB) the data of each event, including a result: a larger one raises `InvalidEvent`.
 
-    While Redis is unavailable, calls are repeated, and ``block_s`` bounds how many seconds one
-    waits; None is for ever. After that `create` and the start of a run raise what redis-py raised.
-    Any other event stays in a buffer of its run, at most ``buffer_events`` events and about
-    ``buffer_bytes`` bytes, and is written, in order and once, when Redis is back: see `Run`.
+    ``lease_s`` is the length of a run's lease, from 0.1 s to a day: if a worker does not renew it
+    for so long, the service fails the job with ``STALLED``. Runs renew their lease in the
+    background, every 10 s or every third of the lease if that is shorter. This needs the event
+    loop, so work that blocks the loop for longer than the lease belongs in a thread or process. The
+    lease should be longer than the queue takes to redeliver a lost worker's job. With None runs
+    hold no lease, and a lost worker is not detected.
 
-    ``progress_per_s`` is how many progress events a second a run sends at the most (0.01 to 1000);
-    with None, each call of `Run.progress` is written.
+    While Redis is unavailable, a call retries for up to ``block_s`` seconds; None means no limit.
+    After that, `create` and the start of a run raise redis-py's exception. Any other event stays in
+    a buffer of its run, which holds at most ``buffer_events`` events and about ``buffer_bytes``
+    bytes, and is written in order and once when Redis is available again: see `Run`.
+
+    ``progress_per_s`` is the highest number of progress events that a run sends each second (0.01
+    to 1000); with None, each call of `Run.progress` is written.
+
+    Raises `InvalidEvent` if a setting is out of range.
     """
     bounds, limits = checked(
         retention_s=retention_s,
@@ -81,7 +84,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
 
 
 class Jobs:
-    """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
+    """Creates and runs jobs. Made by `connect`; closes its connections when its block ends."""
 
     def __init__(
         self, connection: Connection, leases: Leases, senders: Senders, bounds: Bounds
@@ -100,15 +103,16 @@ class Jobs:
         input: Mapping[str, object] | None = None,  # noqa: A002 - the contract's word
         job_id: str | None = None,
     ) -> str:
-        """Create a queued job and return its id: ``job_id``, or a lower-case UUID.
+        """Create a queued job and return its id: ``job_id``, or a random UUID.
 
-        ``type`` is a string of 1-128 characters. ``user_id`` and ``session_id`` own the job: who
-        comes to the service as either may watch it; at least one is needed. ``input`` is what the
-        run gets. Putting the job on a queue is the caller's. Raises `JobExists`, `InvalidEvent`.
+        ``type`` is a string of 1-128 characters. ``user_id`` and ``session_id`` are the owner, at
+        least one of them: requests of that user or session may watch the job. ``input`` is passed
+        to the run. A UUID as ``job_id`` becomes lower case. The caller puts the job on a queue.
+        Raises `JobExists` if the id is taken, and `InvalidEvent` if an argument is invalid.
 
-        While Redis is unavailable the call is repeated (see `connect`), and creates the job once.
-        If it fails in the end, another call with the same ``job_id`` finishes what was begun, and
-        raises `JobExists` if that was the job's log.
+        While Redis is unavailable the call retries (see `connect`), and creates the job once. If it
+        raises in the end, another call with the same ``job_id`` completes the creation; it raises
+        `JobExists` if the job's log was written before.
         """
         job_id = new_job_id() if job_id is None else canonical(job_id)
         event = _event.created(
@@ -142,8 +146,8 @@ class Jobs:
     def run(self, job_id: str, attempt: int | None = None) -> Run:
         """Return a run of the job, not started yet; see `Run`.
 
-        With ``attempt``, the number that came with the queue entry, a run that comes late for an
-        earlier attempt is refused at its start. Raises `InvalidEvent` for a malformed id.
+        ``attempt`` is the number from the queue entry. With it, a late run of an earlier attempt is
+        refused at its start. Raises `InvalidEvent` if the id or the attempt is malformed.
         """
         return Run(
             self._connection,
@@ -156,16 +160,18 @@ class Jobs:
     async def cancel(self, job_id: str) -> None:
         """Cancel a job, as its owner can.
 
-        A queued job fails at once; the run of a running one is told (see `Run.cancel_requested`).
-        Raises `JobFinished`, `UnknownJob`, and what redis-py raised if Redis stays unavailable.
+        A queued job fails at once; a running one gets a cancel request (see
+        `Run.cancel_requested`). Raises `JobFinished` if the job has ended, `UnknownJob` if it does
+        not exist, and redis-py's exception if Redis stays unavailable.
         """
         await self._append(canonical(job_id), CANCEL)
 
     async def retry(self, job_id: str) -> None:
         """Queue a failed job for its next attempt, as its owner can.
 
-        Putting it on a queue is the caller's. Raises `JobNotFailed`, `UnknownJob`, and what
-        redis-py raised if Redis stays unavailable; then the job may be queued or not.
+        The caller puts the job on a queue. Raises `JobNotFailed` if the job has not failed,
+        `UnknownJob` if it does not exist, and redis-py's exception if Redis stays unavailable; the
+        job may be queued or not then.
         """
         job_id = canonical(job_id)
         await self._append(job_id, RETRY)
@@ -175,9 +181,8 @@ class Jobs:
     async def aclose(self) -> None:
         """Close its connections, for use without ``async with``.
 
-        Waits for the events that wait for Redis, as long as a call may; what is not written then is
-        given up, but for the ends of runs. The leases of runs that have not ended are renewed no
-        longer.
+        Waits up to ``block_s`` for buffered events to be written, then drops them, except those of
+        runs whose end is buffered: these still retry. Stops renewing the leases of its runs.
         """
         await self._senders.close()
         self._leases.close()

@@ -1,4 +1,4 @@
-"""JSON text: of any language that is read, compact what is written."""
+"""JSON: parses what any language writes, and writes compact text."""
 
 import json
 import math
@@ -18,15 +18,15 @@ def _finite(text: str) -> float | None:
 _decode: Final = json.JSONDecoder(
     strict=False, parse_float=_finite, parse_constant=lambda _: None
 ).decode
-# Made once: an encoder a call is half of what a short text takes.
+# Built once: building one for each call would double the time to encode a short text.
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def from_json(text: bytes) -> object:
-    """Return the value of JSON that any language may have written; ValueError if it is none.
+    """Parse JSON that any language may have written. Raises ValueError if it is not JSON.
 
-    A lone surrogate is U+FFFD, as in the service, and NaN or an infinity is None: `to_json` takes
-    the value back.
+    As in the service, a lone surrogate becomes U+FFFD, and NaN or an infinity becomes None, so
+    `to_json` accepts the value.
     """
     try:
         value = _decode(text.decode("utf-8-sig", errors="replace"))
@@ -39,15 +39,15 @@ def from_json(text: bytes) -> object:
 
 
 def to_json(value: object, what: str) -> str:
-    """Return one line of compact JSON, UTF-8 unescaped; InvalidEvent, naming ``what``, otherwise.
+    """Return one line of compact JSON, UTF-8 unescaped.
 
-    Refused are values that JSON lacks (NaN and infinity among them), text that is not Unicode
-    (lone surrogates), and what is more than 1 MiB.
+    Raises `InvalidEvent`, which names ``what``, if the value contains NaN, an infinity, a lone
+    surrogate or anything else that JSON lacks, or is more than 1 MiB.
     """
     try:
         text = _encode(value)
         size = len(text.encode())
-    except Exception as error:  # containers of a class of their own may raise any
+    except Exception as error:  # custom container classes may raise anything
         raise InvalidEvent(f"{what} can't be written as JSON: {text_of(error)}") from error
     if size > MAX_EVENT_BYTES:
         raise too_large(what, size)
@@ -55,5 +55,5 @@ def to_json(value: object, what: str) -> str:
 
 
 def too_large(what: str, size: int) -> InvalidEvent:
-    """Return the refusal of what has so many bytes."""
+    """Return the exception for JSON of ``size`` bytes, which is too large."""
     return InvalidEvent(f"{what} has {size} bytes of JSON, more than {MAX_EVENT_BYTES}")

@@ -1,4 +1,4 @@
-"""The lease of a run: what tells the service that the run's worker lives."""
+"""The lease of a run: while it is renewed, the service considers the worker alive."""
 
 import asyncio
 import logging
@@ -14,26 +14,29 @@ from jobcast._retry import jittered
 from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
 
 RENEWALS: Final = 3
-"""How often a lease is renewed within its length, at the least."""
+"""Least number of renewals within the length of a lease."""
 MAX_INTERVAL_S: Final = 10.0
-"""Longest time between two renewals, however long the lease is: a clock that leaps or data that are
-restored end it at once, and the service waits 20 s for the next renewal."""
+"""Longest time between two renewals, in seconds, also of a long lease: a clock jump or restored
+data may expire a lease at once, and the service then waits 20 s for a renewal."""
 TRIES: Final = 12
-"""How often that is tried within its length while Redis is away."""
+"""Number of tries within the length of a lease while Redis is unavailable."""
 MAX_PAUSE_S: Final = 5.0
-"""Longest pause between two tries: less than the service waits for after an outage."""
+"""Longest pause between two tries, in seconds: shorter than the service's grace time after an
+outage."""
 
 _log = logging.getLogger("jobcast")
 
 Renewal = WeakMethod[Callable[[int], Awaitable[None]]]
-"""Renews the lease in the job's state, while somebody holds the run."""
+"""Renews the lease in the job's state; a weak reference, so a run that nobody holds is not
+renewed."""
 
 
 class Lease:
     """Renews the lease of one run in the background.
 
-    Between two renewals there is a timer and no task, so an event loop may end at any time. Redis
-    may be away for longer than the lease: the service gives workers the time to come back.
+    Between two renewals there is only a timer and no task, so the event loop may end at any time.
+    Redis may be unavailable for longer than the lease: the service then grants workers a grace
+    time.
     """
 
     def __init__(
@@ -48,9 +51,10 @@ class Lease:
         self._task: asyncio.Task[None] | None = None
 
     async def announce(self) -> None:
-        """Enter the run into the index of leases, or its next renewal.
+        """Enter the run into the index of leases, or postpone its due time there.
 
-        Done before the start, so that a worker that dies right after it is missed as well.
+        This comes before the start, so that the service also detects a worker that dies right after
+        it.
         """
         length_ms = str(self._length_ms)
         await self._connection.call(
@@ -58,12 +62,12 @@ class Lease:
         )
 
     def keep(self, renew: Renewal) -> None:
-        """Renew it from now on."""
+        """Start renewing the lease."""
         self._kept.add(self)
         self._wait_for_next(renew)
 
     def stop(self) -> None:
-        """Renew it no longer: it runs out unless the run has ended."""
+        """Stop renewing the lease: it expires unless the run has ended."""
         self._kept.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -71,7 +75,7 @@ class Lease:
             self._task.cancel()
 
     def end(self) -> None:
-        """Take the run out of the index, for it has ended; the service would do so as well."""
+        """Remove the ended run from the index; otherwise the service would remove it."""
         self.stop()
         self._connection.send(LEASES_KEY, "ZREM", LEASES_KEY, self._member)
 
@@ -103,7 +107,7 @@ class Lease:
         except RedisError as away:
             _log.info("job %s: its lease could not be renewed: %s", self._job_id, away)
             self._wait_to_try_again(renew)
-        except Exception:  # noqa: BLE001 - a run that lives must not be taken for lost
+        except Exception:  # noqa: BLE001 - a live run must not be taken for lost
             _log.exception("job %s: its lease could not be renewed", self._job_id)
             self._wait_to_try_again(renew)
         else:
@@ -111,7 +115,7 @@ class Lease:
 
 
 class Leases:
-    """The leases of the runs of one `Jobs`; ``length_s`` of None: there are none."""
+    """The leases of the runs of one `Jobs`. With ``length_s`` None, runs hold none."""
 
     def __init__(self, connection: Connection, length_s: float | None) -> None:
         self._connection = connection
@@ -119,12 +123,12 @@ class Leases:
         self.length_ms = None if length_s is None else round(length_s * 1000)
 
     def of_run(self, job_id: str, run: str) -> Lease | None:
-        """Return the lease of a run that is about to start."""
+        """Return the lease of a run that is about to start; None if runs hold none."""
         if self.length_ms is None:
             return None
         return Lease(self._connection, job_id, run, self.length_ms, self._kept)
 
     def close(self) -> None:
-        """Renew none of them any longer."""
+        """Stop renewing all leases."""
         for lease in tuple(self._kept):
             lease.stop()

@@ -1,4 +1,4 @@
-"""One step that is counted, and how fast it goes. Nothing here waits or sends."""
+"""One counted step and its rate. No I/O."""
 
 import math
 import sys
@@ -9,17 +9,17 @@ from typing import Final, TypeGuard
 from jobcast._errors import InvalidEvent
 
 MEMORY_S: Final = 15.0
-"""Time constant of the damped rate: what is older counts less and less."""
+"""Time constant of the moving average, in seconds: older progress counts less and less."""
 WORTH_S: Final = 3.0
-"""No estimate before so many seconds of a step."""
+"""Seconds of a step before its first estimate."""
 WORTH_SHARE: Final = 0.02
-"""No estimate before this share of it is done."""
+"""Share of a step that is done before its first estimate."""
 LONGEST_S: Final = 7 * 24 * 3600.0
-"""No estimate of more than a job lives."""
+"""Longest estimate, in seconds: an unfinished job is kept no longer."""
 
 
 class Rate:
-    """How many units a second, damped: a moving average with exponentially falling weights."""
+    """Units per second, as a moving average with exponentially decaying weights."""
 
     def __init__(self, now_s: float) -> None:
         self._rate = self._weight = 0.0
@@ -27,7 +27,7 @@ class Rate:
         self._count = 0.0
 
     def note(self, count: float, now_s: float) -> None:
-        """Take in that so many units are done."""
+        """Record that ``count`` units are done at ``now_s``."""
         passed_s = now_s - self._at_s
         if passed_s <= 0:
             return
@@ -38,16 +38,16 @@ class Rate:
 
     @property
     def per_s(self) -> float:
-        """Units a second; what was before the first note has no weight."""
+        """Units per second. The initial rate of 0 has no weight after the first ``note``."""
         return self._rate / self._weight if self._weight else 0.0
 
 
 class Level:
-    """One step that is counted: how much is done, of how much, in which unit.
+    """One counted step: how much is done, the total and the unit.
 
-    ``is_tracked`` is whether a loop or a bar counts it, in which other steps may be nested;
-    ``is_named`` whether the step is its own, and not that of the loop around it. ``more`` and
-    ``eta`` (seconds) are what the last call said beside the count.
+    ``is_tracked`` says whether a loop or a bar counts it, so that other steps can be nested in it;
+    ``is_named`` whether the step has its own name, not that of the loop around it. ``more`` and
+    ``eta`` (seconds) are the further arguments of the last call.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Level:
         self._rate = Rate(self._begun_s)
 
     def take(self, current: object = None, total: object = None, unit: object = None) -> None:
-        """Take what was given; `InvalidEvent` if any of it can't be, and then none is taken."""
+        """Set what is given. Raises `InvalidEvent`, and sets nothing, if any of it is invalid."""
         for name, value in (("current", current), ("total", total)):
             if value is not None and not (is_number(value) and value >= 0):
                 raise InvalidEvent(f"{name} must be a number, 0 or more")
@@ -79,16 +79,16 @@ class Level:
             self.unit = unit
 
     def share(self, inner: float) -> float | None:
-        """Return what share is done, 0 to 1; ``inner`` is that of the item which is under way.
+        """Return the share that is done, 0 to 1; None if the total is unknown.
 
-        None if how much there is is unknown.
+        ``inner`` is the share of the current item that is done.
         """
         if self.total is None:
             return None
         return min((self.current + inner) / self.total, 1.0) if self.total else 0.0
 
     def seconds_left(self, inner: float) -> float | None:
-        """Return an estimate; None as long as it is not worth showing."""
+        """Return the estimated seconds left; None as long as an estimate is not meaningful."""
         now_s, done = monotonic(), self.current + inner
         self._rate.note(done, now_s)
         if not self.total or now_s - self._begun_s < WORTH_S:
@@ -96,15 +96,15 @@ class Level:
         if done < WORTH_SHARE * self.total or self._rate.per_s <= 0:
             return None
         left_s = max(0.0, self.total - done) / self._rate.per_s
-        if left_s > LONGEST_S:  # infinite, too: of what stands still, the rate falls without end
+        if left_s > LONGEST_S:  # even infinite: the rate of a stuck step decays to 0
             return None
-        return round(left_s, 1) if left_s < 10 else round(left_s)  # noqa: PLR2004 - by the eye
+        return round(left_s, 1) if left_s < 10 else round(left_s)  # noqa: PLR2004 - tenths only below 10 s
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Say whether it is a finite number, as JSON has them."""
+    """Return whether a value is a finite number that JSON can represent; a bool is not."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) <= sys.float_info.max  # an int may be more than a float can be
+        and abs(value) <= sys.float_info.max  # an int may exceed the range of a float
     )

@@ -1,4 +1,4 @@
-"""Records of Python's logging as lines of a job."""
+"""Records of Python's ``logging`` as log lines of a job."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _OURS = ("jobcast", "redis")
 class LineHandler(logging.Handler):
     """Sends records to a run as its ``log`` events; ``send`` gets text, level and further fields.
 
-    What the library itself and redis-py log is left out: it is about the way to Redis.
+    Records of this library and of redis-py are skipped: they are about the connection to Redis.
     """
 
     def __init__(self, send: Callable[[str, str, dict[str, Any]], None], level: int) -> None:
@@ -19,13 +19,13 @@ class LineHandler(logging.Handler):
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a record; what goes wrong is logging's own way to deal with."""
+        """Send a record; an exception is handled as ``logging`` handles those of any handler."""
         if record.name.partition(".")[0] in _OURS:
             return
         try:
             time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
             more = {"time": time.replace("+00:00", "Z"), "logger": record.name}
-            # A file's name, say, may have what is not Unicode.
+            # A text may have lone surrogates, for example from a file name.
             text = self.format(record).encode(errors="replace").decode()
             self._send(text, _level(record.levelno), more)
         except Exception:  # noqa: BLE001 - as logging's handlers do

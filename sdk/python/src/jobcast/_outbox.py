@@ -1,8 +1,8 @@
-"""The events of one run that wait for Redis: their order, their numbers, their bounds.
+"""The outbox of one run: its events that wait for Redis, in order, numbered and bounded.
 
-Nothing here waits or sends, so that the asynchronous and the blocking form share it. A run has one
-append under way at a time, so the append script can tell a repeat by its number alone, and events
-stay in order whatever happens to connections and servers.
+No I/O, so that the asyncio and the blocking API share it. A run has one append in flight at a time,
+so the append script recognizes a repeat by its number alone, and events stay in order through lost
+connections and failovers.
 """
 
 import logging
@@ -29,14 +29,15 @@ _log: Final = logging.getLogger("jobcast")
 
 
 _FINAL: Final = (JobFinished, JobSuperseded, UnknownJob)
-"""Refusals that each later event of the run would get too."""
+"""Refusals that every later event of the run would get, too."""
 
 
 class Limits(NamedTuple):
-    """What bounds the calls of a run.
+    """Limits of the calls and the outbox of a run.
 
-    How long one may wait for Redis (None: for ever), how much may wait of each run, and the
-    shortest time between two progress events.
+    ``block_s`` is how many seconds a call may wait for Redis (None means no limit), ``max_events``
+    and ``max_bytes`` bound the outbox, and ``interval_s`` is the shortest time between two progress
+    events.
     """
 
     block_s: float | None
@@ -46,27 +47,27 @@ class Limits(NamedTuple):
 
 
 Answered = Callable[[Append, Answer], None]
-"""Is called with an event that was written, and the answer."""
+"""Called with an event that was written, and with the answer."""
 
 
 class Verdict(Enum):
-    """What follows when an append got no answer, or a refusal."""
+    """What to do after an append that was refused or got no answer."""
 
     LATER = auto()
     """Repeat it after a pause."""
     NOW = auto()
-    """Send what is first now: something was put in order."""
+    """Send the first event now: it was replaced, or the run's start was put before it."""
     REFUSED = auto()
-    """It will never be written."""
+    """The event can't be written."""
 
 
 class Waiting:
-    """One event that waits for Redis, and what became of it.
+    """An event in the outbox, and its outcome.
 
-    ``answered`` is called when it was written. ``number`` is its sequence number, 0 until it is
-    sent for the first time. ``otherwise`` is a smaller event that takes its place if the job allows
-    none of its size. ``is_awaited`` is whether its caller waits for the answer; ``wake`` holds what
-    is called when it is over.
+    ``answered`` is called when it was written. ``otherwise`` is a smaller event that replaces it if
+    it is larger than the job allows. ``number`` is its sequence number, 0 until it is first sent.
+    ``is_awaited`` says whether its caller waits for the answer. ``wake`` are called when the
+    outcome is known.
     """
 
     __slots__ = (
@@ -92,13 +93,13 @@ class Waiting:
         self.wake: list[Callable[[], object]] = []
 
     def result(self) -> Answer | None:
-        """Return the answer, None if newer progress took its place; raises the refusal."""
+        """Return the answer; None if newer progress replaced the event. Raises its error."""
         if self.error is not None:
             raise self.error
         return self.answer
 
     def end(self, answer: Answer | None = None, error: BaseException | None = None) -> None:
-        """Say what became of it, and wake who waits for that."""
+        """Set the outcome, and wake the callers that wait for it."""
         self.answer, self.error, self.is_over = answer, error, True
         for wake in self.wake:
             wake()
@@ -107,10 +108,10 @@ class Waiting:
 class Outbox:
     """The events of one run that wait for Redis, oldest first.
 
-    After a refusal that is final, nothing more of the run is sent: see `check`.
+    After a refusal that is final for the run, nothing more is sent: see `check`.
 
-    ``waiting`` are those events, ``last_number`` is the sequence number that was used last, and
-    ``is_behind`` whether a caller has stopped waiting for an event.
+    ``waiting`` are the events, ``last_number`` is the last sequence number used, and ``is_behind``
+    says whether a caller has timed out waiting for an event.
     """
 
     def __init__(self, job_id: str, limits: Limits) -> None:
@@ -124,47 +125,47 @@ class Outbox:
         self._refusal: JobcastError | None = None
 
     def check(self) -> None:
-        """Raise the refusal that every event of this run gets, if one has got it."""
+        """Raise the final refusal of this run, if there is one."""
         if self._refusal is not None:
             raise type(self._refusal)(str(self._refusal))
 
     def note(self, error: BaseException) -> None:
-        """Take in a refusal, which may be of all that this run sends."""
+        """Remember a refusal that is final for the run."""
         if isinstance(error, _FINAL):
             self._refusal = error
 
     @property
     def first(self) -> Waiting | None:
-        """The event that is to be sent next, or is under way."""
+        """The event to be sent next, or in flight."""
         return self.waiting[0] if self.waiting else None
 
     @property
     def has_end(self) -> bool:
-        """Whether the end of the run is among what waits."""
+        """Whether the outbox holds the end of the run."""
         return any(each.event.is_end for each in self.waiting)
 
     def begin(self, start: Append) -> None:
-        """Remember how the run is started, and that nothing of an earlier run waits."""
+        """Remember how the run is started, and drop the events of an earlier one."""
         self.abandon(JobSuperseded("The run was started again"))
         self._start = start
         self._refusal = None
 
     def began(self, entry_id: str) -> None:
-        """Remember which entry the start is, so that it is repeated in no later job."""
+        """Remember the entry of the start, so that repeating it can't start a later job."""
         if self._start is not None:
             self._start = self._start._replace(name=entry_id)
 
     def numbered(self, waiting: Waiting) -> int:
-        """Return the sequence number of an event, the same for each repeat."""
+        """Return the sequence number of an event; a repeat has the same."""
         if not waiting.number:
             self.last_number += 1
             waiting.number = self.last_number
         return waiting.number
 
     def add(self, waiting: Waiting) -> None:
-        """Put an event behind the others; `BufferFull` if there is no room.
+        """Add an event at the end. Raises `BufferFull` if there is no room.
 
-        There always is room for the run's end, and for one event. When room is short, only the
+        There is always room for the run's end, and for one event. When room is short, only the
         newest progress is kept.
         """
         if self._is_full_with(waiting):
@@ -175,23 +176,23 @@ class Outbox:
         self._bytes += waiting.size
 
     def add_first(self, waiting: Waiting) -> None:
-        """Put an event before the others: one that was sent already, or has to come first."""
+        """Add an event at the front: it was sent already, or has to be first."""
         self.waiting.appendleft(waiting)
         self._bytes += waiting.size
 
     def withdraw(self, waiting: Waiting) -> None:
-        """Take back an event whose caller was cancelled, unless it may have been written."""
+        """Remove an event whose caller was cancelled, unless it may have been written."""
         if not waiting.number and waiting in self.waiting:
             self.waiting.remove(waiting)
             self._bytes -= waiting.size
 
     def restart(self) -> None:
-        """Start the run once more, before what waits: a failover has lost its start."""
+        """Put the run's start at the front, because a failover has lost it."""
         if self._start is not None:
             self.add_first(Waiting(self._start))
 
     def pop(self) -> Waiting:
-        """Take out the first event."""
+        """Remove the first event and return it."""
         waiting = self.waiting.popleft()
         self._bytes -= waiting.size
         if not self.waiting:
@@ -199,27 +200,27 @@ class Outbox:
         return waiting
 
     def answered(self, answer: Answer) -> None:
-        """Take out the first event, which was written."""
+        """Remove the first event, which was written."""
         waiting = self.pop()
         if waiting.answered is not None:
             waiting.answered(waiting.event, answer)
         waiting.end(answer)
 
     def judge(self, error: BaseException) -> Verdict:
-        """Say what follows an error that the first event got, and put in order what has to be."""
+        """Decide how to go on after an error of the first event; replace or reorder events."""
         first = self.waiting[0]
         self.note(error)
         if will_pass(error):
             return Verdict.LATER
         if isinstance(error, JobNotRunning) and self._start and not first.follows_restart:
             first.follows_restart = True  # so that a second refusal is final
-            first.number = 0  # the start's comes before
+            first.number = 0  # the start gets a lower one
             self.restart()
             return Verdict.NOW
         if isinstance(error, InvalidEvent):
             smaller = first.otherwise
             if smaller is None and first.event.is_end and not first.is_awaited:
-                # Nobody is there who could end the job in another way.
+                # Its caller has returned, so nobody else ends the job.
                 smaller = _event.failed(*brief(str(error), None))
             if smaller is not None and smaller.size < first.size:
                 first.event, first.otherwise = smaller, None
@@ -229,13 +230,13 @@ class Outbox:
         return Verdict.REFUSED
 
     def refused(self, error: BaseException) -> None:
-        """Take out the first event, which won't be written; all, if that is true of all."""
+        """Remove the first event, which can't be written; all, if the refusal applies to all."""
         self._fail(self.pop(), error)
         if isinstance(error, JobcastError) and not isinstance(error, InvalidEvent):
             self.abandon(error)
 
     def abandon(self, error: BaseException) -> None:
-        """Take out all events."""
+        """Remove all events, with ``error`` as their outcome."""
         while self.waiting:
             self._fail(self.pop(), error)
 
@@ -252,7 +253,11 @@ class Outbox:
         )
 
     def _conflate(self, *, is_newer: bool) -> None:
-        """Drop all progress but the newest, and what may have been written already."""
+        """Drop all progress except the newest, and except what may have been written already.
+
+        ``is_newer`` says whether progress that is newer than all in the outbox is about to be
+        added.
+        """
         kept = deque[Waiting]()
         for waiting in reversed(self.waiting):
             is_progress = waiting.event.operation == "progress"

@@ -1,4 +1,4 @@
-"""Who owns the jobs that are created in a block of code."""
+"""The owner of the jobs that are created in a block of code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Owner(NamedTuple):
-    """The user, the session, or both that may watch a job; neither: the job is not followed."""
+    """The user, the session, or both that may watch a job; with neither, it is not followed."""
 
     user_id: str | None = None
     session_id: str | None = None
@@ -19,27 +19,27 @@ class Owner(NamedTuple):
 
 
 def owner_by(user_id: object, session_id: object) -> Owner:
-    """Return an owner, ids that are numbers as text."""
+    """Return an owner; ids that are integers become text."""
     texts = [str(each) if type(each) is int else each for each in (user_id, session_id)]
-    return Owner(*texts)  # type: ignore[arg-type]  # what is no text is refused at the creation
+    return Owner(*texts)  # type: ignore[arg-type]  # the creation refuses other types
 
 
 current_owner: Final[ContextVar[Owner | None]] = ContextVar("jobcast_owner", default=None)
-"""The owner of what is enqueued in this context; None where nothing was said."""
+"""The owner of what is enqueued in this context; None if no block has set one."""
 
 
 @contextmanager
 def owner(*, user_id: str | int | None = None, session_id: str | None = None) -> Iterator[None]:
-    """Own what a queue with an adapter of `jobcast.adapters` enqueues in this block.
+    """Set the owner of tasks enqueued in this block, in queues followed by `jobcast.adapters`.
 
         with jobcast.owner(user_id="u1"):
             resize.delay("photos")
 
-    ``user_id``, ``session_id`` or both may watch the jobs: see `Jobs.create`; a user id that is a
-    number is the same as its text, as in tokens. With neither, tasks that are enqueued in the block
-    are not followed. The innermost block counts. It belongs to the context (`contextvars`), so
-    asyncio's tasks inherit it and threads that are started in it do not. Tasks that a followed task
-    enqueues have its owner, unless a block there says otherwise.
+    ``user_id``, ``session_id`` or both may watch the jobs: see `Jobs.create`. An integer as user id
+    equals its text, as in tokens. With neither, tasks enqueued in the block are not followed. The
+    innermost block applies. It belongs to the context (`contextvars`): asyncio's tasks inherit it,
+    threads started in it do not. Tasks that a followed task enqueues have the same owner, unless a
+    block there sets another.
     """
     before = current_owner.set(owner_by(user_id, session_id))
     try:

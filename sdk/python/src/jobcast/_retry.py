@@ -1,4 +1,4 @@
-"""Which errors of Redis pass by themselves, and how long to wait before a call is repeated."""
+"""Which errors of Redis are transient, and how long to wait before a retry."""
 
 import re
 from typing import Final
@@ -24,8 +24,8 @@ UNAVAILABLE: Final = (
     *(RedisConnectionError, RedisTimeoutError),
     *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
 )
-"""What a call raises while Redis can't be reached or can't take a write, where redis-py has a class
-for it; see `refuses_writes`."""
+"""Exceptions of a Redis that can't be reached or can't accept writes, where redis-py has a class
+for them; see `refuses_writes`."""
 
 _REFUSES_WRITES: Final = re.compile(
     r"(?:^|^Error running script .*: -)"
@@ -34,17 +34,17 @@ _REFUSES_WRITES: Final = re.compile(
 
 
 def refuses_writes(error: ResponseError) -> bool:
-    """Say whether Redis can't take a write now, where redis-py has no class for it.
+    """Return whether Redis can't accept writes now, for errors without a class in redis-py.
 
-    Redis 6 wraps the refusal of a command in that of the script.
+    Redis 6 wraps the error of a command in that of the script.
     """
     return _REFUSES_WRITES.search(str(error)) is not None
 
 
 def will_pass(error: BaseException) -> bool:
-    """Say whether Redis is only unavailable, so that the same call can succeed later.
+    """Return whether an error is transient, so that the same call can succeed later.
 
-    A wrong password or database does not pass by itself.
+    A wrong password or database is not transient.
     """
     if isinstance(error, UNAVAILABLE):
         return Address.refusal_of(error) is None
@@ -52,18 +52,18 @@ def will_pass(error: BaseException) -> bool:
 
 
 def jittered(pause_s: float) -> float:
-    """Return a pause that is up to a half shorter or longer."""
+    """Return a pause with jitter of ±50 %."""
     return pause_s * chance.uniform(0.5, 1.5)
 
 
 class Pauses:
-    """The pauses between tries: exponential back-off with jitter, at most a second or so."""
+    """The pauses between tries: exponential back-off from 50 ms to 1 s, with jitter of ±50 %."""
 
     def __init__(self) -> None:
         self._pause_s = MIN_PAUSE_S
 
     def next(self) -> float:
-        """Return how many seconds to wait before the next try."""
+        """Return the seconds to wait before the next try."""
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, MAX_PAUSE_S)
         return jittered(pause_s)

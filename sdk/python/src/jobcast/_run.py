@@ -29,38 +29,38 @@ T = TypeVar("T")
 
 
 def current_run() -> "Run | None":
-    """Return the last run of this task that goes on; in blocking code, that of `jobcast.sync`."""
+    """Return the run that was started last in this task; None if it has ended."""
     return cast("Run | None", current())
 
 
 class Run(RunState):
     """One run of one job, from its start to its end. Made by `Jobs.run`.
 
-    As a context manager it starts the job; when the block ends, it completes it with `result`,
-    unless the block has ended it already. When the block raises, it fails the job, with the
-    exception's message (the name of its class, if it has none or fails to make it) as the error and
-    its ``code``, if that is a string, as the error code, and lets the exception propagate, whatever
-    its class and whatever keeps the job from being failed. `JobCancelled` fails the job with
-    ``Cancelled`` and goes no further; only a job that was cancelled before it is taken over raises
-    it from ``async with`` itself, as there is no other way not to enter the block.
+    As a context manager it starts the job. When the block ends, it completes the job with `result`,
+    unless the block has ended it already. When the block raises, it fails the job and lets the
+    exception propagate, even if the job can't be failed. The error is the exception's message (or
+    the name of its class, if there is no message), the error code its ``code``, if that is a
+    string. `JobCancelled` fails the job with ``Cancelled`` and does not propagate; but if the job
+    was cancelled before this run takes it over, ``async with`` itself raises it, because the
+    block can't be skipped otherwise.
 
-    From its start on it holds a lease (see `connect`) until it has ended, its block ends, its
-    `Jobs` is closed, or nobody holds the run any more.
+    From its start it holds a lease (see `connect`), until the run or the block ends, its `Jobs` is
+    closed, or no reference to the run is left.
 
-    Each method returns the id of the log entry that it wrote, empty for progress that waits. Each
-    raises `JobSuperseded` once another run or attempt has taken over, `JobFinished` after the job's
-    end (`JobStalled`, one of its kind, if that came because the lease ran out), `UnknownJob` once
-    it has expired, and `InvalidEvent` for arguments that the contract refuses (before anything is
-    sent). Events of one run are in the order of the calls, also of calls that overlap.
+    Each method returns the id of the log entry that it wrote, empty for progress that is sent
+    later. Each raises `JobSuperseded` once another run or attempt has taken over, `JobFinished`
+    after the job's end (its subclass `JobStalled`, if the lease expired), `UnknownJob` once the job
+    has expired, and `InvalidEvent` if an argument is invalid, before anything is sent. Events of
+    one run are in the order of the calls, even if the calls overlap.
 
-    While Redis is unavailable, an event is repeated until it is acknowledged, and is written once.
-    A call waits for that no longer than ``block_s`` of `connect`. Then it returns an empty id, and
-    its event waits in the run's buffer; the calls that follow return at once until all that waits
-    was written, but for the end of the run, which waits for as long again. When the buffer is full,
+    While Redis is unavailable, an event is retried until Redis acknowledges it, and is written
+    once. A call waits for that no longer than ``block_s`` of `connect`. Then it returns an empty
+    id, and its event stays in the run's buffer. Until the buffer is empty, later calls return at
+    once, except the end of the run, which waits up to ``block_s`` again. When the buffer is full,
     only the newest progress in it is kept; if that makes no room within ``block_s``, the call
-    raises `BufferFull` and its event is not written. The end of the run always has room. What is
-    refused after its call has returned is logged, and the next call is refused too. A call that is
-    cancelled while its event is on its way may have written it or not.
+    raises `BufferFull` and its event is not written. The end of the run always has room. A refusal
+    after the call has returned is logged, and the next call is refused, too. If a call is cancelled
+    while its event is in flight, the event may have been written or not.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class Run(RunState):
     async def start(self) -> str:
         """Start the job, or take it over from an earlier run of the same attempt.
 
-        Sets `attempt`, `type` and `input`. Raises `JobCancelled` (the job was started) when an
-        earlier run was asked to stop, and `InvalidEvent` (the job was failed) when the job's input
-        is no JSON object that Python reads.
+        Sets `attempt`, `type` and `input`. Raises `JobCancelled` if an earlier run was asked to
+        stop (the job is started nevertheless), and `InvalidEvent` if the job's input is not a JSON
+        object (the job is failed).
         """
         self._end_lease()
         token = secrets.token_hex(8)
@@ -118,7 +118,7 @@ class Run(RunState):
             raise JobCancelled
         return answer.entry_id
 
-    async def progress(  # noqa: PLR0913 - each by name
+    async def progress(  # noqa: PLR0913 - arguments of one report
         self,
         progress: int | None = None,
         /,
@@ -132,18 +132,18 @@ class Run(RunState):
     ) -> str:
         """Report progress: percent 0-100, the current step, seconds left, and further fields.
 
-        What is left out is null for the viewers. A lower ``progress`` than the job's is raised to
-        it. Raises `JobCancelled`, after the event was written, when the job was asked to stop.
+        Viewers get null for arguments that are left out. A ``progress`` below the job's is raised
+        to it. Raises `JobCancelled`, after the event was written, if the job was asked to stop.
 
-        Or report a count, ``progress(current=3, total=12, unit="page")``: then the percentage
-        follows from it, and the seconds left from how fast it went lately, once that is worth
-        showing (after 3 s and 2 %). ``total`` and ``unit`` stay as they are until the next step.
-        Without a total, viewers see that the end is unknown (``indeterminate``).
+        Or report a count: ``progress(current=3, total=12, unit="page")``. The percentage then
+        follows from it, and the seconds left from the recent rate, after 3 s and 2 % of the step.
+        ``total`` and ``unit`` stay as they are until the next step. Without a total, viewers see
+        that the end is unknown (``indeterminate``).
 
-        Progress is sent 20 times a second at the most (``progress_per_s`` of `connect`). One that
-        follows another sooner returns an empty id and waits: the newest of those that wait, with
-        the highest percentage, is sent 50 ms after that other, or before the next event of another
-        kind, the end or the closing of the `Jobs`.
+        At most 20 progress events per second are sent (``progress_per_s`` of `connect`). A call
+        that comes sooner returns an empty id, and its progress waits. The newest that waits, with
+        the highest percentage, is sent 50 ms after the last progress event, or before the next
+        event of another kind, the end or the closing of the `Jobs`.
         """
         event = self._progress(progress, step, current, total, unit, eta, more)
         return await (self._report_soon() if event is None else self._report(event))
@@ -156,9 +156,9 @@ class Run(RunState):
         eta: float | None = None,
         **more: object,
     ) -> str:
-        """Report that a step begins. As `progress`, but it may lower the progress.
+        """Report that a step begins. Like `progress`, but it may lower the percentage.
 
-        Without ``progress`` the job's own stays.
+        Without ``progress`` the percentage follows from `plan`, or stays.
         """
         if self._has_news:
             await self._flush()
@@ -166,9 +166,9 @@ class Run(RunState):
         return await self._report(_event.stepped(step, progress, eta, more))
 
     async def advance(self, count: float = 1) -> str:
-        """Report that so much more of the current step is done.
+        """Report that ``count`` more of the current step is done; see `progress`.
 
-        Its total is what `step` or `progress` were given as ``total``. See `progress`.
+        The total is the ``total`` that `step` or `progress` was given.
         """
         self._counting().advance(count)
         return await self._report_soon()
@@ -181,15 +181,15 @@ class Run(RunState):
         unit: str | None = None,
         total: float | None = None,
     ) -> AsyncIterator[T]:
-        """Go through items, and report each as done when the next one is asked for.
+        """Iterate over items, and report each as done when the next one is requested.
 
         ``async for file in run.track(files, "Hashing", unit="file")``. ``step`` begins a step.
-        Without ``total``, that is the length of the items; if they have none, viewers see how many
-        are done and that the end is unknown (``indeterminate``).
+        ``total`` defaults to the length of the items; if they have none, viewers see how many are
+        done and that the end is unknown (``indeterminate``).
 
-        Within the loop there may be others, and steps: viewers see the innermost one and what it
-        counts, while the percentage and the seconds left are those of the outermost loop, in which
-        what is within counts as a share of the one item.
+        The loop may contain further loops, and steps: viewers see the innermost step and its count,
+        while the percentage and the seconds left are those of the outermost loop, in which a nested
+        loop or step is a share of the current item.
         """
         if total is None and isinstance(items, Sized):
             total = len(items)
@@ -237,36 +237,36 @@ class Run(RunState):
             raise JobCancelled
 
     async def log(self, text: str, level: str = "info", **more: object) -> str:
-        """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
+        """Send a log line, as the event ``log``; ``level`` is debug, info, warning or error."""
         return await self._report(_event.logged(text, level, more))
 
     def log_handler(self, level: int = logging.NOTSET) -> logging.Handler:
-        """Return a handler that sends what Python's logging gets to the job as lines.
+        """Return a handler that sends records of Python's ``logging`` to the job as log lines.
 
-        ``logging.getLogger("my.work").addHandler(run.log_handler())``. It blocks nobody and may be
-        used by any thread; when more than 1,000 lines wait, the oldest are dropped.
+        ``logging.getLogger("my.work").addHandler(run.log_handler())``. It never blocks and is
+        thread-safe; when more than 1,000 lines wait, it drops the oldest.
         """
         return LineHandler(self._add_line, level)
 
     async def emit(self, name: str, data: Mapping[str, object]) -> str:
-        """Send an event of your own, which reaches viewers in order and is never dropped.
+        """Send a custom event, which reaches viewers in order and is never dropped.
 
-        ``name`` is ``[a-z][a-z0-9-]{0,63}`` and no reserved one: the contract's, those that have a
-        meaning to a stream or a browser (``connected``, ``reset``, ``ping``, ``left``, ``message``,
-        ``error``, ``open``), ``chunk``, ``artifact``, ``input-requested`` and what begins with
-        ``child-``. ``data`` is at most 1 MiB of JSON. Raises `JobCancelled`, after the event was
-        written, when the job was asked to stop.
+        ``name`` is ``[a-z][a-z0-9-]{0,63}`` and not reserved. Reserved are the names of the
+        contract, those with a meaning for a stream or a browser (``connected``, ``reset``,
+        ``ping``, ``left``, ``message``, ``error``, ``open``), ``chunk``, ``artifact``,
+        ``input-requested`` and names that begin with ``child-``. ``data`` is at most 1 MiB of JSON.
+        Raises `JobCancelled`, after the event was written, if the job was asked to stop.
         """
         return await self._report(_event.emitted(name, data))
 
     async def complete(self, result: object = None) -> str:
-        """End the job well, with a result of at most 1 MiB of JSON."""
+        """Complete the job with a result of at most 1 MiB of JSON."""
         return await self._finish(_event.completed(result))
 
     async def fail(self, error: str | BaseException, code: str | None = None) -> str:
-        """End the job badly, with a message for its viewers and a stable code for programs.
+        """Fail the job with a message for its viewers and a stable code for programs.
 
-        An exception is written as the end of a block writes it: see `Run`.
+        An exception as ``error`` is reported like one that ends the block: see `Run`.
         """
         return await self._finish(*failure(error, code))
 
@@ -296,7 +296,7 @@ class Run(RunState):
         try:
             event = _event.completed(self.result)
         except BaseException as unusable:
-            # Of any kind: to write out what the block left may call its own code.
+            # Of any kind: encoding the result may run any code.
             await self._fail_with(unusable)
             raise
         try:
@@ -310,8 +310,8 @@ class Run(RunState):
             await self.fail(error)
         except JobcastError:
             return  # The job ended or was taken over meanwhile: this run has nothing to end.
-        except Exception as obstacle:  # of any kind: the exception that is on its way goes first
-            with suppress(BaseException):  # it may be one that takes no note
+        except Exception as obstacle:  # of any kind: the original exception takes precedence
+            with suppress(BaseException):  # not every exception accepts a note
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
             if is_a(error, JobCancelled):
                 raise
@@ -326,7 +326,7 @@ class Run(RunState):
 
     async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
         if self._has_news:
-            with suppress(JobcastError):  # they must not keep the job from its end
+            with suppress(JobcastError):  # waiting progress must not prevent the end
                 await self._flush()
         answer = await self._sender.send(event, self._answered, otherwise)
         if answer is None:
@@ -336,7 +336,7 @@ class Run(RunState):
         return answer.entry_id
 
     async def _report_soon(self) -> str:
-        """Send the progress that was noted, at once or when the last event is old enough."""
+        """Send the current progress at once, or when the pace allows it."""
         self._sender.check()
         self._has_news = True
         delay_s, entry_id = self._due_in_s, ""
@@ -351,7 +351,7 @@ class Run(RunState):
 
     def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
         if self.finished:
-            return  # a handler may stay where it was added
+            return  # a handler may still be attached to a logger
         self._lines.append(_event.logged(text, level, more))
         self._has_news = True
         if self._loop is not None and not self._loop.is_closed():
@@ -369,19 +369,19 @@ class Run(RunState):
         self._flushing = asyncio.get_running_loop().create_task(self._flush_now())
 
     async def _flush_now(self) -> None:
-        """Send what waits, for nothing else has sent it."""
+        """Send what waits, unless another call has sent it."""
         self._senders.unsent.discard(self._flush_now)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._has_news:
-            with suppress(JobcastError, RedisError):  # the next call meets the same
+            with suppress(JobcastError, RedisError):  # the next call gets the same error
                 await self._flush()
 
     async def _flush(self, *, is_own: bool = False) -> str:
-        """Send the lines and the progress that wait; return the entry of the progress.
+        """Send the log lines and the progress that wait; return the entry id of the progress.
 
-        ``is_own`` is whether that progress is the caller's, so that it raises its refusal.
+        ``is_own`` says whether the progress is the caller's own: then its refusal is raised.
         """
         entry_id = ""
         while (event := self._next_news()) is not None:

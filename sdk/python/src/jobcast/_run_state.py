@@ -1,4 +1,4 @@
-"""What a run knows of its job, in both forms of the library."""
+"""The state of a run, shared by the asyncio and the blocking API."""
 
 import logging
 import os
@@ -24,52 +24,53 @@ _log: Final = logging.getLogger("jobcast")
 _making: Final = threading.Lock()
 
 MAX_LINES: Final = 1000
-"""How many lines of a logging handler wait; of more, the oldest are dropped."""
+"""Lines of a logging handler that may wait; beyond that, the oldest are dropped."""
 
 running: Final[ContextVar["ref[RunState] | None"]] = ContextVar("jobcast_run", default=None)
-"""The run that was started last in this context. It is not held: one that nobody holds is lost."""
+"""The run that was started last in this context. A weak reference, so that the lease of a run that
+nobody holds expires."""
 
 
 def current() -> "RunState | None":
-    """Return the run that was started last in this context, None if there is none that goes on."""
+    """Return the run that was started last in this context; None if it has ended."""
     held = running.get()
     run = None if held is None else held()
     return None if run is None or run.has_ended else run
 
 
 if hasattr(os, "register_at_fork"):
-    # A run is of the process that has started it.
+    # A run belongs to the process that started it.
     os.register_at_fork(after_in_child=lambda: running.set(None))
 
 
 class Lease(Protocol):
-    """The lease of a run, which is renewed in the background."""
+    """The lease of a run, renewed in the background."""
 
     def stop(self) -> None:
-        """Renew it no longer."""
+        """Stop renewing the lease."""
 
     def end(self) -> None:
-        """Take the run out of the index of leases."""
+        """Remove the run from the index of leases."""
 
 
 class RunState(ABC):
-    """What a run knows of its job."""
+    """What a run knows about its job."""
 
     job_id: str
     """The job's id."""
     attempt: int | None
-    """The job's attempt, from 1; None before the start, unless it was asked for."""
+    """The job's attempt, from 1; None before the start, unless `Jobs.run` was given one."""
     type: str = ""
     """The job's type; known after the start."""
     input: dict[str, Any]
-    """The job's input; known after the start, and empty when the job has none."""
+    """The job's input; known after the start, empty if the job has none."""
     result: object = None
-    """What the job is completed with at the end of the block."""
+    """The result with which the end of the block completes the job."""
     finished: bool = False
     """Whether this run has completed or failed the job, and Redis has acknowledged it."""
     cancel_requested: bool = False
-    """Whether the job was asked to stop, as far as this run was told: by the answer to an event, or
-    to a renewal of its lease."""
+    """Whether the job was asked to stop, according to the last answer to an event or a lease
+    renewal."""
 
     def __init__(self, job_id: str, attempt: int | None, interval_s: float = 0.0) -> None:
         self.job_id = job_id
@@ -97,14 +98,14 @@ class RunState(ABC):
         step: str | None,
         level: Level | None = None,
     ) -> None:
-        """Report a count from code that can't await: at once, or when there is time for it.
+        """Report a count from code that can't await, at the pace of `progress`.
 
-        It is sent as `progress` sends counts, in a run of asyncio by the event loop. ``level`` is
-        what `enter` has returned, of a bar that may have others within.
+        In a run of asyncio the event loop sends it. ``level`` is what `enter` returned, for a bar
+        that may contain others. Raises `JobCancelled` if the job was asked to stop.
         """
 
     def enter(self) -> Level:
-        """Begin a bar that is reported by `note`, within the loop that is going on."""
+        """Begin a bar that is reported by `note`, within the current loop."""
         return self._counting().enter(None)
 
     def leave(self, level: Level) -> None:
@@ -112,10 +113,11 @@ class RunState(ABC):
         self._counting().leave(level)
 
     def plan(self, weights: Mapping[str, float]) -> None:
-        """Say which steps there will be and what share of the work each is, in any unit.
+        """Declare the steps and the weight of each, in any unit.
 
         ``{"download": 1, "analyse": 4}``: while ``step("analyse")`` counts from 0 to its total, the
-        job goes from 20 to 100 percent. The steps carry ``stepIndex`` and ``stepCount``.
+        job goes from 20 to 100 percent. The events of these steps have ``stepIndex`` and
+        ``stepCount``. Raises `InvalidEvent` if a weight is not above 0.
         """
         self._counting().plan(weights)
 
@@ -135,7 +137,7 @@ class RunState(ABC):
     def _entered(
         self, step: str | None, total: float | None, unit: str | None
     ) -> tuple[Level, Append | None]:
-        """Begin a loop; return its level, and the event of its step if it has one of its own."""
+        """Begin a loop; return its level, and the event of its step if it begins one."""
         count, more = self._counting(), dict[str, object]()
         level = count.enter(step, total, unit)
         if step is None:
@@ -158,7 +160,7 @@ class RunState(ABC):
         eta: float | None,
         more: Mapping[str, object],
     ) -> Append | None:
-        """Return the event that a call of `progress` sends; None if it was noted for later."""
+        """Return the event that a call of `progress` sends; None if it was kept for later."""
         has_count = current is not None or total is not None or unit is not None
         if progress is not None:
             if has_count:
@@ -172,7 +174,7 @@ class RunState(ABC):
         return None
 
     def _paced(self, event: Append) -> Append | None:
-        """Return the progress to send; None if it waits, because the last one is too recent."""
+        """Return the progress to send; None if it waits because the last one is too recent."""
         if not self._pace.interval_s and self._count is None:
             return event  # nothing ever waits
         with self._holding:
@@ -185,24 +187,24 @@ class RunState(ABC):
 
     @property
     def _due_in_s(self) -> float:
-        """In how many seconds progress may be sent; what is too late is refused at once."""
+        """Seconds until progress may be sent; 0 after the end, so that a late call is refused."""
         return 0.0 if self.finished else self._pace.due_in_s
 
     @property
     def _is_early(self) -> bool:
-        """Whether all that waits is progress, and a call has sent another meanwhile."""
+        """Whether only progress waits, and a call has sent other progress too recently."""
         return not self._lines and self._due_in_s > 0
 
     def _unsent(self) -> Append | None:
-        """Take out the progress that waits."""
+        """Remove and return the progress that waits."""
         held, self._held = self._held, None
         if self._count is not None and self._count.is_held:
             return merged(self._count.event(), held)
         return held
 
     def _next_news(self) -> Append | None:
-        """Take out what is to be sent next: a line, or else the progress."""
-        self._has_news = False  # first, for another thread may add to it meanwhile
+        """Remove and return what is to be sent next: a log line, else the progress."""
+        self._has_news = False  # first: another thread may set it meanwhile
         try:
             event = self._lines.popleft()
         except IndexError:
@@ -215,7 +217,7 @@ class RunState(ABC):
         return event
 
     def _leave_out(self, event: Append, refusal: InvalidEvent) -> None:
-        """Go on without an event, which the call that meets its refusal has nothing to do with."""
+        """Log that an event was dropped, because its refusal does not concern the current call."""
         name = event.name or event.operation
         _log.warning("job %s: %s was left out: %s", self.job_id, name, refusal)
 
@@ -237,7 +239,7 @@ class RunState(ABC):
             self._lease = None
 
     def _began(self, answer: Answer) -> None:
-        """Learn what the start said; ValueError if the input can't be read, all else is known."""
+        """Adopt the start's answer. Raises ValueError, after all else, if the input is invalid."""
         self.attempt = answer.attempt
         self.cancel_requested = answer.cancel_requested
         self.type = answer.type
@@ -246,9 +248,9 @@ class RunState(ABC):
 
 
 def failure(error: str | BaseException, code: str | None) -> tuple[Append, Append | None]:
-    """Return the event of a call of `fail`, and a smaller one for a job that allows none as long.
+    """Return the event of a call of `fail`, and a smaller one in case the job allows none so large.
 
-    The end of a job must not hang on the text of an exception.
+    The text of an exception must not prevent the end of a job.
     """
     if not isinstance(error, BaseException):
         return _event.failed(error, code), None

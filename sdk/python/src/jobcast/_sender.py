@@ -1,4 +1,4 @@
-"""How the events of one run get to Redis: in order, each exactly once."""
+"""Sends the events of one run to Redis: in order, each exactly once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,12 +21,12 @@ T = TypeVar("T")
 class Sender:
     """Appends the events of one run.
 
-    As long as Redis answers, an event is one call in the caller's own task. When an answer fails to
-    come, the event waits in the outbox, and a task repeats it until there is one; ``senders`` are
+    While Redis answers, each event is one call in the caller's own task. If no answer arrives, the
+    event waits in the outbox, and a background task retries it until Redis answers; ``senders`` are
     those with such a task.
 
-    ``token`` names the run, None before its start. ``attempt`` is the job's. ``task`` is what sends
-    from the outbox.
+    ``token`` identifies the run; None before its start. ``attempt`` is the job's. ``task`` is the
+    background task that sends the outbox.
     """
 
     def __init__(
@@ -47,26 +47,26 @@ class Sender:
 
     @property
     def has_end(self) -> bool:
-        """Whether the run's end waits to be written."""
+        """Whether the run's end is in the outbox."""
         return self._outbox.has_end
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits."""
+        """Whether the outbox is empty."""
         return not self._outbox.waiting
 
     @property
     def _patience_s(self) -> float | None:
-        """How long a start may wait for Redis; None is for ever."""
+        """Seconds for which a start may wait for Redis; None means no limit."""
         return self._senders.limits.block_s
 
     async def start(
         self, token: str, event: Append, announce: Callable[[], Awaitable[None]] | None
     ) -> Answer:
-        """Start the run; the event that does so is not buffered, for the caller needs the answer.
+        """Start the run; this event is never buffered, because the caller needs the answer.
 
-        ``announce`` is called before each try. Raises what the last try raised when Redis is
-        unavailable for longer than a call may wait.
+        ``announce`` is called before each try. Raises the last error if Redis is unavailable for
+        longer than a call may wait.
         """
         self._stop()
         self.token = token
@@ -87,11 +87,11 @@ class Sender:
     ) -> Answer | None:
         """Append an event and return the answer.
 
-        None when Redis was unavailable for as long as a call may wait: the event is in the outbox,
-        and is written when Redis is back. Then ``answered`` is called, as for any that was in the
-        outbox. ``otherwise`` is a smaller event that takes its place if
-        the job allows none of its size. Raises the refusal, `BufferFull`, and a ``RedisError`` that
-        does not pass by itself.
+        Returns None if Redis is unavailable for as long as a call may wait: the event is in the
+        outbox, and is written when Redis is available again. Then ``answered`` is called, as for
+        any event of the outbox. ``otherwise`` is a smaller event that replaces it if it is larger
+        than the job allows. Raises the refusal, `BufferFull`, or a ``RedisError`` that is not
+        transient.
         """
         if self.token is None:
             raise JobNotRunning
@@ -103,7 +103,7 @@ class Sender:
         outbox.last_number = number = outbox.last_number + 1
         closings, began_s = connection.closings, monotonic()
         try:
-            # Few calls and names: each event of each run comes this way.
+            # Hot path of every event, so it makes few calls and looks up few names.
             return await connection.append(
                 self._job_id, event, self.attempt, self.token, str(number)
             )
@@ -122,12 +122,12 @@ class Sender:
         return await self._wait(waiting, began_s)
 
     async def renew(self, event: Append) -> bool:
-        """Renew the lease of the run, and say whether the job was asked to stop."""
+        """Renew the lease of the run; return whether the job was asked to stop."""
         self._outbox.check()
         try:
             answer = await self._append(event, None)
         except JobNotRunning:
-            # A failover has lost the start. What is under way finds that out by itself.
+            # A failover has lost the start. An event in flight finds that out by itself.
             if not self._is_sending and not self._outbox.waiting:
                 self._outbox.restart()
                 self._begin()
@@ -138,11 +138,11 @@ class Sender:
         return answer.cancel_requested
 
     def check(self) -> None:
-        """Raise the refusal that every event of this run gets, if one has got it."""
+        """Raise the final refusal of this run, if there is one."""
         self._outbox.check()
 
     def abandon(self) -> None:
-        """Give up all that waits."""
+        """Drop all events of the outbox."""
         self._stop()
         self._outbox.abandon(RedisConnectionError("Redis is unavailable, and the run was closed"))
 
@@ -169,7 +169,7 @@ class Sender:
         if not self._is_sending:
             self._begin()
         if self._outbox.is_behind and not waiting.event.is_end:
-            # Without a pause a loop of reports would keep the event loop from repeating any.
+            # Yield: a loop of reports would otherwise keep the task from sending the outbox.
             await asyncio.sleep(0)
             return None
         return await self._wait(waiting, began_s)
@@ -188,7 +188,7 @@ class Sender:
         return None
 
     async def _is_settled(self, waiting: Waiting, began_s: float) -> bool:
-        """Wait until it is known what became of an event; False when a call may wait no longer."""
+        """Wait for the outcome of an event; return False if the call may wait no longer."""
         block_s = self._senders.limits.block_s
         left_s = None if block_s is None else max(0.0, began_s + block_s - monotonic())
         if not waiting.is_over:
@@ -206,7 +206,7 @@ class Sender:
             self._senders.discard(self)
 
     def _begin(self) -> None:
-        """Have a task send what waits."""
+        """Start the task that sends the outbox, unless it runs."""
         if self.task is None:
             self.task = asyncio.get_running_loop().create_task(self._drain())
             self._senders.add(self)
@@ -218,7 +218,7 @@ class Sender:
                 number = self._outbox.numbered(first)
                 try:
                     answer = await self._append(first.event, number)
-                except Exception as error:  # noqa: BLE001 - it is the caller's
+                except Exception as error:  # noqa: BLE001 - passed on to the caller
                     verdict = self._outbox.judge(error)
                     if verdict is Verdict.LATER:
                         await asyncio.sleep(pauses.next())
@@ -235,9 +235,9 @@ class Sender:
 
 
 class Senders:
-    """The senders of one `Jobs` that have events to repeat, and what bounds them.
+    """The senders of one `Jobs` that have events to retry, and their limits.
 
-    ``unsent`` is what is called to send the progress of a run that waits for its time.
+    ``unsent`` are callbacks that send the waiting progress of runs.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -247,15 +247,15 @@ class Senders:
         self._is_closed = False
 
     def add(self, sender: Sender) -> None:
-        """Hold on to a sender until what waits there was written."""
+        """Hold a sender until its outbox is empty."""
         self._busy.add(sender)
 
     def discard(self, sender: Sender) -> None:
-        """Let go of a sender with which nothing waits."""
+        """Release a sender whose outbox is empty."""
         self._busy.discard(sender)
 
     async def close(self) -> None:
-        """Wait for what waits, as long as a call may; then give up all but the ends of runs."""
+        """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
         await asyncio.gather(*(send() for send in tuple(self.unsent)))
         tasks = [sender.task for sender in self._busy if sender.task is not None]
         if tasks:
@@ -266,7 +266,7 @@ class Senders:
         self._is_closed = bool(self._busy)
 
     async def close_if_over(self, connection: Connection) -> None:
-        """Close the connection that was opened once more for the ends of runs."""
+        """Close the connection again that was reopened for the ends of runs."""
         if self._is_closed and not self._busy:
             self._is_closed = False
             await connection.aclose()
@@ -275,7 +275,7 @@ class Senders:
 async def repeated(
     call: Callable[[], Awaitable[T]], connection: Connection, block_s: float | None
 ) -> T:
-    """Repeat a call that may be repeated while Redis is unavailable, as long as a call may wait."""
+    """Retry an idempotent call while Redis is unavailable, for up to ``block_s`` seconds."""
     closings, began_s, pauses = connection.closings, monotonic(), Pauses()
     while True:
         try:

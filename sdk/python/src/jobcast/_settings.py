@@ -1,4 +1,4 @@
-"""What `connect` is given, checked; for both forms of the library."""
+"""Validation of the arguments of `connect`, for the asyncio and the blocking API."""
 
 from jobcast._errors import InvalidEvent
 from jobcast._json import MAX_EVENT_BYTES
@@ -22,7 +22,7 @@ MIN_PER_S = 0.01
 MAX_PER_S = 1000
 
 
-def checked(  # noqa: PLR0913 - settings, each by name
+def checked(  # noqa: PLR0913 - keyword-only settings
     *,
     retention_s: int,
     max_entries: int,
@@ -33,7 +33,10 @@ def checked(  # noqa: PLR0913 - settings, each by name
     buffer_bytes: int,
     progress_per_s: float | None = PROGRESS_PER_S,
 ) -> tuple[Bounds, Limits]:
-    """Return what bounds a job and what bounds its calls; `InvalidEvent` that names the setting."""
+    """Return the bounds of jobs and the limits of calls.
+
+    Raises `InvalidEvent`, which names the setting, if one is out of range.
+    """
     _check_number("retention_s", retention_s, at_least=1, at_most=MAX_RETENTION_S)
     _check_number("max_entries", max_entries, at_least=MIN_ENTRIES, at_most=MAX_ENTRIES)
     _check_number(
@@ -57,14 +60,14 @@ def checked(  # noqa: PLR0913 - settings, each by name
 
 
 def checked_attempt(attempt: int | None) -> int | None:
-    """Return the number of an attempt, None for any; `InvalidEvent` if it is no number."""
+    """Return the number of an attempt, None for any. Raises `InvalidEvent` if it is invalid."""
     if attempt is not None:
         _check_number("attempt", attempt, at_least=1)
     return attempt
 
 
 def canonical(job_id: object) -> str:
-    """Return a job id as keys spell it; `InvalidEvent` if it is none."""
+    """Return a job id as keys spell it. Raises `InvalidEvent` if it is malformed."""
     canonical = parse_job_id(job_id)
     if canonical is None:
         raise InvalidEvent("job_id must be 1 to 128 letters, digits, dots, underscores and hyphens")
@@ -72,7 +75,7 @@ def canonical(job_id: object) -> str:
 
 
 def check_seconds(name: str, seconds: object) -> None:
-    """Raise `InvalidEvent`, which names the setting, unless this is a number of seconds."""
+    """Raise `InvalidEvent`, which names the setting, unless it is from 0.1 s to a day."""
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)

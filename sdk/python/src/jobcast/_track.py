@@ -1,4 +1,4 @@
-"""Going through items, each of which is counted when the next one is asked for."""
+"""Iteration over items that counts each one when the next is requested."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Generic, Self, TypeVar
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class Track(AsyncIterator[T], Generic[T]):
-    """Goes through items of either kind.
+    """Iterates over the items of an iterable or an asynchronous iterable.
 
     ``begin`` is called before the first item, ``done`` after each and ``end`` after the last.
-    ``leave`` takes the loop out of the count; whoever breaks out of the loop drops this object, and
-    so does not have to wait for the event loop, as with a generator.
+    ``leave`` removes the loop from the count as soon as this object is dropped, for example by a
+    ``break``; an asynchronous generator would only be closed by the event loop.
     """
 
     def __init__(

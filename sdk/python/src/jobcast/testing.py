@@ -1,13 +1,13 @@
-"""Jobs in memory, for tests of code that reports to Jobcast: no Redis, the same rules.
+"""Jobs in memory, for tests of code that reports to Jobcast: without Redis, by the same rules.
 
     memory = jobcast.testing.Memory()
     async with memory.connect() as jobs:
         await my_work(jobs, await jobs.create("report", user_id="u1"))
     assert memory.events(job_id)[-1] == ("complete", {"result": {"words": 1200}})
 
-Runs, refusals and cancel requests are as with Redis, in both forms of the library. Nothing expires,
-logs are not trimmed, runs hold no leases, and each progress is written; `Memory.stall` ends a run
-as the service ends one whose lease ran out.
+Runs, refusals and cancel requests work as with Redis, in the asyncio and the blocking API. Nothing
+expires, logs are not trimmed, runs hold no leases, and each progress is written; `Memory.stall`
+fails a run as the service does when a lease expires.
 """
 
 import json
@@ -49,7 +49,7 @@ class _Job:
 
 
 class Memory:
-    """Jobs in memory, and what became of them."""
+    """Jobs in memory, with their logs and states."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, _Job] = {}
@@ -62,7 +62,7 @@ class Memory:
         max_event_bytes: int = _LEAST_EVENT_BYTES * 1024,
         progress_per_s: float | None = None,
     ) -> _jobs.Jobs:
-        """Return what `jobcast.connect` returns, on these jobs; by default without a pace."""
+        """Return what `jobcast.connect` returns, for these jobs; by default without pacing."""
         bounds, limits = _settings(max_event_bytes, progress_per_s)
         connection = _Connection(self)
         return _jobs.Jobs(connection, Leases(connection, None), Senders(limits), bounds)
@@ -73,7 +73,7 @@ class Memory:
         max_event_bytes: int = _LEAST_EVENT_BYTES * 1024,
         progress_per_s: float | None = None,
     ) -> _sync_jobs.Jobs:
-        """Return what `jobcast.sync.connect` returns, on these jobs; by default without a pace."""
+        """Return what `jobcast.sync.connect` returns, for these jobs; by default without pacing."""
         bounds, limits = _settings(max_event_bytes, progress_per_s)
         connection = _SyncConnection(self)
         return _sync_jobs.Jobs(
@@ -81,13 +81,19 @@ class Memory:
         )
 
     def events(self, job_id: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return name and data of each event that viewers of a job would have got, in order."""
+        """Return name and data of each event that viewers of a job would get, in order.
+
+        Raises KeyError if there is no such job.
+        """
         with self._lock:
             log = list(self._jobs[job_id].log)
         return [(name, json.loads(data)) for _, name, data in log if not name.startswith("_")]
 
     def state(self, job_id: str) -> dict[str, str]:
-        """Return the state of a job, by the names that it has in Redis."""
+        """Return the state of a job, with the field names that it has in Redis.
+
+        Raises KeyError if there is no such job.
+        """
         with self._lock:
             return dict(self._jobs[job_id].state)
 
@@ -100,7 +106,7 @@ class Memory:
         self.append(job_id, RETRY)
 
     def stall(self, job_id: str) -> None:
-        """Fail the run of a job, as the service does when its lease ran out."""
+        """Fail the run of a job, as the service does when its lease expires."""
         self.append(job_id, STALLED)
 
     def append(
@@ -111,7 +117,7 @@ class Memory:
         run: str = "",
         seq: str = "",
     ) -> Answer:
-        """Do what the append script does; raises its refusals."""
+        """Do what the append script does. Raises its refusals."""
         with self._lock:
             job = self._jobs.get(job_id)
             if event.operation == "create":
@@ -208,12 +214,12 @@ _PROGRESS: Final = {"start": "0", "complete": "100", "retry": "0"}
 
 
 def _stored(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return texts as they come back from Redis, whatever class of text they were."""
+    """Return texts as Redis returns them: plain str, even if a subclass was given."""
     return {name: str.encode(text).decode() for name, text in fields.items()}
 
 
 def _written(job: _Job, event: Append) -> tuple[str, str]:
-    """Return the data of an event and the progress after it; raises if the data is too large."""
+    """Return the data of an event and the progress after it. Raises if the data is too large."""
     data, progress = event.data, _PROGRESS.get(event.operation, job.state["progress"])
     if event.operation in {"progress", "step"}:
         percent = int(event.number or progress)
@@ -246,7 +252,7 @@ def _refuse(reply: str) -> Never:
 
 
 def _check(job: _Job, event: Append, attempt: int | None, run: str) -> None:
-    """Raise the refusal of what the state does not allow."""
+    """Raise the refusal of an append that the state does not allow."""
     status = job.state["status"]
     if event.operation == "retry":
         if status != "failed":
@@ -290,17 +296,17 @@ class _Connection(_connection.Connection):
         return self._memory.append(job_id, event, attempt, run, seq)
 
     async def call(self, key: str, *command: str) -> Any:  # noqa: ANN401, ARG002
-        """Answer that nothing is there: only indexes of all jobs are asked for in this way."""
+        """Return empty fields: only creations read in this way, to list an existing job."""
         return [None, None, None]
 
     async def index(self, job_id: str, created_id: str, **_: object) -> None:
-        """List nothing: nobody asks for all jobs of an owner."""
+        """Do nothing: in memory nobody lists the jobs of an owner."""
 
     async def index_again(self, job_id: str, retention_s: int) -> None:
-        """List nothing, for the same reason."""
+        """Do nothing, for the same reason."""
 
     def send(self, key: str, *command: str) -> None:
-        """Drop a command that may be lost."""
+        """Drop the command, which may be lost."""
 
     async def aclose(self) -> None:
         self.closings += 1
@@ -329,7 +335,7 @@ class _SyncConnection(_sync_connection.Connection):
     def index_again(self, job_id: str, retention_s: int) -> None: ...
 
     def forget(self) -> None:
-        """Have nothing to forget: a forked process has jobs of its own from then on."""
+        """Do nothing: a forked process has its own copy of the jobs."""
 
     def close(self) -> None:
         self.closings += 1

@@ -1,16 +1,16 @@
-"""A drop-in for ``tqdm.tqdm`` that also reports to the job which is running.
+"""A drop-in for ``tqdm.tqdm`` that also reports to the current run.
 
     from jobcast.tqdm import tqdm
 
     for file in tqdm(files, "Hashing", unit="file"):
         ...
 
-In the terminal it is tqdm's own bar. Viewers see how much is done of how much, and the bar's
-description as the step, in runs of both forms of the library; without a running job it is a bar and
-no more. A bar within another's loop is a share of the one item, as with `Run.track`. A bar that
-tqdm disables (``disable=True``) still reports. What tqdm takes and a job can't say (a count below
-0, a total that is no number) is left out of the report. Raises `JobCancelled` when the job was
-asked to stop. Needs the extra ``jobcast[tqdm]``.
+In the terminal it is tqdm's own bar. Viewers see the count, the total, and the bar's description as
+the step, in runs of both APIs; without a run it is only a bar. A bar within another's loop is a
+share of the current item, as with `Run.track`. A bar that tqdm disables (``disable=True``) still
+reports. What tqdm accepts and a job does not (a count below 0, a total that is not a number) is
+left out of the report. Raises `JobCancelled` if the job was asked to stop. Needs the extra
+``jobcast[tqdm]``.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from jobcast._level import Level, is_number
 from jobcast._run_state import RunState, current
 
 _ITEMS: Final = "it"
-"""tqdm's unit where none is given."""
+"""tqdm's default unit."""
 
 
 class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ships no types
-    """A bar of tqdm, with all of its arguments."""
+    """A tqdm bar, with all of tqdm's arguments."""
 
-    _job: RunState | None = None  # until it is made, as tqdm may fail to
+    _job: RunState | None = None  # until it is set: tqdm's constructor may raise
     _level: Level
     _is_iterated = False
 
@@ -58,8 +58,8 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
             self._report()
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Advance, as tqdm does; back, with a number below 0."""
-        if not self._is_iterated:  # else tqdm itself calls this now and then, to draw the bar
+        """Advance, as tqdm does; a negative ``n`` goes back."""
+        if not self._is_iterated:  # else tqdm itself calls this at times, to draw the bar
             self._done += 1 if n is None else n
         shown: bool | None = super().update(n)
         if not self._is_iterated:
@@ -67,13 +67,13 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
         return shown
 
     def reset(self, total: float | None = None) -> None:
-        """Begin again from 0, as tqdm does."""
+        """Restart from 0, as tqdm does."""
         self._done = 0
         super().reset(total)
         self._report()
 
     def refresh(self, *args: Any, **kwargs: Any) -> bool | None:  # noqa: ANN401 - as tqdm's
-        """Draw the bar, and report what was set by hand: ``n`` or ``total``."""
+        """Draw the bar, and report ``n`` and ``total`` if they were set directly."""
         shown: bool | None = super().refresh(*args, **kwargs)
         if self._job is not None and not self._is_iterated and not self.disable:
             self._done = self.n
@@ -81,13 +81,13 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
         return shown
 
     def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:  # noqa: FBT001, FBT002 - as tqdm's
-        """Change the description, and so the step."""
+        """Change the description, which is the step."""
         super().set_description(desc, refresh)
         self._step = _text(desc)
         self._report()
 
     def set_description_str(self, desc: str | None = None, refresh: bool | None = True) -> None:  # noqa: FBT001, FBT002 - as tqdm's
-        """Change the description, and so the step."""
+        """Change the description, which is the step."""
         super().set_description_str(desc, refresh)
         self._step = _text(desc)
         self._report()
@@ -112,5 +112,5 @@ def trange(*args: Any, **kwargs: Any) -> tqdm:  # noqa: ANN401 - as tqdm's
 
 
 def _text(given: object) -> str | None:
-    """Return what a job can say of a text: tqdm takes anything, and None or nothing for none."""
+    """Return what tqdm was given as text that a job can carry; None if it is empty."""
     return str(given).encode(errors="replace").decode() if given else None

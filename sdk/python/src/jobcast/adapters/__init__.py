@@ -1,39 +1,38 @@
-"""Adapters: the tasks of a queue as jobs of Jobcast, registered in one line.
+"""Adapters: each turns the tasks of one queue into jobs of Jobcast, with one line of code.
 
-Each module is for one queue and needs that queue's library. What an adapter does:
+Each module needs the library of its queue. What an adapter does:
 
-- A task that is enqueued with an owner (`jobcast.owner`, or an argument) is a queued job. One
-  without is not followed, which is logged once.
-- Its executions are runs: `jobcast.current_run` is the run within a task, its retries are attempts,
-  its result completes the job and its exception fails it.
-- Nothing of Jobcast breaks a task or the enqueueing of one: refusals and outages are logged, and
-  the task goes on.
+- It *follows* each task that is enqueued with an owner (`jobcast.owner`, or an argument): it
+  creates a queued job for the task. A task without an owner is not followed; that is logged once.
+- Each execution of a followed task is a run, which `jobcast.current_run` returns in the task.
+  Retries are attempts, the result completes the job, an exception fails it.
+- Jobcast breaks neither a task nor its enqueueing: refusals and outages are logged, and the task
+  goes on.
 
-**How an adapter is built** (internal to this package). Make one `_blocking.Tasks` or
-`_asyncio.Tasks` of the URL and the settings that `install` was given; it may be made before a fork.
+**How to write an adapter** (internal to this package). Create one `_blocking.Tasks` or
+`_asyncio.Tasks` from the URL and the settings that the adapter gets, before or after a fork.
 
-1. Before a message is sent: ``ticket = tasks.enqueued(task_id, task_name, owner)``, and send
-   ``ticket.to_header()`` along with the message under `_task.HEADER`, if it is not None. Do so for
-   the first message alone: a message that a retry sends again keeps its header.
-2. In the worker, in the context of the task and right before it: ``task =
-   tasks.begin(Ticket.from_header(header), on_cancel)``, also for a message without a header: then
-   the run of the task takes every call and sends nothing, so that tasks need not ask. Hold on to
-   ``task`` until the task has ended. ``on_cancel`` is called, in another thread or by the event
-   loop, when the renewal of the lease shows a cancel request: abort the task there if the queue
-   can. If ``task.is_cancelled``, the task must not run: acknowledge the message. The job was
-   cancelled before, or the service has queued the message for an attempt that is over; so use
-   ``ticket.of_any_attempt()`` for a message that the queue's own retry has sent again.
-3. While it runs: ``task.report(meta)`` forwards what the queue's own call for progress was given
-   (`_report` says which keys are understood). It raises `JobCancelled`, in the task, when the job
-   was asked to stop, and nothing else.
-4. After it: one of ``task.complete(result)``, ``task.fail(error)``, ``task.retry(error)`` (the
-   queue will run it again) and ``task.cancel()`` (it was aborted, in the queue or by
-   `JobCancelled`); ``task.fail`` does the latter by itself for a `JobCancelled`. Or
-   ``task.leave()``, if another worker will go on with it. All of them end the context that `begin`
-   has made.
-5. From outside of the worker: ``tasks.cancel(ticket)`` when the queue revokes a task that may not
-   have begun, ``tasks.end(ticket, error, code)`` when the queue knows that the worker's process is
-   gone. Without that, the lease ends the job with ``STALLED``.
+1. Before a message is sent, call ``ticket = tasks.enqueued(task_id, task_name, owner)``. Unless the
+   ticket is None, send ``ticket.to_header()`` with the message, under `_task.HEADER`. Do so only
+   for the first message: when a retry sends the message again, it keeps its header.
+2. In the worker, in the task's context right before it runs, call ``task =
+   tasks.begin(Ticket.from_header(header), on_cancel)``. Do so for a message without a header too:
+   its run accepts every call and sends nothing, so tasks need no check. Keep a reference to
+   ``task`` until the task has ended. When the job is cancelled and the task does not stop by itself
+   (see `_abort`), ``on_cancel`` is called, in another thread or by the event loop: abort the task
+   there if the queue can. If ``task.is_cancelled``, don't run the task, but acknowledge the
+   message: the job was cancelled before, or the service queued the message for an attempt that is
+   over. So use ``ticket.of_any_attempt()`` for a message that the queue's own retry sent again.
+3. While it runs, ``task.report(meta)`` forwards what the task passes to the queue's own progress
+   call (`_report` lists the keys). It raises `JobCancelled` in the task if the job was asked to
+   stop, and nothing else.
+4. When it has ended, call one of ``task.complete(result)``, ``task.fail(error)``,
+   ``task.retry(error)`` (the queue will run the task again), ``task.cancel()`` (the queue or a
+   `JobCancelled` aborted it; ``task.fail`` of a `JobCancelled` does the same) and ``task.leave()``
+   (another worker will take the job over). Each also restores the context that `begin` changed.
+5. From outside the worker, call ``tasks.cancel(ticket)`` when the queue revokes a task that may not
+   have begun, and ``tasks.end(ticket, error, code)`` when the queue detects that the worker's
+   process died. Otherwise the job fails with ``STALLED`` when its lease expires.
 
-None of these raises, but for ``report``; with `_asyncio.Tasks` all but ``leave`` are awaited.
+Only ``report`` raises. With `_asyncio.Tasks`, await all of them but ``leave``.
 """

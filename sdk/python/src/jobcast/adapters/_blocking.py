@@ -1,4 +1,4 @@
-"""The tasks of a queue as jobs, for queues whose workers block: see `jobcast.adapters`."""
+"""Runs the tasks of queues with blocking workers as jobs: see `jobcast.adapters`."""
 
 import logging
 from collections.abc import Callable
@@ -54,7 +54,7 @@ _log: Final = logging.getLogger("jobcast.adapters")
 
 
 class Tasks:
-    """The tasks of one queue, as jobs of one Redis. Connections are opened at first use."""
+    """Creates and runs the jobs of one queue's tasks, in one Redis; connects at first use."""
 
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
         parts = Parts.of(settings)
@@ -71,21 +71,21 @@ class Tasks:
         self._enqueueing = Enqueueing(self.notices, self._outage)
 
     def enqueued(self, task_id: str, name: str, owner: Owner | None = None) -> Ticket | None:
-        """Create the job of a task that is about to be enqueued, and return what goes with it.
+        """Create the job of a task before it is enqueued, and return the ticket to send with it.
 
-        None if it is not followed. It waits for Redis no longer than ``enqueue_s``; if that was not
-        enough, the worker creates the job.
+        None if the task is not followed. If Redis is unavailable for ``enqueue_s`` seconds, the
+        worker creates the job instead.
         """
         ticket = self._enqueueing.ticket(task_id, name, owner)
         if ticket is None or self._outage.is_on:
             return ticket
         try:
             return self._created(ticket)
-        except Exception as error:  # noqa: BLE001 - the task is enqueued whatever happens here
+        except Exception as error:  # noqa: BLE001 - the task is enqueued in any case
             return self._enqueueing.refused(ticket, error)
 
     def begin(self, ticket: Ticket | None, on_cancel: OnCancel | None = None) -> "Task":
-        """Begin an execution of a task: start its job, or take it over."""
+        """Begin an execution of a task: start its job, or take it over from an earlier run."""
         scope = Scope()
         job_id = new_job_id() if ticket is None else ticket.job_id
         leniency = Leniency(job_id, self.notices, is_mute=ticket is None)
@@ -97,14 +97,14 @@ class Tasks:
         return Task(self, run, leniency, scope, is_cancelled=is_cancelled)
 
     def cancel(self, ticket: Ticket | None) -> None:
-        """Cancel the job of a task that the queue has revoked: it ends, or its run is told."""
+        """Cancel the job of a revoked task: a queued job fails, a running one is asked to stop."""
         if ticket is not None:
             self._try(ticket.job_id, lambda: self._jobs.cancel(ticket.job_id))
 
     def end(
         self, ticket: Ticket | None, error: str, code: str | None, *, is_retried: bool = False
     ) -> None:
-        """Fail the job of a task whose execution can't do so itself; ``Cancelled`` cancels it.
+        """Fail the job of a task whose own process can't. The error ``Cancelled`` cancels it.
 
         ``is_retried`` is whether the queue will run the task again.
         """
@@ -120,18 +120,18 @@ class Tasks:
         self._try(ticket.job_id, end)
 
     def retry(self, job_id: str) -> None:
-        """Queue a job that has failed for its next attempt."""
+        """Queue a failed job for its next attempt."""
         self._try(job_id, lambda: self._jobs.retry(job_id))
 
     def deliver(self, unsent: Unsent) -> bool:
-        """Send what another process could not; say whether that is over, written or refused."""
+        """Send what another process could not; return False if it must be kept: see `Unsent`."""
         is_over = unsent.deliver(self._connection, self._jobs)
         if not is_over:
             self._outage.begin()
         return is_over
 
     def close(self) -> None:
-        """Close the connections; they are opened again at the next use."""
+        """Close the connections. The next use opens them again."""
         self._creating.close()
         self._jobs.close()
 
@@ -140,7 +140,7 @@ class Tasks:
             call()
         except JobcastError as refusal:
             _log.info("job %s: %s", job_id, refusal)
-        except Exception as error:  # noqa: BLE001 - the queue goes on whatever happens here
+        except Exception as error:  # noqa: BLE001 - the queue must go on
             _log.warning("job %s: %s", job_id, error)
 
     def _created(self, ticket: Ticket) -> Ticket:
@@ -161,7 +161,7 @@ class Tasks:
         )
 
     def _is_cancelled_at_start(self, run: "TaskRun", ticket: Ticket, leniency: Leniency) -> bool:
-        """Start the run, or leave it mute; say whether the task must not run."""
+        """Start the run, or silence it if it can't start; return whether the task must not run."""
         try:
             for _ in range(MAX_STARTS):
                 try:
@@ -176,12 +176,12 @@ class Tasks:
         except JobCancelled:
             run.end(_event.CANCELLED)
             return True
-        except Exception as error:  # noqa: BLE001 - the task runs whatever happens here
+        except Exception as error:  # noqa: BLE001 - the task runs in any case
             leniency.silence(error)
         return False
 
     def _after(self, refusal: JobcastError, ticket: Ticket, leniency: Leniency) -> bool | None:
-        """Deal with a refused start: say whether the task must not run; None to start again."""
+        """Handle a refused start: return whether the task must not run, or None to start again."""
         if ticket.attempt is not None:
             leniency.silence(refusal)
             return True
@@ -196,7 +196,7 @@ class Tasks:
         if not end.is_failed:
             leniency.silence(refusal)
             return False
-        self.retry(ticket.job_id)  # the queue delivers it once more
+        self.retry(ticket.job_id)  # the queue has redelivered the task
         return None
 
     def _end_of(self, job_id: str) -> End:
@@ -206,8 +206,8 @@ class Tasks:
 class Task:
     """One execution of a task.
 
-    ``is_cancelled`` is whether it must not run: its job was cancelled before, or the service has
-    queued it for an attempt that is over.
+    ``is_cancelled`` is whether it must not run: its job was cancelled before, or the service queued
+    it for an attempt that is over.
     """
 
     def __init__(
@@ -227,16 +227,16 @@ class Task:
         self._is_retried = False
 
     def unsent(self) -> Unsent | None:
-        """Return what waits for Redis at the end of the run; None if all is written."""
+        """Return the events that are still buffered after the end; None if the end was written."""
         return Unsent.of(self.run, is_retried=self._is_retried)
 
     @property
     def is_followed(self) -> bool:
-        """Whether what it reports is sent."""
+        """Whether its events are sent."""
         return not self._leniency.is_mute
 
     def report(self, meta: object) -> None:
-        """Forward what the task reports in its queue's way; `JobCancelled` if it must stop."""
+        """Forward a progress report. Raises `JobCancelled` if the job was asked to stop."""
         if not self.is_followed:
             return
         try:
@@ -245,11 +245,11 @@ class Task:
                 self.run.take(report)
         except JobCancelled:
             raise
-        except Exception as error:  # noqa: BLE001 - the task goes on whatever happens here
+        except Exception as error:  # noqa: BLE001 - it must not fail the task
             self._complain(text_of(error))
 
     def complete(self, result: object) -> None:
-        """End the job well, with the task's result, or null if it is too long or no JSON."""
+        """Complete the job with the task's result, or null if that is too large or not JSON."""
         event, problem = completion(result, self._tasks.max_event_bytes)
         if problem is not None and self.is_followed:
             self._tasks.notices.say(problem, "job %s: %s", self.run.job_id, problem)
@@ -258,33 +258,33 @@ class Task:
         self._end(event, COMPLETED)
 
     def fail(self, error: str | BaseException, code: str | None = None) -> None:
-        """End the job badly."""
+        """Fail the job. An exception's default code is its own ``code``, or its class's name."""
         self._end(*failing(error, code))
 
     def retry(
         self, error: str | BaseException, code: str | None = None, *, in_s: float | None = None
     ) -> None:
-        """End the attempt badly, and queue the job for the next one, which the queue will run."""
+        """Fail the attempt, and queue the job for the next one, due in ``in_s`` seconds."""
         self._is_retried = True
         if self._end(will_retry(error, code, in_s)):
             self._tasks.retry(self.run.job_id)
 
     def cancel(self) -> None:
-        """End the job as cancelled."""
+        """Fail the job with the error ``Cancelled``."""
         self._end(_event.CANCELLED)
 
     def leave(self) -> None:
-        """Leave the job as it is: another worker will go on with it, or its lease runs out."""
+        """Leave the job running, until another worker takes it over or its lease expires."""
         self.run.let_go()
         self._scope.leave(self.run)
 
     def _end(self, event: Append, otherwise: Append | None = None) -> bool:
-        """End the run, and say whether Redis has acknowledged that."""
+        """End the run, and return whether Redis has acknowledged the end."""
         try:
             if self.is_followed and not self.run.has_ended:
                 self.run.end(event, otherwise)
                 return self.run.finished
-        except Exception as error:  # noqa: BLE001 - the task has ended whatever happens here
+        except Exception as error:  # noqa: BLE001 - it must not fail the task
             self._leniency.silence(error)
         finally:
             self.leave()
@@ -297,7 +297,7 @@ class Task:
 
 
 class TaskSender(Sender):
-    """Sends the events of a task's run. Refusals end that, and are not the task's to deal with."""
+    """Sends the events of a task's run. A refusal silences the run and does not fail the task."""
 
     def __init__(
         self,
@@ -316,7 +316,7 @@ class TaskSender(Sender):
         return 0 if self._outage.is_on else super()._patience_s
 
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
-        """Start the run; while Redis is unavailable, in the background, with an empty answer."""
+        """Start the run; if Redis is unavailable, do so in the background and return `UNKNOWN`."""
         try:
             return super().start(token, event, announce)
         except RedisError as error:
@@ -332,22 +332,22 @@ class TaskSender(Sender):
     def send(
         self, event: Append, answered: Answered, otherwise: Append | None = None
     ) -> Answer | None:
-        """Append an event; None if that was refused, or nothing is sent any more."""
+        """Append an event; None if it was refused or is buffered, or the run is silenced."""
         if self._leniency.is_mute:
             return None
         try:
             return super().send(event, answered, otherwise)
         except InvalidEvent:
-            raise  # of one event: a mistake of the code that reports it
+            raise  # the caller's mistake; later events are not affected
         except (JobcastError, RedisError) as error:
             self._leniency.excuse(error)
             return None
 
 
 class TaskRun(Run):
-    """The run of a task: none of its calls fails the task, unless an argument is wrong."""
+    """The run of a task. Its calls raise only `JobCancelled` and `InvalidEvent`."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what `Tasks` is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of `Tasks`
         self,
         connection: Connection,
         leases: Leases,
@@ -361,14 +361,14 @@ class TaskRun(Run):
         self._abort = Abort(on_cancel)
 
     def start(self) -> str:
-        """Start the job, or take it over; of one that starts in the background little is known."""
+        """Start the job, or take it over; ``attempt`` is None if it starts in the background."""
         entry_id = super().start()
         if not entry_id:
             self._sender.attempt = self.attempt = None
         return entry_id
 
     def take(self, report: Report) -> None:
-        """Send a report, at the pace of progress."""
+        """Send a report, subject to the rate limit of progress."""
         event = report.enter(self._counting())
         if event is None or (event := self._paced(event)) is None:
             self._report_soon()
@@ -376,11 +376,11 @@ class TaskRun(Run):
             self._report(event)
 
     def end(self, event: Append, otherwise: Append | None = None) -> None:
-        """End the run."""
+        """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         self._finish(event, otherwise)
 
     def let_go(self) -> None:
-        """Renew the lease no longer, unless the end of the run still waits for Redis."""
+        """Stop renewing the lease, unless the end of the run is still buffered."""
         if self._lease is not None and not self._sender.has_end:
             self._lease.stop()
 

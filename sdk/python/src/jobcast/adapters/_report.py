@@ -1,16 +1,17 @@
-"""What a task reports in its queue's own way, read as progress of Jobcast.
+"""Parses what tasks pass to the progress call of their queue.
 
-The keys that are understood:
+The keys:
 
-- ``progress``, ``percent`` or ``percentage``: 0-100, rounded down. A share of one has no key of its
-  own: ``current`` of ``total`` says it (``{"current": 0.4, "total": 1}``).
+- ``progress``, ``percent`` or ``percentage``: 0-100, rounded down. For a fraction of one, report
+  ``{"current": 0.4, "total": 1}``.
 - ``current``, ``total`` and ``unit``: a count; the percentage and the time left follow from it.
 - ``step``, ``currentStep``, ``status``, ``stage``, ``description`` or ``message``: the step, a
-  text.
+  string.
 - ``eta`` or ``estimatedTimeRemaining``: seconds left.
-- Any other key whose value can be written as JSON is a further field, unless it begins with ``_``.
+- Any other key is a further field, if its value can be written as JSON and the key does not begin
+  with ``_``.
 
-What can't be read is left out.
+Invalid values are left out.
 """
 
 import math
@@ -25,21 +26,21 @@ from jobcast._json import to_json
 from jobcast.protocol.append import Append
 
 MAX_FIELDS_BYTES: Final = 16 * 1024
-"""How much the further fields of one report may have: they are sent with each."""
+"""Size limit of the further fields of one report, as JSON: each event carries them."""
 
 PERCENT: Final = ("progress", "percent", "percentage")
 STEP: Final = ("step", "currentStep", "status", "stage", "description", "message")
 ETA: Final = ("eta", "estimatedTimeRemaining")
 _COUNT: Final = ("current", "total", "unit")
 KNOWN: Final = frozenset((*PERCENT, *STEP, *ETA, *_COUNT))
-"""The keys that have a meaning."""
+"""The keys with a defined meaning."""
 
 Complain = Callable[[str], None]
-"""Is told what was left out and why."""
+"""Called with what is left out of a report, and why."""
 
 
 class Report(NamedTuple):
-    """What a task reports: a percentage or a count, a step, the seconds left, further fields."""
+    """One report of a task: a percentage or a count, a step, the seconds left, further fields."""
 
     percent: int | None
     current: float | None
@@ -50,7 +51,7 @@ class Report(NamedTuple):
     more: dict[str, object]
 
     def enter(self, count: Count) -> Append | None:
-        """Enter the report into a run's count; if it is none, return the event that it is."""
+        """Update a run's count, or return the event of a report with a percentage or no count."""
         if self.current is not None and self.percent is None:
             count.set(
                 current=self.current,
@@ -67,14 +68,14 @@ class Report(NamedTuple):
 
 
 def read(meta: object, complain: Complain) -> Report | None:
-    """Return what a task reports; None if there is nothing to send."""
+    """Parse a report; None if there is nothing to send."""
     if not isinstance(meta, Mapping):
         if meta is not None:
             complain(f"{type(meta).__name__} is no mapping")
         return None
     try:
         left = {key: value for key, value in dict(meta).items() if isinstance(key, str)}
-    except Exception as error:  # noqa: BLE001 - a mapping of a class of its own may raise any
+    except Exception as error:  # noqa: BLE001 - a custom mapping may raise anything
         complain(text_of(error))
         return None
     percent = _number(left, PERCENT, complain)
@@ -93,7 +94,7 @@ def read(meta: object, complain: Complain) -> Report | None:
 
 
 def _number(left: dict[str, object], names: tuple[str, ...], complain: Complain) -> float | None:
-    """Take out the first of these that is a number from 0; others of them are left out."""
+    """Remove all these keys; return the first value that is a finite number, 0 or more."""
     found = None
     for name in names:
         value = left.pop(name, None)
@@ -115,7 +116,7 @@ def _number(left: dict[str, object], names: tuple[str, ...], complain: Complain)
 
 
 def _text(left: dict[str, object], names: tuple[str, ...], complain: Complain) -> str | None:
-    """Take out the first of these that is a text; others of them that are stay further fields."""
+    """Remove and return the first of these that is a string; the others stay further fields."""
     for name in names:
         value = left.get(name)
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What the blocking and the asynchronous form of the adapters share: no I/O."""
+"""What the blocking and the asyncio adapters share. Does no I/O."""
 
 import logging
 import math
@@ -29,17 +29,17 @@ from jobcast.protocol.append import Answer, Append, Bounds
 from jobcast.protocol.names import new_job_id, parse_job_id
 
 HEADER: Final = "jobcast"
-"""Under which name a message carries its ticket."""
+"""The key of the ticket in a message's headers, options or metadata."""
 
 ENQUEUE_S: Final = 2.0
-"""How long the enqueueing of a task waits for Jobcast's Redis, by default."""
+"""How long enqueueing a task waits for Jobcast's Redis by default."""
 BLOCK_S: Final = 2.0
-"""How long a call of a task waits for Jobcast's Redis, by default."""
+"""How long a call in a task waits for Jobcast's Redis by default."""
 PAUSE_S: Final = 10.0
-"""How long after an outage of Redis was met nobody waits for another: what can't be done at once is
-done in the background, or by the worker."""
+"""For this long after an outage of Redis, nothing waits for it: runs start in the background, and
+workers create the jobs of tasks that are enqueued."""
 MAX_STARTS: Final = 3
-"""How often a start is tried: after a refusal, the job is created or queued for a new attempt."""
+"""Maximum tries per start: after a refusal, the job is created or queued for its next attempt."""
 
 _ATTEMPT: Final = re.compile("[1-9][0-9]{0,15}")
 
@@ -47,9 +47,9 @@ _log: Final = logging.getLogger("jobcast.adapters")
 
 
 class Settings(TypedDict, total=False):
-    """What `install` takes beside the URL; the first is here, the others are those of `connect`.
+    """The settings of an adapter: ``enqueue_s``, and some of `jobcast.connect`.
 
-    ``enqueue_s`` is how many seconds the enqueueing of a task may wait for Jobcast's Redis.
+    ``enqueue_s`` is how many seconds enqueueing a task may wait for Jobcast's Redis.
     """
 
     enqueue_s: float
@@ -61,7 +61,7 @@ class Settings(TypedDict, total=False):
 
 
 class Parts(NamedTuple):
-    """What `Settings` say, checked."""
+    """The validated settings."""
 
     bounds: Bounds
     limits: Limits
@@ -70,7 +70,7 @@ class Parts(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return them; `InvalidEvent` that names the setting."""
+        """Validate settings. Raises `InvalidEvent`, which names the setting, if one is invalid."""
         lease_s = settings.get("lease_s", LEASE_S)
         bounds, limits = checked(
             retention_s=settings.get("retention_s", DAY_SECONDS),
@@ -87,9 +87,9 @@ class Parts(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """What travels with a message: enough to find its job, and to create it if it is not there.
+    """Sent with a message, to find its job, or to create it if it does not exist.
 
-    With ``attempt``, the service has queued the message, for this attempt alone: if that is over,
+    ``attempt`` is set if the service queued the message, for this attempt only: if that is over,
     the task is not run.
     """
 
@@ -101,18 +101,18 @@ class Ticket(NamedTuple):
 
     @classmethod
     def of_task(cls, task_id: str, name: str, owner: Owner) -> Self:
-        """Return the ticket of a task: the job has the task's own id if that is a job id.
+        """Return the ticket of a task. The job gets the task's id, unless that is no job id.
 
-        It must have been an id already: a UUID in upper case is another spelling of a job's.
+        A UUID in upper case is none either: job ids spell UUIDs in lower case.
         """
         job_id = task_id if parse_job_id(task_id) == task_id else new_job_id()
         return cls(job_id, type_of(name), owner.user_id, owner.session_id)
 
     @classmethod
     def from_header(cls, header: object, task_id: str | None = None) -> Self | None:
-        """Read what came with a message; None if it has no ticket, or one that can't be read.
+        """Parse the header of a message; None if there is none or it is invalid.
 
-        With ``task_id``, one of another task is none: a queue may copy headers from task to task.
+        With ``task_id``, also None for another task's ticket: queues may copy headers to new tasks.
         """
         if not isinstance(header, Mapping) or task_id not in {None, header.get("task")}:
             return None
@@ -127,7 +127,7 @@ class Ticket(NamedTuple):
         return cls(job_id, name, user_id, session_id, int(number))
 
     def to_header(self, task_id: str | None = None) -> dict[str, str]:
-        """Return what is sent with the message, of this task alone: a flat object of texts."""
+        """Return the header to send, a flat mapping of strings; ``task_id`` binds it to a task."""
         parts = {
             "id": self.job_id,
             "type": self.type,
@@ -139,11 +139,11 @@ class Ticket(NamedTuple):
         return {name: part for name, part in parts.items() if part is not None}
 
     def of_any_attempt(self) -> Self:
-        """Return a ticket for a message that the queue's own retry has sent again."""
+        """Return it without its attempt, for a message that the queue's own retry sent again."""
         return self._replace(attempt=None)
 
     def again(self) -> Self:
-        """Return a ticket with a fresh id, for a task whose id a job has already."""
+        """Return it with a new job id, for a task whose id is taken by another job."""
         return self._replace(job_id=new_job_id())
 
     @property
@@ -156,7 +156,7 @@ END_FIELDS: Final = ("status", "error", "errorCode")
 
 
 class End(NamedTuple):
-    """How a job has ended, as its state tells."""
+    """How a job has ended, according to its state."""
 
     status: str
     error: str
@@ -164,7 +164,7 @@ class End(NamedTuple):
 
     @classmethod
     def of_state(cls, reply: list[bytes | None]) -> Self:
-        """Read the values of `END_FIELDS`."""
+        """Parse the values of `END_FIELDS`."""
         return cls(*((part or b"").decode(errors="replace") for part in reply))
 
     @property
@@ -174,21 +174,21 @@ class End(NamedTuple):
 
     @property
     def is_failed(self) -> bool:
-        """Whether it failed, so that another execution is its next attempt."""
+        """Whether it failed without being cancelled; another execution is its next attempt."""
         return self.status == "failed" and not self.is_cancelled
 
 
 def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, Any]:
-    """Return what says who may watch a task's job, where `jobcast.owner` does not.
+    """Return a mapping that names a job's owner in the task's message, instead of `jobcast.owner`.
 
-    It goes with the message: into ``apply_async(headers=…)`` of Celery, ``enqueue(…, meta=…)`` of
-    RQ and SAQ, ``send_with_options(args=…, **…)`` of Dramatiq, the options of BullMQ's ``add``.
+    Pass it to ``apply_async(headers=…)`` of Celery, ``enqueue(…, meta=…)`` of RQ and SAQ,
+    ``send_with_options(args=…, **…)`` of Dramatiq, or in the options of BullMQ's ``add``.
     """
     return {HEADER: {"user": user_id, "session": session_id}}
 
 
 def owner_of(header: object) -> Owner | None:
-    """Return the owner that `owned_by` names in what is enqueued; None if it names none."""
+    """Return the owner that `owned_by` put into a message; None if there is none."""
     if not isinstance(header, Mapping):
         return None
     owner = owner_by(header.get("user"), header.get("session"))
@@ -196,43 +196,43 @@ def owner_of(header: object) -> Owner | None:
 
 
 class Notices:
-    """Says each thing once in the log of this process."""
+    """Logs each warning once per process."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()
 
     def say(self, key: str, message: str, *arguments: object) -> None:
-        """Log a warning, unless one with this key was."""
+        """Log a warning, unless one with this key was logged before."""
         if key not in self._said:
             self._said.add(key)
             _log.warning(message, *arguments)
 
 
 class Outage:
-    """Remembers that Redis was unavailable, so that not every task waits to find that out."""
+    """Remembers an outage of Redis, so that not every task waits for a timeout."""
 
     def __init__(self) -> None:
         self._until_s = -math.inf
 
     def begin(self) -> None:
-        """Note that Redis did not answer in time."""
+        """Record that Redis did not answer in time."""
         self._until_s = monotonic() + PAUSE_S
 
     @property
     def is_on(self) -> bool:
-        """Whether Redis was unavailable just before."""
+        """Whether Redis was unavailable in the last `PAUSE_S` seconds."""
         return monotonic() < self._until_s
 
 
 class Enqueueing:
-    """Decides whether and how a task that is being enqueued becomes a job."""
+    """Decides whether a task becomes a job when it is enqueued."""
 
     def __init__(self, notices: Notices, outage: Outage) -> None:
         self._notices = notices
         self._outage = outage
 
     def ticket(self, task_id: str, name: str, owner: Owner | None) -> Ticket | None:
-        """Return the ticket of a task; None if nobody owns it."""
+        """Return the ticket of a task; None if it has no owner."""
         owner = current_owner.get() if owner is None else owner
         if owner is None:
             self._notices.say(
@@ -248,9 +248,9 @@ class Enqueueing:
         return Ticket.of_task(str(task_id), name, owner)
 
     def refused(self, ticket: Ticket, error: Exception) -> Ticket | None:
-        """Say that a job could not be created; return what travels with the message all the same.
+        """Log that a job could not be created; return the ticket to send nevertheless, if any.
 
-        Its worker will create the job if it is Redis that was unavailable.
+        If Redis was unavailable, the worker creates the job from the ticket.
         """
         if isinstance(error, RedisError):
             self._outage.begin()
@@ -264,7 +264,7 @@ class Enqueueing:
         return None
 
     def doubled(self, ticket: Ticket) -> Ticket:
-        """Say that there is a job of a task's id already; return the ticket of another one."""
+        """Log that a task's id is taken by another job; return a ticket with a new job id."""
         other = ticket.again()
         self._notices.say(
             "doubled",
@@ -276,9 +276,9 @@ class Enqueueing:
 
 
 class Leniency:
-    """What becomes of the refusals of a run whose task must go on.
+    """Handles the refusals of a run, so that they don't fail its task.
 
-    ``is_mute`` is whether nothing is sent any more.
+    ``is_mute`` is whether the run sends nothing, from its start or after a refusal.
     """
 
     def __init__(self, job_id: str, notices: Notices, *, is_mute: bool) -> None:
@@ -287,26 +287,26 @@ class Leniency:
         self.is_mute = is_mute
 
     def excuse(self, error: Exception) -> None:
-        """Log a refusal; after one that is of all events, send nothing any more."""
+        """Log a refusal, and silence the run, unless only its buffer was full."""
         if isinstance(error, BufferFull):
             self._notices.say(f"full {self._job_id}", "job %s: %s", self._job_id, error)
             return
         self.silence(error)
 
     def silence(self, why: object) -> None:
-        """Send nothing any more."""
+        """Stop sending the events of the run, and log why."""
         if not self.is_mute:
             self.is_mute = True
-            # Redis refuses all jobs for the same reason.
+            # An error of Redis concerns all jobs, so it is logged once.
             key = f"{why}" if isinstance(why, RedisError) else self._job_id
             message = "job %s is not followed any more: %s"
             self._notices.say(f"silent {key}", message, self._job_id, why)
 
 
 class Scope:
-    """The context of one execution of a task: its run, and its owner for what it enqueues.
+    """The context of one execution of a task: its run, and the owner of what the task enqueues.
 
-    It is made and left in the context of the task.
+    Create it, enter it and leave it in the task's own context.
     """
 
     def __init__(self) -> None:
@@ -314,20 +314,20 @@ class Scope:
         self._owner_before = current_owner.get()
 
     def enter(self, run: RunState, owner: Owner | None) -> None:
-        """Have the run be the current one."""
+        """Set the current run, and the current owner unless it is None."""
         running.set(ref(run))
         if owner is not None:
             current_owner.set(owner)
 
     def leave(self, run: RunState) -> None:
-        """End the run, whether its job has ended or not, and go back to what was before."""
+        """Mark the run as finished, even if its job has not ended, and restore the context."""
         run.finished = True
         running.set(self._run_before)
         current_owner.set(self._owner_before)
 
 
 def quietly(call: Callable[..., object], *arguments: object, **named: object) -> None:
-    """Call what belongs to the queue; what it raises is logged, for it is not the task's."""
+    """Call a function of the queue, and log what it raises, so that it does not fail the task."""
     try:
         call(*arguments, **named)
     except Exception:  # noqa: BLE001 - whatever the queue raises
@@ -335,13 +335,13 @@ def quietly(call: Callable[..., object], *arguments: object, **named: object) ->
 
 
 def type_of(name: str) -> str:
-    """Return a job's type for the name of a task: its end, if that is too long."""
+    """Return the job type for the name of a task; if that is too long, its last characters."""
     text = str(name).encode(errors="replace").decode()
     return text[-_event.MAX_TYPE_CHARACTERS :] or "task"
 
 
 def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str | None]:
-    """Return message and code of a failure: an exception without a code has its class's name."""
+    """Return message and code of a failure; the default code of an exception is its class name."""
     if not isinstance(error, BaseException):
         return error, code
     message, its_code = describe(error)
@@ -351,13 +351,13 @@ def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str |
 
 
 def failing(error: str | BaseException, code: str | None) -> tuple[Append, Append]:
-    """Return the event that ends a job badly, and a smaller one that any job has room for."""
+    """Return the event that fails a job, and a smaller one that fits the limit of any job."""
     message, code = failure_of(error, code)
     return _event.failed(message, code), _event.failed(*brief(message, code))
 
 
 def completion(result: object, max_bytes: int) -> tuple[Append, str | None]:
-    """Return the event that ends a job well, and why it is without the task's result, if it is."""
+    """Return the event that completes a job, and, if it lacks the task's result, the reason."""
     try:
         event = _event.completed(result)
     except InvalidEvent as error:
@@ -371,14 +371,14 @@ def completion(result: object, max_bytes: int) -> tuple[Append, str | None]:
 def will_retry(
     error: str | BaseException, code: str | None, retry_in_s: float | None = None
 ) -> Append:
-    """Return what ends an attempt that another one follows, as far as any job has room for it."""
+    """Return the event that fails an attempt before a retry; it fits the limit of any job."""
     message, code = brief(*failure_of(error, code))
     try:
         return _event.will_retry(message, code, retry_in_s)
-    except InvalidEvent:  # a queue takes delays that viewers can't be told, as negative ones
+    except InvalidEvent:  # queues allow delays that events don't, such as negative ones
         return _event.will_retry(message, code, None)
 
 
 COMPLETED: Final = _event.completed(None)
-UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - by position, as the script answers
-"""What is known of a run that starts in the background."""
+UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - in the order of the script's answer
+"""The answer for a run that starts in the background."""

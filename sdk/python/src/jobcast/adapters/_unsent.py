@@ -1,8 +1,8 @@
-"""What a process could not send before it ended, kept for the next one.
+"""Events that a process could not send before it ended, stored for the next process.
 
-A work horse of RQ ends with its task. If Jobcast's Redis is unavailable then, the end of the job
-waits in its queue's Redis until another task begins. It keeps the run and numbers that it had, so
-it is written once, however often it is sent.
+RQ's work horse exits with its task. If Jobcast's Redis is unavailable then, the last events and the
+end of the job are stored in RQ's Redis until another task begins. They keep their run and their
+sequence numbers, so each is written once, however often it is sent.
 """
 
 import json
@@ -23,9 +23,9 @@ _log: Final = logging.getLogger("jobcast.adapters")
 
 
 class Unsent(NamedTuple):
-    """The events of a run that were not acknowledged, with their numbers, the oldest first.
+    """The unacknowledged events of a run with their sequence numbers, oldest first.
 
-    ``is_retried`` is whether the queue runs the task again.
+    ``is_retried`` is whether the queue will run the task again.
     """
 
     job_id: str
@@ -36,14 +36,14 @@ class Unsent(NamedTuple):
 
     @classmethod
     def of(cls, run: Run, *, is_retried: bool) -> Self | None:
-        """Return what a run that has ended could not send; None if its end is written."""
-        sender = run._sender  # noqa: SLF001 - what is about senders is the library's own
+        """Return the unsent events of a run that has ended; None if its end was written."""
+        sender = run._sender  # noqa: SLF001 - senders are internal to the library
         if not sender.has_end or sender.token is None:
             return None
         return cls(run.job_id, run.attempt, sender.token, sender.unsent(), is_retried)
 
     def deliver(self, connection: Connection, jobs: Jobs) -> bool:
-        """Send it; say whether that is over, written or refused. Else Redis is unavailable."""
+        """Send the events; return False if Redis is unavailable, so that they must be kept."""
         try:
             for number, event in self.events:
                 connection.append(self.job_id, event, self.attempt, self.run, str(number))
@@ -55,12 +55,12 @@ class Unsent(NamedTuple):
             _log.warning("job %s: %s", self.job_id, error)
         except JobcastError as refusal:
             _log.info("job %s: %s", self.job_id, refusal)
-        except Exception as error:  # noqa: BLE001 - whoever has put it there: no task fails by it
+        except Exception as error:  # noqa: BLE001 - invalid data must not fail a task
             _log.warning("what another process has left can't be sent: %s", error)
         return True
 
     def to_json(self) -> str:
-        """Return it as JSON."""
+        """Serialize to JSON."""
         events = [
             [number, {**event._asdict(), "fields": dict(event.fields)}]
             for number, event in self.events
@@ -69,7 +69,7 @@ class Unsent(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self | None:
-        """Read it; None if it is unreadable."""
+        """Parse JSON; None if it is invalid."""
         try:
             given = json.loads(text)
             events = [(int(number), _append_of(fields)) for number, fields in given["events"]]

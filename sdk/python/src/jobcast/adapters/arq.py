@@ -1,4 +1,4 @@
-"""arq: jobs as jobs of Jobcast.
+"""Turns arq's jobs into jobs of Jobcast.
 
     pool = follow(await create_pool(redis_settings), url)
 
@@ -9,9 +9,9 @@
     class WorkerSettings:
         functions = [resize]
 
-arq has no progress of its own: `jobcast.current_run` is the run of a job. ``Retry`` makes attempts.
-``job.abort()`` cancels the job, and one that its owner cancels is cancelled in the worker. What
-``ctx["redis"]`` enqueues is followed, too; cron jobs are not.
+arq has no progress call of its own: in a job, report to `jobcast.current_run`. A ``Retry`` begins
+the next attempt. ``job.abort()`` cancels the job in Jobcast, and a job that its owner cancels is
+cancelled in the worker. Jobs enqueued by ``ctx["redis"]`` are followed too; cron jobs are not.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ _log: Final = logging.getLogger("jobcast.adapters")
 
 _TICKETS: Final = f"arq:{HEADER}:"
 _UNFINISHED_S: Final = 7 * 86_400
-"""How long the ticket of a job is kept that never ends."""
+"""How long the ticket of a job that never ends is kept."""
 _FINISHED_S: Final = 3600
-"""How long it is kept afterwards, as arq keeps results."""
+"""How long a ticket is kept after the job; arq's default for results."""
 _MAX_TRIES: Final = 5
 _EXECUTION: Final = "jobcast_execution"
 
@@ -48,15 +48,16 @@ C = TypeVar("C", bound=type)
 
 
 def follow(pool: ArqRedis, url: str, **settings: Unpack[Settings]) -> ArqRedis:
-    """Have what a pool enqueues be followed, in the Redis of this URL; return the pool.
+    """Follow the jobs that a pool enqueues, in the Redis at this URL; return the pool.
 
-    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds ``enqueue_job``
-    may wait for that Redis.
+    The settings are those of `jobcast.connect`, and ``enqueue_s``: how many seconds ``enqueue_job``
+    may wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
+    setting is.
     """
     tasks = Tasks(url, **settings)
     close = pool.aclose
 
-    async def aclose(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as redis-py has them
+    async def aclose(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - redis-py's arguments
         await tasks.aclose()
         await close(*args, **kwargs)
 
@@ -65,7 +66,7 @@ def follow(pool: ArqRedis, url: str, **settings: Unpack[Settings]) -> ArqRedis:
 
 
 def follow_worker(url: str, **settings: Unpack[Settings]) -> Callable[[C], C]:
-    """Have a class of worker settings follow its jobs: a decorator. See `follow`."""
+    """Decorate a class of worker settings, to follow the worker's jobs. See `follow`."""
 
     def decorate(settings_class: C) -> C:
         Followed(settings_class, Tasks(url, **settings)).attach(settings_class)
@@ -74,13 +75,13 @@ def follow_worker(url: str, **settings: Unpack[Settings]) -> Callable[[C], C]:
     return decorate
 
 
-class FollowedJob(Job):  # type: ignore[misc]  # arq is not there where types are checked
-    """What `follow` has enqueued."""
+class FollowedJob(Job):  # type: ignore[misc]  # arq is not installed where types are checked
+    """A job that a followed pool has enqueued."""
 
     __slots__ = ("tasks", "ticket")
 
-    async def abort(self, *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as arq has them
-        """Abort the job; one that has not begun is cancelled in Jobcast by this call."""
+    async def abort(self, *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - arq's arguments
+        """Abort the job; cancel it in Jobcast too, as the worker does so only after its start."""
         try:
             return bool(await super().abort(*args, **kwargs))
         finally:
@@ -94,18 +95,18 @@ class Execution:
 
     def __init__(self) -> None:
         self.is_interrupted = False
-        """Whether arq has cancelled it, which has several reasons."""
+        """Whether arq has cancelled it: after a timeout, an abort or a shutdown of the worker."""
         self._running = asyncio.current_task()
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Cancel it: its owner wants it to stop."""
+        """Cancel it, because the job was cancelled in Jobcast."""
         if self._running is not None:
             self._is_stopped = True
             self._running.cancel()
 
     async def interrupted(self, cancelled: asyncio.CancelledError) -> BaseException:
-        """Note that it was cancelled, and return what to raise: arq would retry what we stop."""
+        """Return what to raise: `JobCancelled` after `stop`, because arq retries CancelledError."""
         if not self._is_stopped or self._running is None:
             self.is_interrupted = True
             return cancelled
@@ -115,7 +116,7 @@ class Execution:
 
 
 class Followed:
-    """A class of worker settings whose jobs are followed."""
+    """Follows the jobs of a worker, by wrapping the functions and hooks of its settings."""
 
     def __init__(self, settings: type, tasks: Tasks) -> None:
         self._tasks = tasks
@@ -128,14 +129,14 @@ class Followed:
         self._max_tries = getattr(settings, "max_tries", _MAX_TRIES)
 
     def attach(self, settings: Any) -> None:  # noqa: ANN401 - arq reads any class
-        """Put the functions and hooks that follow in the place of the settings' own."""
+        """Replace the functions and hooks of the settings by the wrappers."""
         settings.functions = [self._followed(func(function)) for function in self._functions]
         settings.on_startup = self.startup
         settings.on_shutdown = self.shutdown
         settings.after_job_end = self.after_job_end
 
     async def startup(self, ctx: dict[Any, Any]) -> None:
-        """Follow what the jobs enqueue."""
+        """Follow the jobs that ``ctx["redis"]`` enqueues."""
         _follow(ctx["redis"], self._tasks)
         await self._call("on_startup", ctx)
 
@@ -145,12 +146,12 @@ class Followed:
         await self._call("on_shutdown", ctx)
 
     async def after_job_end(self, ctx: dict[Any, Any]) -> None:
-        """End the job if arq has cancelled it: by now it is known why."""
+        """End the job if arq cancelled it; by now arq has stored the reason."""
         execution = ctx.pop(_EXECUTION, None)
         if execution is not None and execution.is_interrupted:
             try:
                 await self._end_interrupted(ctx, execution.task)
-            except Exception:  # noqa: BLE001 - arq goes on whatever happens here
+            except Exception:  # noqa: BLE001 - arq must go on
                 _log.exception("job %s of arq: it is not known how it ended", ctx["job_id"])
                 execution.task.leave()
         await self._call("after_job_end", ctx)
@@ -163,7 +164,7 @@ class Followed:
             execution = await self._begin(ctx)
             try:
                 if execution.task.is_cancelled:
-                    raise JobCancelled  # noqa: TRY301 - as the job raises it when it is told
+                    raise JobCancelled  # noqa: TRY301 - as a call of the run would
                 result = await work(ctx, *args, **kwargs)
             except asyncio.CancelledError as cancelled:
                 raise await execution.interrupted(cancelled) from None
@@ -211,18 +212,18 @@ class Followed:
 
 
 def _follow(pool: ArqRedis, tasks: Tasks) -> ArqRedis:
-    """Have ``enqueue_job`` create the job in Jobcast first."""
+    """Make ``enqueue_job`` create the job in Jobcast first."""
     enqueue = pool.enqueue_job
 
     async def enqueue_job(
         function: str,
-        *args: Any,  # noqa: ANN401 - what the job is given
+        *args: Any,  # noqa: ANN401 - the job's arguments
         _job_id: str | None = None,
         **kwargs: Any,  # noqa: ANN401 - the same
     ) -> Job | None:
         job_id = _job_id or uuid4().hex
         ticket = None
-        # arq won't enqueue what is under way, or has ended just before.
+        # arq does not enqueue a job whose id is queued, is running or has a result.
         keys = job_key_prefix + job_id, result_key_prefix + job_id
         if _job_id is None or not await pool.exists(*keys):
             ticket = await tasks.enqueued(job_id, function)
@@ -245,7 +246,7 @@ def _follow(pool: ArqRedis, tasks: Tasks) -> ArqRedis:
 def _with_ticket(job: Job, ticket: Ticket, tasks: Tasks) -> FollowedJob:
     followed = FollowedJob(
         job.job_id,
-        job._redis,  # noqa: SLF001 - arq tells it by no other name
+        job._redis,  # noqa: SLF001 - arq has no public name for it
         _queue_name=job._queue_name,  # noqa: SLF001 - the same
         _deserializer=job._deserializer,  # noqa: SLF001 - the same
     )
@@ -254,8 +255,8 @@ def _with_ticket(job: Job, ticket: Ticket, tasks: Tasks) -> FollowedJob:
 
 
 async def _keep(pool: ArqRedis, job_id: str, ticket: Ticket | None, *, is_known: bool) -> None:
-    """Put a job's ticket beside it: what arq sends along, a worker of arq alone can't take."""
-    with suppress(RedisError):  # then enqueueing fails by itself, or the job is not followed
+    """Store a job's ticket next to it: as an argument, it would break workers without adapter."""
+    with suppress(RedisError):  # then enqueueing fails too, or the job is not followed
         if ticket is not None:
             await pool.set(_TICKETS + job_id, json.dumps(ticket.to_header()), ex=_UNFINISHED_S)
         elif is_known:
@@ -270,6 +271,6 @@ async def _ticket_of(pool: ArqRedis, job_id: str) -> Ticket | None:
 
 
 async def _expire(ctx: dict[Any, Any]) -> None:
-    """Keep the ticket of a job that is done no longer than arq keeps its result."""
+    """Let the ticket of a finished job expire after `_FINISHED_S`."""
     with suppress(RedisError):
         await ctx["redis"].expire(_TICKETS + ctx["job_id"], _FINISHED_S)

@@ -1,4 +1,4 @@
-"""BullMQ: the entries of a queue as jobs of Jobcast.
+"""Turns the entries of a BullMQ queue into jobs of Jobcast.
 
     worker = Worker("reports", followed(url, process), options)
     queue = follow(Queue("reports", options), url)
@@ -6,10 +6,11 @@
     with jobcast.owner(user_id="u1"):
         await queue.add("report", {"pages": 100})
 
-What a processor gives to ``job.updateProgress``, a number or a dict, is progress: `_report` says
-which keys are understood. BullMQ's attempts are attempts. A job that its owner cancels stops at its
-next report, or is aborted: by its ``AbortSignal`` if the processor takes one, else as asyncio does.
-Entries of the service, ``{jobId, attempt}``, and those that Node has added for a job are served.
+What a processor passes to ``job.updateProgress``, a number or a dict, is progress: `_report` lists
+the keys. Each of BullMQ's attempts is an attempt of the job. When the owner cancels a job, the
+processor gets `JobCancelled` from its next report, or is aborted: by its ``AbortSignal`` if it
+takes one, else by cancelling its asyncio task. Entries of the service, ``{jobId, attempt}``, and
+those that Node's ``add`` has added are processed too.
 """
 
 import asyncio
@@ -35,16 +36,17 @@ from jobcast.protocol.names import parse_job_id, state_key
 __all__ = ["follow", "followed", "owned_by"]
 
 Process = Callable[..., Awaitable[Any]]
-"""A processor of `bullmq.Worker`: it takes a job, a token, and if it likes an ``AbortSignal``."""
+"""A processor of `bullmq.Worker`: it takes a job, a token and optionally an ``AbortSignal``."""
 
 _LATER_MS: Final = 1000
 _WITH_SIGNAL: Final = 3
 
 
 def followed(url: str, process: Process, **settings: Unpack[Settings]) -> Process:
-    """Return a processor that does what this one does, and reports it to the Redis of this URL.
+    """Wrap a processor so that it runs its entries as jobs, in the Redis at this URL.
 
-    The settings are those of `jobcast.connect`.
+    The settings are those of `jobcast.connect`. Raises ValueError if the URL is invalid, and
+    `InvalidEvent` if a setting is.
     """
     processor = Processor(process, EntryTasks(url, **settings))
 
@@ -54,27 +56,28 @@ def followed(url: str, process: Process, **settings: Unpack[Settings]) -> Proces
     async def without_signal(job: Job, token: str) -> object:
         return await processor.process(job, token)
 
-    # BullMQ makes a signal if it is the third argument of the processor.
+    # BullMQ creates a signal only if the processor has a third parameter.
     return with_signal if _takes_signal(process) else without_signal
 
 
 def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
-    """Have what is added to a queue be followed, in the Redis of this URL; return the queue.
+    """Follow the entries that are added to a queue, in the Redis at this URL; return the queue.
 
-    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds `Queue.add` may
-    wait for that Redis.
+    The settings are those of `jobcast.connect`, and ``enqueue_s``: how many seconds `Queue.add` may
+    wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
+    setting is.
     """
     Followed(queue, EntryTasks(url, **settings)).attach()
     return queue
 
 
 class EntryTasks(Tasks):
-    """The entries of a queue, also those that somebody else has created the jobs of."""
+    """The entries of a queue, including those whose jobs were created elsewhere."""
 
     async def found(self, job_id: str, attempt: int | None = None) -> Ticket | None:
-        """Return a ticket of a job that was created elsewhere; None if there is none.
+        """Return the ticket of a job that was created elsewhere; None if it does not exist.
 
-        Raises `RedisError`.
+        Raises `RedisError` if Redis is unavailable.
         """
         if self._outage.is_on:
             raise RedisError("Redis was unavailable just before")
@@ -92,7 +95,7 @@ class EntryTasks(Tasks):
 
 
 class Followed:
-    """A queue whose entries are followed: its own calls do what they did, and tell Jobcast."""
+    """Wraps the methods of a queue, to create and cancel the jobs of its entries."""
 
     def __init__(self, queue: Queue, tasks: EntryTasks) -> None:
         self._queue = queue
@@ -101,13 +104,13 @@ class Followed:
         self._remove, self._close = queue.backend.remove, queue.close
 
     def attach(self) -> None:
-        """Put these calls in the place of the queue's own."""
+        """Replace the queue's methods by the wrappers."""
         queue: Any = self._queue
         queue.add, queue.addBulk, queue.close = self.add, self.add_bulk, self.close
         queue.backend.remove = self.remove
 
     async def add(self, name: str, data: object, opts: Mapping[str, Any] | None = None) -> Job:
-        """Add an entry, and create its job before that."""
+        """Create the job of an entry, and add the entry."""
         options, ticket = await self._announced(name, opts)
         try:
             job = await self._add(name, data, options)
@@ -118,7 +121,7 @@ class Followed:
         return job
 
     async def add_bulk(self, jobs: list[dict[str, Any]]) -> list[Job]:
-        """Add entries, and create their jobs before that."""
+        """Create the jobs of entries, and add the entries."""
         announced = [await self._announced(each["name"], each.get("opts")) for each in jobs]
         entries = [
             {**each, "opts": options} for each, (options, _) in zip(jobs, announced, strict=True)
@@ -132,7 +135,7 @@ class Followed:
         return added
 
     async def remove(self, entry_id: str, remove_children: bool) -> object:  # noqa: FBT001 - BullMQ's
-        """Remove an entry, and cancel its job if it waits."""
+        """Remove an entry, and cancel its job unless that has ended."""
         job = await Job.fromId(self._queue, entry_id)
         removed = await self._remove(entry_id, remove_children)
         if removed and job is not None:
@@ -147,7 +150,7 @@ class Followed:
     async def _announced(
         self, name: str, opts: Mapping[str, Any] | None
     ) -> tuple[dict[str, Any], Ticket | None]:
-        """Create the job of an entry; return the options to add it with, and its ticket."""
+        """Create the job of an entry; return the options for adding it, and its ticket."""
         options = dict(opts or {})
         owner = owner_of(options.pop(HEADER, None))
         entry_id = options.get("jobId")
@@ -160,13 +163,13 @@ class Followed:
         return options, ticket
 
     async def _check(self, job: Job, options: dict[str, Any], ticket: Ticket | None) -> None:
-        """Cancel the job of an entry that BullMQ has taken for a duplicate of another."""
+        """Cancel the job of an entry that BullMQ did not add, as a duplicate of another."""
         if ticket is not None and job.id != options["jobId"]:
             await self._tasks.cancel(ticket)
 
 
 class Processor:
-    """A processor whose entries are followed."""
+    """Wraps a processor, to run its entries as jobs."""
 
     def __init__(self, process: Process, tasks: EntryTasks) -> None:
         self._process = process
@@ -174,14 +177,14 @@ class Processor:
         self._workers: WeakSet[Worker] = WeakSet()
 
     async def process(self, job: Job, token: str, *signal: object) -> object:
-        """Process an entry as the run of its job."""
+        """Process an entry as a run of its job."""
         self._close_with(job.queue)
         attempt = _attempt_of(job.data)
         try:
             ticket = await self._ticket(job, attempt)
         except RedisError:
             if attempt is not None:
-                await _delay(job, token)  # its input is in that Redis
+                await _delay(job, token)  # the entry's input is in Jobcast's Redis
             ticket = None
         if attempt is not None and ticket is None:
             return None  # the job has expired
@@ -205,13 +208,13 @@ class Processor:
         if (ticket := _ticket(job)) is not None:
             return ticket
         if attempt is not None:
-            # BullMQ's own retry of it is another attempt than the entry says.
+            # After BullMQ's own retry, the entry still has the number of an earlier attempt.
             return await self._tasks.found(job.data["jobId"], None if job.attemptsMade else attempt)
         job_id = parse_job_id(job.id)
         return await self._tasks.found(job_id) if job_id and job_id == job.id else None
 
     def _close_with(self, worker: Any) -> None:  # noqa: ANN401 - BullMQ has no types
-        """Have the connections be closed by the worker's own call."""
+        """Make the worker's ``close`` close the connections to Jobcast's Redis too."""
         if worker in self._workers:
             return
         self._workers.add(worker)
@@ -225,7 +228,7 @@ class Processor:
 
 
 class Execution:
-    """One execution of an entry: in an asyncio task of its own, which BullMQ has made."""
+    """One execution of an entry, for which BullMQ creates an asyncio task."""
 
     task: Task
 
@@ -237,12 +240,12 @@ class Execution:
         self._has_ended = False
 
     async def begin(self, tasks: EntryTasks, ticket: Ticket | None) -> Task:
-        """Start the job, or take it over."""
+        """Start the job, or take it over from an earlier run."""
         self.task = await tasks.begin(ticket, self._stop)
         return self.task
 
     async def run(self, process: Callable[[], Awaitable[Any]]) -> object:
-        """Call the processor, and end the job as that ends."""
+        """Call the processor, and end the job with its result or exception."""
         job: Any = self._job
         update = job.updateProgress
 
@@ -255,7 +258,7 @@ class Execution:
             result = await process()
         except asyncio.CancelledError:
             if not self._is_stopped:
-                self.task.leave()  # the worker is closed by force, and BullMQ hands it out again
+                self.task.leave()  # a forced close of the worker: BullMQ will redeliver the entry
                 raise
             self._go_on()
             await self.task.cancel()
@@ -274,7 +277,7 @@ class Execution:
         return result
 
     async def _failed(self, error: Exception) -> None:
-        """End the job, or the attempt."""
+        """End the job or the attempt after an exception of the processor, or leave the job."""
         if isinstance(error, DelayedError | WaitingChildrenError):
             if self._is_of_service:
                 self.task.leave()
@@ -291,7 +294,7 @@ class Execution:
             await self.task.fail(error)
 
     def _is_retried(self, error: Exception) -> bool:
-        """Whether BullMQ will run it again, as its `Job.moveToFailed` decides."""
+        """Whether BullMQ will retry the entry; decides as its `Job.moveToFailed` does."""
         job = self._job
         if job.discarded or isinstance(error, UnrecoverableError):
             return False
@@ -301,12 +304,12 @@ class Execution:
         job = self._job
         options = job.opts.get("backoff")
         if not options or options.get("type") not in Backoffs.builtin_strategies:
-            return None  # a strategy of the user's is asked once, by BullMQ
+            return None  # only BullMQ may call a custom strategy, once per failure
         delay_ms = await Backoffs.calculate(options, job.attemptsMade + 1, error, job, None)
         return None if delay_ms is None else delay_ms / 1000
 
     def _stop(self) -> None:
-        """Stop the processor, because the job is to be cancelled."""
+        """Abort the processor, because the job was cancelled in Jobcast."""
         if self._has_ended:
             return
         self._is_stopped = True
@@ -316,20 +319,20 @@ class Execution:
             self._job.queue.cancelJob(self._job.id, "Cancelled")
 
     def _go_on(self) -> None:
-        """Stop the processor no more: it has ended."""
+        """Withdraw the cancellation of the asyncio task: the processor has ended."""
         self._has_ended = True
         if self._running is not None and self._is_stopped:
             self._running.uncancel()
 
 
 async def _delay(job: Job, token: str) -> None:
-    """Have BullMQ hand an entry out later; always raises."""
+    """Make BullMQ deliver an entry again in 1 s. Always raises."""
     await job.moveToDelayed(round(time.time() * 1000) + _LATER_MS, token)
     raise DelayedError
 
 
 def _takes_signal(process: Process) -> bool:
-    """Whether it takes a third argument by position, which BullMQ asks too."""
+    """Whether it takes a third positional argument; BullMQ checks the same."""
     count = 0
     for parameter in inspect.signature(process).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -339,7 +342,7 @@ def _takes_signal(process: Process) -> bool:
 
 
 def _attempt_of(data: object) -> int | None:
-    """Return the attempt that an entry of the service is for; None for any other entry."""
+    """Return the attempt of an entry that the service added; None for any other entry."""
     if not isinstance(data, dict) or data.keys() != {"jobId", "attempt"}:
         return None
     attempt = data["attempt"]
@@ -357,6 +360,6 @@ def _ticket(job: Job) -> Ticket | None:
 
 
 def _meta(progress: object) -> object:
-    """Return what a processor reports as `_report` reads it: a number is a percentage."""
+    """Convert a report for `_report`: a number is a percentage."""
     is_number = isinstance(progress, int | float) and not isinstance(progress, bool)
     return {"progress": progress} if is_number else progress

@@ -1,4 +1,4 @@
-"""Celery: tasks as jobs of Jobcast.
+"""Turns Celery's tasks into jobs of Jobcast.
 
     app = Celery(broker="redis://")
     jobcast.adapters.celery.install(app, "redis://")
@@ -6,13 +6,13 @@
     with jobcast.owner(user_id="u1"):
         resize.delay("photos")
 
-Where the app is made, so that workers and those who enqueue do it both.
-``self.update_state(state=…, meta=…)`` is progress: `jobcast.adapters._report` says which keys are
-understood. Retries make attempts. ``revoke`` cancels the job. A job that its owner cancels is not
-started, raises `JobCancelled` at its next report, or is revoked with ``terminate=True``.
+Call `install` where the app is created, so that workers and the programs that enqueue both call it.
+``self.update_state(state=…, meta=…)`` reports progress: `jobcast.adapters._report` lists the keys.
+Retries are attempts. ``revoke`` cancels the job. When the owner cancels a job, its task is not
+started, gets `JobCancelled` from its next report, or is revoked with ``terminate=True``.
 
 Each task of a chain, a group or a chord is a job of its own, and so is each task that a followed
-task enqueues: they have its owner. ``with jobcast.owner():`` enqueues what nobody follows.
+task enqueues: it has the same owner. Tasks enqueued in ``with jobcast.owner():`` are not followed.
 """
 
 import sys
@@ -44,27 +44,27 @@ from jobcast.adapters._task import (
 __all__ = ["install", "owned_by"]
 
 _BUILT_IN: Final = frozenset((*states.ALL_STATES, states.IGNORED))
-"""States that are Celery's own to set, and say nothing of progress."""
+"""States that Celery defines; setting one reports no progress."""
 _INTERNAL: Final = "celery."
-"""How the names of Celery's own tasks begin."""
+"""Prefix of the names of Celery's own tasks."""
 _KILLABLE: Final = ("prefork", "gevent", "eventlet")
-"""Pools that can end a task that runs."""
+"""Pools that can terminate a running task."""
 _GONE: Final = (WorkerLostError, TimeLimitExceeded, Reject)
-"""Failures that the worker's main process states for a pool's process."""
+"""Failures that the worker's main process reports, because the pool's process can't."""
 _EXECUTION: Final = "jobcast_execution"
-"""Where a request has its execution."""
+"""The attribute that holds a request's execution, and marks tasks that are wrapped."""
 _UID: Final = "jobcast"
 
 
 def install(
     app: Celery, url: str, *, may_terminate: bool = True, **settings: Unpack[Settings]
 ) -> None:
-    """Follow the tasks of an app, as jobs of the Redis at this address.
+    """Follow the tasks of an app, in the Redis at this URL.
 
-    ``may_terminate`` is whether a task that its owner cancels and that reports nothing is revoked
-    with ``terminate=True``, which kills its process. The other settings are those of
-    `jobcast.connect`, and ``enqueue_s``: how many seconds the enqueueing of a task may wait for
-    Jobcast's Redis.
+    ``may_terminate`` is whether the task of a cancelled job is revoked with ``terminate=True``,
+    which kills its process, if it does not report. The other settings are those of
+    `jobcast.connect`, and ``enqueue_s``: how many seconds enqueueing a task may wait for Jobcast's
+    Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a setting is.
     """
     adapter = Adapter(app, Tasks(url, **settings), may_terminate=may_terminate)
     for signal, receiver in (
@@ -77,13 +77,13 @@ def install(
         (signals.worker_process_shutdown, adapter.on_exit),
         (signals.worker_shutdown, adapter.on_exit),
     ):
-        signal.disconnect(dispatch_uid=_UID)  # of an earlier call
+        signal.disconnect(dispatch_uid=_UID)  # from an earlier call
         signal.connect(receiver, weak=False, dispatch_uid=_UID)
     app.on_after_finalize.connect(adapter.on_tasks, weak=False)
 
 
 class Execution:
-    """One execution of a task; ``has_passed_on`` is whether another message carries on with it."""
+    """One execution of a task; ``has_passed_on`` is whether another message continues the task."""
 
     def __init__(self, tasks: Tasks, request: Context, on_cancel: OnCancel | None) -> None:
         self.task_id: str = request.id
@@ -99,10 +99,10 @@ class Execution:
         self.is_cancelled = self.job.is_cancelled
 
     def pass_on(self, headers: Mapping[str, Any]) -> None:
-        """Another message with the task's id is about to be sent: a retry, or what replaces it.
+        """Handle another message with the task's id before it is sent: a retry or a replacement.
 
-        The attempt ends before, for the next one may begin at once. What the task reports after
-        that is sent to nobody.
+        A retry ends the attempt first, because the next one may begin at once. What this execution
+        reports afterwards is dropped.
         """
         self.has_passed_on = True
         if headers.get("retries", 0) <= self._retries:
@@ -114,8 +114,8 @@ class Execution:
             self.job.retry(error, in_s=_seconds_until(headers.get("eta")))
         self.job = self._tasks.begin(None)
 
-    def end(self, state: str | None, value: Any) -> None:  # noqa: ANN401 - what the task returned
-        """End the job as Celery has ended the task."""
+    def end(self, state: str | None, value: Any) -> None:  # noqa: ANN401 - the task's result
+        """End the job according to the state in which Celery has ended the task."""
         if self.is_cancelled:
             self.job.cancel()
         elif state == states.SUCCESS:
@@ -123,7 +123,7 @@ class Execution:
         elif state == states.FAILURE:
             self.job.fail(value)
         elif self.has_passed_on or state is None or getattr(value, "requeue", False):
-            self.job.leave()  # a message will come again, or its lease runs out
+            self.job.leave()  # a message continues the job, or its lease expires
         elif state == states.RETRY:
             self.job.retry(value.exc or value)
         elif state == states.REJECTED:
@@ -135,7 +135,7 @@ class Execution:
 
 
 class Adapter:
-    """Follows the tasks of one app by Celery's signals. Celery logs what a receiver raises."""
+    """Follows the tasks of one app by Celery's signals. Celery logs what receivers raise."""
 
     def __init__(self, app: Celery, tasks: Tasks, *, may_terminate: bool) -> None:
         self._app = app
@@ -144,7 +144,7 @@ class Adapter:
         self._can_terminate = False
 
     def on_publish(self, sender: str, headers: dict[str, Any], **_: object) -> None:
-        """Handle a message that is about to be sent: of a new task, or one more of a task."""
+        """Handle a message before it is sent: of a new task, a retry or a replacement."""
         task_id, header = headers.get("id"), headers.pop(HEADER, None)
         if task_id is None or str(sender).startswith(_INTERNAL):
             return
@@ -161,12 +161,12 @@ class Adapter:
             headers[HEADER] = ticket.to_header(task_id)
 
     def on_worker(self, sender: WorkController, **_: object) -> None:
-        """Handle the start of a worker, before its pool's."""
+        """Handle the start of a worker, before that of its pool."""
         self._can_terminate = any(name in str(sender.pool_cls) for name in _KILLABLE)
         self.on_tasks()
 
     def on_tasks(self, **_: object) -> None:
-        """Have the app's tasks report to their executions."""
+        """Wrap the methods of the app's tasks."""
         for name, task in self._app.tasks.items():
             if not name.startswith(_INTERNAL) and _EXECUTION not in vars(task):
                 setattr(task, _EXECUTION, True)
@@ -175,7 +175,7 @@ class Adapter:
                 _follow_retry(task)
 
     def on_begin(self, task: CeleryTask, **_: object) -> None:
-        """Handle the begin of an execution."""
+        """Handle the start of an execution."""
         task_id = task.request.id
 
         def revoke() -> None:
@@ -192,17 +192,17 @@ class Adapter:
             execution.end(state, retval)
 
     def on_revoked(self, request: Context, *, expired: bool = False, **_: object) -> None:
-        """Handle what was revoked or has expired before its start, or was terminated."""
+        """Handle a task that was terminated, or was revoked or expired before its start."""
         failure = ("The task has expired", "EXPIRED") if expired else ("Cancelled", None)
         self._tasks.end(_ticket_of(request), *failure)
 
     def on_failure(
         self, sender: CeleryTask, task_id: str, exception: BaseException, **_: object
     ) -> None:
-        """Handle a failure that the pool's process could not state, for it is gone."""
+        """Handle a failure that the pool's process could not report."""
         if not isinstance(exception, _GONE):
             return
-        # Celery has a request for some of them. Else it is the job of the task's id, if there is.
+        # Celery has the request of some of them. For others, try the job that has the task's id.
         ticket = _ticket_of(sender.request) if sender.request.id == task_id else None
         if isinstance(exception, WorkerLostError):
             failure: tuple[str, str | None] = ("The worker was lost", "STALLED")
@@ -211,7 +211,7 @@ class Adapter:
         self._tasks.end(ticket or Ticket.from_header({"id": task_id, "type": "-"}), *failure)
 
     def on_exit(self, **_: object) -> None:
-        """Handle the exit of a process: what waits for Redis is written."""
+        """Handle the exit of a process: write the buffered events, and close the connections."""
         self._tasks.close()
 
 
@@ -249,7 +249,7 @@ def _follow_state(task: CeleryTask) -> None:
             update(task_id, state, meta, **kwargs)
             return
         if state not in _BUILT_IN:
-            execution.job.report(meta)  # first: a task that is cancelled gets no further state
+            execution.job.report(meta)  # first: a cancelled task gets no further state
         update(task_id, state, meta, **kwargs)
         if state == states.FAILURE:
             execution.failure = meta.get("exc_message", meta) if isinstance(meta, dict) else meta
@@ -264,8 +264,8 @@ def _follow_retry(task: CeleryTask) -> None:
     def unless_cancelled(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the task's
         execution = _execution_of(task.request)
         if execution is not None and execution.job.run.cancel_requested:
-            # ``autoretry_for`` may hold it. Of a retry that is sent, another process may write
-            # the end before this one writes that the task is retried.
+            # ``autoretry_for`` may cover JobCancelled. If the retry were sent, another process
+            # might set the state REVOKED, and this one would overwrite it with RETRY.
             raise JobCancelled
         return retry(*args, **kwargs)
 

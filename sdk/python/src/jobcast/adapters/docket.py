@@ -1,4 +1,4 @@
-"""Docket: tasks as jobs of Jobcast.
+"""Turns Docket's tasks into jobs of Jobcast.
 
     async with Docket(url=url) as docket, followed(docket, url):
         with jobcast.owner(user_id="u1"):
@@ -6,10 +6,10 @@
 
     async with Worker(docket, dependencies=[Jobcast(url)]) as worker: ...
 
-What a task gives to Docket's ``Progress`` is progress: its message is the step. ``Retry`` makes
-attempts. ``docket.cancel`` cancels the job, and a task that the job's owner cancels is cancelled in
-the worker. A task that waits for a ``ConcurrencyLimit`` or another gate is a queued job until then.
-What a followed task adds to its worker's docket is followed, too.
+What a task passes to Docket's ``Progress`` is progress, with its message as the step. A ``Retry``
+begins the next attempt. ``docket.cancel`` cancels the job, and when the owner cancels a job, its
+task is cancelled in the worker. While a ``ConcurrencyLimit`` or another gate holds a task back, its
+job is queued. Tasks that a followed task adds to its worker's docket are followed too.
 """
 
 import asyncio
@@ -43,11 +43,11 @@ from jobcast.protocol.names import new_job_id
 _log: Final = logging.getLogger("jobcast.adapters")
 
 _UNFINISHED_S: Final = 7 * 86_400
-"""How long the ticket of a task is kept that never ends."""
+"""How long the ticket of a task that never ends is kept."""
 _FINISHED_S: Final = 3600
-"""How long it is kept afterwards: the task may be delivered once more."""
+"""How long a ticket is kept after the task: Docket may deliver the task once more."""
 _CALLS: Final = ("add", "add_many", "replace", "replace_many", "cancel")
-"""The calls of a docket that are followed."""
+"""The methods of a docket that are wrapped."""
 _UNDER_WAY: Final = frozenset(
     state.value.encode()
     for state in (ExecutionState.SCHEDULED, ExecutionState.QUEUED, ExecutionState.RUNNING)
@@ -56,10 +56,11 @@ _UNDER_WAY: Final = frozenset(
 
 @asynccontextmanager
 async def followed(docket: Docket, url: str, **settings: Unpack[Settings]) -> AsyncIterator[None]:
-    """Have what a docket adds in this block be followed, in the Redis of this URL.
+    """Follow the tasks that a docket adds in this block, in the Redis at this URL.
 
-    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds `Docket.add` may
-    wait for that Redis.
+    The settings are those of `jobcast.connect`, and ``enqueue_s``: how many seconds `Docket.add`
+    may wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
+    setting is.
     """
     tasks = Tasks(url, **settings)
     own = {name: vars(docket).get(name) for name in _CALLS}
@@ -94,7 +95,7 @@ class Jobcast(Dependency["Jobcast"]):
         following.task = task = await self._tasks.begin(ticket, following.stop)
         if task.is_cancelled:
             task.leave()
-            # Docket retries what has failed, and not what was cancelled.
+            # Docket retries failed tasks, but not cancelled ones.
             raise asyncio.CancelledError
         following.forward_progress()
         _current.set(following)
@@ -116,7 +117,7 @@ class Jobcast(Dependency["Jobcast"]):
 
 
 class Following:
-    """One execution of a task that is followed."""
+    """One execution of a followed task."""
 
     task: Task
 
@@ -127,17 +128,17 @@ class Following:
         self._has_total = False
 
     def stop(self) -> None:
-        """Cancel it: its owner wants it to stop."""
+        """Cancel it, because the job was cancelled in Jobcast."""
         if self._running is not None:
             self._is_stopped = True
             self._running.cancel()
 
     def forward_progress(self) -> None:
-        """Have what the task tells Docket be reported to its job as well."""
+        """Wrap the task's ``Progress`` so that it reports to the job as well."""
         progress: Any = self._execution.progress
 
         def forwarding(store: Callable[[Any], Any]) -> Callable[..., Any]:
-            async def forward(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Docket has them
+            async def forward(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Docket's arguments
                 await store(*args, **kwargs)
                 self._has_total |= store.__name__ == "set_total"
                 await self.task.report(self._report())
@@ -148,7 +149,7 @@ class Following:
             setattr(progress, name, forwarding(getattr(progress, name)))
 
     async def end(self, error: BaseException | None) -> None:
-        """End the job, or the attempt; or leave it to the worker that goes on with the task."""
+        """End the job or the attempt, or leave the job to the worker that continues the task."""
         self._running = None
         if error is None:
             await self.task.complete(await self._result())
@@ -163,13 +164,13 @@ class Following:
         await _expire(self._execution)
 
     async def _result(self) -> object:
-        """Return what the task has returned, as Docket has kept it."""
+        """Return the task's result as Docket has stored it; None if it has not."""
         execution = self._execution
         if execution.state is not ExecutionState.COMPLETED or not self.task.is_followed:
             return None
         try:
             return await execution.get_result()
-        except Exception:  # noqa: BLE001 - the task has ended whatever happens here
+        except Exception:  # noqa: BLE001 - it must not fail the task
             _log.exception("task %s of Docket: its result can't be read", execution.key)
             return None
 
@@ -180,7 +181,7 @@ class Following:
         if self._is_stopped or self._execution.state is ExecutionState.CANCELLED:
             await self.task.cancel()
         else:
-            self.task.leave()  # the worker is being stopped
+            self.task.leave()  # the worker is shutting down
 
     @property
     def _will_retry(self) -> bool:
@@ -202,7 +203,7 @@ class Following:
 
 
 class Followed:
-    """A docket whose tasks are followed: its own calls do what they did, and tell Jobcast."""
+    """Wraps the methods of a docket, to create and cancel the jobs of its tasks."""
 
     def __init__(self, docket: Docket, tasks: Tasks) -> None:
         self._docket = docket
@@ -211,7 +212,7 @@ class Followed:
         self._add_many, self._replace_many = docket.add_many, docket.replace_many
 
     def attach(self) -> None:
-        """Put these calls in the place of the docket's own."""
+        """Replace the docket's methods by the wrappers."""
         for name in _CALLS:
             setattr(self._docket, name, getattr(self, name))
 
@@ -221,7 +222,7 @@ class Followed:
         when: datetime | None = None,
         key: str | None = None,
     ) -> Callable[..., Any]:
-        """Add a task."""
+        """Create the job of a task, and add the task."""
         if key is None:
             key = new_job_id()
             return self._adding(self._add(function, when, key), function, key, is_known=False)
@@ -230,19 +231,19 @@ class Followed:
     def replace(
         self, function: Callable[..., Any] | str, when: datetime, key: str
     ) -> Callable[..., Any]:
-        """Add a task, or put it in the place of the one that has its key."""
+        """Add a task, or replace the one with the same key, which keeps its job."""
         return self._adding(self._replace(function, when, key), function, key, is_known=True)
 
     async def add_many(self, calls: Iterable[TaskCall], **options: object) -> list[Execution]:
-        """Add tasks."""
+        """Create the jobs of tasks, and add the tasks."""
         return await self._adding_many(self._add_many, calls, options)
 
     async def replace_many(self, calls: Iterable[TaskCall], **options: object) -> list[Execution]:
-        """Add tasks, or put them in the place of those that have their keys."""
+        """Add tasks, or replace those with the same keys, which keep their jobs."""
         return await self._adding_many(self._replace_many, calls, options)
 
     async def cancel(self, key: str) -> None:
-        """Cancel a task, in Jobcast too."""
+        """Cancel a task, and its job in Jobcast."""
         ticket = await _ticket_of(self._docket, key)
         await self._cancel(key)
         await self._tasks.cancel(ticket)
@@ -288,7 +289,7 @@ class Followed:
         return executions
 
     async def _announced(self, key: str, name: str, *, is_known: bool) -> Ticket | None:
-        """Create the job of a task that is about to be added, unless the one of its key goes on."""
+        """Create the job of a task before it is added, unless the job of its key continues."""
         if is_known and await self._is_under_way(key):
             return None
         ticket = await self._tasks.enqueued(key, name)
@@ -296,13 +297,13 @@ class Followed:
         return ticket
 
     async def _is_under_way(self, key: str) -> bool:
-        """Whether a task has this key, whose job goes on: it is replaced, or nothing is added."""
+        """Whether a task with this key has not ended; replaced or not, it keeps its job."""
         async with self._docket.redis() as redis:
             return await redis.hget(self._docket.runs_key(key), "state") in _UNDER_WAY
 
 
 _current: Final[ContextVar[Following | None]] = ContextVar("jobcast_docket", default=None)
-"""What is executed in this context."""
+"""The execution in this context."""
 
 
 def _is_scheduled(execution: Execution) -> bool:
@@ -314,8 +315,8 @@ def _ticket_key(docket: Docket, key: str) -> str:
 
 
 async def _keep(docket: Docket, key: str, ticket: Ticket | None, *, is_known: bool) -> None:
-    """Put a task's ticket beside it: what Docket sends along has no place for it."""
-    with suppress(RedisError):  # then adding fails by itself, or the task is not followed
+    """Store a task's ticket next to it, because Docket's messages have no field for it."""
+    with suppress(RedisError):  # then adding fails too, or the task is not followed
         async with docket.redis() as redis:
             if ticket is not None:
                 header = json.dumps(ticket.to_header())
@@ -334,7 +335,7 @@ async def _ticket_of(docket: Docket, key: str) -> Ticket | None:
 
 
 async def _expire(execution: Execution) -> None:
-    """Keep the ticket of a task that has ended for a while only."""
+    """Let the ticket of a completed or cancelled task expire."""
     if execution.state in {ExecutionState.COMPLETED, ExecutionState.CANCELLED}:
         with suppress(RedisError):
             async with execution.docket.redis() as redis:

@@ -1,14 +1,14 @@
-"""Dramatiq: messages as jobs of Jobcast.
+"""Turns Dramatiq's messages into jobs of Jobcast.
 
     broker.add_middleware(jobcast.adapters.dramatiq.Jobcast("redis://127.0.0.1:6379/0"))
 
     with jobcast.owner(user_id="u1"):
         resize.send("photos")
 
-Retries are attempts. Dramatiq has no way to report progress and none to abort a message: tasks
-report to `jobcast.sync.current_run`, and `JobCancelled` is raised in the thread of an actor whose
-job was cancelled by its owner, as Dramatiq raises its own time limits. One that is cancelled before
-its start is skipped.
+Retries are attempts. Dramatiq can neither report progress nor abort a message: actors report to
+`jobcast.sync.current_run`, and when the owner cancels a job, `JobCancelled` is raised in the thread
+of its actor, as Dramatiq raises its time limits. A message whose job is cancelled before its start
+is skipped.
 """
 
 from threading import Lock, get_ident
@@ -25,17 +25,17 @@ from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
 __all__ = ["Jobcast", "owned_by"]
 
 Throws = type[BaseException] | tuple[type[BaseException], ...] | None
-"""Exceptions that Dramatiq does not answer by a retry."""
+"""Exceptions after which Dramatiq does not retry."""
 
 _THROWS: Final = "throws"
-"""The option that names them."""
+"""The option that lists them."""
 
 _SKIPPED: Final = "The message was skipped", "SKIPPED"
 _UNKNOWN: Final = "The worker has no such actor", "UNKNOWN_TYPE"
 
 
 class Execution:
-    """One execution of a message, in the thread that it was begun in."""
+    """One execution of a message, in the thread that creates this object."""
 
     def __init__(self, tasks: Tasks, message: MessageProxy, throws: Throws) -> None:
         self.message_id = message.message_id
@@ -51,14 +51,14 @@ class Execution:
         self.is_cancelled = self._job.is_cancelled
 
     def returned(self, result: object, error: BaseException | None) -> None:
-        """Take what the actor has returned or raised; it can't be interrupted any more."""
+        """Store what the actor has returned or raised; from now on it is not interrupted."""
         with self._returning:
             self._has_returned = True
         self._result, self._error = result, error
 
     def retried(self, message: Message[Any], delay_ms: int | None) -> None:
-        """End the attempt: a message that runs the actor once more is about to be sent."""
-        message.options.pop(_THROWS, None)  # it is sent as JSON
+        """End the attempt before the message of the retry is sent."""
+        message.options.pop(_THROWS, None)  # classes can't be sent as JSON
         if self._throws is not None:
             message.options[_THROWS] = self._throws
         job, self._job = self._job, None
@@ -67,7 +67,7 @@ class Execution:
             job.retry(error, in_s=None if delay_ms is None else delay_ms / 1000)
 
     def end(self) -> None:
-        """End the job, unless the message was sent once more."""
+        """End the job, unless the message is retried."""
         job, self._job = self._job, None
         if job is None:
             return
@@ -87,10 +87,11 @@ class Execution:
 
 
 class Jobcast(Middleware):
-    """Follows the messages that somebody owns. To be added to the broker after all others.
+    """Follows messages that have an owner. Add it to the broker after all other middleware.
 
-    ``url`` is Jobcast's Redis; the settings are those of `jobcast.connect`, and ``enqueue_s``: how
-    many seconds the sending of a message may wait for Redis.
+    ``url`` is that of Jobcast's Redis. The settings are those of `jobcast.connect`, and
+    ``enqueue_s``: how many seconds sending a message may wait for that Redis. Raises ValueError if
+    the URL is invalid, and `InvalidEvent` if a setting is.
     """
 
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
@@ -98,7 +99,7 @@ class Jobcast(Middleware):
         self._executions: dict[int, Execution] = {}
 
     def before_enqueue(self, _broker: Broker, message: Message[Any], delay: int | None) -> None:
-        """Handle a message that is about to be sent: a new one, or one more time."""
+        """Handle a message before it is sent: a new one or a retry."""
         execution = self._executions.get(get_ident())
         if execution is not None and execution.message_id == message.message_id:
             ticket = execution.ticket
@@ -113,7 +114,7 @@ class Jobcast(Middleware):
             message.options[HEADER] = ticket.to_header(message.message_id)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Begin an execution; SkipMessage if the job was cancelled before."""
+        """Begin an execution. Raises SkipMessage if the job was cancelled before."""
         throws = broker.get_actor(message.actor_name).options.get(_THROWS)
         execution = Execution(self._tasks, message, throws)
         self._executions[get_ident()] = execution
@@ -128,13 +129,13 @@ class Jobcast(Middleware):
         result: Any = None,  # noqa: ANN401 - the actor's
         exception: BaseException | None = None,
     ) -> None:
-        """Take what the actor has returned or raised. Other middleware decides on a retry."""
+        """Store what the actor has returned or raised; other middleware decides about a retry."""
         execution = self._executions.get(get_ident())
         if execution is not None:
             execution.returned(result, exception)
 
     def after_skip_message(self, _broker: Broker, message: MessageProxy) -> None:
-        """Fail the job of a message that other middleware has skipped before its execution."""
+        """Fail the job of a message that other middleware skipped before its execution."""
         if get_ident() not in self._executions:
             self._tasks.end(ticket_of(message), *_SKIPPED)
 
@@ -145,19 +146,19 @@ class Jobcast(Middleware):
             execution.end()
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
-        """End the execution; without one, this worker has no actor for the message."""
+        """End the execution; if there is none, fail the job, as the worker lacks its actor."""
         if get_ident() in self._executions:
             self.before_ack(broker, message)
         else:
             self._tasks.end(ticket_of(message), *_UNKNOWN)
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
-        """Write what waits for Redis."""
+        """Write the buffered events, and close the connections."""
         self._tasks.close()
 
 
 def ticket_of(message: "Message[Any] | MessageProxy") -> Ticket | None:
-    """Return what a message brought along; None if it is not followed."""
+    """Return the ticket of a message; None if it is not followed."""
     return Ticket.from_header(message.options.get(HEADER), message.message_id)
 
 

@@ -1,17 +1,17 @@
-"""RQ: tasks as jobs of Jobcast.
+"""Turns RQ's jobs into jobs of Jobcast.
 
     queue = jobcast.adapters.rq.Queue(connection=Redis())
 
     with jobcast.owner(user_id="u1"):
         queue.enqueue(resize, "photos")
 
-``rq worker --job-class jobcast.adapters.rq.Job`` runs them, with any of RQ's workers. Jobcast is in
-the Redis of RQ, unless `install` or ``JOBCAST_REDIS_URL`` name another.
+``rq worker --job-class jobcast.adapters.rq.Job`` runs them, with any of RQ's workers. Jobcast uses
+the Redis of RQ, unless `install` or ``JOBCAST_REDIS_URL`` names another.
 
-``job.meta`` is progress once ``job.save_meta()`` is called: `jobcast.adapters._report` says which
-keys are understood. Others are sent only if the task has changed them. ``Retry`` makes attempts.
-``job.cancel()`` and ``send_stop_job_command`` cancel the job, and a job that its owner cancels is
-stopped.
+``job.save_meta()`` reports ``job.meta`` as progress: `jobcast.adapters._report` lists the keys.
+Other keys are sent only if the task has changed them. A ``Retry`` begins the next attempt.
+``job.cancel()`` and ``send_stop_job_command`` cancel the job in Jobcast, and when the owner cancels
+a job, it is stopped in RQ.
 """
 
 import logging
@@ -37,29 +37,31 @@ __all__ = ["Job", "Queue", "install", "owned_by"]
 _log: Final = logging.getLogger("jobcast.adapters")
 
 ADDRESS: Final = "JOBCAST_REDIS_URL"
-"""The variable that names Jobcast's Redis, if it is not RQ's."""
+"""The environment variable with the URL of Jobcast's Redis, if that is not RQ's."""
 
 _UNSENT: Final = "rq:jobcast:unsent"
-"""A list in RQ's Redis: ends of jobs that work horses could not send, see `Unsent`."""
+"""A list in RQ's Redis of events that work horses could not send: see `Unsent`."""
 _UNSENT_S: Final = 24 * 3600
 _MOST_DELIVERED: Final = 100
 _LOST: Final = "The worker was lost", "STALLED"
 
 
 def install(url: str, **settings: Unpack[Settings]) -> None:
-    """Have Jobcast be in this Redis, by these settings: see `jobcast.connect`.
+    """Use the Redis at this URL for Jobcast, instead of RQ's.
 
-    To be called where the worker imports it too: in the module of a ``Job`` of your own
-    (``--job-class``) or of RQ's settings (``--config``).
+    Call it in a module that the worker imports too: that of your own ``Job`` class
+    (``--job-class``), or RQ's settings (``--config``). The settings are those of `jobcast.connect`,
+    and ``enqueue_s``: how many seconds enqueueing a job may wait for that Redis. Raises ValueError
+    if the URL is invalid, and `InvalidEvent` if a setting is.
     """
     Job.jobcast = Tasks(url, **settings)
 
 
 class Job(rq.job.Job):
-    """A job of RQ that is followed, if somebody owns it."""
+    """A job of RQ that is followed, if it has an owner."""
 
     jobcast: ClassVar[Tasks | None] = None
-    """What `install` was given."""
+    """Created by `install`."""
 
     _ticket: Ticket | None = None
     _task: Task | None = None
@@ -67,7 +69,7 @@ class Job(rq.job.Job):
     _has_ended = False
 
     def announce(self) -> None:
-        """Create the job in Jobcast, if somebody owns it."""
+        """Create the job in Jobcast, if it has an owner."""
         owner = owner_of(self.meta.get(HEADER))
         if (tasks := self._tasks) is not None:
             self._ticket = tasks.enqueued(self.id, self.func_name or "", owner)
@@ -75,14 +77,14 @@ class Job(rq.job.Job):
         self._keep_ticket()
 
     def restore(self, raw_data: Mapping[Any, Any]) -> None:
-        """Read the job as Redis has it."""
+        """Load the job, and its ticket, from its hash in Redis."""
         super().restore(raw_data)
         ticket = Ticket.from_header(self.meta.get(HEADER), self.id)
         if ticket is not None:
             self._ticket = ticket
 
-    def perform(self) -> Any:  # noqa: ANN401 - what the task returns
-        """Run the task, followed."""
+    def perform(self) -> Any:  # noqa: ANN401 - the task's result
+        """Execute the task as a run of its job."""
         tasks = self._tasks
         if tasks is None:
             return super().perform()
@@ -94,7 +96,7 @@ class Job(rq.job.Job):
         self._task = task = tasks.begin(ticket, self._stop)
         try:
             if task.is_cancelled:
-                raise JobCancelled  # noqa: TRY301 - as the task raises it when it is told
+                raise JobCancelled  # noqa: TRY301 - as a call of the run would
             result = super().perform()
         except BaseException as error:
             if isinstance(error, JobCancelled):
@@ -104,13 +106,13 @@ class Job(rq.job.Job):
         self._complete(task, result)
         return result
 
-    def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as RQ has them
-        """Write the job to Redis."""
+    def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - RQ's arguments
+        """Write the job, with its ticket, to Redis."""
         self._keep_ticket()
         super().save(*args, **kwargs)
 
     def save_meta(self) -> None:
-        """Write ``meta`` to Redis, and send it to Jobcast as progress."""
+        """Write ``meta`` to Redis, and report it to Jobcast as progress."""
         self._keep_ticket()
         super().save_meta()  # type: ignore[no-untyped-call]  # RQ's
         if self._task is not None:
@@ -122,27 +124,27 @@ class Job(rq.job.Job):
                 }
             )
 
-    def cancel(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as RQ has them
-        """Cancel the job, in Jobcast too."""
+    def cancel(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - RQ's arguments
+        """Cancel the job in RQ and in Jobcast."""
         result = super().cancel(*args, **kwargs)
         self._cancel()
         return result
 
-    def delete(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as RQ has them
-        """Delete the job, which cancels it in Jobcast unless it has ended."""
+    def delete(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - RQ's arguments
+        """Delete the job; cancel it in Jobcast unless it has ended."""
         super().delete(*args, **kwargs)
         self._cancel()
 
     def set_status(self, status: JobStatus, pipeline: Any = None) -> None:  # noqa: ANN401 - RQ's
-        """Set the status; the one of a job whose work horse is gone is its end in Jobcast."""
+        """Set the status; on STOPPED and FAILED, end the job in Jobcast if no work horse has."""
         super().set_status(status, pipeline)
         if status == JobStatus.STOPPED:
             self._end_from_outside("Cancelled", None)
         elif status == JobStatus.FAILED:
             self._end_from_outside(*_LOST)
 
-    def retry(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as RQ has them
-        """Queue the job once more; the work horse of the attempt before may be gone."""
+    def retry(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - RQ's arguments
+        """Requeue the job; end its attempt in Jobcast if no work horse has."""
         self._end_from_outside(*_LOST, is_retried=True)
         super().retry(*args, **kwargs)
 
@@ -170,7 +172,7 @@ class Job(rq.job.Job):
         self._hand_over(task)
 
     def _hand_over(self, task: Task) -> None:
-        """Leave the end of a job that Jobcast's Redis has not taken to the next task's process."""
+        """Store the events that Jobcast's Redis has not acknowledged, for the next work horse."""
         unsent = task.unsent()
         if unsent is None:
             return
@@ -183,7 +185,7 @@ class Job(rq.job.Job):
             _log.warning("job %s: its end may be lost: %s", unsent.job_id, error)
 
     def _deliver(self, tasks: Tasks) -> None:
-        """Send ends that other processes have left."""
+        """Send the events that other work horses could not."""
         try:
             for _ in range(_MOST_DELIVERED):
                 kept: Any = self.connection.lindex(_UNSENT, 0)
@@ -197,7 +199,7 @@ class Job(rq.job.Job):
             _log.warning("ends of jobs that were not sent: %s", error)
 
     def _end_from_outside(self, error: str, code: str | None, *, is_retried: bool = False) -> None:
-        """End the job for a work horse that could not, because it was killed."""
+        """End the job on behalf of a work horse that was killed."""
         tasks = self._tasks
         if tasks is not None and self._task is None and not self._has_ended:
             tasks.end(self._ticket, error, code, is_retried=is_retried)
@@ -209,11 +211,11 @@ class Job(rq.job.Job):
             tasks.cancel(self._ticket)
 
     def _stop(self) -> None:
-        """Have the worker kill the work horse: the job's owner asked it to stop."""
+        """Make the worker kill the work horse, because the job was cancelled in Jobcast."""
         send_stop_job_command(self.connection, self.id, self.serializer)
 
     def _keep_ticket(self) -> None:
-        """Have the ticket be in ``meta``, which a task may have replaced."""
+        """Put the ticket back into ``meta``, which the task may have replaced."""
         if self._ticket is not None and HEADER not in self.meta:
             self.meta[HEADER] = self._ticket.to_header(self.id)
 
@@ -224,12 +226,12 @@ class Job(rq.job.Job):
 
 
 class Queue(rq.Queue):
-    """A queue of RQ whose jobs are followed, if somebody owns them."""
+    """A queue of RQ whose jobs are followed, if they have an owner."""
 
     job_class = Job
 
-    def create_job(self, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401 - as RQ has them
-        """Create a job, in Jobcast too."""
+    def create_job(self, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401 - RQ's arguments
+        """Create a job in RQ and in Jobcast."""
         job = super().create_job(*args, **kwargs)
         if isinstance(job, Job):
             job.announce()
@@ -241,7 +243,7 @@ _notices: Final = Notices()
 
 
 def _tasks_of(connection: Redis) -> Tasks | None:
-    """Return the tasks of the Redis that was not named by `install`; None if it can't be told."""
+    """Return the tasks in the Redis of `ADDRESS`, or else RQ's; None if that has no URL."""
     url = os.environ.get(ADDRESS) or url_of(connection)
     if url is None:
         _notices.say("url", "no job of RQ is followed: name Jobcast's Redis by %s", ADDRESS)
@@ -253,9 +255,9 @@ def _tasks_of(connection: Redis) -> Tasks | None:
 
 
 def url_of(connection: Redis) -> str | None:
-    """Return the address of what a client of redis-py is connected to; None if it has none.
+    """Return the URL of the server that a redis-py client connects to; None if it has none.
 
-    Sentinels and Clusters have none: `install` names them.
+    Clients of Sentinels and Clusters have none: pass their URL to `install`.
     """
     kind, options = connection.connection_pool.connection_class, _options_of(connection)
     user, password = options.pop("username", None), options.pop("password", None)

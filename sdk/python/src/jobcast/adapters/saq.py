@@ -1,14 +1,14 @@
-"""SAQ: jobs as jobs of Jobcast.
+"""Turns SAQ's jobs into jobs of Jobcast.
 
     queue = follow(Queue.from_url(url), url)
 
     with jobcast.owner(user_id="u1"):
         await queue.enqueue("resize", folder="photos")
 
-The program that enqueues and the worker's settings use a queue that is followed. What a job gives
-to ``job.update(progress=…, meta=…)`` is progress; of ``meta`` only what the job has changed, and
-`_report` says which keys are understood. SAQ's retries are attempts. ``job.abort()`` cancels the
-job, and one that its owner cancels is aborted.
+Use the followed queue in the program that enqueues and in the worker's settings. What a job passes
+to ``job.update(progress=…, meta=…)`` is progress, except for keys of ``meta`` that the job has not
+changed: `_report` lists the keys. SAQ's retries are attempts. ``job.abort()`` cancels the job in
+Jobcast, and when the owner cancels a job, it is aborted in SAQ.
 """
 
 import asyncio
@@ -31,10 +31,11 @@ _LOST: Final = "STALLED"
 
 
 def follow(queue: Queue, url: str, **settings: Unpack[Settings]) -> Queue:
-    """Have a queue's jobs be followed, in the Redis of this URL; return the queue.
+    """Follow the jobs of a queue, in the Redis at this URL; return the queue.
 
-    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds `Queue.enqueue`
-    may wait for that Redis.
+    The settings are those of `jobcast.connect`, and ``enqueue_s``: how many seconds `Queue.enqueue`
+    may wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
+    setting is.
     """
     Followed(queue, Tasks(url, **settings)).attach()
     return queue
@@ -49,7 +50,7 @@ class Execution:
         self._before = _reported(job)
 
     async def report(self) -> None:
-        """Forward what the job says of itself, as far as it has changed."""
+        """Forward the values of ``progress`` and ``meta`` that have changed since the start."""
         now = _reported(self.job)
         news = {name: value for name, value in now.items() if self._is_new(name, value)}
         if news:
@@ -58,12 +59,12 @@ class Execution:
     def _is_new(self, name: str, value: object) -> bool:
         try:
             return name not in self._before or bool(self._before[name] != value)
-        except Exception:  # noqa: BLE001 - values of any class may be compared
+        except Exception:  # noqa: BLE001 - a custom class may raise anything
             return True
 
 
 class Followed:
-    """A queue whose jobs are followed: its own calls do what they did, and tell Jobcast."""
+    """Wraps the methods of a queue, to create, run and cancel its jobs in Jobcast."""
 
     def __init__(self, queue: Queue, tasks: Tasks) -> None:
         self._queue = queue
@@ -75,7 +76,7 @@ class Followed:
         self._abort, self._disconnect = queue.abort, queue.disconnect
 
     def attach(self) -> None:
-        """Put these calls in the place of the queue's own."""
+        """Replace the queue's methods by the wrappers."""
         queue: Any = self._queue
         queue.register_before_enqueue(self.announce)
         queue.enqueue, queue.update = self.enqueue, self.update
@@ -83,7 +84,7 @@ class Followed:
         queue.abort, queue.disconnect = self.abort, self.disconnect
 
     async def announce(self, job: Job) -> None:
-        """Create a job in Jobcast before it is enqueued, if somebody owns it."""
+        """Create a job in Jobcast before it is enqueued, if it has an owner."""
         header = _header(job)
         owner = owner_of(header) or current_owner.get()
         if Ticket.from_header(header) is not None or (owner and await self._is_known(job)):
@@ -95,7 +96,7 @@ class Followed:
             _announced.set(ticket)
 
     async def enqueue(self, job_or_func: str | Job, **kwargs: Any) -> Job | None:  # noqa: ANN401
-        """Enqueue a job; one whose key is taken is nobody's."""
+        """Enqueue a job; cancel it in Jobcast if that fails or its key is taken."""
         before = _announced.set(None)
         try:
             job = await self._enqueue(job_or_func, **kwargs)
@@ -109,7 +110,7 @@ class Followed:
         return job
 
     async def update(self, job: Job, **kwargs: Any) -> None:  # noqa: ANN401
-        """Update a job: the worker when it starts it, or the job itself to report."""
+        """Update a job; the worker calls this to start it, and the job to report progress."""
         execution = self._execution(job)
         if execution is not None:
             _keep_ticket(job, kwargs, execution.job)
@@ -124,11 +125,11 @@ class Followed:
         job: Job,
         status: Status,
         *,
-        result: Any = None,  # noqa: ANN401 - what the job returns
+        result: Any = None,  # noqa: ANN401 - the job's result
         error: str | None = None,
-        **kwargs: Any,  # noqa: ANN401 - as SAQ has them
+        **kwargs: Any,  # noqa: ANN401 - SAQ's arguments
     ) -> None:
-        """End a job, here and in Jobcast; one that was cancelled was aborted."""
+        """End a job in SAQ and in Jobcast; one that raised `JobCancelled` ends as aborted."""
         if status == Status.FAILED and self._was_cancelled(job):
             status, error = Status.ABORTED, "Cancelled"
         await self._end(job, status, result, error)
@@ -148,7 +149,7 @@ class Followed:
         await self._retry(job, error)
 
     async def abort(self, job: Job, error: str, ttl: float = 5) -> None:
-        """Abort a job; not SAQ's own abort of one whose worker is lost or late."""
+        """Abort a job; cancel it in Jobcast unless SAQ's sweep aborts it as stuck."""
         if error != self._queue.swept_error_message:
             await self._tasks.cancel(_ticket(job))
         await self._abort(job, error, ttl)
@@ -159,7 +160,7 @@ class Followed:
         await self._disconnect()
 
     async def _is_known(self, job: Job) -> bool:
-        """Whether a job of this key is under way, so that this one won't be enqueued."""
+        """Whether a job with this key has not ended, so that SAQ won't enqueue this one."""
         known = await self._queue.job(job.key)
         return known is not None and known.status in _UNDER_WAY
 
@@ -180,7 +181,7 @@ class Followed:
         self,
         job: Job,
         status: Status,
-        result: Any,  # noqa: ANN401 - what the job returns
+        result: Any,  # noqa: ANN401 - the job's result
         error: str | None,
     ) -> None:
         execution = self._taken(job)
@@ -195,7 +196,7 @@ class Followed:
             await execution.task.fail(*_cause(error))
 
     def _end_by_queue(self, status: Status, error: str | None) -> tuple[str, str | None]:
-        """Return how a job ends that was aborted, or whose execution is not here."""
+        """Return error and code of a job that was aborted, or is not executed in this process."""
         if status == Status.ABORTED and error != self._queue.swept_error_message:
             return "Cancelled", None
         return error or "The worker was lost", _LOST
@@ -204,12 +205,12 @@ class Followed:
         return self._execution(job) is not None and is_a(sys.exception(), JobCancelled)
 
     def _execution(self, job: Job) -> Execution | None:
-        """Return the execution of this very object; there may be others of the job."""
+        """Return the execution of this object; other objects may stand for the same job."""
         execution = self._executions.get(job.key)
         return execution if execution is not None and execution.job is job else None
 
     def _taken(self, job: Job) -> Execution | None:
-        """Return the execution, which ends."""
+        """Remove and return the execution."""
         execution = self._execution(job)
         if execution is not None:
             del self._executions[job.key]
@@ -231,14 +232,14 @@ def _ticket(job: Job) -> Ticket | None:
 
 
 def _keep_ticket(job: Job, kwargs: Mapping[str, Any], holder: Job) -> None:
-    """Have the ticket be in the ``meta`` that replaces what the job had."""
+    """Put the ticket into the ``meta`` that replaces the job's."""
     meta, header = kwargs.get("meta"), _header(holder)
     if isinstance(meta, dict) and header and meta is not job.meta:
         meta[HEADER] = header
 
 
 def _reported(job: Job) -> dict[str, object]:
-    """Return what a job says of itself."""
+    """Return a job's ``meta`` without the ticket, and its progress in percent."""
     meta = job.meta if isinstance(job.meta, Mapping) else {}
     said = {str(name): value for name, value in meta.items() if name != HEADER}
     share = job.progress
@@ -246,7 +247,7 @@ def _reported(job: Job) -> dict[str, object]:
 
 
 def _cause(error: str | None) -> tuple[str | BaseException, str | None]:
-    """Return why a job ends badly: the exception that SAQ deals with, not its traceback."""
+    """Return error and code of a failed job: the exception that SAQ handles, not its traceback."""
     cause = sys.exception()
     if isinstance(cause, asyncio.CancelledError):
         return "The worker was stopped", "WORKER_STOPPED"

@@ -1,15 +1,15 @@
-"""taskiq: tasks as jobs of Jobcast.
+"""Turns taskiq's tasks into jobs of Jobcast.
 
     broker = ListQueueBroker(url).with_middlewares(JobcastMiddleware(url))
 
     with jobcast.owner(user_id="u1"):
         await resize.kiq("photos")
 
-The worker that imports the broker follows the tasks. What a task gives to taskiq's
-``ProgressTracker.set_progress`` is progress, with any result backend and with none: `_report` says
-which keys of ``meta`` are understood; a number is a percentage, and a state of your own is the
-step. What taskiq's middlewares retry are attempts. taskiq can't abort tasks: this middleware
-cancels one that its owner cancels, if it is a coroutine.
+A worker that imports this broker follows its tasks. What a task passes to taskiq's
+``ProgressTracker.set_progress`` is progress, with or without a result backend: `_report` lists the
+keys of ``meta``; a number is a percentage, and a custom state is the step. Retries by taskiq's
+middlewares are attempts. taskiq can't abort tasks: when the owner cancels a job, this middleware
+cancels its task, if that is a coroutine.
 """
 
 import asyncio
@@ -35,15 +35,16 @@ _STATES: Final = frozenset(TaskState)
 
 
 def owned_by(*, user_id: str | None = None, session_id: str | None = None) -> dict[str, str]:
-    """Return what says in ``with_labels(**…)`` who may watch the task: see `jobcast.owner`."""
+    """Return the labels that name a task's owner, for ``with_labels(**…)``: see `jobcast.owner`."""
     return {HEADER: json.dumps({"user": user_id, "session": session_id})}
 
 
 class JobcastMiddleware(TaskiqMiddleware):
-    """Follows the tasks of a broker that somebody owns, as jobs in the Redis of this URL.
+    """Follows the tasks of a broker that have an owner, in the Redis at this URL.
 
-    The settings are those of `jobcast.connect` and ``enqueue_s``: how many seconds the sending of a
-    task may wait for that Redis.
+    The settings are those of `jobcast.connect`, and ``enqueue_s``: how many seconds sending a task
+    may wait for that Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a
+    setting is.
     """
 
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
@@ -52,8 +53,8 @@ class JobcastMiddleware(TaskiqMiddleware):
         self._backend: AsyncResultBackend[Any] | None = None
 
     async def startup(self) -> None:
-        """Be the last of the broker's middlewares, and listen to what tasks report."""
-        # The last one is the first to see an error: before those that retry it.
+        """Move to the end of the broker's middlewares, and forward the progress of its tasks."""
+        # taskiq calls the last one first after an error, so before those that retry.
         others = [each for each in self.broker.middlewares if each is not self]
         self.broker.middlewares = [*others, self]
         if self._backend is not self.broker.result_backend:
@@ -65,7 +66,7 @@ class JobcastMiddleware(TaskiqMiddleware):
         await self._tasks.aclose()
 
     async def pre_send(self, message: TaskiqMessage) -> TaskiqMessage:
-        """Create the job of a task; a message that has one already is the retry of it."""
+        """Create the job of a task; if the message has a ticket already, it is a retry."""
         header = _header(message.labels.get(HEADER))
         if Ticket.from_header(header) is None:
             message.labels.pop(HEADER, None)
@@ -90,7 +91,7 @@ class JobcastMiddleware(TaskiqMiddleware):
     def on_error(
         self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException
     ) -> None:
-        """Learn why a task has failed; one that was cancelled is not to be retried."""
+        """Store why a task has failed; prevent a retry if it was cancelled."""
         del result
         if (execution := _current.get()) is not None and execution.is_of(message):
             execution.failed(exception, message)
@@ -116,7 +117,7 @@ class Execution:
         self._has_ended = False
 
     async def begin(self, tasks: Tasks) -> None:
-        """Start the job."""
+        """Start the job, or take it over from an earlier run."""
         can_stop = self._running is not None
         self.task = await tasks.begin(
             Ticket.from_header(_header(self._header)), self._stop if can_stop else None
@@ -124,23 +125,23 @@ class Execution:
         _current.set(self)
 
     def is_of(self, message: TaskiqMessage) -> bool:
-        """Whether it is the execution of this message."""
+        """Whether this executes the given message."""
         return message.task_id == self._task_id
 
     def failed(self, error: BaseException, message: TaskiqMessage) -> None:
-        """Note what the task has raised."""
+        """Store what the task has raised; prevent a retry if it was cancelled."""
         self._error = error
         self._go_on()
         if self._is_stopped or is_a(error, JobCancelled):
             message.labels["retry_on_error"] = False
 
     async def will_be_retried(self, message: TaskiqMessage) -> None:
-        """End the attempt, if this message is the next one of it."""
+        """End the attempt, if this message is its retry."""
         if message.labels[HEADER] == self._header and self._error is not None:
             await self._retry(self._error, message)
 
     async def end(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:
-        """End the job, or the attempt if it hasn't been."""
+        """End the job or the attempt, unless a retry has ended that."""
         self._go_on()
         error = self._error
         if self._has_ended:
@@ -155,7 +156,7 @@ class Execution:
             else:
                 await self._retry("The task was put back into the queue", message)
         elif isinstance(result.error, NoResultError):
-            # A scheduler will send it again.
+            # A scheduler will send the task again.
             await self._retry(error, message)
         else:
             await self.task.fail(error)
@@ -171,28 +172,28 @@ class Execution:
             self._running.cancel()
 
     def _go_on(self) -> None:
-        """Stop the task no more; taskiq has caught what has stopped it, but not said so."""
+        """Withdraw the cancellation: taskiq caught the CancelledError without ``uncancel``."""
         if self._running is not None and self._is_stopped:
             self._running.uncancel()
         self._running = None
 
 
 _current: Final[ContextVar[Execution | None]] = ContextVar("jobcast_taskiq", default=None)
-"""What is executed in this context."""
+"""The execution in this context."""
 
 
 class _Withheld(dict[str, Any]):
-    """The arguments of a task that is not to run: it fails when taskiq unpacks them."""
+    """The arguments of a task that must not run: unpacking them raises `JobCancelled`."""
 
-    def __iter__(self) -> Any:  # noqa: ANN401 - has `dict.update` ask for the keys
+    def __iter__(self) -> Any:  # noqa: ANN401 - makes `dict.update` call `keys`
         raise JobCancelled
 
-    def keys(self) -> Any:  # noqa: ANN401 - it returns nothing
+    def keys(self) -> Any:  # noqa: ANN401 - it never returns
         raise JobCancelled
 
 
 def _forward_progress(backend: AsyncResultBackend[Any]) -> None:
-    """Have what tasks report to a result backend be reported to their jobs as well."""
+    """Wrap a result backend's ``set_progress`` so that tasks report to their jobs as well."""
     store = backend.set_progress
 
     async def set_progress(task_id: str, progress: TaskProgress[Any]) -> None:
@@ -204,7 +205,7 @@ def _forward_progress(backend: AsyncResultBackend[Any]) -> None:
 
 
 def _meta(progress: TaskProgress[Any]) -> object:
-    """Return what a task reports as `_report` reads it."""
+    """Convert a report for `_report`: a number is a percentage, a custom state the step."""
     meta = progress.meta
     if isinstance(meta, int | float):
         meta = {"progress": meta}
@@ -217,7 +218,7 @@ def _meta(progress: TaskProgress[Any]) -> object:
 
 
 def _header(label: object) -> dict[object, object]:
-    """Return what a label says; empty if there is none that can be read."""
+    """Parse a label; empty if there is none or it is invalid."""
     try:
         header = json.loads(str(label))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Appends for those who can't: publish-only workers, and queues whose code can't be changed.
+"""Appends for publish-only workers, and for queues whose code can't be changed.
 
-A process of its own, ``jobcast bridge``: see docs/workers/bridge.md.
+Runs as a process of its own, ``jobcast bridge``: see docs/workers/bridge.md.
 """

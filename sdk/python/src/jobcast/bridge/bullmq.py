@@ -1,8 +1,8 @@
 """BullMQ: reads the event stream of a queue, and appends what happens to its jobs.
 
-The stream keeps its entries, so what was published while no bridge led is read later. Run and
-number of an append follow from the ids of the stream's entries: an entry that is read twice,
-because a leader died before it kept its position, is a repeat.
+The stream keeps its entries, so those added while no bridge led are read later. Run and number of
+an append are derived from entry ids of the stream: if a leader dies before it stores its position,
+the next one reads an entry again, and its append is a repeat.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ _log: Final = logging.getLogger("jobcast.bridge")
 
 _BATCH: Final = 200
 _PAUSE_S: Final = 0.05
-"""Between two looks at a stream in which there was nothing."""
+"""Seconds to wait after a read that found nothing."""
 _MAX_JOBS: Final = 20_000
 _RUN: Final = "bull:"
 _BITS_OF_COUNT: Final = 20
-"""How many entries a stream can get in a millisecond, as a power of two; far more than it does."""
+"""Bits for the number of an entry within its millisecond; far more than a stream needs."""
 _NONE: Final = "0-0"
 _FINISHED: Final = ("completed", "failed")
 
@@ -44,16 +44,16 @@ EntryId = tuple[int, int]
 
 @dataclass
 class _Place:
-    """Where a leader is in a job: its attempt, the entry that began its run, the last number."""
+    """A leader's position in a job: the attempt, the entry that began its run, the last number."""
 
     attempt: int
     start: EntryId | None
     seq: int
 
     def number(self, entry: EntryId) -> int:
-        """Return the number of what an entry says; higher for each later one, and 1 is the start's.
+        """Return the sequence number for an entry: it rises with the entries, and the start has 1.
 
-        Not above 0 for an entry before the start.
+        It is 0 for an entry before the start.
         """
         if self.start is None or entry < self.start:
             return 0
@@ -61,7 +61,7 @@ class _Place:
 
 
 class BullMQ:
-    """Appends what happens to the jobs of one queue: ``render``, with a prefix ``app:render``."""
+    """Appends what happens to the jobs of one queue: ``render``, or with prefix ``app:render``."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class BullMQ:
         """Do nothing: the stream keeps its entries."""
 
     async def lead(self) -> None:
-        """Read the stream from where the leader before was, until cancelled."""
+        """Read the stream from the previous leader's position, until cancelled."""
         self._places.clear()
         self._at = await self._leadership.position(self.name) or await self._begin()
         _log.info("%s: reading from %s", self.name, self._at)
@@ -108,14 +108,14 @@ class BullMQ:
         return f"{self._prefix}events"
 
     async def _begin(self) -> str:
-        """Return the end of the stream: what came before any bridge is not looked at."""
+        """Return the end of the stream: what happened before the first bridge is ignored."""
         last = await self._call("XREVRANGE", self._stream, "+", "-", "COUNT", "1")
         at: str = last[0][0].decode() if last else _NONE
         await self._leadership.keep_position(self.name, at)
         return at
 
     async def _call(self, *command: str) -> Reply:
-        """Ask the queue's Redis, again while it is unavailable."""
+        """Call the queue's Redis; retry while it is unavailable."""
         pauses = Pauses()
         while True:
             self._leadership.check()
@@ -145,10 +145,10 @@ class BullMQ:
         if place is None or kind == "added":
             return
         if place.start is not None and place.number(entry) <= place.seq:
-            return  # it was read before
+            return  # a repeat
         if kind == "waiting":
             if fields.get("prev") in _FINISHED:
-                await self._retry(job_id)
+                await self._retry(job_id, entry)
         elif kind == "active":
             await self._start(place, job_id, entry)
         else:
@@ -179,23 +179,26 @@ class BullMQ:
         except InvalidEvent:
             if not event.is_end:
                 raise
-            # Too large for this job, which has to end all the same.
+            # Too large for this job, which must end anyway.
             smaller = _event.completed(None) if event.operation == "complete" else _too_long(event)
             await self._jobs.append(job_id, smaller, place.attempt, run, number)
         place.seq = number or 0
         if event.is_end:
             del self._places[job_id]
 
-    async def _retry(self, job_id: str) -> None:
+    async def _retry(self, job_id: str, entry: EntryId) -> None:
         """Begin the next attempt of a job that the queue runs again.
 
-        That has no number, so the position is kept right before and after it: a job that has failed
-        again meanwhile must not be retried by a repeat.
+        A retry has no number, so the position is stored right before and right after it. Otherwise
+        the next leader could take entries of the earlier attempt for those of the new one, or retry
+        a job that has failed again in the meantime.
         """
         await self._leadership.keep_position(self.name, self._at)
         view = await self._jobs.view(job_id)
         if view is not None and view.status == "failed":
             await self._jobs.retry(job_id)
+        self._at = f"{entry[0]}-{entry[1]}"
+        await self._leadership.keep_position(self.name, self._at)
         self._places.pop(job_id, None)
 
     async def _place(self, job_id: str, bull_id: str, *, is_new: bool) -> _Place | None:
@@ -208,7 +211,7 @@ class BullMQ:
                 await self._create(job_id, bull_id)
 
         if is_new:
-            await self._create(job_id, bull_id)  # it may be there, and yet to be listed
+            await self._create(job_id, bull_id)  # it may exist without being listed yet
         view = await self._jobs.find(job_id, _RUN, create)
         if view is None:
             return None
@@ -236,7 +239,7 @@ class BullMQ:
         return await self._call("HMGET", f"{self._prefix}{bull_id}", *fields)
 
     def _job_id(self, bull_id: str) -> str | None:
-        """Return the job's id: BullMQ's own, with the queue's name before one that it counted."""
+        """Return Jobcast's id of a job: BullMQ's own, prefixed by the queue if it is a number."""
         return parse_job_id(f"{self._queue}-{bull_id}" if bull_id.isdecimal() else bull_id)
 
 

@@ -1,9 +1,9 @@
 """Celery: follows the events of its workers (``-E``), and appends what happens to tasks.
 
-The broker keeps no event for a bridge that is not there. So each bridge, leader or not, receives
-all, and holds them for longer than it takes to replace a leader; the next leader appends what it
-holds. Run and number of an append follow from the times that the events carry: what the leader
-before has appended is a repeat.
+The broker keeps no events for a bridge that is not connected. So each bridge, leader or not,
+receives all events and holds them for longer than it takes to replace a leader; the next leader
+appends those it holds. Run and number of an append are derived from the times in the events, so the
+append of an event that the previous leader has appended is a repeat.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from jobcast.bridge.task_event import ENDS, TaskEvent, append_of, read
 _log: Final = logging.getLogger("jobcast.bridge")
 
 _HOLD_S: Final = 0.15
-"""How long an event is held, so that it can be put in order: those of one task come over two
-connections, of the worker and of its child."""
+"""Seconds for which an event is held to be sorted: those of one task arrive over two connections,
+of the worker and of its child process."""
 _PAUSE_S: Final = 0.05
 _RECONNECT_S: Final = 1.0
 _KEPT_LEASES: Final = 3
@@ -37,14 +37,14 @@ _RUN: Final = "celery:"
 _PATIENCE_S: Final = 5
 
 Received = Callable[[object], None]
-"""Takes an event, in the thread that receives it."""
+"""Called with an event, in the thread that receives it."""
 
 
 @dataclass
 class _Place:
-    """Where a leader is in a job: ``delivery`` is when the worker got the task, 0 if unknown.
+    """A leader's position in a job: ``delivery`` is when the worker got the task, 0 if unknown.
 
-    ``run`` is the delivery that the job was started for, ``seq`` the last number of that run.
+    ``run`` is the delivery for which the job was started, ``seq`` the last number of that run.
     """
 
     attempt: int
@@ -90,7 +90,7 @@ class Celery:
             await asyncio.wait({receiving})
 
     async def lead(self) -> None:
-        """Append what was received, in the order of its times, until cancelled."""
+        """Append the received events in the order of their times, until cancelled."""
         self._places.clear()
         self._is_leading = True
         led_since_s = asyncio.get_running_loop().time()
@@ -109,21 +109,21 @@ class Celery:
             self._is_leading = False
 
     def _capture(self, received: Received, stopping: threading.Event) -> None:
-        """Receive until told to stop; connect again when the broker is lost."""
+        """Receive until ``stopping`` is set; reconnect when the broker is unavailable."""
         while not stopping.is_set():
             try:
                 with self._app.connection_for_read(connect_timeout=_PATIENCE_S) as connection:
                     self._consume(connection, received, stopping)
-            except Exception as error:  # noqa: BLE001 - a broker's library raises any
+            except Exception as error:  # noqa: BLE001 - broker libraries raise anything
                 _log.warning("celery: the broker is unavailable: %s", error)
                 stopping.wait(_RECONNECT_S)
 
-    def _consume(self, connection: Any, received: Received, stopping: threading.Event) -> None:  # noqa: ANN401 - it has no types
+    def _consume(self, connection: Any, received: Received, stopping: threading.Event) -> None:  # noqa: ANN401 - it is untyped
         def take(body: object, _message: object) -> None:
             for fields in body if isinstance(body, list) else [body]:
                 received(fields)
 
-        # Celery's own receiver would change the times to those of this machine's time zone.
+        # Celery's own receiver would convert the times to this machine's time zone.
         queue = self._app.events.Receiver(connection).queue
         with connection.Consumer([queue], callbacks=[take], no_ack=True, accept=["json"]):
             _log.info("celery: following")
@@ -156,7 +156,7 @@ class Celery:
         if place is None:
             return
         if is_repeat and event.at <= place.run + place.seq:
-            return  # the leader before has appended it
+            return  # the previous leader has appended it
         if event.kind == "received":
             place.delivery = event.at
         if event.kind in {"sent", "received"}:

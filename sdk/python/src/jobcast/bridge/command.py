@@ -11,7 +11,7 @@ from jobcast.bridge.settings import InvalidSettings, Settings
 
 
 def main() -> int:
-    """Return the exit code: 0 after a signal, 2 for invalid settings."""
+    """Run a bridge; return the exit code: 0 after a signal, 2 for invalid settings or URLs."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.captureWarnings(capture=True)
     try:

@@ -1,4 +1,4 @@
-"""The jobs that a bridge appends to, as long as it leads."""
+"""The jobs that a bridge appends to while it leads."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from redis.exceptions import RedisError, ResponseError
 
 from jobcast._connection import Connection
-from jobcast._errors import InvalidEvent, JobcastError, JobExists
+from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
 from jobcast._retry import Pauses, will_pass
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -30,7 +30,7 @@ _PAGE: Final = 1000
 
 
 class JobView(NamedTuple):
-    """What a bridge has to know of a job: ``seq`` is the last number of its run."""
+    """What a bridge needs to know about a job; ``seq`` is the last number of its run."""
 
     status: str
     attempt: int
@@ -44,11 +44,11 @@ class JobView(NamedTuple):
 
 
 class BridgedJobs:
-    """Reads, creates and appends; each call is repeated while Redis is unavailable.
+    """Reads, creates and appends to jobs; retries each call while Redis is unavailable.
 
-    All raise `Deposed` when this bridge does not lead, before anything is sent: a leader that was
-    suspended must not go on. What is sent all the same at that moment has the number that the next
-    leader gives the same event, and so is written once.
+    Every call raises `Deposed` before it sends anything if this bridge does not lead: a leader that
+    was suspended must not continue. An append that is sent at that moment nevertheless has the same
+    number as the next leader's append of the same event, so it is written once.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class BridgedJobs:
 
     @contextmanager
     def noting(self, job_id: str, places: MutableMapping[str, Any]) -> Iterator[None]:
-        """Note what is malformed or refused in the block, and go on.
+        """Log what is malformed or refused in the block, and continue.
 
-        After a refusal the job's place is not what was known: it is dropped, to be found anew.
+        After a refusal the job's entry in ``places`` is outdated: it is dropped, to be found again.
         """
         try:
             yield
@@ -85,7 +85,7 @@ class BridgedJobs:
             self._notices.add("malformed", f"job {job_id}", str(refusal))
 
     async def view(self, job_id: str) -> JobView | None:
-        """Return what a job is like now, None if there is none."""
+        """Return the current view of a job; None if there is no such job."""
         key = state_key(job_id)
         fields: list[bytes | None] = await self._repeated(
             lambda: self._connection.call(key, "HMGET", key, "status", "attempt", "run", "seq")
@@ -96,10 +96,10 @@ class BridgedJobs:
     async def find(
         self, job_id: str, run_prefix: str, create: Callable[[], Awaitable[None]]
     ) -> JobView | None:
-        """Return what a job is like that a queue runs; it is created if it is not there.
+        """Return the view of a job that a queue runs; call ``create`` if there is no such job.
 
-        None if that was not possible, or if a worker reports by itself: the job's run is another
-        one than those of the queue's bridge, which begin with ``run_prefix``.
+        None if it could not be created, or if its worker reports by itself: then the job has a run
+        that does not begin with ``run_prefix``; those of the queue's bridge do.
         """
         view = await self.view(job_id)
         if view is None:
@@ -111,7 +111,7 @@ class BridgedJobs:
         return view
 
     async def is_shown(self, job_id: str, event: Append) -> bool:
-        """Say whether a job's state is what an event would make of it; of the progress it may."""
+        """Return whether a job's state already reflects an event; its progress may be higher."""
         key = state_key(job_id)
         names = (*event.fields, *event.cleared)
         stored: list[bytes | None] = await self._repeated(
@@ -122,7 +122,7 @@ class BridgedJobs:
         return values == expected and _number(event.number, 0) <= _number(percent or "", 0)
 
     async def entries(self, job_id: str, after: str) -> list[Entry]:
-        """Return the entries of a job's log after an entry or a time, the first 1000."""
+        """Return the first 1000 entries of a job's log after an entry or a time."""
         key = log_key(job_id)
         found: Any = await self._repeated(
             lambda: self._connection.call(key, "XRANGE", key, f"({after}", "+", "COUNT", str(_PAGE))
@@ -130,9 +130,9 @@ class BridgedJobs:
         return [_entry(entry_id, fields) for entry_id, fields in found]
 
     async def create(self, job_id: str, payload: object, default_type: str) -> None:
-        """Create a job for the owner that a payload names, unless it names none.
+        """Create a job for the owner that a payload names; do nothing if it names none.
 
-        `InvalidEvent` if what it names can't be an owner.
+        Raises `InvalidEvent` if the owner or the type is invalid.
         """
         new = self._rule.new_job(payload, default_type, self._bounds)
         if new is None:
@@ -157,10 +157,10 @@ class BridgedJobs:
     async def append(
         self, job_id: str, event: Append, attempt: int, run: str, seq: int | None
     ) -> Answer:
-        """Append an event with a number, or in any run without one; a `JobcastError` if refused.
+        """Append an event with ``seq`` as its number within ``run``; None if it has no number.
 
-        Without a number only an end is repeated; of any other event nobody knows then whether it
-        was written, and a `JobcastError` says so.
+        Raises a `JobcastError` if it is refused. Without a number only an end is retried; any other
+        event without an answer may have been written or not, which raises a `JobcastError`, too.
         """
         number = "" if seq is None else str(seq)
 
@@ -177,8 +177,12 @@ class BridgedJobs:
         return answer
 
     async def retry(self, job_id: str) -> None:
-        """Queue a failed job for another attempt; a `JobcastError` or ``RedisError`` if refused."""
-        await self._repeated(lambda: self._connection.append(job_id, RETRY))
+        """Queue a failed job for its next attempt, unless that was done already.
+
+        Raises a `JobcastError` or ``RedisError`` if the retry is refused.
+        """
+        with suppress(JobNotFailed):  # a retry that was not acknowledged is repeated
+            await self._repeated(lambda: self._connection.append(job_id, RETRY))
         await self._repeated(lambda: self._connection.index_again(job_id, self._bounds.retention_s))
 
     async def _repeated(self, call: Callable[[], Awaitable[T]]) -> T:

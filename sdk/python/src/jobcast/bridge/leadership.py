@@ -1,4 +1,4 @@
-"""One leader at a time: a lease in Redis, and a number that rises with each leader."""
+"""Leader election: a lease in Redis, and a number that rises with each leader."""
 
 import secrets
 from time import monotonic
@@ -7,9 +7,9 @@ from typing import Final
 from jobcast._connection import Connection
 
 RENEWALS: Final = 5
-"""How often a lease is renewed within its length."""
+"""Number of renewals within the length of a lease."""
 _SURE: Final = 0.8
-"""Share of its lease for which a leader believes in it: clocks may run differently fast."""
+"""Share of its lease for which a leader relies on it, because clocks run at different speeds."""
 
 _TAKE: Final = """
 local leader = redis.call('GET', KEYS[1])
@@ -31,15 +31,14 @@ return 1
 
 
 class Deposed(Exception):
-    """This bridge does not lead any more."""
+    """This bridge no longer leads."""
 
 
 class Leadership:
     """The leadership among the bridges of one name.
 
-    ``fence`` is the number of this leader, higher than that of each earlier one; positions in a
-    source are kept together with it, so that a leader which was suspended and wakes up can't set
-    them back.
+    ``fence`` is the number of this leader, higher than that of every earlier one. It is stored with
+    the positions in sources, so that a leader that was suspended can't set them back.
     """
 
     def __init__(self, connection: Connection, name: str, lease_s: float) -> None:
@@ -57,16 +56,19 @@ class Leadership:
 
     @property
     def pause_s(self) -> float:
-        """How long to wait before the lease is taken or renewed again."""
+        """Seconds to wait before taking or renewing the lease again."""
         return self._lease_s / RENEWALS
 
     def check(self) -> None:
-        """Raise Deposed unless this bridge leads."""
+        """Raise `Deposed` unless this bridge leads."""
         if not self.leads:
             raise Deposed
 
     async def take(self) -> bool:
-        """Take or renew the lease, and say whether this bridge leads; a ``RedisError`` may pass."""
+        """Take or renew the lease, and return whether this bridge leads.
+
+        Raises a ``RedisError`` if Redis is unavailable.
+        """
         began_s = monotonic()
         keys = f"{self._prefix}:leader", f"{self._prefix}:fence"
         length_ms = str(round(self._lease_s * 1000))
@@ -78,20 +80,23 @@ class Leadership:
         return self.leads
 
     async def release(self) -> None:
-        """Let another bridge take over at once."""
+        """Release the lease, so that another bridge takes over at once."""
         if self.fence:
             self.fence = 0
             key = f"{self._prefix}:leader"
             await self._connection.call(key, "EVAL", _RELEASE, "1", key, self._token)
 
     async def position(self, source: str) -> str | None:
-        """Return where the leaders before were in a source, None if there was none."""
+        """Return the position that previous leaders stored for a source; None if there is none."""
         key = self._position_key(source)
         position: bytes | None = await self._connection.call(key, "HGET", key, "at")
         return None if position is None else position.decode()
 
     async def keep_position(self, source: str, position: str) -> None:
-        """Keep where this leader is in a source; raises Deposed if a later one has kept any."""
+        """Store this leader's position in a source.
+
+        Raises `Deposed` if this bridge does not lead, or a later leader has stored a position.
+        """
         self.check()
         key = self._position_key(source)
         kept = await self._connection.call(key, "EVAL", _KEEP, "1", key, str(self.fence), position)

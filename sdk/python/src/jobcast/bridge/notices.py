@@ -1,4 +1,4 @@
-"""What a bridge could not use: counted by reason, logged once for each job."""
+"""Notices of what a bridge could not use: counted by kind, logged once for each job."""
 
 import logging
 from collections import Counter, OrderedDict
@@ -7,12 +7,12 @@ from typing import Final
 _log: Final = logging.getLogger("jobcast.bridge")
 
 _MOST: Final = 10_000
-"""Notices remembered, the latest ones."""
+"""Most notices remembered; the oldest are forgotten."""
 _MAX_LOGGED: Final = 200
 
 
 class Notices:
-    """Counts what happens, by a word for each kind, and logs it once for each subject."""
+    """Counts events by kind, and logs each kind once for each subject."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
@@ -20,7 +20,7 @@ class Notices:
         self.counts: Counter[str] = Counter()
 
     def add(self, kind: str, subject: str, why: str, level: int = logging.WARNING) -> None:
-        """Count one, and log it unless one of its kind was logged for this subject."""
+        """Count a notice, and log it if it is the first of its kind for this subject."""
         self.counts[kind] += 1
         notice = (kind, subject)
         if notice not in self._made:

@@ -1,4 +1,4 @@
-"""Whose a job is, by a rule: where in a payload the owner stands."""
+"""Who owns a job, by a rule: the paths in a payload at which the owner is found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_STEPS: Final = 20
 
 
 class NewJob(NamedTuple):
-    """A job that a payload asks for: the event that creates it, and its owner."""
+    """A job to create: the event that creates it, and its owner."""
 
     event: Append
     owner: Owner
@@ -23,21 +23,21 @@ class NewJob(NamedTuple):
 
 @dataclass(frozen=True)
 class OwnerRule:
-    """Where user, session and type of a job may stand in a payload; the first place counts."""
+    """Paths in a payload to a job's user, session and type; the first path with a text counts."""
 
     user: Paths = ()
     session: Paths = ()
     type: Paths = ()
 
     def owner_of(self, payload: object) -> Owner | None:
-        """Return the owner that a payload names, None if it names none."""
+        """Return the owner that a payload names; None if it names none."""
         owner = Owner(text_at(payload, self.user), text_at(payload, self.session))
         return None if owner.is_nobody else owner
 
     def new_job(self, payload: object, default_type: str, bounds: Bounds) -> NewJob | None:
-        """Return the creation of the job of a payload, None if it names no owner.
+        """Return the creation of a payload's job; None if the payload names no owner.
 
-        `InvalidEvent` if what stands there can't be an owner or a type.
+        Raises `InvalidEvent` if the owner or the type is invalid.
         """
         owner = self.owner_of(payload)
         if owner is None:
@@ -53,18 +53,18 @@ class OwnerRule:
 
 
 def parse_paths(text: str) -> Paths:
-    """Read paths with commas or spaces between them."""
+    """Parse paths separated by commas or spaces. Raises ValueError if one is malformed."""
     return tuple(_parse_path(each) for each in text.replace(",", " ").split())
 
 
 def text_at(payload: object, paths: Paths) -> str | None:
-    """Return the text at the first path that has one, a whole number as text; else None."""
+    """Return the text, or an integer as text, at the first path that has one; None if none has."""
     texts = (_text_at(payload, path) for path in paths)
     return next((text for text in texts if text is not None), None)
 
 
 def _parse_path(text: str) -> Path:
-    """Read a path: names, or numbers of a list, with dots between them (``data.user.id``)."""
+    """Parse a path: keys, or indexes into a list, separated by dots (``data.user.id``)."""
     steps = tuple(text.split("."))
     if not all(steps) or len(steps) > MAX_STEPS:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A connection that is subscribed to the channels of a pattern."""
+"""A connection that is subscribed to a pattern of channels."""
 
 import asyncio
 import logging
@@ -16,14 +16,14 @@ _log: Final = logging.getLogger("jobcast.bridge")
 _PING_S: Final = 1.5
 
 Receive = Callable[[bytes, bytes], None]
-"""Takes the name of a channel and a message; must not raise."""
+"""Called with the name of a channel and a message; must not raise."""
 
 
 class PatternSubscriber:
-    """Keeps a connection to a server that is no Cluster, and hands on what its channels bring.
+    """Keeps a connection subscribed on a server that is not a Cluster, and passes on its messages.
 
-    ``pattern`` makes the pattern of the number of the database. ``on_pause`` is called now and
-    then. ``since`` is when it was connected first, as an entry id by the clock of Redis.
+    ``pattern`` returns the pattern for the number of the database. ``on_pause`` is called every
+    1.5 s. ``since`` is when it first connected, as an entry id by the clock of Redis.
     ``connections`` counts the subscriptions that Redis has confirmed.
     """
 
@@ -45,12 +45,12 @@ class PatternSubscriber:
         self.connections = 0
 
     def pause(self) -> None:
-        """Read nothing until `resume`."""
+        """Stop reading until `resume`."""
         if self._connection is not None:
             self._connection.pause()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
         if self._connection is not None:
             self._connection.resume()
 
@@ -69,7 +69,7 @@ class PatternSubscriber:
             await asyncio.sleep(pauses.next())
 
     async def _serve(self, connection: Connection) -> str:
-        """Receive by a connection until it fails; return why."""
+        """Receive over a connection until it fails; return the reason."""
         loop = asyncio.get_running_loop()
         self._connection = connection
         try:

@@ -1,7 +1,8 @@
-"""Tells the services that the events of publish-only workers are appended, and from when on.
+"""Announces to the services that a bridge appends the events of publish-only workers.
 
-Until then they deliver those events themselves, live and as they are; from then on a viewer gets
-the publications of the appends. So both change over at one moment, some seconds ahead.
+The announcement says from when on, a few seconds ahead, so that bridge and services switch at the
+same moment. Before it the services deliver those events live; after it viewers get the publications
+of the appends.
 """
 
 from time import monotonic
@@ -11,9 +12,10 @@ from jobcast._connection import Connection
 from jobcast.protocol.names import BRIDGE_KEY
 
 AHEAD_S: Final = 2.0
-"""How long before the moment it is announced: four times as long as services look."""
+"""Seconds between the announcement and its moment: four times the interval of the services'
+checks."""
 _LEASES: Final = 2
-"""Length in leases, so that it lasts until the next leader has taken over."""
+"""How many leases the announcement lasts: until the next leader has taken over."""
 _SURE: Final = 0.9
 
 _ANNOUNCE: Final = """
@@ -27,7 +29,7 @@ return math.floor(from - now)
 
 
 class Presence:
-    """The announcement of a bridge's leader, which is renewed with its lease."""
+    """The announcement of the bridge that leads, renewed with its lease."""
 
     def __init__(self, connection: Connection, lease_s: float) -> None:
         self._connection = connection
@@ -36,11 +38,11 @@ class Presence:
 
     @property
     def begun(self) -> bool:
-        """Whether the moment has come, and the announcement was renewed in time since."""
+        """Whether the announced moment has come, and the announcement has not expired since."""
         return self._from_s <= monotonic() < self._until_s
 
     async def announce(self) -> None:
-        """Announce it, or renew the announcement; raises what redis-py raises."""
+        """Announce the moment, or renew the announcement. Raises what redis-py raises."""
         asked_s = monotonic()
         length_ms, ahead_ms = round(self._length_s * 1000), round(AHEAD_S * 1000)
         left_ms: int = await self._connection.call(

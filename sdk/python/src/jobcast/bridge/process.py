@@ -26,19 +26,19 @@ _RESTART_S: Final = 0.5
 
 
 class RedisRefuses(Exception):
-    """Redis refuses what the URL says."""
+    """Redis refuses the user, password, database or an option of a URL."""
 
 
 class Source(Protocol):
-    """Where events come from."""
+    """A source of events."""
 
     name: str
 
     async def follow(self) -> None:
-        """Receive what is not kept for later, leader or not, until cancelled."""
+        """Receive what the source does not keep, leader or not, until cancelled."""
 
     async def lead(self) -> None:
-        """Append what comes, until cancelled or `Deposed`."""
+        """Append its events, until cancelled or `Deposed`."""
 
 
 class Bridge:
@@ -66,7 +66,7 @@ class Bridge:
         self._has_stood_by = False
 
     async def run(self) -> None:
-        """Serve until `stop` is called; RedisRefuses if a URL is refused at the start."""
+        """Run until `stop` is called. Raises `RedisRefuses` if a URL is refused at the start."""
         callers = {"REDIS_URL": self._redis, "JOBCAST_BRIDGE_QUEUE_URL": self._queues}
         for name, caller in callers.items():
             refusal = await caller.servers.refusal()
@@ -92,11 +92,11 @@ class Bridge:
             _log.info("stopped: %d appended; %s", self._jobs.appended, self._notices)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the bridge."""
         self._stopping.set()
 
     async def _take_lead(self) -> None:
-        """Take or renew the lease, and have the sources append as long as it holds."""
+        """Take or renew the lease, and let the sources append while this bridge leads."""
         try:
             await self._leadership.take()
         except RedisError as error:
@@ -148,7 +148,7 @@ class Bridge:
         if settings.rq:
             sources.append(RQ(self._queues, self._jobs, self._leadership, self._notices))
         if settings.celery is not None:
-            # The others need no Celery.
+            # Only this source needs Celery.
             from jobcast.bridge.celery import Celery  # noqa: PLC0415
 
             sources.append(
@@ -169,7 +169,7 @@ async def _keep_running(work: Callable[[], Awaitable[None]], name: str) -> None:
         try:
             await work()
         except Deposed:
-            pass  # it is ended, or leads on: the lease was only renewed late
+            pass  # the bridge ends this task, or leads again: the lease was only renewed late
         except Exception:  # noqa: BLE001 - one source must not end the others
             _log.exception("%s failed and is restarted", name)
         else:

@@ -1,4 +1,4 @@
-"""Progress as a queue's own calls report it, as an event."""
+"""Progress that is reported by a queue's own calls, as an event."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from jobcast.protocol.append import Append
 
 
 def progress_of(value: object, complain: Complain) -> Append:
-    """Return the ``progress-update`` that a value stands for; `InvalidEvent` if for none.
+    """Return the ``progress-update`` of a value. Raises `InvalidEvent` if it reports nothing.
 
-    A number is the percentage, a text the step; of an object `jobcast.adapters` says which keys
-    are understood. ``complain`` is told of what is left out.
+    A number is the percentage, a text the step; an object has the keys that adapters accept
+    (`jobcast.adapters`). ``complain`` is called with what is left out.
     """
     if isinstance(value, str):
         value = {"step": value}

@@ -1,4 +1,4 @@
-"""Publications of publish-only workers, and how to recognize their appends."""
+"""Parses the publications of publish-only workers, and recognizes their appends."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,10 +18,10 @@ _NOTHING_SAID: Final = ',"currentStep":null,"estimatedTimeRemaining":null}'
 
 @dataclass(eq=False)
 class Publication:
-    """An event that was only published, and the append that writes it.
+    """An event that was only published, and its append.
 
     ``payload`` is the whole message, ``received_s`` its time on the event loop's clock.
-    ``entry_id`` is its entry in the log; empty while none is known.
+    ``entry_id`` is its entry in the log, empty while unknown.
     """
 
     event: Append
@@ -31,18 +31,18 @@ class Publication:
 
     @property
     def name(self) -> str:
-        """The name that viewers know the event by."""
+        """The event's name as viewers get it."""
         names = {"progress": "progress-update", "step": "step-change", "fail": "failed"}
         return self.event.name or names.get(self.event.operation, self.event.operation)
 
     @property
     def begins(self) -> bool:
-        """Whether it reports the start of the job and nothing else."""
+        """Whether it reports only the start of the job."""
         event = self.event
         return event.operation == "step" and event.data == _NOTHING_SAID and event.number == "0"
 
     def is_entry(self, name: str, data: str) -> bool:
-        """Say whether an entry may be its append; the script may have raised the progress."""
+        """Return whether an entry may be its append; the script may have raised the progress."""
         if name != self.name:
             return False
         if self.event.operation not in {"progress", "step"}:
@@ -53,7 +53,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Appended:
-    """The publication of an append: an entry that is in a log."""
+    """The publication of an append: an entry of a log."""
 
     entry_id: str
     name: str
@@ -61,12 +61,12 @@ class Appended:
 
 
 def job_of(channel: bytes) -> str:
-    """Return the job's id in the name of a channel; it may be malformed."""
+    """Return the job id in the name of a channel; it may be malformed."""
     return channel.removeprefix(_PREFIX).removesuffix(_SUFFIX).decode(errors="replace")
 
 
 def parse(message: bytes, now_s: float) -> Publication | Appended:
-    """Read a message of a job's channel; `InvalidEvent` if it breaks the contract."""
+    """Parse a message of a job's channel. Raises `InvalidEvent` if it breaks the contract."""
     try:
         payload = from_json(message)
     except ValueError as error:
@@ -79,14 +79,14 @@ def parse(message: bytes, now_s: float) -> Publication | Appended:
     if entry_id is not None:
         if not isinstance(entry_id, str) or not is_entry_id(entry_id):
             raise InvalidEvent("its id is no id of an entry")
-        # As the append script wrote it: the data stand last.
+        # The append script puts the data last.
         _, _, data = message.partition(b'"data":')
         return Appended(entry_id, name, data[:-1].decode(errors="replace"))
     return Publication(append_of(name, payload["data"]), payload, now_s)
 
 
 def append_of(name: str, data: object) -> Append:
-    """Return the append of an event; `InvalidEvent` if it breaks the contract."""
+    """Return the append of an event. Raises `InvalidEvent` if it breaks the contract."""
     if not isinstance(data, dict):
         raise InvalidEvent("data must be an object")
     if name in {"progress-update", "step-change"}:

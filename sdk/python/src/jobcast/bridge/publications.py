@@ -1,9 +1,9 @@
-"""Publish-only workers: follows the channels of all jobs and appends what was only published.
+"""Publish-only workers: follows the channels of all jobs, and appends what was only published.
 
-Redis keeps no publication, so each bridge, leader or not, holds the events that it has received
-until it sees them in the log: by the publication of the append, which comes on the same channel.
-What is left when a leader dies is appended by the next one. Before it appends to a job for the
-first time, a leader compares what it holds with the job's log.
+Redis keeps no publications. So each bridge, leader or not, holds the events that it has received
+until it sees them in the log, by the append's publication on the same channel. When a leader dies,
+the next one appends what is left. Before its first append to a job, a leader compares the events
+that it holds with the job's log.
 """
 
 import asyncio
@@ -27,16 +27,17 @@ from jobcast.redis.caller import Caller
 _log: Final = logging.getLogger("jobcast.bridge")
 
 MAX_HELD: Final = 20_000
-"""Events held; with more, nothing is read until half of them were appended."""
+"""Most events held. Above that, a leader stops reading until half are left; others drop the
+oldest."""
 _MAX_JOBS: Final = 20_000
-"""Jobs of which is known how far they were appended to, the latest ones."""
+"""Most jobs whose position in the log is remembered; the oldest are forgotten."""
 _KEPT_LEASES: Final = 3
-"""How many leases long a bridge that does not lead holds what it has not seen in the log."""
+"""How many leases long a bridge that does not lead holds events that it has not seen in the log."""
 _RUN: Final = "bridge"
 
 
 class _Place:
-    """Where a leader is in a job: its attempt, its run (empty: another's), and the last number."""
+    """A leader's position in a job: attempt, run (empty: another's), and last number."""
 
     def __init__(self, view: JobView) -> None:
         self.attempt = view.attempt
@@ -45,11 +46,11 @@ class _Place:
 
     @property
     def own_run(self) -> str:
-        """The run of bridges: another one for each attempt, for a run can't be started again."""
+        """The run of bridges: one for each attempt, because a run can't be started again."""
         return f"{_RUN}:{self.attempt}"
 
     def started(self) -> None:
-        """Go on in the run of bridges, which has begun."""
+        """Continue in the run of bridges, which was started."""
         self.run, self.seq = self.own_run, 1
 
 
@@ -84,11 +85,11 @@ class Publications:
         self._is_leading = False
 
     async def follow(self) -> None:
-        """Receive what is published, leader or not, until cancelled."""
+        """Receive publications, leader or not, until cancelled."""
         await self._subscriber.run()
 
     async def lead(self) -> None:
-        """Append what was received, until cancelled."""
+        """Append the received events, until cancelled."""
         self._places.clear()
         await self._presence.announce()
         self._is_leading = True
@@ -142,13 +143,13 @@ class Publications:
             self._release(oldest, self._held[oldest][0])
 
     def _appended(self, job_id: str, entry: Appended) -> None:
-        """Let go of what is in the log."""
+        """Release the event that is now in the log."""
         if (job_id, entry.entry_id) in self._ours:
             del self._ours[job_id, entry.entry_id]
             return
         self._note_seen(job_id, entry.entry_id)
         for number, publication in enumerate(self._held.get(job_id, ())):
-            # An entry like this is also written when a job is started for its first event.
+            # The start of a job for its first event writes such an entry, too.
             if publication.begins and number:
                 continue
             if publication.is_entry(entry.name, entry.data):
@@ -157,7 +158,7 @@ class Publications:
                 return
 
     def _note_seen(self, job_id: str, entry_id: str) -> None:
-        """Know up to which entry the log was compared with what is held."""
+        """Remember up to which entry the log was compared with the held events."""
         self._seen[job_id] = entry_id
         self._seen.move_to_end(job_id)
         if len(self._seen) > _MAX_JOBS:
@@ -175,7 +176,7 @@ class Publications:
             self._subscriber.resume()
 
     def _forget_old(self) -> None:
-        """Let go of what the leader has had the time to append: it was refused there."""
+        """Release events so old that the leader must have appended them, or was refused."""
         if self._is_leading:
             return
         now_s = asyncio.get_running_loop().time()
@@ -195,7 +196,7 @@ class Publications:
             self._begin(job_id)
 
     async def _append_all(self, job_id: str) -> None:
-        """Append what is held of a job, in order."""
+        """Append the held events of a job, in order."""
         try:
             while held := self._held.get(job_id):
                 publication = held[0]
@@ -205,13 +206,13 @@ class Publications:
                     self._notices.counts["delivered by the service"] += 1
                 self._release(job_id, publication)
         except Deposed:
-            await asyncio.sleep(self._leadership.pause_s)  # it is cancelled, or leads again
+            await asyncio.sleep(self._leadership.pause_s)  # until cancelled or leading again
         except RedisError:
             _log.exception("job %s: can't be appended to", job_id)
             await asyncio.sleep(self._leadership.pause_s)
 
     def _is_bridged(self, publication: Publication) -> bool:
-        """Whether viewers get it by its append, and not live from the services."""
+        """Return whether viewers get it by its append, not live from the services."""
         return self._presence.begun or publication.event.is_end
 
     async def _append(self, job_id: str, publication: Publication) -> None:
@@ -227,7 +228,7 @@ class Publications:
     async def _append_at(
         self, place: _Place, job_id: str, publication: Publication, *, is_last: bool = False
     ) -> bool:
-        """Append it; False if the job has changed since its place was found."""
+        """Append it; return False if the job has changed since its place was found."""
         event, seq = publication.event, place.seq + 1
         try:
             answer = await self._jobs.append(
@@ -247,7 +248,7 @@ class Publications:
         return True
 
     def _note(self, job_id: str, publication: Publication | None, entry_id: str) -> None:
-        """Know an entry as ours, unless its publication has come already."""
+        """Remember an entry as our own, unless its publication has already arrived."""
         if publication is not None and publication.entry_id:
             return
         if publication is not None:
@@ -258,7 +259,10 @@ class Publications:
             self._ours.popitem(last=False)
 
     async def _find_place(self, job_id: str, publication: Publication) -> _Place | None:
-        """Find out where to append to a job; create and start it, if it has to be."""
+        """Find where to append to a job; create and start the job if needed.
+
+        None if the job can't be created, or the event is in the log already.
+        """
         view = await self._jobs.view(job_id)
         if view is None:
             view = await self._create(job_id, publication)
@@ -268,7 +272,7 @@ class Publications:
             job_id, self._seen.get(job_id, self._subscriber.since)
         ):
             self._appended(job_id, Appended(entry_id, name, data))
-            self._ours[job_id, entry_id] = None  # its publication may be yet to come
+            self._ours[job_id, entry_id] = None  # its publication may still arrive
         if publication.entry_id:
             return None
         place = _Place(view)

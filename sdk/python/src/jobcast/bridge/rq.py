@@ -1,8 +1,7 @@
-"""RQ: watches the keys of its jobs by notifications of Redis, and appends what has changed.
+"""RQ: watches the keys of its jobs by keyspace notifications, and appends what has changed.
 
-A notification only says that a job has changed; what is appended is the difference between the job
-as RQ has it and as Jobcast has it. So nothing depends on getting each notification: a leader begins
-by comparing all jobs.
+A notification says only that a job has changed; the difference between RQ's job and Jobcast's is
+appended. So a missed notification loses nothing: a leader begins by comparing all jobs.
 """
 
 import asyncio
@@ -36,9 +35,9 @@ from jobcast.redis.connection import Reply
 _log: Final = logging.getLogger("jobcast.bridge")
 
 _PAUSE_S: Final = 0.05
-"""How long changes are gathered; those of one job within it are one."""
+"""Seconds for which changes are collected; several of one job count as one."""
 _CHECK_S: Final = 5.0
-"""Between two looks at whether Redis notifies."""
+"""Seconds between two checks whether Redis sends notifications."""
 _ALL: Final = ("MATCH", f"{PREFIX}*", "COUNT", "500")
 _MAX_JOBS: Final = 20_000
 _RUN: Final = "rq:"
@@ -50,7 +49,7 @@ _HOW: Final = "notifies of no changes of hashes: CONFIG SET notify-keyspace-even
 
 @dataclass
 class _Place:
-    """A job as it was appended: its attempt, run and last number, and RQ's ``meta`` then.
+    """A job as last appended: its attempt, status, run and last number, and RQ's ``meta`` then.
 
     ``rq_id`` is its id as RQ spells it.
     """
@@ -95,7 +94,7 @@ class RQ:
         self._since = await self._leadership.position(self.name) or now
         self._compared, kept = -1, ""
         while True:
-            # To the second, which is as often as the position has to be kept.
+            # Once a second is often enough to store the position.
             if (now := await self._now())[:_SECOND] != kept:
                 kept = now[:_SECOND]
                 await self._leadership.keep_position(self.name, now)
@@ -108,7 +107,7 @@ class RQ:
             await asyncio.sleep(_PAUSE_S)
 
     async def _now(self) -> str:
-        """Return the time a minute ago, as RQ writes times: clocks differ."""
+        """Return the time one minute ago, as RQ writes times; the minute allows for clock skew."""
         time: Any = await self._call("TIME")
         return datetime.fromtimestamp(int(time[0]) - _MARGIN_S, UTC).isoformat()
 
@@ -116,7 +115,7 @@ class RQ:
         rq_id = channel.decode(errors="replace").partition(PREFIX)[2]
         if ":" not in rq_id:
             self._changed[rq_id] = None
-            if len(self._changed) > _MAX_JOBS:  # nobody leads here: a leader compares all
+            if len(self._changed) > _MAX_JOBS:  # not leading; a new leader compares all jobs
                 self._changed.clear()
 
     async def _wait_for_notifications(self) -> None:
@@ -133,7 +132,7 @@ class RQ:
             await asyncio.sleep(_CHECK_S)
 
     async def _compare_all(self) -> None:
-        """Have all jobs be compared with Jobcast's: those that RQ has, and those that it had."""
+        """Mark all jobs as changed: those that RQ has, and those that it had."""
         self._changed |= {place.rq_id: None for place in self._places.values()}
         cursor = b"0"
         while True:
@@ -144,7 +143,7 @@ class RQ:
                 return
 
     async def _call(self, *command: str) -> Reply:
-        """Ask RQ's Redis, again while it is unavailable."""
+        """Call RQ's Redis; retry while it is unavailable."""
         pauses = Pauses()
         while True:
             self._leadership.check()
@@ -173,12 +172,12 @@ class RQ:
         if place is None:
             return
         if place.status not in {"queued", "running"}:
-            # One that its owner has cancelled before its start has no run, and stays cancelled.
+            # A job that was cancelled before its start has no run, and stays cancelled.
             if place.status != "failed" or not place.run:
                 return
             if job.status in ENDS and place.run.startswith(f"{_RUN}{job.enqueued_at}:"):
-                return  # else RQ has run it once more, before it was looked at
-            await self._jobs.retry(job_id)  # RQ runs it once more
+                return  # else RQ has run it again since the last comparison
+            await self._jobs.retry(job_id)  # RQ runs it again
             place = self._places[job_id] = _Place(rq_id, place.attempt + 1, "queued", "", 0)
         run = f"{_RUN}{job.enqueued_at}:{place.attempt}"
         if job.status not in _WAITING and job.started_at and place.run != run:
@@ -211,7 +210,7 @@ class RQ:
         self._places.pop(job_id, None)
         if view is None or view.has_ended:
             return
-        if not view.run:  # it was never started, so nothing is lost with it
+        if not view.run:  # never started, so its removal cancels it
             await self._jobs.append(job_id, _event.CANCELLED, view.attempt, "", None)
         elif view.run.startswith(_RUN):
             event = _event.failed("Removed from the queue", "REMOVED")
@@ -223,7 +222,7 @@ class RQ:
             return place
 
         async def create() -> None:
-            # What had ended before there was a bridge is of no interest.
+            # Jobs that ended before the first bridge are ignored.
             if job.status not in ENDS or job.enqueued_at > self._since:
                 await self._jobs.create(job_id, job.payload(), job.function())
 

@@ -1,4 +1,4 @@
-"""What RQ keeps of a job in Redis, read without running anything of it."""
+"""A job as RQ stores it in Redis, parsed without running any code of it."""
 
 import base64
 import io
@@ -29,15 +29,15 @@ _RESULTS: Final = "rq:results:"
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _PICKLED: Final = b"\x80"
 _OWN: Final = "_"
-"""How names in ``meta`` begin that are no progress."""
+"""Prefix of names in ``meta`` that are not progress."""
 
 Entry = tuple[bytes, list[bytes]]
 
 
 class RqJob(NamedTuple):
-    """A job as RQ has it; times are texts, empty as long as there is none.
+    """A job as RQ stores it; times are texts, empty if there is none.
 
-    ``started_at`` is moved a little by RQ within one execution, ``enqueued_at`` is not.
+    RQ may move ``started_at`` a little within one execution, but not ``enqueued_at``.
     """
 
     status: str
@@ -50,7 +50,10 @@ class RqJob(NamedTuple):
 
     @classmethod
     def from_fields(cls, fields: list[bytes | None]) -> "RqJob | None":
-        """Read the fields of its hash, None if there is none; `InvalidEvent` if unreadable."""
+        """Parse the fields of a job's hash; None if there is none.
+
+        Raises `InvalidEvent` if ``meta`` can't be parsed or is not a dict.
+        """
         stored = [each or b"" for each in fields]
         status, started_at, enqueued_at, meta, data, origin, description, trace = stored
         if not status:
@@ -63,7 +66,7 @@ class RqJob(NamedTuple):
         return cls(_text(status), _text(started_at), _text(enqueued_at), own, data, texts, trace)
 
     def payload(self) -> dict[str, object]:
-        """Return what an owner can be found in: ``meta``, ``args`` and ``kwargs``."""
+        """Return what may name an owner: ``origin``, ``description``, ``meta``, arguments."""
         args: object = ()
         kwargs: object = {}
         try:
@@ -75,21 +78,21 @@ class RqJob(NamedTuple):
         return {**self.texts, "meta": self.meta, "args": args, "kwargs": kwargs}
 
     def progress(self) -> dict[str, object]:
-        """Return what ``meta`` says of the progress."""
+        """Return what ``meta`` reports as progress."""
         return {name: each for name, each in (self.meta or {}).items() if name[:1] != _OWN}
 
     def function(self) -> str:
-        """Return the name of its function, as far as it can be told."""
+        """Return the name of its function, from its description; else of its queue."""
         return self.texts["description"].partition("(")[0][:128] or self.texts["origin"] or "job"
 
 
 def results_key(rq_id: str) -> str:
-    """Name the stream that RQ keeps the results of a job in."""
+    """Return the key of the stream with a job's results."""
     return f"{_RESULTS}{rq_id}"
 
 
 def end_of(job: RqJob, results: list[Entry]) -> Append:
-    """Return what the end of a job is appended as; ``results`` has the latest one, if any."""
+    """Return the append of a job's end; ``results`` has the latest result, if any."""
     named: dict[bytes, bytes] = {}
     for _, fields in results[:1]:
         named = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -106,21 +109,21 @@ def end_of(job: RqJob, results: list[Entry]) -> Append:
 
 
 def value_of(stored: bytes) -> object:
-    """Return a value that RQ has stored, pickled or as JSON; `InvalidEvent` if it can't be read.
+    """Return a value that RQ has stored, pickled or as JSON.
 
-    Pickled ones are read only if they are made of numbers, texts, lists, dicts and the like: that
-    runs nothing.
+    Raises `InvalidEvent` if it can't be parsed. A pickle may contain only numbers, texts, lists,
+    dicts and the like, so that loading it runs no code.
     """
     try:
         if stored[:1] == _PICKLED:
             return _Plain(io.BytesIO(stored)).load()
         return json.loads(stored)
-    except Exception as error:  # noqa: BLE001 - unpickling raises any
+    except Exception as error:  # noqa: BLE001 - unpickling raises anything
         raise InvalidEvent(f"it can't be read: {error}") from None
 
 
 class _Plain(pickle.Unpickler):
-    """Reads what needs no class."""
+    """Unpickles values without classes."""
 
     def find_class(self, module: str, name: str) -> Never:
         """Refuse a class or function."""
@@ -145,7 +148,7 @@ def _inflated(stored: bytes) -> bytes:
 
 
 def _last_line(trace: bytes) -> str:
-    """Return the message of the exception that ends a trace."""
+    """Return the message of the exception at the end of a traceback."""
     lines = _text(trace).strip().splitlines()
     last = lines[-1].strip() if lines else ""
     name, _, message = last.partition(": ")

@@ -41,11 +41,11 @@ class Settings:
 
     ``redis_url`` is REDIS_URL, where the logs are; ``bounds`` are those of jobs that the bridge
     creates, JOBCAST_RETENTION_S, JOBCAST_LOG_ENTRIES and JOBCAST_EVENT_BYTES. With the prefix
-    JOBCAST_BRIDGE_: ``publications`` is whether publish-only workers are followed, ``bullmq`` names
-    queues of BullMQ in the Redis ``queue_url``, ``rq`` is whether the jobs of RQ there are
-    followed, ``celery`` is the URL of a broker of Celery; ``owner_rule`` is made of OWNER, SESSION
-    and TYPE. Bridges of one ``name`` are one group with one leader, which is replaced when it is
-    silent for ``lease_s``.
+    JOBCAST_BRIDGE_: ``publications`` says whether to follow publish-only workers, ``bullmq`` names
+    queues of BullMQ in the Redis at ``queue_url``, ``rq`` says whether to follow the jobs of RQ
+    there, ``celery`` is the URL of a broker of Celery; ``owner_rule`` consists of OWNER, SESSION
+    and TYPE. Bridges with the same ``name`` have one leader, which is replaced when it has not
+    renewed its lease for ``lease_s`` seconds.
     """
 
     redis_url: str
@@ -61,7 +61,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read and validate the settings, or raise InvalidSettings."""
+        """Read and validate the settings. Raises `InvalidSettings` if one is invalid."""
         reader = _Reader(environment)
         redis_url = reader.read("REDIS_URL", "redis://127.0.0.1:6379/0", _address)
         bounds = Bounds(
@@ -93,7 +93,7 @@ class Settings:
         return settings
 
     def check(self, own_queue: str) -> None:
-        """Raise InvalidSettings for what does not go together."""
+        """Raise `InvalidSettings` if the settings contradict each other."""
         if not (self.publications or self.bullmq or self.celery or self.rq):
             raise InvalidSettings(f"{' or '.join(SOURCES)}: name at least one source")
         if self.publications and parse_address(self.redis_url).kind == "cluster":
@@ -111,21 +111,21 @@ class Settings:
 
 
 class _Reader:
-    """Reads variables, and knows which ones there are."""
+    """Reads variables, and remembers which names are known."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._known: set[str] = set()
 
     def read(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        """Return a setting; ``parse`` raises a ValueError that says what is wrong."""
+        """Return a setting. Raises `InvalidSettings` if ``parse`` raises a ValueError."""
         self._known.add(name)
         text = self._environment.get(name, "").strip()
         if not text:
             return default
         try:
             text.encode()
-        except UnicodeEncodeError:  # Python decodes such bytes to surrogates
+        except UnicodeEncodeError:  # Python decodes invalid bytes to surrogates
             raise InvalidSettings(f"{name}: not UTF-8") from None
         try:
             return parse(text)
@@ -133,7 +133,7 @@ class _Reader:
             raise InvalidSettings(f"{name}: {error}") from None
 
     def warn_of_unknown(self) -> None:
-        """Warn of variables that are none; those of the service and the worker may be there."""
+        """Warn of unknown variables with the bridge's prefix; other variables are ignored."""
         for name in self._environment:
             if name.startswith(_PREFIX) and name not in self._known:
                 _log.warning("%s is no setting of the bridge and is ignored", name)

@@ -1,4 +1,4 @@
-"""Celery's events of tasks, read: what they say, and in which order."""
+"""Celery's task events: parses them, and says how they are ordered."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ from jobcast.protocol.names import parse_job_id
 BEGINNINGS: Final = ("sent", "received", "started")
 ENDS: Final = ("succeeded", "failed", "revoked", "rejected")
 KINDS: Final = frozenset((*BEGINNINGS, "progress", "retried", *ENDS))
-"""What comes after ``task-``; ``progress`` is what tasks send by ``send_event``."""
+"""What follows ``task-`` in an event's type; tasks send ``progress`` by ``send_event``."""
 
 _PREFIX: Final = "task-"
 _MAX_LITERAL: Final = 64 * 1024
@@ -31,13 +31,13 @@ _EXCEPTION: Final = re.compile(r"(?s:[\w.]+\((.*?),?\))")
 _LATEST_S: Final = 2**31
 _MICROSECONDS: Final = 1_000_000
 _RANKS: Final = 4
-"""Numbers for each microsecond: an end comes after what was sent at the same time."""
+"""Positions within each microsecond: an end sorts after other events of the same time."""
 
 
 class TaskEvent(NamedTuple):
-    """One event of a task: ``at`` is its time by the worker's clock, in quarters of microseconds.
+    """One event of a task; ``at`` is its time by the worker's clock, in quarters of microseconds.
 
-    ``received_s`` is when it came, on the event loop's clock.
+    ``received_s`` is when it arrived, on the event loop's clock.
     """
 
     kind: str
@@ -47,13 +47,13 @@ class TaskEvent(NamedTuple):
     fields: Mapping[str, Any]
 
     def payload(self) -> dict[str, Any]:
-        """Return the fields, arguments as values where Celery's text of them can be read."""
+        """Return the fields, with arguments as values where Celery's text of them can be parsed."""
         known = {name: value_of(self.fields.get(name)) for name in ("args", "kwargs")}
         return {**self.fields, **known}
 
 
 def read(fields: object, received_s: float) -> TaskEvent | None:
-    """Return the event of a task, None if it is another's; `InvalidEvent` if it is malformed."""
+    """Parse an event; None if it is not one of a task. Raises `InvalidEvent` if it is malformed."""
     if not isinstance(fields, dict):
         raise InvalidEvent("not an object")
     name = fields.get("type")
@@ -73,7 +73,7 @@ def read(fields: object, received_s: float) -> TaskEvent | None:
 
 
 def append_of(event: TaskEvent, complain: Complain) -> Append:
-    """Return what an event is appended as; `InvalidEvent` if it says nothing."""
+    """Return the append of an event. Raises `InvalidEvent` if it reports nothing."""
     fields = event.fields
     if event.kind == "progress":
         own = {name: value for name, value in fields.items() if name not in _OF_CELERY}
@@ -86,9 +86,9 @@ def append_of(event: TaskEvent, complain: Complain) -> Append:
 
 
 def value_of(text: object) -> object:
-    """Return the value that a text of Python's ``repr`` stands for; the text if there is none.
+    """Return the value of a text made by Python's ``repr``; the text itself if it can't be parsed.
 
-    Celery cuts long ones, which stand for nothing then.
+    Celery truncates long ones, which then can't be parsed.
     """
     if not isinstance(text, str) or len(text) > _MAX_LITERAL:
         return text
@@ -103,7 +103,7 @@ def _succeeded(result: object) -> Append:
     try:
         to_json(value, "result")
     except InvalidEvent:
-        value = result  # a tuple as a key, bytes …: as Celery shows it
+        value = result  # not JSON (bytes, a tuple as a key): Celery's text of it
     try:
         return _event.completed(value)
     except InvalidEvent:
@@ -111,7 +111,7 @@ def _succeeded(result: object) -> Append:
 
 
 def _failure(kind: str, fields: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return the message and the code of an end that is none of success."""
+    """Return the message and the code of an end without success."""
     if kind == "revoked" and fields.get("expired"):
         return "The task expired", "EXPIRED"
     if kind == "revoked":
@@ -122,7 +122,7 @@ def _failure(kind: str, fields: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _reason(fields: Mapping[str, Any]) -> str:
-    """Return the text of an exception, of which Celery sends the ``repr``."""
+    """Return the message of an exception, from the ``repr`` that Celery sends."""
     text = fields.get("exception")
     if not isinstance(text, str) or not text:
         return "The task failed"

@@ -1,4 +1,4 @@
-"""What is in Redis and how it changes: shared by this library and the service.
+"""The data in Redis and how they change, for this library and the service.
 
-Internal to this repository: the library makes no promise about it to anybody else.
+Internal to this repository: the interface may change at any time.
 """

@@ -1,4 +1,4 @@
-"""The append script: its text, its arguments and its answer; no I/O."""
+"""The append script: its source, arguments and answer; no I/O."""
 
 from collections.abc import Mapping
 from hashlib import sha1
@@ -17,9 +17,9 @@ ENDS: Final = ("complete", "fail")
 class Append(NamedTuple):
     """One call of the append script, without its job, attempt and run.
 
-    ``operation``, ``name``, ``data`` and ``number`` (a progress, or the length of a lease) are as
-    the script's header describes them; ``fields`` are set in the job's state and ``cleared`` are
-    removed from it.
+    The script's header describes ``operation``, ``name``, ``data`` and ``number`` (a progress, or
+    the length of a lease in ms). ``fields`` are set in the job's state, and ``cleared`` are removed
+    from it.
     """
 
     operation: str
@@ -50,10 +50,9 @@ class Append(NamedTuple):
     ) -> list[str | bytes]:
         """Return the command that appends it to this attempt (None: any) and run ('': any).
 
-        ``publish`` is the command that publishes it, ``keys`` are the job's log and state. ``seq``
-        is the number of the append within its run, or the token of a creation: with it the command
-        may be repeated. A Redis that has not loaded the script refuses with ``NOSCRIPT``: see
-        `with_script`.
+        ``publish`` is the publish command, ``keys`` are the job's log and state. ``seq`` is the
+        number of the append within its run, or the token of a creation: with it the command is
+        idempotent. A Redis that has not loaded the script replies ``NOSCRIPT``: see `with_script`.
         """
         fields = [part for pair in self.fields.items() for part in pair]
         return [
@@ -75,7 +74,7 @@ class Append(NamedTuple):
 
 
 def with_script(command: list[str | bytes]) -> list[str | bytes]:
-    """Return the same command with the script itself, which Redis loads by it."""
+    """Return the same command with the script's source, so that Redis loads it."""
     return ["EVAL", SCRIPT, *command[2:]]
 
 
@@ -127,7 +126,7 @@ def completed(result: str) -> Append:
 
 
 def failed(data: str, error: str, code: str | None, operation: str = "fail") -> Append:
-    """Return the append of ``failed``; ``data`` is its JSON; the state gets the others."""
+    """Return the append of ``failed``: its ``data`` in JSON, and the state's error and code."""
     if code is None:
         return Append(operation, data=data, fields={"error": error}, cleared=("errorCode",))
     return Append(operation, data=data, fields={"error": error, "errorCode": code})
@@ -145,9 +144,9 @@ STALLED: Final = failed(
 class Answer(NamedTuple):
     """The script's answer to an append that it did not refuse.
 
-    ``entry_id`` is the log entry; empty if none was written, as for a renewal. ``receivers`` counts
-    the subscribers to which Redis sent the publication; -1 if it refused to publish. ``type`` and
-    ``input`` (JSON) are the job's, in the answer to a start, else empty.
+    ``entry_id`` is empty if no entry was written, as for a renewal. ``receivers`` counts the
+    subscribers that Redis sent the publication to; -1 if it refused to publish. ``type`` and
+    ``input`` (JSON) are the job's in the answer to a start, else empty.
     """
 
     entry_id: str
@@ -160,7 +159,7 @@ class Answer(NamedTuple):
 
     @classmethod
     def from_reply(cls, reply: list[Any]) -> Self:
-        """Read the reply of Redis: numbers, and texts as bytes."""
+        """Parse the reply of Redis: integers, and texts as bytes."""
         entry_id, cancel, receivers, attempt, status, *job = reply
         status_before = status.decode("utf-8", "replace")
         answer = cls(entry_id.decode(), cancel != 0, receivers, attempt, status_before)

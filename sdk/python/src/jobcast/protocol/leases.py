@@ -11,23 +11,23 @@ local function enter(member, delay_ms)
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
 end
 """
-"""The common beginning of scripts about leases."""
+"""The beginning of each script about leases."""
 
 ENTER: Final = LEASE_LUA + "enter(ARGV[1], ARGV[2])"
-"""The script that enters a run, or postpones it, to be due in so many ms from now."""
+"""The script that enters a run, or postpones its due time, to ``ARGV[2]`` ms from now."""
 
 
 def lease_member(job_id: str, run: str) -> str:
-    """Return the member of the index for a run; no job id has a colon, a run's token may."""
+    """Return a run's member of the index. A job id has no colon, but a run token may."""
     return f"{job_id}:{run}"
 
 
 def leased_run(member: bytes) -> tuple[str, bytes]:
-    """Read a member of the index: the job and the token of its run."""
+    """Parse a member of the index: the job id and the run token."""
     job_id, _, run = member.partition(b":")
     return job_id.decode(), run
 
 
 def unused_key(number: int) -> str:
-    """Name a key that never exists: a write to it without effect shows if its server takes any."""
+    """Return a key that is never set: a write without effect tests if its server accepts writes."""
     return f"jobs:{{{number}}}:look"

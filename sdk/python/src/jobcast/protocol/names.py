@@ -1,6 +1,6 @@
 """Names in Redis: ids, keys, channels, and members of indexes.
 
-Every key of one job carries the job's id as hash tag, so that a Cluster keeps them in one slot.
+Every key of a job has the job's id as hash tag, so that a Cluster keeps them in one slot.
 """
 
 import hashlib
@@ -9,18 +9,19 @@ from typing import Final, NamedTuple
 from uuid import uuid4
 
 LISTED_S: Final = 8 * 24 * 3600
-"""How long an index lists an unfinished job: longer than its log is kept after the last entry."""
+"""Seconds for which an index lists an unfinished job: longer than its log is kept after the last
+entry."""
 
 UNCONFIRMED_KEY: Final = "jobs:unconfirmed"
-"""The sorted set of jobs whose place in the queue is unconfirmed, scored by the time of their
-creation in seconds of the clock of Redis."""
+"""The sorted set of jobs whose place in the queue is unconfirmed, scored by the start of their
+queueing, in seconds of the clock of Redis."""
 
 BRIDGE_KEY: Final = "jobs:bridge"
-"""Exists while a bridge appends the events of publish-only workers, which the service then does not
-deliver itself. The value is the time from which on it does, in ms of the clock of Redis."""
+"""Exists while a bridge appends the events of publish-only workers, so that the service does not
+deliver them itself. The value is when that begins, in ms of the clock of Redis."""
 
 is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
-"""Say, by a match or None, whether a text is the id of a log entry."""
+"""Match a text that is the id of a log entry; None if it is not."""
 
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -33,13 +34,13 @@ _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
 
 
 class PubSub(NamedTuple):
-    """Redis' names for publishing and subscribing.
+    """The commands and messages of Redis pub/sub, plain or sharded.
 
-    ``channel_format`` is the format of a job's channel (``append.lua`` builds the same name),
-    ``publish`` the command that publishes, ``subscribe`` the command that subscribes and, in lower
-    case, the push that confirms it, ``unsubscribe`` the command that ends it, ``message`` the push
-    with a publication. ``together`` says whether one command may name channels of several jobs: not
-    in a Cluster.
+    ``channel_format`` is the format of a job's channel (``append.lua`` builds the same name).
+    ``publish``, ``subscribe`` and ``unsubscribe`` are commands; the push that confirms a
+    subscription has the name of ``subscribe`` in lower case. ``message`` is the push with a
+    publication. ``together`` says whether one command may name channels of several jobs, which a
+    Cluster does not allow.
     """
 
     channel_format: str
@@ -50,23 +51,23 @@ class PubSub(NamedTuple):
     together: bool
 
     def channel(self, job_id: str) -> str:
-        """Name the channel of a job's events."""
+        """Return the channel of a job's events."""
         return self.channel_format.format(job_id)
 
 
 PLAIN: Final = PubSub(
     "jobs:{}:events", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "message", together=True
 )
-"""On a single server, and on one that Sentinels watch."""
+"""For a single server, and for a primary that Sentinels watch."""
 
 SHARDED: Final = PubSub(
     "jobs:{{{}}}:events", "SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", "smessage", together=False
 )
-"""In a Cluster: the channel is where the job's keys are."""
+"""For a Cluster: the channel is in the slot of the job's keys."""
 
 
 def new_job_id() -> str:
-    """Return a fresh id."""
+    """Return a random UUID."""
     return str(uuid4())
 
 
@@ -78,17 +79,17 @@ def parse_job_id(text: object) -> str | None:
 
 
 def log_key(job_id: str) -> str:
-    """Name the stream that is a job's log."""
+    """Return the key of a job's log."""
     return f"jobs:{{{job_id}}}:log"
 
 
 def state_key(job_id: str) -> str:
-    """Name the hash that is a job's state."""
+    """Return the key of a job's state."""
     return f"jobs:{{{job_id}}}:state"
 
 
 def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
-    """Name the sorted sets that list the jobs of these owners."""
+    """Return the keys of the indexes that list the jobs of these owners."""
     keys = []
     if user_id is not None:
         keys.append(f"jobs:by-user:{user_id}")
@@ -100,16 +101,16 @@ def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
 def created_by(
     reply: list[bytes | None], user_id: str | None, session_id: str | None
 ) -> str | None:
-    """Return a job's first entry, of the fields ``created userId sessionId`` of its state.
+    """Return the id of a job's first entry; None unless its owners are exactly these.
 
-    None unless the job is of exactly these owners.
+    ``reply`` are the fields ``created userId sessionId`` of the job's state.
     """
     created_id, *owners = _creation(reply)
     return created_id if owners == [user_id, session_id] else None
 
 
 def _creation(reply: list[bytes | None]) -> tuple[str | None, str | None, str | None]:
-    """Return a job's first entry, None if it is no id of one, and its owners."""
+    """Return the id of a job's first entry, None if it is malformed, and the job's owners."""
     texts = (None if each is None else each.decode(errors="replace") for each in reply)
     created_id, user_id, session_id = texts
     is_entry = created_id is not None and is_entry_id(created_id) is not None
@@ -135,12 +136,12 @@ def listing(
     retention_s: int,
     publish: str,
 ) -> dict[str, Command]:
-    """Return the commands that list a job among those of its owners, by the key that they are on.
+    """Return the commands that list a job in its owners' indexes, by the index key.
 
-    It stays listed for longer than it can live. ``created`` is the job's first log entry,
-    ``owners`` are its user and its session. Each owner's channel, which has the name of the key,
-    gets the job's id by ``publish``: streams of all jobs of an owner add it then. They read who
-    owns it, so a Redis user that may not publish there only makes them later.
+    An index lists the job for longer than it can live. ``created`` is the job's first log entry,
+    ``owners`` are its user and its session. The commands also announce the job: they ``publish``
+    its id on a channel with the name of the index key, and streams of all jobs of an owner add it
+    after they have read who owns it. If this Redis user may not publish there, they add it later.
     """
     member = index_member(job_id, created)
     expiry = str(LISTED_S + retention_s)
@@ -153,9 +154,9 @@ def listing(
 def listing_again(
     reply: list[bytes | None], job_id: str, retention_s: int, publish: str
 ) -> dict[str, Command]:
-    """Return the commands that list a job again, of the fields ``created userId sessionId``.
+    """Return the commands that list a job again, and so announce a retry to its owner's streams.
 
-    So a retry is announced to its owner's streams of all jobs.
+    ``reply`` are the fields ``created userId sessionId`` of the job's state.
     """
     created_id, user_id, session_id = _creation(reply)
     if created_id is None:
@@ -164,7 +165,7 @@ def listing_again(
 
 
 def listed_job(member: bytes) -> tuple[str, str] | None:
-    """Read a member of an index: the job, and an entry id of the millisecond of its first entry.
+    """Parse a member of an index: the job id, and ``<milliseconds of its first entry>-0``.
 
     None if it is malformed.
     """
@@ -175,6 +176,6 @@ def listed_job(member: bytes) -> tuple[str, str] | None:
 
 
 def idempotency_key(owner: str, key: str) -> str:
-    """Name where the answer to an ``Idempotency-Key`` of an owner is kept."""
+    """Return the key that keeps the answer to an ``Idempotency-Key`` of an owner."""
     digest = hashlib.sha256(f"{len(owner)}:{owner}:{key}".encode()).hexdigest()
     return f"jobs:idempotency:{digest}"

@@ -1,4 +1,4 @@
-"""Why an append is refused: by the script, or by Redis because of what a key holds."""
+"""Why an append is refused: by the script, or by Redis because of the stored data."""
 
 import re
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Refusal(StrEnum):
-    """The first word of each error reply of the append script; the rest is a text."""
+    """The first word of each error reply of the append script; a text follows."""
 
     NO_JOB = "NOJOB"
     EXISTS = "EXISTS"
@@ -21,17 +21,17 @@ class Refusal(StrEnum):
 
 
 _OF_THE_DATA: Final = re.compile(
-    r"WRONGTYPE|invalid stream id|top item|last possible id"  # of a key or an entry
-    r"|attempt to |bad argument|must be strings or integers"  # of a script that met such data
+    r"WRONGTYPE|invalid stream id|top item|last possible id"  # about a key or an entry
+    r"|attempt to |bad argument|must be strings or integers"  # from a script that read such data
     r"|not an integer|value is out of range|invalid expire",
     re.IGNORECASE,
 )
 
 
 def is_of_the_data(reply: str) -> bool:
-    """Say whether Redis refuses because of what a key holds: it will refuse again.
+    """Return whether Redis refuses because of the data that a key holds, which is permanent.
 
-    Anything else may pass: a full memory or disk, a primary that was replaced, a slot that moves, a
-    user that lacks a right. In Redis 6 ``reply`` wraps that of a command in that of the script.
+    Anything else may be transient: a full memory or disk, a replaced primary, a moving slot, a
+    missing permission. In Redis 6 ``reply`` wraps the error of a command in that of the script.
     """
     return _OF_THE_DATA.search(reply) is not None

@@ -1,4 +1,4 @@
-"""Where Redis is and how to reach it, for this library and for the service.
+"""Addresses of Redis and connections to it, for this library and the service.
 
-Internal to this repository: the library makes no promise about it to anybody else.
+Internal to this repository: the interface may change at any time.
 """

@@ -1,15 +1,15 @@
-"""Where Redis is, in one URL: a server by itself, one that Sentinels watch, or a Cluster.
+"""The address of Redis as one URL: a single server, a primary with Sentinels, or a Cluster.
 
 =====================================================  =======================================
 ``redis://`` ``rediss://`` ``unix://``                 as redis-py reads them
-``redis+sentinel://[user:password@]host:port,…/name``  Sentinels, and the name of what they watch
-``redis+cluster://[user:password@]host:port,…``        nodes of a Cluster, which know the others
+``redis+sentinel://[user:password@]host:port,…/name``  Sentinels, and their name of the primary
+``redis+cluster://[user:password@]host:port,…``        some nodes of a Cluster
 =====================================================  =======================================
 
-``rediss+sentinel://`` and ``rediss+cluster://`` speak TLS, to the Sentinels as well. User and
-password are those of the data nodes; ``sentinel_username`` and ``sentinel_password`` in the query
-those of the Sentinels. A database may follow a Sentinel's name: ``…/name/2``. What else the query
-holds are options of a connection, as redis-py names them: ``ssl_ca_certs``, ``ssl_certfile``,
+``rediss+sentinel://`` and ``rediss+cluster://`` use TLS, also to the Sentinels. User and password
+are those of the data nodes; those of the Sentinels are ``sentinel_username`` and
+``sentinel_password`` in the query. A database may follow the name of the primary: ``…/name/2``. The
+other query parameters are connection options of redis-py: ``ssl_ca_certs``, ``ssl_certfile``,
 ``ssl_keyfile`` …
 """
 
@@ -50,7 +50,7 @@ _NO_HOST_AND_PORT = (
 )
 
 _Form = tuple[str, str]
-"""The pattern of an option's text, and how a refusal describes it."""
+"""The pattern of an option's value, and its description in an error message."""
 
 _TEXT: _Form = (r"(?s:.*)", "text")
 _WHOLE: _Form = (r"[0-9]{1,9}", "a whole number")
@@ -98,17 +98,17 @@ _REFUSED = re.compile(
     r"DB index|Client name|SETNAME|SELECT|cluster support disabled|unknown command|AUTH\b",
     re.IGNORECASE,
 )
-"""What an error reply says that is about the URL; a proxy in front of Redis has others."""
+"""Error replies that are due to the URL. A proxy in front of Redis has other ones."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a URL says.
+    """A parsed URL.
 
-    ``options`` are keyword arguments of a redis-py connection to a data node, with the class of it
-    as ``connection_class`` where that is not the plain one. ``nodes`` are the Sentinels, or nodes
-    of the Cluster; ``name`` is what the Sentinels call the server; ``sentinel_options`` are keyword
-    arguments of a redis-py client of one of them.
+    ``options`` are keyword arguments of a redis-py connection to a data node; its class is among
+    them as ``connection_class``, unless it is the plain one. ``nodes`` are the Sentinels, or nodes
+    of the Cluster; ``name`` is the Sentinels' name of the primary; ``sentinel_options`` are keyword
+    arguments of a redis-py client of a Sentinel.
     """
 
     kind: Kind
@@ -119,13 +119,13 @@ class Address:
 
     @property
     def is_tls(self) -> bool:
-        """Whether the data nodes are spoken to by TLS."""
+        """Whether connections to the data nodes use TLS."""
         return self.options.get("connection_class") is SSLConnection
 
     def check(self) -> None:
-        """Raise a ValueError that names the option if no connection can be made as the URL says.
+        """Raise a ValueError, which names the option, if an option of the URL can't be used.
 
-        Nothing connects; the files of certificates and keys are read.
+        Does not connect, but reads the files of certificates and keys.
         """
         for name in _FILES:
             if name in self.options:
@@ -133,7 +133,7 @@ class Address:
         options = {key: value for key, value in self.options.items() if key not in _OF_POOLS}
         kind = options.pop("connection_class", Connection)
         if self.is_tls:
-            options.setdefault("ssl_password", "")  # or OpenSSL would ask the terminal for one
+            options.setdefault("ssl_password", "")  # else OpenSSL prompts for one on the terminal
         try:
             connection = kind(**options)
             if self.is_tls:
@@ -144,11 +144,10 @@ class Address:
 
     @staticmethod
     def refusal_of(error: BaseException) -> str | None:
-        """Return why Redis refuses what a URL says: user, password, database or an option.
+        """Return why Redis refuses the URL: its user, password, database or an option.
 
-        None of an error that can pass by itself, such as a server that can't be reached. ``error``
-        is what redis-py raised when it opened a connection or sent a first command, or was raised
-        from that.
+        None if the error may be transient, such as an unreachable server. ``error``, or a cause of
+        it, is what redis-py raised when it opened a connection or sent a first command.
         """
         while not isinstance(error, _REFUSALS) and error.__cause__ is not None:
             error = error.__cause__
@@ -158,7 +157,7 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Read a URL; a ValueError that names no password when it can't be meant."""
+    """Parse a URL. Raises a ValueError, which contains no password, if the URL is invalid."""
     parts = _split(url)
     kind = _KINDS.get(parts.scheme)
     if kind is None:
@@ -203,7 +202,7 @@ def parse_address(url: str) -> Address:
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:  # it may quote what stands before the host
+    except ValueError:  # its text may quote the password
         raise ValueError(_NO_HOST_AND_PORT) from None
 
 
@@ -235,7 +234,7 @@ def _check_options(
     seen = set()
     for name, text in query:
         if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) is None:
-            raise ValueError(_NO_HOST_AND_PORT)  # not repeated: perhaps a piece of a password
+            raise ValueError(_NO_HOST_AND_PORT)  # not quoted: perhaps part of a password
         if name in _DECIDED:
             raise ValueError(f"{name}: Jobcast decides about that itself, leave it out")
         if name in _TLS and not is_tls:
@@ -274,5 +273,5 @@ def _port_of(parts: SplitResult) -> int | None:
     try:
         return parts.port
     except ValueError:
-        # Not repeated: of a password with a slash, this is what stands before it.
+        # Not quoted: it is the beginning of a password that contains a slash.
         raise ValueError(_NO_HOST_AND_PORT) from None

@@ -1,4 +1,4 @@
-"""Calls to whichever server has the key, over failovers and slots that move."""
+"""Calls to the server that has the key, through failovers and moved slots."""
 
 import asyncio
 import math
@@ -22,15 +22,14 @@ _ASKING: Final = packed("ASKING")
 
 
 class Caller:
-    """Sends commands and returns what Redis answers.
+    """Sends commands and returns the replies of Redis.
 
-    Nothing is sent twice unless Redis has answered that it did nothing: a command that was written
-    but not answered must not be written again. Where another server takes over from an unavailable
-    one, a command that was not sent yet waits for that, as long as a call may take: what the
-    address says, and ``at_most_s`` in any case. ``servers`` are those that it calls, ``database``
-    is the number of the database there.
+    A command that was sent is repeated only if Redis replied that it did nothing: without a reply
+    it may have been executed. During a failover, a command that was not sent yet waits for the new
+    server, within the timeout of a call: that of the address, at most ``at_most_s`` seconds.
+    ``servers`` are the servers that it calls, ``database`` is the number of the database there.
 
-    Raises a ValueError if no connection can be made as the address says.
+    Raises a ValueError if an option of the address can't be used.
     """
 
     def __init__(self, address: Address, at_most_s: float = math.inf) -> None:
@@ -47,9 +46,9 @@ class Caller:
         self._timeout_s = self.servers.timeout_s
 
     async def call(self, key: str, *command: str | bytes) -> Reply:
-        """Have the server of a key carry out a command.
+        """Run a command on the server that has ``key``, and return the reply.
 
-        Raises an error reply as redis-py does, and what ``reply`` raises.
+        Raises an error reply as redis-py does, and whatever ``reply`` raises.
         """
         return answer_of(await self.reply(key, packed(*command)))
 
@@ -70,10 +69,10 @@ class Caller:
         return reply
 
     async def reply(self, key: str, command: bytes) -> Reply:
-        """Send a packed command to the server that has a key.
+        """Send a packed command to the server that has ``key``, and return the reply.
 
         An error reply is returned, not raised. Raises ``ConnectionError`` and ``TimeoutError`` of
-        redis-py, and what it raises when a connection can't be opened.
+        redis-py, and whatever redis-py raises if a connection can't be opened.
         """
         server = self.servers.known(key)
         connection = None if server is None else server.ready
@@ -86,14 +85,14 @@ class Caller:
                     (reply,) = await connection.ask(command)
         except (asyncio.CancelledError, RedisTimeoutError):
             if connection is not None:
-                connection.retire()  # or the next call may wait for the same missing answer
+                connection.retire()  # else the next call may wait for the same missing reply
             raise
         if isinstance(reply, ReplyError):
             return await self._follow(reply, key, command, server)
         return reply
 
     def send(self, key: str, command: bytes) -> None:
-        """Send a packed command to the server of a key, if there is a connection to it."""
+        """Send a packed command without waiting for its reply; dropped without a connection."""
         server = self.servers.known(key)
         if server is not None and server.connection is not None:
             server.connection.ask(command).add_done_callback(asyncio.Future.exception)
@@ -115,7 +114,7 @@ class Caller:
             await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self, reply: Reply, key: str, command: bytes, server: Server) -> Reply:
-        """Go on from a refusal, to the first answer that is none."""
+        """Follow redirects, and retry after transient refusals, until there is a final reply."""
         is_first = True
         async with answered_within(self._timeout_s) as limit:
             while isinstance(reply, ReplyError):
@@ -130,7 +129,7 @@ class Caller:
                     (reply,) = await connection.ask(command)
                 else:
                     server = redirect.asking
-                    # Written together: nothing else may come between them.
+                    # Written together: ASKING applies to the next command only.
                     asking, reply = await server.ask(_ASKING + command, 2)
                     if isinstance(asking, ReplyError):
                         return asking
@@ -138,6 +137,6 @@ class Caller:
 
 
 def _is_over(limit: asyncio.Timeout) -> bool:
-    """Whether there is no time left for another try after a pause."""
+    """Return whether too little time is left for a pause and another try."""
     end = limit.when()
     return end is None or end - asyncio.get_running_loop().time() < 2 * _PAUSE_S

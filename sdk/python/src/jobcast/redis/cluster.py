@@ -23,7 +23,7 @@ from jobcast.redis.shared import Shared
 _log = logging.getLogger("jobcast.cluster")
 
 _PAUSE_S: Final = 0.1
-"""Between two requests for the map."""
+"""Shortest time between two reads of the map, in seconds."""
 
 _SLOTS: Final = packed("CLUSTER", "SLOTS")
 _NODES: Final = packed("CLUSTER", "NODES")
@@ -32,11 +32,11 @@ _NOT_READY: Final = ("CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
 
 class Cluster:
-    """The nodes of a Cluster, found by those of its address.
+    """The nodes of a Cluster, discovered from those in the address.
 
-    The map, which says which node serves which slot, is asked for at first, and whenever a
-    connection was lost, can't be opened, or a node is not ready: once for all who wait for it, and
-    after a pause. What moved is learned from the answer of the node that had it.
+    The map, which assigns slots to nodes, is read at first, and again whenever a connection was
+    lost or can't be opened, or a node is not ready: once for all concurrent callers, and with a
+    pause. The node that had a slot names the new one in its ``MOVED`` reply.
     """
 
     pubsub = SHARDED
@@ -54,12 +54,12 @@ class Cluster:
         self._refreshed_at = -math.inf
 
     def known(self, name: str | bytes) -> Server | None:
-        """Return the node that serves a key or channel, None if that is not known."""
+        """Return the node that serves a key or channel; None if it is unknown."""
         node = self._served_by[self.slot_of(name)]
         return None if node is None else self._server(node)
 
     async def find(self, name: str) -> Server:
-        """Return the node that serves a key; ``redis.ConnectionError`` if none is known to."""
+        """Return the node that serves a key. Raises ``redis.ConnectionError`` if there is none."""
         server = self.known(name)
         if server is None or server.is_away or self._is_stale:
             await self.refresh()
@@ -73,11 +73,11 @@ class Cluster:
         return [self._server(node) for node in dict.fromkeys(self._served_by) if node is not None]
 
     async def ping(self) -> None:
-        """Check that any node answers; a ``RedisError`` if none does."""
+        """Check that any node answers. Raises a ``RedisError`` if none does."""
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Read the map; a ``RedisError`` if no node answers."""
+        """Read the map. Raises a ``RedisError`` if no node answers."""
         await self._refreshing.result()
 
     def refresh_soon(self) -> None:
@@ -89,7 +89,7 @@ class Cluster:
         return key_slot(name.encode() if isinstance(name, str) else name)
 
     async def moving(self) -> frozenset[int]:
-        """Return the slots that are being moved to another node, by those nodes that answer."""
+        """Return the slots that are moving to another node, according to the nodes that answer."""
         answers = (self._ask(server, _NODES) for server in self.serving())
         slots: set[int] = set()
         for replies in await asyncio.gather(*answers, return_exceptions=True):
@@ -100,18 +100,18 @@ class Cluster:
         return frozenset(slots)
 
     def redirect(self, refusal: str, _key: str, server: Server) -> Redirect | None:
-        """Follow ``MOVED`` and ``ASK``, and wait for what is not ready."""
+        """Follow ``MOVED`` and ``ASK``, and retry after a pause when a node is not ready."""
         code, _, where = refusal.partition(" ")
         if code == "TRYAGAIN":
             return Redirect()
         if code in _NOT_READY:
-            self._is_stale = True  # another node may be, by now
+            self._is_stale = True  # another node may be ready by now
             return Redirect()
         if code not in {"MOVED", "ASK"}:
             return None
         slot, _, address = where.partition(" ")
         host, _, port = address.rpartition(":")
-        # A node that does not know its own name leaves it out: it is the one that was asked.
+        # A node that does not know its own address omits the host: it is the node that replied.
         node = (host or server.name.rpartition(":")[0], int(port))
         if code == "ASK":
             return Redirect(self._server(node), pauses=False)
@@ -119,7 +119,7 @@ class Cluster:
         return Redirect(pauses=False)
 
     async def refusal(self) -> str | None:
-        """Return why the nodes of the address refuse what it says."""
+        """Return why the nodes of the address refuse the URL; None if one accepts it."""
         connects = [partial(self._connector.open, node=node) for node in self._named]
         return await refusal_of_all(connects, _SLOTS)
 
@@ -151,7 +151,7 @@ class Cluster:
     async def _read_map(self) -> None:
         problem: RedisError | None = None
         candidates = list(dict.fromkeys((*self._nodes, *self._named)))
-        # Not always the same one: it may be cut off from the others, and know nothing of it.
+        # In random order: a partitioned node may serve an outdated map without knowing it.
         chance.shuffle(candidates)
         for node in sorted(candidates, key=lambda each: self._server(each).is_away):
             server = self._server(node)

@@ -1,8 +1,8 @@
-"""A connection to Redis that is read with little ceremony.
+"""A fast connection to Redis.
 
-redis-py opens it, so that URL, TLS and authentication mean what they mean everywhere. Its way of
-reading, a task switch and some thirty calls a message, is left out: bytes go from the event loop to
-hiredis, and what one read brought is handed on at once.
+redis-py opens it, so that URL, TLS and authentication work as usual. Its way of reading, which
+takes a task switch and some thirty calls a message, is bypassed: bytes go from the event loop to
+hiredis, and the messages of one read are dispatched at once.
 """
 
 import asyncio
@@ -18,47 +18,50 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Reply = Any
-"""What hiredis makes of an answer: lists, numbers and texts, or its ``ReplyError``."""
+"""What hiredis makes of a reply: lists, numbers and texts, or its ``ReplyError``."""
 Replies = list[Reply]
 Deliver = Callable[[Replies], None]
-"""Is called with what comes while no call waits; it must not raise."""
+"""Called with messages that arrive while no call is pending; it must not raise."""
 
 FAILURES: Final = (RedisError, OSError, TimeoutError)
 """What a call raises when Redis is unavailable or answers with an error."""
 
 QUIET_S: Final = 0.01
-"""Pause after which the event loop is asked for what it has not seen; less than a restart takes."""
+"""Idle seconds after which a call first lets the event loop process what has arrived; shorter than
+a restart of Redis."""
 
 _TOGETHER: Final = 8
-"""Calls that are written together. With 32 under way, 8 carry a tenth more a second than 1, and 32
-little more than half."""
+"""Calls that are written together. With 32 in flight, the throughput with 8 is 10 % higher than
+with 1, and with 32 little more than half."""
 
 _BUFFER_BYTES: Final = 256 * 1024
-"""As much as asyncio reads at once."""
+"""As much as asyncio reads at once by default."""
 
 _RESET: Final = "the handler is closed"
-"""What uvloop says, as a RuntimeError, to who writes to a connection that was just reset."""
+"""Text of the RuntimeError by which uvloop refuses to write to a connection that was just reset."""
 
 
 _pack: Final = cast("Callable[[tuple[str | bytes, ...]], bytes]", hiredis.pack_command)
 
 
 def packed(*command: str | bytes) -> bytes:
-    """Return a command as Redis reads it."""
+    """Return a command as bytes of the Redis protocol."""
     return _pack(command)
 
 
 class Connection(asyncio.BufferedProtocol):
     """An open connection to Redis.
 
-    Redis answers in the order in which it was asked, so the oldest call gets the next answers. What
-    comes while no call waits is given to ``deliver``, which must not raise: that is for channels.
+    Redis replies in the order of the commands, so the oldest call gets the next replies. What
+    arrives while no call is pending goes to ``deliver``, which must not raise: these are messages
+    of channels.
 
-    A caller may give up: its answers are dropped when they come. Once a call got none in time, the
-    connection takes no more calls and closes as the last one has its answers or its time is over.
+    When a caller is cancelled, its replies are dropped as they arrive. Once a call has timed out,
+    the connection takes no more calls, and it closes when the last one has its replies or has timed
+    out.
 
-    ``heard_at`` is when the last bytes came, on the event loop's clock; ``lost`` is done when the
-    connection is, and its result says why; while it ``is_paused``, nothing is read.
+    ``heard_at`` is when the last bytes arrived, on the event loop's clock. ``lost`` completes when
+    the connection is lost, with the reason as its result. While it ``is_paused``, nothing is read.
     """
 
     def __init__(
@@ -80,19 +83,19 @@ class Connection(asyncio.BufferedProtocol):
         self.is_paused = False
         self._timer: asyncio.TimerHandle | None = None
         received = bytearray(_BUFFER_BYTES)
-        # A view: TLS fills it in parts by slices, and a slice of a bytearray is a copy.
+        # A view: TLS writes into slices of it, and a slice of a bytearray is a copy.
         self._buffer = memoryview(received)
-        self._received = cast("bytes", received)  # any buffer will do, whatever its types say
+        self._received = cast("bytes", received)  # hiredis takes any buffer, whatever its types say
         options: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"} if decode else {}
         self._parser = hiredis.Reader(**options)
-        # redis-py has no public way to what it opened; it is taken from it for good.
+        # redis-py has no public access to its streams, which are taken over for good.
         opened = cast("Any", connection)
-        self._writer = opened._writer  # noqa: SLF001 - which would close it as it is collected
+        self._writer = opened._writer  # noqa: SLF001 - held, because a collected writer closes
         opened._reader = opened._writer = None  # noqa: SLF001
         self._closed = loop.create_future()
         self._transport: asyncio.Transport = self._writer.transport
         self._is_over = self._transport.is_closing()
-        # A transport of uvloop learns of a change in the way of reading as it begins to read.
+        # uvloop notices a change to a buffered protocol only when it resumes reading.
         self._transport.pause_reading()
         self._transport.set_protocol(self)
         self._transport.resume_reading()
@@ -106,13 +109,13 @@ class Connection(asyncio.BufferedProtocol):
         *,
         decode: bool = False,
     ) -> Self:
-        """Connect as redis-py does; a ``RedisError`` when that fails.
+        """Connect as redis-py does. Raises a ``RedisError`` if that fails.
 
-        ``timeout_s`` is how long a call may wait for its answers. With ``decode`` texts are str
-        instead of bytes, and what is no UTF-8 becomes U+FFFD.
+        ``timeout_s`` is the timeout of a call in seconds. With ``decode`` texts are str instead of
+        bytes, and invalid UTF-8 becomes U+FFFD.
         """
-        # redis-py would bound each write by asyncio.wait_for, which on Python 3.11 may lose the
-        # cancellation of the task that waits. Whoever opens a connection bounds that.
+        # With a timeout redis-py would wrap each write in asyncio.wait_for, which on Python 3.11
+        # may lose a cancellation of the waiting task. The callers bound the time instead.
         connection.socket_timeout = None
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's own
@@ -125,28 +128,28 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes calls, on the event loop that it was opened on."""
+        """Whether it takes calls, and the event loop that it was opened on is running."""
         return not self._is_over and not self._transport.is_closing() and self._loop.is_running()
 
     @property
     def is_closed(self) -> bool:
-        """Whether all calls have had their answers, or an exception."""
+        """Whether it is closed, and each call has got its replies or an exception."""
         return self._transport.is_closing() and not self._calls
 
     @property
     def is_quiet(self) -> bool:
-        """Whether Redis may have closed it while the event loop was kept from noticing."""
+        """Whether it was idle long enough for Redis to have closed it unnoticed."""
         return not self._calls and self._now() - self._used_at > QUIET_S
 
     def ask(self, commands: bytes, count: int = 1) -> asyncio.Future[Replies]:
-        """Send packed commands; the result are the ``count`` answers, of which any may be an error.
+        """Send packed commands; return a future of their ``count`` replies, also error replies.
 
-        Raised by the future: ``ConnectionError`` and ``TimeoutError`` of redis-py.
+        The future raises ``ConnectionError`` and ``TimeoutError`` of redis-py.
         """
         if self._calls:
             self._write_soon(commands)
         else:
-            self._transport.write(commands)  # Redis is at work already; the rest is done meanwhile
+            self._transport.write(commands)  # first, so that Redis works meanwhile
         answered = self._loop.create_future()
         self._used_at = self._now()
         self._calls.append((self._used_at + self._timeout_s, count, [], answered))
@@ -155,40 +158,40 @@ class Connection(asyncio.BufferedProtocol):
         return answered
 
     def send(self, commands: bytes) -> None:
-        """Send packed commands; what comes of them is delivered."""
+        """Send packed commands; their replies go to ``deliver``."""
         if self._unwritten:
             self._write_soon(commands)
         elif not self._transport.is_closing():
             self._transport.write(commands)
 
     def pause(self) -> None:
-        """Leave what comes where it is, until ``resume``."""
+        """Stop reading until ``resume``."""
         if not self.is_paused and not self._transport.is_closing():
             self.is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Take in what comes again."""
+        """Continue reading."""
         if self.is_paused and not self._transport.is_closing():
             self.is_paused = False
-            self.heard_at = self._now()  # what waits is yet to be read: it was not silent
+            self.heard_at = self._now()  # unread data may be waiting: Redis was not silent
             self._transport.resume_reading()
 
     def retire(self) -> None:
-        """Take no more calls, and close as the last one has its answers."""
+        """Take no more calls, and close when the last one has its replies."""
         self._is_over = True
         if not self._calls:
             self._transport.abort()
 
     async def close(self) -> None:
-        """Close it now; calls without an answer raise ``ConnectionError``."""
+        """Close it at once; pending calls raise ``ConnectionError``."""
         if not self._loop.is_running():
-            return  # that of an event loop which has ended can't be closed any more
+            return  # its event loop has ended, so it can't be closed
         self.give_up("Connection closed.")
         await asyncio.wait([self._closed], timeout=self._timeout_s)
 
     def give_up(self, why: str) -> None:
-        """Have the connection be lost; calls without an answer raise ``ConnectionError``."""
+        """Abort the connection for the reason ``why``; pending calls raise ``ConnectionError``."""
         self._is_over = True
         self._unwritten.clear()
         if self._timer is not None:
@@ -203,11 +206,11 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.abort()
 
     def get_buffer(self, _size_hint: int) -> memoryview:
-        """Say where to put what comes; asyncio's part in it, not for callers."""
+        """Return the buffer to read into; called by asyncio only."""
         return self._buffer
 
     def buffer_updated(self, count: int) -> None:
-        """Hand on what came; asyncio's part in it, not for callers."""
+        """Dispatch the replies in the buffer; called by asyncio only."""
         calls, parser = self._calls, self._parser
         self.heard_at = self._now()
         pushes: Replies = []
@@ -234,20 +237,20 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def eof_received(self) -> None:
-        """Learn that nothing comes any more; asyncio's part in it, not for callers."""
+        """Take no more calls, because Redis closes the connection; called by asyncio only."""
         self._is_over = True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Learn that it is over; asyncio's part in it, not for callers."""
+        """Fail the pending calls; called by asyncio only."""
         self.give_up(f"Connection lost: {error}" if error else "Connection closed by server.")
         if not self._closed.done():
             self._closed.set_result(None)
 
     def _write_soon(self, commands: bytes) -> None:
-        """Write together what is sent in one turn of the event loop: a write is half of a call.
+        """Batch the writes of one turn of the event loop: a write is half the cost of a call.
 
-        But not all of it: Redis answers what it reads at once together, so the two would wait for
-        each other in turns.
+        But in batches of limited size: Redis answers what it reads at once together, so with one
+        batch the client and Redis would take turns waiting for each other.
         """
         if not self._unwritten:
             self._loop.call_soon(self._write)
@@ -275,14 +278,14 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def answer_of(reply: Reply) -> Reply:
-    """Return a reply; raises that of an error as redis-py does."""
+    """Return a reply. Raises an error reply as redis-py does."""
     if isinstance(reply, hiredis.ReplyError):
         raise cast("Any", DefaultParser).parse_error(str(reply))
     return reply
 
 
 def decoded(reply: Reply) -> Reply:
-    """Return a reply whose texts are str; what is no UTF-8 becomes U+FFFD."""
+    """Return a reply whose texts are str; invalid UTF-8 becomes U+FFFD."""
     if isinstance(reply, list):
         return [decoded(part) for part in reply]
     return reply.decode(errors="replace") if isinstance(reply, bytes) else reply
@@ -290,7 +293,7 @@ def decoded(reply: Reply) -> Reply:
 
 @asynccontextmanager
 async def answered_within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """Bound what is asked in time; raises ``TimeoutError`` of redis-py."""
+    """Bound the time of the block. Raises ``TimeoutError`` of redis-py after ``seconds``."""
     try:
         async with asyncio.timeout(seconds) as limit:
             yield limit
@@ -299,5 +302,5 @@ async def answered_within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
 
 
 def unanswered(timeout_s: float) -> RedisTimeoutError:
-    """Return the error of a call that got no answer."""
+    """Return the exception for a call that timed out."""
     return RedisTimeoutError(f"Redis did not answer in {timeout_s} s")

@@ -17,20 +17,20 @@ from jobcast.redis.shared import Shared
 try:
     from redis.driver_info import DriverInfo
 except ImportError:
-    _DRIVER: dict[str, Any] = {}  # an older redis-py
+    _DRIVER: dict[str, Any] = {}  # in older versions of redis-py
 else:
-    _DRIVER = {"driver_info": DriverInfo()}  # or each connection reads redis-py's own files for it
+    _DRIVER = {"driver_info": DriverInfo()}  # else each connection reads redis-py's metadata
 
 TIMEOUT_S: Final = 5.0
 OPENING: Final = 0.9
-"""What share of a call's time opening a connection may take: it fails before those who wait for it
-give up, so that a repeated call opens another one."""
+"""Share of a call's timeout that opening a connection may take: it fails before its callers time
+out, so that a retry opens another one."""
 
 
 class Connect(Protocol):
     """Opens a connection to a server; `Connection` explains the arguments.
 
-    It raises a ``RedisError`` when that fails, or would take as long as a call may.
+    Raises a ``RedisError`` if that fails, or takes nearly as long as a call may.
     """
 
     def __call__(
@@ -40,14 +40,14 @@ class Connect(Protocol):
 
 
 class Connector:
-    """Opens connections as redis-py does with these options of a URL.
+    """Opens connections as redis-py does, with these options of a URL.
 
-    ``timeout_s`` is how long a call may wait for its answer: what the options say, or ``TIMEOUT_S``
-    if they don't, and ``at_most_s`` in any case.
+    ``timeout_s`` is the timeout of a call in seconds: that of the options, by default
+    ``TIMEOUT_S``, and at most ``at_most_s``.
     """
 
     def __init__(self, options: Mapping[str, Any], at_most_s: float = math.inf) -> None:
-        # Only what the pool makes of the options is used.
+        # The pool only completes the options; it opens no connections.
         defaults: dict[str, Any] = {
             "socket_timeout": TIMEOUT_S,
             "socket_connect_timeout": TIMEOUT_S,
@@ -55,7 +55,7 @@ class Connector:
             "protocol": 2,
             **_DRIVER,
         }
-        if "path" not in options:  # a Unix socket has none
+        if "path" not in options:  # a Unix socket has no such option
             defaults["socket_keepalive"] = True
         pool = BlockingConnectionPool(**(defaults | dict(options)))
         self._class = pool.connection_class
@@ -69,7 +69,7 @@ class Connector:
         decode: bool = False,
         node: HostAndPort | None = None,
     ) -> Connection:
-        """Connect to a node, or to where the options say; a ``RedisError`` when that fails."""
+        """Connect to ``node``, or to the address in the options. Raises a ``RedisError``."""
         where = {} if node is None else {"host": node[0], "port": node[1]}
         connection = self._class(**(self._options | where))
         async with answered_within(self.timeout_s * OPENING):
@@ -77,17 +77,17 @@ class Connector:
 
 
 class Server:
-    """A server whose calls share one connection, opened at first use and anew when it is lost.
+    """A server whose calls share one connection, opened at first use and reopened when it is lost.
 
-    ``connect`` opens further connections to it. ``name`` is its host and port, unless the server
-    that this stands for may change.
+    ``connect`` opens further connections to it. ``name`` is its host and port, unless it stands for
+    a server that may change.
     """
 
     def __init__(self, connect: Connect, name: str = "the server") -> None:
         self.connect = connect
         self.name = name
         self._connection: Connection | None = None
-        self._earlier: list[Connection] = []  # perhaps with calls that wait for their answers
+        self._earlier: list[Connection] = []  # perhaps with pending calls
         self._others: list[Server] = []
         self._opening = Shared(self._open)
         self._has_failed = False
@@ -98,34 +98,34 @@ class Server:
 
     @property
     def connection(self) -> Connection | None:
-        """The connection, if it takes calls as far as is known."""
+        """The connection, unless it is known to be closed."""
         connection = self._connection
         return connection if connection is not None and connection.is_open else None
 
     @property
     def ready(self) -> Connection | None:
-        """The connection, if it takes calls and was used just now."""
+        """The connection, unless it is closed or was idle long enough to be closed unnoticed."""
         connection = self.connection
         return connection if connection is not None and not connection.is_quiet else None
 
     @property
     def is_away(self) -> bool:
-        """Whether the connection was lost, or could not be opened."""
+        """Whether the connection was lost or could not be opened."""
         return self._has_failed or (self._connection is not None and not self._connection.is_open)
 
     def with_text(self) -> "Server":
-        """Return the same server with a connection of its own, whose texts are str.
+        """Return the same server with another connection, whose texts are str.
 
-        It gives up and closes together with this one.
+        ``give_up`` and ``aclose`` of this server apply to that one, too.
         """
         other = Server(partial(self.connect, decode=True), self.name)
         self._others.append(other)
         return other
 
     async def open(self) -> Connection:
-        """Return a connection that takes calls; a ``RedisError`` when there can't be one."""
+        """Return a connection that takes calls. Raises a ``RedisError`` if none can be opened."""
         if self._connection is not None and self._connection.is_quiet:
-            # The event loop may have been kept busy: let it see what has come, an end perhaps.
+            # Let the event loop process what has arrived: Redis may have closed the connection.
             for _ in range(3):
                 await asyncio.sleep(0)
         if self._connection is not None and self._connection.is_open:
@@ -133,21 +133,21 @@ class Server:
         return await self._opening.result()
 
     async def ask(self, commands: bytes, count: int = 1) -> Replies:
-        """Send packed commands over a connection that takes calls, and return what they get.
+        """Send packed commands over an open connection, and return their ``count`` replies.
 
-        Raises what ``open`` and ``Connection.ask`` do.
+        Raises what ``open`` and ``Connection.ask`` raise.
         """
         return await (await self.open()).ask(commands, count)
 
     def give_up(self) -> None:
-        """Have the next call open a connection; those under way keep theirs."""
+        """Make the next call open a new connection; pending calls keep theirs."""
         if self._connection is not None:
             self._connection.retire()
         for other in self._others:
             other.give_up()
 
     async def aclose(self) -> None:
-        """Close it; calls without an answer raise ``redis.ConnectionError``."""
+        """Close all connections; calls without an answer raise ``redis.ConnectionError``."""
         await self._opening.cancel()
         connections, self._earlier = [*self._earlier, self._connection], []
         self._connection = None

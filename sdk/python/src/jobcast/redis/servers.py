@@ -1,4 +1,4 @@
-"""Which server has a key: a single one, the one that Sentinels name, or a node of a Cluster."""
+"""Which server has a key: a single one, the primary that Sentinels name, or a node of a Cluster."""
 
 import asyncio
 import math
@@ -23,16 +23,17 @@ from jobcast.redis.connection import (
 from jobcast.redis.server import OPENING, Connect, Connector, Server
 
 PATIENCE: Final = 1 / 4
-"""What share of a call's time one Sentinel or node may take, so that the next one can be asked."""
+"""Share of a call's timeout that one Sentinel or node may take, so that others can be asked in
+time."""
 
 _PING: Final = packed("PING")
 
 
 class Redirect(NamedTuple):
-    """Where to send a command again that a server refused without effect.
+    """How to retry a command that a server refused without effect.
 
-    ``asking`` is the server that takes it once, after ``ASKING``; None if the server has to be
-    found again. ``pauses`` says whether to wait before that.
+    ``asking`` is the server that accepts it once, after ``ASKING``; None if the server has to be
+    found again. ``pauses`` says whether to wait first.
     """
 
     asking: Server | None = None
@@ -40,12 +41,12 @@ class Redirect(NamedTuple):
 
 
 class Servers(Protocol):
-    """Which server has which key.
+    """The assignment of keys to servers.
 
     The only interface behind which a single server, Sentinels and a Cluster differ. ``pubsub`` has
-    the commands by which events are published and followed here. ``fails_over`` says whether
-    another server takes over from an unavailable one, so that waiting for it is worthwhile.
-    ``timeout_s`` is the timeout of a call.
+    the commands for publishing and subscribing. ``fails_over`` says whether another server takes
+    over from an unavailable one, so that waiting for it is worthwhile. ``timeout_s`` is the timeout
+    of a call in seconds.
     """
 
     pubsub: PubSub
@@ -56,31 +57,31 @@ class Servers(Protocol):
         """Return the server of a key or channel; None if ``find`` has to find it first."""
 
     async def find(self, name: str) -> Server:
-        """Find the server of a key or channel; a ``RedisError`` when it can't be found."""
+        """Find the server of a key or channel. Raises a ``RedisError`` if it can't be found."""
 
     def serving(self) -> Sequence[Server]:
-        """Return the servers that have keys, as far as they are known."""
+        """Return the known servers that have keys."""
 
     async def ping(self) -> None:
-        """Check that any server answers; a ``RedisError`` if none does."""
+        """Check that any server answers. Raises a ``RedisError`` if none does."""
 
     async def refresh(self) -> None:
-        """Read which server has which slots; a ``RedisError`` if none says."""
+        """Read which server has which slots. Raises a ``RedisError`` if no server answers."""
 
     def refresh_soon(self) -> None:
         """Start a ``refresh`` in the background, unless one is running."""
 
     def slot_of(self, name: str | bytes) -> int:
-        """Return the slot of a key or channel: names in one slot are always on one server."""
+        """Return the slot of a key or channel; all names in a slot are on one server."""
 
     async def moving(self) -> frozenset[int]:
-        """Return the slots that are being moved to another server, as far as that is known."""
+        """Return the slots that are known to be moving to another server."""
 
     def redirect(self, refusal: str, key: str, server: Server) -> Redirect | None:
-        """Return where a command goes after an error reply, None if that is the answer."""
+        """Return how to retry after an error reply; None if the reply is final."""
 
     async def refusal(self) -> str | None:
-        """Return why Redis refuses what the URL says; None if it accepts it, or is unavailable.
+        """Return why Redis refuses the URL; None if it accepts it or is unavailable.
 
         Of several Sentinels or nodes, all that answer have to refuse.
         """
@@ -90,7 +91,7 @@ class Servers(Protocol):
 
 
 class OneServer:
-    """A server by itself."""
+    """A single server."""
 
     pubsub = PLAIN
     fails_over = False
@@ -112,31 +113,31 @@ class OneServer:
         return (self._server,)
 
     async def ping(self) -> None:
-        """Check that the server answers; a ``RedisError`` if it does not."""
+        """Check that the server answers. Raises a ``RedisError`` if it does not."""
         answer_of(*await self._server.ask(_PING))
 
     async def refresh(self) -> None:
-        """Do nothing: the server has everything."""
+        """Do nothing: the server has all slots."""
 
     def refresh_soon(self) -> None:
-        """Do nothing: the server has everything."""
+        """Do nothing: the server has all slots."""
 
     def slot_of(self, _name: str | bytes) -> int:
-        """Return the only slot there is."""
+        """Return the same slot for every name."""
         return 0
 
     async def moving(self) -> frozenset[int]:
-        """Return nothing: there is no other server."""
+        """Return no slots: there is no other server."""
         return frozenset()
 
     def redirect(self, refusal: str, _key: str, server: Server) -> Redirect | None:
-        """Leave a server that became a replica: its name may mean another one by now."""
+        """Drop the connection to a replica: the server's name may resolve to another one by now."""
         if refusal.startswith("READONLY"):
             server.give_up()
         return None
 
     async def refusal(self) -> str | None:
-        """Return why the server refuses what the URL says."""
+        """Return why the server refuses the URL; None if it accepts it or is unavailable."""
         return await refusal_of_all([self._server.connect])
 
     async def aclose(self) -> None:
@@ -145,7 +146,7 @@ class OneServer:
 
 
 class SentinelPrimary(OneServer):
-    """The server that the Sentinels name as primary whenever a connection is opened."""
+    """The primary that the Sentinels name each time a connection is opened."""
 
     fails_over = True
 
@@ -162,12 +163,12 @@ class SentinelPrimary(OneServer):
         super().__init__(self._connect, timeout_s)
 
     def redirect(self, refusal: str, key: str, server: Server) -> Redirect | None:
-        """Ask the Sentinels again when the server became a replica, or is not ready."""
+        """Ask the Sentinels again if the server became a replica or is loading its data."""
         super().redirect(refusal, key, server)
         return Redirect() if refusal.startswith(("READONLY ", "LOADING ")) else None
 
     async def refusal(self) -> str | None:
-        """Return why the Sentinels or the primary refuse what the URL says."""
+        """Return why the Sentinels or the primary refuse the URL; None if they don't."""
         sentinels = [partial(self._to_sentinels.open, node=node) for node in self._sentinels]
         refusal = await refusal_of_all(sentinels)
         return f"of the Sentinels: {refusal}" if refusal else await super().refusal()
@@ -185,7 +186,7 @@ class SentinelPrimary(OneServer):
                     if not is_primary:
                         connection.retire()
         if not is_primary:
-            # It was replaced, and the Sentinel that was asked does not know it yet.
+            # It was replaced, but this Sentinel does not know that yet.
             raise RedisConnectionError(f"{host}:{port} is not the primary any more")
         return connection
 
@@ -201,7 +202,7 @@ class SentinelPrimary(OneServer):
                 if answer is not None:
                     host, port = answer
                     return host.decode(), int(port)
-            # The next call begins with one that answers.
+            # Last from now on, so that the next call begins with one that answers.
             self._sentinels.remove(sentinel)
             self._sentinels.append(sentinel)
         raise RedisConnectionError(f"no Sentinel knows a primary {self._name}") from problem
@@ -216,14 +217,14 @@ class SentinelPrimary(OneServer):
 
 
 async def refusal_of_all(connects: Iterable[Connect], command: bytes = _PING) -> str | None:
-    """Return why servers refuse; None if one accepts a command, or none can be reached."""
+    """Return why servers refuse a command; None if one accepts it, or none can be reached."""
     answers = await asyncio.gather(*(_refusal(connect, command) for connect in connects))
     refusals = [answer for answer in answers if answer]
     return refusals[0] if refusals and "" not in answers else None
 
 
 async def _refusal(connect: Connect, command: bytes) -> str | None:
-    """Return why a server refuses, '' if it does not; None of one that can't be reached."""
+    """Return why a server refuses a command: '' if it accepts it, None if it can't be reached."""
     try:
         connection = await connect()
         try:

@@ -1,4 +1,4 @@
-"""Work that many wait for and that is done once."""
+"""Work that runs once for all concurrent callers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """Runs a coroutine once for all who wait for it at the same time; they share its error, too.
+    """Runs a coroutine once for all concurrent callers, who get the same result or error.
 
-    A caller that is cancelled does not end it for the others.
+    Cancelling one caller does not cancel it for the others.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -20,14 +20,14 @@ class Shared(Generic[T]):
         self._task: asyncio.Task[T] | None = None
 
     def begin(self) -> asyncio.Task[T]:
-        """Start it, unless it runs already."""
+        """Start the coroutine, unless it is running."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
             self._task.add_done_callback(self._forget)
         return self._task
 
     async def result(self) -> T:
-        """Return its result, or raise its error."""
+        """Start the coroutine, unless it is running; return its result or raise its error."""
         task = self.begin()
         try:
             await asyncio.wait({task})
@@ -35,10 +35,10 @@ class Shared(Generic[T]):
                 raise RedisConnectionError("Connection closed.")
             return task.result()
         finally:
-            del task  # an error in it holds this frame, which would hold the error
+            del task  # its error's traceback holds this frame: a reference cycle
 
     async def cancel(self) -> None:
-        """End it; who waits for it gets a ``ConnectionError``."""
+        """Cancel the coroutine; its callers get a ``ConnectionError``."""
         task = self._task
         if task is not None and not task.done() and task.get_loop().is_running():
             task.cancel()
@@ -47,4 +47,4 @@ class Shared(Generic[T]):
     def _forget(self, task: asyncio.Task[T]) -> None:
         self._task = None
         if not task.cancelled():
-            task.exception()  # it may have failed after everybody stopped waiting
+            task.exception()  # retrieved: perhaps all callers were cancelled

@@ -1,4 +1,4 @@
-"""The blocking connection to Redis: redis-py's own client, of a server, Sentinels or a Cluster."""
+"""The blocking connection to Redis, by redis-py's client for a server, Sentinels or a Cluster."""
 
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -27,10 +27,10 @@ _AS_BYTES: Final[dict[str, Any]] = {NEVER_DECODE: True}
 
 
 class Connection:
-    """Runs the append script and other commands. Opened at first use, shared by all threads.
+    """Runs the append script and other commands. Opened at first use; all threads share it.
 
-    Here nothing is repeated but what was not sent. ``try_s`` is the longest time that a call may
-    wait for its answer, if that is less than the address says. ``closings`` counts how often it was
+    It retries only what was not sent. A call times out after ``try_s`` seconds, or after the
+    timeout of the address if that is shorter. ``closings`` counts how often the connection was
     closed.
     """
 
@@ -52,10 +52,10 @@ class Connection:
         run: str = "",
         seq: str = "",
     ) -> Answer:
-        """Append an event to a job's log; a `JobcastError` when the script refuses it.
+        """Append an event to a job's log. Raises a `JobcastError` if the script refuses it.
 
-        With ``seq``, the number of the append within its run or the token of a creation, the call
-        may be repeated: the event is written once.
+        ``seq`` is the number of the append within its run, or the token of a creation. With it the
+        call is idempotent.
         """
         keys = log_key(job_id), state_key(job_id)
         command = event.command(self._pubsub.publish, keys, attempt, run, seq)
@@ -77,28 +77,28 @@ class Connection:
         owners: tuple[str | None, str | None],
         retention_s: int,
     ) -> None:
-        """List a job among those of its owners, for longer than it can live."""
+        """List a job in its owners' indexes, for longer than the job can live, and announce it."""
         found = listing(job_id, created_id, owners, retention_s, self._pubsub.publish)
         for command in found.values():
             self.call(*command)
 
     def index_again(self, job_id: str, retention_s: int) -> None:
-        """List a job again after a retry, of which its owner's streams hear so."""
+        """List a job again after a retry, which announces the retry to its owner's streams."""
         reply = self.call("HMGET", state_key(job_id), "created", "userId", "sessionId")
         found = listing_again(reply, job_id, retention_s, self._pubsub.publish)
         for command in found.values():
             self.call(*command)
 
     def call(self, *command: str) -> Any:  # noqa: ANN401 - what Redis answers
-        """Have Redis carry out a command, one that may be repeated."""
+        """Run an idempotent command and return the reply."""
         return self._execute(command)
 
     def forget(self) -> None:
-        """Open connections of its own in a forked process; those of the parent are left alone."""
+        """Let a forked process open connections of its own, without closing those of the parent."""
         self._client = None
 
     def close(self) -> None:
-        """Close it; it is opened again at its next use."""
+        """Close the connection; the next use opens it again."""
         self.closings += 1
         client, self._client = self._client, None
         if client is not None:
@@ -120,18 +120,19 @@ class Connection:
                 return cast("Any", client).execute_command(*command, **_AS_BYTES)
             return _ask(client.connection_pool, command)
         except RedisClusterException as error:
-            # Without a base of redis-py's own: no node can be reached, or none serves the key.
+            # Not a RedisError: no node can be reached, or none serves the key.
             raise RedisConnectionError(str(error)) from error
         except (KeyboardInterrupt, SystemExit):
-            # Between a command and its answer, which the next command must not take for its own.
+            # Drop the client: the next command would read the reply of the interrupted one.
             self._client = None
             raise
 
 
 def _ask(pool: ConnectionPool, command: Sequence[str | bytes]) -> Any:  # noqa: ANN401
-    """Have a server carry out a command, by one of its connections.
+    """Run a command on a server, by one of its connections.
 
-    The same as redis-py's ``execute_command`` without its counters and retries, a fifth of a call.
+    The same as redis-py's ``execute_command`` without its metrics and retries, which saves a fifth
+    of a call's time.
     """
     connection: Any = pool.get_connection()
     try:
@@ -152,7 +153,7 @@ def _opened(address: Address, timeout_s: float) -> Client:
     kind = options.pop("connection_class", None)
     is_tls = address.is_tls
     if kind is not None:
-        # The address names asyncio's; those that block have the same names.
+        # The address has the asyncio class; the blocking one has the same name.
         kind = getattr(redis.connection, kind.__name__)
     if address.kind == "cluster":
         nodes: list[Any] = [cast("Any", ClusterNode)(*node) for node in address.nodes]

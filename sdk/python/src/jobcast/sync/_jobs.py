@@ -1,4 +1,4 @@
-"""The jobs of one Redis, for code that blocks."""
+"""Access to the jobs of one Redis, for blocking code."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ from jobcast.sync._run import Run
 from jobcast.sync._sender import Senders, repeated
 
 
-def connect(  # noqa: PLR0913 - settings, each by name
+def connect(  # noqa: PLR0913 - keyword-only settings
     url: str,
     *,
     retention_s: int = DAY_SECONDS,
@@ -42,11 +42,11 @@ def connect(  # noqa: PLR0913 - settings, each by name
     buffer_bytes: int = BUFFER_BYTES,
     progress_per_s: float | None = PROGRESS_PER_S,
 ) -> "Jobs":
-    """Reach the jobs of one Redis; meant for ``with jobcast.sync.connect(url) as jobs``.
+    """Connect to the jobs of one Redis, as in ``with jobcast.sync.connect(url) as jobs``.
 
-    The arguments are those of `jobcast.connect`. Leases are renewed by a daemon thread, so code may
-    compute for as long as it likes. What is returned may be used by any number of threads. In a
-    forked process it opens connections and a thread of its own.
+    The arguments are those of `jobcast.connect`. A daemon thread renews the leases, so code may
+    compute for longer than a lease. Any number of threads may share the result. A forked process
+    opens its own connections and threads.
     """
     bounds, limits = checked(
         retention_s=retention_s,
@@ -63,7 +63,7 @@ def connect(  # noqa: PLR0913 - settings, each by name
 
 
 class Jobs:
-    """Creates jobs and runs them. Made by `connect`; closes its connections as its block ends."""
+    """Creates and runs jobs. Made by `connect`; closes its connections when its block ends."""
 
     def __init__(
         self, connection: Connection, leases: Leases, senders: Senders, bounds: Bounds
@@ -150,7 +150,7 @@ class Jobs:
         try:
             created_id: str | None = self._connection.append(job_id, event, seq=token).entry_id
         except JobExists:
-            # Perhaps by a call like this one, which Redis was lost to before the job was listed.
+            # Perhaps created by an earlier call that lost Redis before listing the job.
             fields = ("created", "userId", "sessionId")
             reply = self._connection.call("HMGET", state_key(job_id), *fields)
             created_id = created_by(reply, user_id, session_id)
@@ -161,7 +161,7 @@ class Jobs:
     def _list(
         self, job_id: str, created_id: str | None, user_id: str | None, session_id: str | None
     ) -> None:
-        """List a job among those of its owners, for longer than it can live."""
+        """List a job in its owners' indexes, unless ``created_id`` is None."""
         if created_id is None:
             return
         self._connection.index(job_id, created_id, (user_id, session_id), self._bounds.retention_s)
@@ -176,9 +176,9 @@ _ALL: Final[WeakSet[Jobs]] = WeakSet()
 
 
 def _begin_anew() -> None:
-    """In a forked process: the parent's connections, threads and events are the parent's."""
+    """In a forked process, leave connections, threads and events to the parent."""
     for jobs in tuple(_ALL):
-        jobs._forget()  # noqa: SLF001 - for this alone
+        jobs._forget()  # noqa: SLF001 - made for this
 
 
 if hasattr(os, "register_at_fork"):

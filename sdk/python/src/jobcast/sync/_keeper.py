@@ -1,4 +1,4 @@
-"""A daemon thread that does what is due: renews leases, repeats events."""
+"""A daemon thread that runs tasks when due: it renews leases, retries events, sends progress."""
 
 import heapq
 import itertools
@@ -9,18 +9,18 @@ from time import monotonic
 from typing import Final
 
 LINGER_S: Final = 5.0
-"""How long the thread waits for another task before it ends."""
+"""Seconds that the thread waits for another task before it ends."""
 
 _log: Final = logging.getLogger("jobcast")
 
 Task = Callable[[], float | None]
-"""Does something, and returns in how many seconds it is due again; None is never."""
+"""Does its work and returns in how many seconds it is due again; None means never."""
 
 
 class Keeper:
-    """Calls tasks when they are due, one after the other, in a thread that starts with the first.
+    """Runs tasks when they are due, one after another, in a thread that the first one starts.
 
-    Tasks must not raise. As a daemon thread it keeps no process from ending.
+    Tasks must not raise. As a daemon, the thread does not keep a process from ending.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,7 +28,7 @@ class Keeper:
         self.forget()
 
     def forget(self) -> None:
-        """Have no tasks and no thread: in a forked process the thread does not exist."""
+        """Drop all tasks and the thread, which does not exist in a forked process."""
         self._due: list[tuple[float, int, Task]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -36,7 +36,7 @@ class Keeper:
         self._is_closed = False
 
     def after(self, delay_s: float, task: Task) -> None:
-        """Have a task be done in so many seconds."""
+        """Run a task in ``delay_s`` seconds."""
         with self._changed:
             self._is_closed = False
             heapq.heappush(self._due, (monotonic() + delay_s, next(self._numbers), task))
@@ -46,7 +46,7 @@ class Keeper:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Drop all tasks and end the thread, after the task that it is at."""
+        """Drop all tasks, and end the thread after the task that it is running."""
         with self._changed:
             self._is_closed = True
             self._due.clear()
@@ -56,7 +56,7 @@ class Keeper:
         while (task := self._next()) is not None:
             try:
                 delay_s = task()
-            except Exception:  # noqa: BLE001 - the others must go on
+            except Exception:  # noqa: BLE001 - the other tasks must continue
                 _log.exception("a task in the background failed")
                 continue
             if delay_s is not None:
@@ -66,13 +66,13 @@ class Keeper:
                         heapq.heappush(self._due, (due, next(self._numbers), task))
 
     def _next(self) -> Task | None:
-        """Wait for the next task that is due; None when the thread shall end."""
+        """Wait for the next task to be due; return None if the thread is to end."""
         with self._changed:
             while True:
                 if not self._due and not self._is_closed:
                     self._changed.wait_for(lambda: self._due or self._is_closed, LINGER_S)
                 if self._is_closed or not self._due:
-                    # A later task starts a thread of its own.
+                    # A later task starts another thread.
                     self._thread = None
                     return None
                 left_s = self._due[0][0] - monotonic()

@@ -1,4 +1,4 @@
-"""The leases of blocking runs, renewed by a daemon thread: computing does not lose them."""
+"""The leases of blocking runs, renewed by a daemon thread, so that long computations keep them."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from jobcast.sync._keeper import Keeper
 _log: Final = logging.getLogger("jobcast")
 
 Renewal = WeakMethod[Callable[[int], None]]
-"""Renews the lease in the job's state, while somebody holds the run."""
+"""Renews the lease in the job's state; a weak reference, so a run that nobody holds is not
+renewed."""
 
 
 class Lease:
@@ -34,23 +35,24 @@ class Lease:
         self._renew: Renewal | None = None
 
     def announce(self) -> None:
-        """Enter the run into the index of leases, or its next renewal.
+        """Enter the run into the index of leases, or postpone its due time there.
 
-        Done before the start, so that a worker that dies right after it is missed as well.
+        This comes before the start, so that the service also detects a worker that dies right after
+        it.
         """
         self._connection.call("EVAL", ENTER, "1", LEASES_KEY, self._member, str(self._length_ms))
 
     def keep(self, renew: Renewal) -> None:
-        """Renew it from now on."""
+        """Start renewing the lease."""
         self._renew = renew
         self._keeper.after(self._interval_s(), self._try)
 
     def stop(self) -> None:
-        """Renew it no longer: it runs out unless the run has ended."""
+        """Stop renewing the lease: it expires unless the run has ended."""
         self._renew = None
 
     def end(self) -> None:
-        """Take the run out of the index, for it has ended; the service would do so as well."""
+        """Remove the ended run from the index; otherwise the service would remove it."""
         self.stop()
         try:
             self._connection.call("ZREM", LEASES_KEY, self._member)
@@ -61,7 +63,7 @@ class Lease:
         return min(self._length_ms / 1000 / RENEWALS, MAX_INTERVAL_S)
 
     def _try(self) -> float | None:
-        """Renew it, and return in how many seconds that is due again."""
+        """Renew the lease; return the seconds until the next try, None if there is none."""
         call = None if self._renew is None else self._renew()
         if call is None:
             return None
@@ -75,7 +77,7 @@ class Lease:
         except RedisError as error:
             _log.info("job %s: its lease could not be renewed: %s", self._job_id, error)
             return self._pause_s()
-        except Exception:  # noqa: BLE001 - a run that lives must not be taken for lost
+        except Exception:  # noqa: BLE001 - a live run must not be taken for lost
             _log.exception("job %s: its lease could not be renewed", self._job_id)
             return self._pause_s()
         return self._interval_s()
@@ -86,7 +88,7 @@ class Lease:
 
 
 class Leases:
-    """The leases of the runs of one `Jobs`; ``length_s`` of None: there are none."""
+    """The leases of the runs of one `Jobs`. With ``length_s`` None, runs hold none."""
 
     def __init__(self, connection: Connection, length_s: float | None) -> None:
         self._connection = connection
@@ -94,15 +96,15 @@ class Leases:
         self.length_ms = None if length_s is None else round(length_s * 1000)
 
     def of_run(self, job_id: str, run: str) -> Lease | None:
-        """Return the lease of a run that is about to start."""
+        """Return the lease of a run that is about to start; None if runs hold none."""
         if self.length_ms is None:
             return None
         return Lease(self._connection, self._keeper, job_id, run, self.length_ms)
 
     def close(self) -> None:
-        """Renew none of them any longer."""
+        """Stop renewing all leases."""
         self._keeper.close()
 
     def forget(self) -> None:
-        """Leave them to the process that this one was forked from."""
+        """In a forked process, leave the leases to the parent."""
         self._keeper.forget()

@@ -1,4 +1,4 @@
-"""One run of one job, for code that blocks."""
+"""One run of one job, for blocking code."""
 
 import logging
 import secrets
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def current_run() -> "Run | None":
-    """Return the run that was started last in this context, None if there is none that goes on."""
+    """Return the run that was started last in this context; None if it has ended."""
     run = current()
     return run if isinstance(run, Run) else None
 
@@ -33,9 +33,8 @@ def current_run() -> "Run | None":
 class Run(RunState):
     """One run of one job, from its start to its end. Made by `Jobs.run`.
 
-    All is as in `jobcast.Run`, but nothing is awaited: a call blocks its thread. Any number of
-    threads may use a run. Its lease is renewed by a thread of its own, however long the caller
-    computes.
+    It works as `jobcast.Run`, but each call blocks its thread. Any number of threads may use a run.
+    A background thread renews its lease, however long the caller computes.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Run(RunState):
             raise JobCancelled
         return answer.entry_id
 
-    def progress(  # noqa: PLR0913 - each by name
+    def progress(  # noqa: PLR0913 - arguments of one report
         self,
         progress: int | None = None,
         /,
@@ -114,7 +113,7 @@ class Run(RunState):
         return self._report(_event.stepped(step, progress, eta, more))
 
     def advance(self, count: float = 1) -> str:
-        """Report that so much more is done: see `jobcast.Run.advance`."""
+        """Report that ``count`` more is done: see `jobcast.Run.advance`."""
         self._counting().advance(count)
         return self._report_soon()
 
@@ -126,7 +125,7 @@ class Run(RunState):
         unit: str | None = None,
         total: float | None = None,
     ) -> Iterator[T]:
-        """Go through items and report each: see `jobcast.Run.track`."""
+        """Iterate over items and report each: see `jobcast.Run.track`."""
         if total is None and isinstance(items, Sized):
             total = len(items)
         if self._has_news:
@@ -161,27 +160,27 @@ class Run(RunState):
         self._report_soon()
 
     def log(self, text: str, level: str = "info", **more: object) -> str:
-        """Send a line of text, as the event ``log``; ``level`` is debug, info, warning or error."""
+        """Send a log line, as the event ``log``; ``level`` is debug, info, warning or error."""
         return self._report(_event.logged(text, level, more))
 
     def log_handler(self, level: int = logging.NOTSET) -> logging.Handler:
-        """Return a handler that sends what Python's logging gets to the job as lines.
+        """Return a handler that sends records of Python's ``logging`` to the job as log lines.
 
-        ``logging.getLogger("my.work").addHandler(run.log_handler())``. Lines are sent by a
-        background thread; when more than 1,000 wait, the oldest are dropped.
+        ``logging.getLogger("my.work").addHandler(run.log_handler())``. A background thread sends
+        the lines; when more than 1,000 wait, the handler drops the oldest.
         """
         return LineHandler(self._add_line, level)
 
     def emit(self, name: str, data: Mapping[str, object]) -> str:
-        """Send an event of your own: see `jobcast.Run.emit`."""
+        """Send a custom event: see `jobcast.Run.emit`."""
         return self._report(_event.emitted(name, data))
 
     def complete(self, result: object = None) -> str:
-        """End the job well, with a result of at most 1 MiB of JSON."""
+        """Complete the job with a result of at most 1 MiB of JSON."""
         return self._finish(_event.completed(result))
 
     def fail(self, error: str | BaseException, code: str | None = None) -> str:
-        """End the job badly: see `jobcast.Run.fail`."""
+        """Fail the job: see `jobcast.Run.fail`."""
         return self._finish(*failure(error, code))
 
     def __enter__(self) -> Self:
@@ -214,7 +213,7 @@ class Run(RunState):
         try:
             event = _event.completed(self.result)
         except BaseException as unusable:
-            # Of any kind: to write out what the block left may call its own code.
+            # Of any kind: encoding the result may run any code.
             self._fail_with(unusable)
             raise
         try:
@@ -229,8 +228,8 @@ class Run(RunState):
         except JobcastError:
             # The job ended or was taken over meanwhile: nothing is left for this run to end.
             return
-        except Exception as obstacle:  # of any kind: the exception that is on its way goes first
-            # It may be one that takes no note.
+        except Exception as obstacle:  # of any kind: the original exception takes precedence
+            # Not every exception accepts a note.
             with suppress(BaseException):
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
             if is_a(error, JobCancelled):
@@ -246,7 +245,7 @@ class Run(RunState):
 
     def _finish(self, event: Append, otherwise: Append | None = None) -> str:
         if self._has_news:
-            with suppress(JobcastError):  # they must not keep the job from its end
+            with suppress(JobcastError):  # waiting progress must not prevent the end
                 self._flush()
         answer = self._sender.send(event, self._answered, otherwise)
         if answer is None:
@@ -256,7 +255,7 @@ class Run(RunState):
         return answer.entry_id
 
     def _report_soon(self) -> str:
-        """Send the progress that was noted, at once or when the last event is old enough."""
+        """Send the current progress at once, or when the pace allows it."""
         self._sender.check()
         self._has_news = True
         delay_s, entry_id = self._due_in_s, ""
@@ -270,7 +269,7 @@ class Run(RunState):
 
     def _add_line(self, text: str, level: str, more: dict[str, Any]) -> None:
         if self.finished:
-            return  # a handler may stay where it was added
+            return  # a handler may still be attached to a logger
         self._lines.append(_event.logged(text, level, more))
         self._has_news = True
         self._flush_in(0)
@@ -292,18 +291,18 @@ class Run(RunState):
         self._senders.unsent.discard(self._flush_quietly)
         if not self._has_news:
             return
-        with suppress(JobcastError, RedisError):  # the next call meets the same
+        with suppress(JobcastError, RedisError):  # the next call gets the same error
             self._flush()
 
     def _flush(self, *, is_own: bool = False) -> str:
-        """Send the lines and the progress that wait; return the entry of the progress.
+        """Send the log lines and the progress that wait; return the entry id of the progress.
 
-        ``is_own`` is whether that progress is the caller's, so that it raises its refusal.
+        ``is_own`` says whether the progress is the caller's own: then its refusal is raised.
         """
         with self._sender.turn:
             entry_id = ""
             while (event := self._next_news()) is not None:
-                self._has_news = True  # until it was sent, so that no other thread overtakes it
+                self._has_news = True  # until it is sent: no other thread may overtake it
                 try:
                     its_id = self._id_of(self._sender.send(event, self._answered))
                 except InvalidEvent as refusal:

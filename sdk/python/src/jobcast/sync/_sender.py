@@ -1,4 +1,4 @@
-"""How the events of one run get to Redis from threads: in order, each exactly once."""
+"""Sends the events of one run to Redis from any thread: in order, each exactly once."""
 
 import threading
 from collections.abc import Callable
@@ -22,11 +22,11 @@ T = TypeVar("T")
 class Sender:
     """Appends the events of one run, from any number of threads.
 
-    As long as Redis answers, the caller's own thread sends its event. When an answer fails to come,
-    the event waits in the outbox, and a background thread repeats it until there is one.
+    While Redis answers, the caller's own thread sends its event. If no answer arrives, the event
+    waits in the outbox, and a background thread retries it until Redis answers.
 
-    ``token`` names the run, None before its start. ``attempt`` is the job's. ``turn`` is held by
-    whoever sends lines and counts that wait.
+    ``token`` identifies the run; None before its start. ``attempt`` is the job's. ``turn`` is the
+    lock for sending the log lines and counts that wait.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class Sender:
 
     @property
     def has_end(self) -> bool:
-        """Whether the run's end waits to be written."""
+        """Whether the run's end is in the outbox."""
         with self._changed:
             return self._outbox.has_end
 
     @property
     def _patience_s(self) -> float | None:
-        """How long a start may wait for Redis; None is for ever."""
+        """Seconds for which a start may wait for Redis; None means no limit."""
         return self._senders.limits.block_s
 
     def start(self, token: str, event: Append, announce: Callable[[], None] | None) -> Answer:
-        """Start the run; the event that does so is not buffered, for the caller needs the answer.
+        """Start the run; this event is never buffered, because the caller needs the answer.
 
-        ``announce`` is called before each try. Raises what the last try raised when Redis is
-        unavailable for longer than a call may wait.
+        ``announce`` is called before each try. Raises the last error if Redis is unavailable for
+        longer than a call may wait.
         """
         with self._changed:
             self.token = token
@@ -84,10 +84,11 @@ class Sender:
     ) -> Answer | None:
         """Append an event and return the answer.
 
-        None when Redis was unavailable for as long as a call may wait: the event is in the outbox,
-        and is written when Redis is back. Then ``answered`` is called, as for any that was in the
-        outbox. ``otherwise`` is a smaller event that takes its place if the job allows none of its
-        size. Raises the refusal, `BufferFull`, and a ``RedisError`` that does not pass by itself.
+        Returns None if Redis is unavailable for as long as a call may wait: the event is in the
+        outbox, and is written when Redis is available again. Then ``answered`` is called, as for
+        any event of the outbox. ``otherwise`` is a smaller event that replaces it if it is larger
+        than the job allows. Raises the refusal, `BufferFull`, or a ``RedisError`` that is not
+        transient.
         """
         outbox, began_s = self._outbox, monotonic()
         with self._changed:
@@ -95,7 +96,7 @@ class Sender:
                 raise JobNotRunning(self._why_not)
             outbox.check()
             if self._sent_by == threading.get_ident():
-                self._is_sending = False  # a call of this thread was interrupted, by Ctrl-C say
+                self._is_sending = False  # a call of this thread was interrupted, e.g. by Ctrl-C
             if self._is_sending or outbox.waiting:
                 return self._queue(Waiting(event, answered, otherwise), began_s)
             self._sent_by = threading.get_ident()
@@ -126,12 +127,12 @@ class Sender:
             return self._wait(waiting, began_s)
 
     def renew(self, event: Append) -> bool:
-        """Renew the lease of the run, and say whether the job was asked to stop."""
+        """Renew the lease of the run; return whether the job was asked to stop."""
         self._outbox.check()
         try:
             answer = self._append(event, None)
         except JobNotRunning:
-            # A failover has lost the start. What is under way finds that out by itself.
+            # A failover has lost the start. An event in flight finds that out by itself.
             with self._changed:
                 if not self._is_sending and not self._outbox.waiting:
                     self._outbox.restart()
@@ -143,23 +144,23 @@ class Sender:
         return answer.cancel_requested
 
     def check(self) -> None:
-        """Raise the refusal that every event of this run gets, if one has got it."""
+        """Raise the final refusal of this run, if there is one."""
         self._outbox.check()
 
     def unsent(self) -> list[tuple[int, Append]]:
-        """Return what waits, oldest first, with the numbers by which it will be sent."""
+        """Return the events of the outbox, oldest first, with their sequence numbers."""
         with self._changed:
             return [(self._outbox.numbered(each), each.event) for each in self._outbox.waiting]
 
     def abandon(self) -> None:
-        """Give up all that waits."""
+        """Drop all events of the outbox."""
         with self._changed:
             error = RedisConnectionError("Redis is unavailable, and the run was closed")
             self._outbox.abandon(error)
             self._changed.notify_all()
 
     def forget(self) -> None:
-        """Leave what waits to the process that this one was forked from."""
+        """In a forked process, leave the outbox and the run to the parent."""
         self._changed = threading.Condition()
         self.turn = threading.RLock()
         self._outbox = Outbox(self._job_id, self._senders.limits)
@@ -168,7 +169,7 @@ class Sender:
             self.token, self._why_not = None, "A run is of the process that has started it"
 
     def until_idle(self, until_s: float | None) -> None:
-        """Wait until nothing waits any more, or until then."""
+        """Wait until the outbox is empty, or until ``until_s``, a time of ``monotonic``."""
         with self._changed:
             left_s = None if until_s is None else max(0.0, until_s - monotonic())
             self._changed.wait_for(lambda: not self._outbox.waiting, left_s)
@@ -193,7 +194,7 @@ class Sender:
             except BufferFull:
                 first = self._outbox.first
                 if first is None or not self._changed.wait_for(
-                    lambda: first.is_over,  # noqa: B023 - waited for at once
+                    lambda: first.is_over,  # noqa: B023 - used at once
                     self._left_s(began_s),
                 ):
                     raise
@@ -219,7 +220,7 @@ class Sender:
         return None
 
     def _repeat(self) -> None:
-        """Have the background thread send what waits."""
+        """Make the background thread send the outbox."""
         if not self._is_repeating:
             self._is_repeating = True
             self._pauses = Pauses()
@@ -227,9 +228,9 @@ class Sender:
             self._senders.keeper.after(0, self._send_first)
 
     def _send_first(self) -> float | None:
-        """Send what is first; return in how many seconds that is due again, None when all is done.
+        """Send the first event; return the seconds until the next try, None if none is needed.
 
-        Called in the background thread alone.
+        Only the background thread calls this.
         """
         with self._changed:
             first = self._outbox.first
@@ -243,13 +244,13 @@ class Sender:
         answer, problem = None, None
         try:
             answer = self._append(first.event, number)
-        except Exception as error:  # noqa: BLE001 - it is the caller's
+        except Exception as error:  # noqa: BLE001 - passed on to the caller
             problem = error
         with self._changed:
             self._is_sending = False
             pause_s = 0.0
             if self._outbox.first is not first:
-                pass  # given up meanwhile
+                pass  # dropped meanwhile
             elif answer is not None:
                 self._pauses = Pauses()
                 self._outbox.answered(answer)
@@ -264,9 +265,9 @@ class Sender:
 
 
 class Senders:
-    """The senders of one `Jobs` that have events to repeat, and what bounds them.
+    """The senders of one `Jobs` that have events to retry, and their limits.
 
-    ``unsent`` is what is called to send the progress of a run that waits for its time.
+    ``unsent`` are callbacks that send the waiting progress of runs.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -278,19 +279,19 @@ class Senders:
         self._all: WeakSet[Sender] = WeakSet()
 
     def note(self, sender: Sender) -> None:
-        """Know a sender, for as long as somebody holds it."""
+        """Register a sender, by a weak reference, for `forget`."""
         self._all.add(sender)
 
     def add(self, sender: Sender) -> None:
-        """Hold on to a sender until what waits there was written."""
+        """Hold a sender until its outbox is empty."""
         self._busy.add(sender)
 
     def discard(self, sender: Sender) -> None:
-        """Let go of a sender with which nothing waits."""
+        """Release a sender whose outbox is empty."""
         self._busy.discard(sender)
 
     def close(self) -> None:
-        """Wait for what waits, as long as a call may; then give up all but the ends of runs."""
+        """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
         for send in tuple(self.unsent):
             send()
         block_s = self.limits.block_s
@@ -301,7 +302,7 @@ class Senders:
                 sender.abandon()
 
     def forget(self) -> None:
-        """Leave what waits to the process that this one was forked from."""
+        """In a forked process, leave all outboxes to the parent."""
         self.keeper.forget()
         self.pacer.forget()
         for sender in tuple(self._all):
@@ -311,7 +312,7 @@ class Senders:
 
 
 def repeated(call: Callable[[], T], connection: Connection, block_s: float | None) -> T:
-    """Repeat a call that may be repeated while Redis is unavailable, as long as a call may wait."""
+    """Retry an idempotent call while Redis is unavailable, for up to ``block_s`` seconds."""
     closings, began_s, pauses = connection.closings, monotonic(), Pauses()
     while True:
         try:
