@@ -4,6 +4,7 @@ Requests may omit fields that have a default. In what the service sends, all req
 present; those without a value are null.
 """
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
@@ -211,7 +212,7 @@ def type_of(schema: Schema) -> str:
 def plain(text: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return JSON in whose texts code is marked as in Markdown, by single backticks."""
     if isinstance(text, str):
-        return text.replace("``", "`").strip()
+        return inspect.cleandoc(text).replace("``", "`")
     if isinstance(text, Mapping):
         return {name: plain(value) for name, value in text.items()}
     return [plain(value) for value in text] if isinstance(text, list) else text

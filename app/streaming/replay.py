@@ -10,8 +10,8 @@ from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
 from schema.state import JobState
 
 MAX_BYTES: Final = 256 * 1024
-"""Bytes of events, counted after each page, above which an actor serves the viewer: many slow
-viewers may read a replay."""
+"""Bytes of events, without the last one, above which an actor serves the viewer: many slow viewers
+may read a replay."""
 
 
 async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning) -> bytes | None:
@@ -73,13 +73,13 @@ async def _after(  # noqa: PLR0913, PLR0917 - the cursor, and what was already r
             return b"".join((*frames, encode_reset(state, reason).data))
         for entry in answer.missed or ():
             cursor = entry.id or cursor
+            if size > MAX_BYTES:
+                return None
             if entry.event is not None:
                 frames.append(encode_entry(entry).data)
                 size += len(frames[-1])
             if entry.is_terminal:
                 return b"".join(frames)
-        if size > MAX_BYTES:
-            return None
         if not answer.more:
             return b"".join(frames)
         answer = await reader.catch_up(job_id, cursor)

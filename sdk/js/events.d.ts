@@ -115,8 +115,8 @@ export interface ManyConnected {
 /**
  * The jobs, and in seconds the stream's maximum age and the silence before a keepalive.
  *
- *     `jobIds` are the jobs at the stream's beginning: those requested, or with `mine=active`
- *     those found.
+ * `jobIds` are the jobs at the stream's beginning: those requested, or with `mine=active`
+ * those found.
  */
 export interface ManyConnectedData {
   connectionId: string;
