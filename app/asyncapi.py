@@ -1,4 +1,4 @@
-"""The AsyncAPI description of the stream, and of the channel in Redis."""
+"""The AsyncAPI description of the streams, and of the channel in Redis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -34,7 +34,7 @@ def asyncapi(openapi: Schema) -> Schema:
     """Return the description, AsyncAPI 3.0.
 
     Args:
-        openapi: the OpenAPI description, which has the path and the texts of the stream.
+        openapi: the OpenAPI description, from which the streams' paths and texts are taken.
     """
     path, stream = _operation(openapi, "watchJob")
     path_of_many, stream_of_many = _operation(openapi, "watchJobs")
@@ -103,7 +103,7 @@ def asyncapi(openapi: Schema) -> Schema:
 
 
 def with_prefix(document: Schema, prefix: str) -> Schema:
-    """Return the description of a service mounted below a prefix."""
+    """Return the description for a service mounted below a prefix."""
     servers = document["servers"]
     service = {**servers["service"], "pathname": prefix}
     return {**document, "servers": {**servers, "service": service}}

@@ -1,4 +1,4 @@
-"""The documents of the contract that the service serves, made once at its start."""
+"""The documents of the contract that the service serves, built once at its start."""
 
 import re
 
@@ -15,9 +15,9 @@ class Contract(Struct):
     """The documents of one application, without a prefix.
 
     Attributes:
-        openapi: documents by version of OpenAPI.
-        asyncapi: describes the stream and the channel.
-        page: everything as HTML.
+        openapi: the OpenAPI documents, by version.
+        asyncapi: the AsyncAPI document.
+        page: the contract as HTML.
     """
 
     openapi: dict[Version, Schema]
@@ -26,7 +26,7 @@ class Contract(Struct):
 
 
 def contract_of(app: Quart) -> Contract:
-    """Make the documents of an application whose routes are complete."""
+    """Build the documents of an application that has all its routes."""
     versions: tuple[Version, ...] = ("3.1.1", "3.2.0")
     documents = {version: openapi(app, version) for version in versions}
     newest = documents[versions[-1]]
@@ -38,7 +38,7 @@ def _page(app: Quart, calls: Schema, messages: Schema) -> str:
     schemas = calls["components"]["schemas"]
 
     def resolve(schema: Schema) -> Schema:
-        """Resolve a reference; of ``allOf``, the first one."""
+        """Resolve a reference, or the first one of ``allOf``."""
         schema = schema.get("allOf", [schema])[0]
         found: Schema = schemas.get(str(schema.get("$ref")).rpartition("/")[2], schema)
         return found
@@ -54,7 +54,7 @@ def _code(text: str) -> Markup:
 
 
 def _limits(schema: Schema) -> str:
-    """Describe the values that a schema allows, beyond its type."""
+    """Describe the limits that a schema sets beyond its type."""
     limits = [
         text.format(schema[word])
         for word, text in {

@@ -1,4 +1,4 @@
-"""A deadline for answers."""
+"""A deadline for handlers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ANSWER_S: Final = 1.8
-"""Callers are promised an answer within 2 s."""
+"""Callers are promised a response within 2 s."""
 
 
 def with_deadline(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -19,7 +19,7 @@ def with_deadline(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T
 
     @wraps(handler)
     async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
-        # ``asyncio.timeout`` costs five times as much, a twentieth of a connect.
+        # ``asyncio.timeout`` takes five times as much CPU: 5 % of a connect.
         task = asyncio.current_task()
         late = False
 

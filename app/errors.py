@@ -1,4 +1,4 @@
-"""All errors of the HTTP interface, and their translation to answers."""
+"""All errors of the HTTP interface, and their translation to responses."""
 
 import logging
 from collections.abc import Callable
@@ -31,14 +31,14 @@ _log = logging.getLogger("jobcast.http")
 
 
 class ApiError(Exception):
-    """An error with an HTTP answer.
+    """An error that has an HTTP response.
 
     Attributes:
         status: HTTP status.
         title: ``error`` of the body.
         code: ``code`` of the body.
         text: default ``message`` of the body.
-        retry_after_s: the ``Retry-After`` header.
+        retry_after_s: the ``Retry-After`` header, if any.
     """
 
     text = "Something went wrong"
@@ -65,14 +65,14 @@ class WorkerTokenRequired(Unauthorized):
 
 
 class Forbidden(ApiError):
-    """The token is valid and does not allow the call, whatever jobs there are."""
+    """The token is valid but does not allow the call, whether or not its job exists."""
 
     text = "The token lacks the scope jobs:publish"
     status, title, code = 403, "Forbidden", "FORBIDDEN"
 
 
 class JobNotFound(ApiError):
-    """The job does not exist, or has another owner."""
+    """The job does not exist, or the caller may not access it."""
 
     text = "Job not found or access denied"
     status, title, code = 404, "Not found", "JOB_NOT_FOUND"
@@ -86,14 +86,14 @@ class BadRequest(ApiError):
 
 
 class TooLarge(ApiError):
-    """The body of a worker or one of its events is too large."""
+    """The body of a worker's request, or one of its events, is too large."""
 
     text = "The body is larger than 1 MiB"
     status, title, code = 413, "Content too large", "TOO_LARGE"
 
 
 class NoQueue(ApiError):
-    """The service has no queue on which it could put a job."""
+    """The service has no queue to put a job on."""
 
     text = (
         "This service has no queue: workers create the jobs that they run, by the library or over "
@@ -103,7 +103,7 @@ class NoQueue(ApiError):
 
 
 class CrossOrigin(ApiError):
-    """A page of another origin authenticates by cookie."""
+    """A page of another origin authenticates with a cookie."""
 
     text = "A cookie counts only for requests from an allowed origin"
     status, title, code = 401, "Unauthorized", "UNAUTHORIZED"
@@ -165,8 +165,8 @@ class BatchStopped(Exception):
     """An event of a batch was refused, or not acknowledged.
 
     Args:
-        cause: why.
-        ids: entries of the events before it.
+        cause: the error of that event.
+        ids: log entries of the events before it.
     """
 
     def __init__(self, cause: ApiError | EventLogError, ids: EntryIds) -> None:
@@ -176,7 +176,7 @@ class BatchStopped(Exception):
 
 
 class ErrorAnswer(NamedTuple):
-    """The fields of an error answer."""
+    """The fields of an error response."""
 
     status: int
     title: str
@@ -213,14 +213,14 @@ _INTERNAL = ErrorAnswer(500, "Internal server error", "Something went wrong", "I
 
 
 def answer_for(kind: type[Exception]) -> ErrorAnswer:
-    """Return the answer to an ``ApiError`` or an error of the log."""
+    """Return the default response for a class of ``ApiError`` or of errors of the log."""
     if issubclass(kind, ApiError):
         return ErrorAnswer(kind.status, kind.title, kind.text, kind.code, kind.retry_after_s)
     return ErrorAnswer(*_OF_LOG[kind])
 
 
 def register(app: Quart) -> None:
-    """Answer every error with JSON."""
+    """Register handlers that respond to every error with JSON."""
     handlers: dict[type[Exception], Callable[[Any], ErrorAnswer]] = {
         ApiError: _of_api,
         LogUnavailable: _of_log,
@@ -243,7 +243,7 @@ def register(app: Quart) -> None:
 
 
 def _add(app: Quart, kind: type[Exception], handle: Callable[[Any], ErrorAnswer]) -> None:
-    # Quart runs a plain function in a thread, which may hold the interpreter for 5 ms.
+    # Quart runs a plain function in a thread, which may hold the GIL for 5 ms.
     async def handle_in_loop(error: Exception) -> Response:
         return handle(error).response()
 
@@ -260,7 +260,7 @@ def _of_log(error: LogUnavailable) -> ErrorAnswer:
 
 
 def _of_unreadable(error: Unreadable) -> ErrorAnswer:
-    if isinstance(error, UnreadableJob):  # the reader logs those, once a job
+    if isinstance(error, UnreadableJob):  # the reader logs it, once for each job
         return _INTERNAL._replace(message="What is stored of the job can't be read")
     _log.error("corrupt data in Redis: %s", error)
     return _INTERNAL._replace(message="What is stored can't be read")

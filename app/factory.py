@@ -25,7 +25,7 @@ _ALLOWED_HEADERS = (
     *("cache-control", "last-event-id"),  # EventSource polyfills
     *("baggage", "sentry-trace", "traceparent", "tracestate"),  # tracing, which wraps fetch
 )
-"""Headers that pages of other origins may send, beside the CORS-safelisted ones."""
+"""Headers that pages of other origins may send, besides the CORS-safelisted ones."""
 
 
 class _Application(Quart):
@@ -84,7 +84,7 @@ def _app(settings: Settings) -> Quart:
 
 
 def _finder(app: Quart) -> Callable[[str], bool]:
-    """Return a function that says whether an app has a route for a path, for any method."""
+    """Return a predicate: whether an app has a route for a path, for any method."""
     addresses = app.url_map.bind("")
 
     def is_address(path: str) -> bool:

@@ -24,7 +24,7 @@ from schema.state import JobState
 
 
 class Jobs:
-    """The jobs of all owners, each visible to its owner only."""
+    """The jobs of all owners; each owner sees only their own."""
 
     def __init__(  # noqa: PLR0913 - its collaborators
         self,
@@ -52,7 +52,7 @@ class Jobs:
         Raises:
             IdempotencyConflict: the key was used for another request.
             ApiError: the queue does not take jobs of this type.
-            LogUnavailable: Redis is unavailable; the sweeper fails what was created.
+            LogUnavailable: Redis is unavailable; the sweeper fails the job if it was created.
         """
         self._queue.check(request.type)
         if idempotency_key is None:
@@ -133,7 +133,10 @@ class Jobs:
         return JobList(found, None if last is None else _encode(last))
 
     async def _state_of(self, job: IndexEntry | None) -> JobState | UnreadableJob | None:
-        """Return a listed job's state; an error instead if it is unreadable, for others are not."""
+        """Return a listed job's state: the error if it is unreadable, None if the entry is stale.
+
+        The error is returned, so that one unreadable job does not spoil the list.
+        """
         if job is None:
             return None
         try:
@@ -164,7 +167,7 @@ class Jobs:
             NotFailed: it has not failed.
             ApiError: the queue does not take jobs of this type.
             UnreadableJob: the job's input is corrupt.
-            LogUnavailable: Redis is unavailable; the sweeper fails what was begun.
+            LogUnavailable: Redis is unavailable; the sweeper fails the attempt if it was begun.
         """
         if state.status != "failed":
             raise NotFailed
@@ -182,14 +185,17 @@ class Jobs:
         await self._records.confirm(job_id)
 
     async def _confirm(self, job_id: str) -> None:
-        """Confirm a job after a refused retry; queue it first, as another retry may be running."""
+        """Confirm a job whose retry was refused.
+
+        A queued job is added to the queue first: another retry is running, and shares the record.
+        """
         state = await self._reader.load(job_id)
         if state is not None and state.status == "queued":
             await self._queue.add(job_id, state.attempt, state.type)
         await self._records.confirm(job_id)
 
     async def list_job(self, job_id: str, created: str, owner: Owner) -> None:
-        """List a job among those of its owner; idempotent.
+        """Add a job to its owner's index and announce it; idempotent.
 
         Raises:
             LogUnavailable: Redis is unavailable.
@@ -205,10 +211,10 @@ class Jobs:
             job_id: the job.
             owner: its owner.
             request: its type and input.
-            token: of this creation, so that it may be repeated.
+            token: identifies this creation, so that its repeat succeeds; empty for none.
 
         Raises:
-            JobExists: there is one already.
+            JobExists: the job exists already.
             UnreadableJob: the job is corrupt.
             LogUnavailable: Redis is unavailable.
         """
@@ -219,7 +225,7 @@ class Jobs:
 
 
 def digest_of(request: CreateJob | CreateJobAsWorker) -> str:
-    """Return a digest of a request, by which a repeat is known."""
+    """Return a digest of a request, to recognize a repeat."""
     canonical = msgspec.json.encode(request, order="sorted")
     return hashlib.sha256(canonical).hexdigest()
 

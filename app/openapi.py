@@ -1,6 +1,6 @@
-"""The OpenAPI description of the HTTP interface, made from the routes and the structs.
+"""The OpenAPI description of the HTTP interface, generated from the routes and the structs.
 
-Decorators of handlers add what routes, docstrings and structs do not contain.
+Handlers are decorated with what routes, docstrings and structs do not contain.
 """
 
 import re
@@ -33,7 +33,7 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 class Events(Struct, frozen=True):
-    """Content: events, as the schema of this name describes them."""
+    """Content of a stream: events that the schema of this name describes."""
 
     schema: str
 
@@ -74,9 +74,9 @@ class Operation(Struct, frozen=True):
         answers: content by status: a struct, a media type, events, or None for no content.
         body: struct of the request body; several are alternatives.
         parameters: query parameters and headers.
-        errors: errors beside those of every operation.
+        errors: errors besides those of every operation.
         is_public: whether it needs no identity.
-        security: who may call it otherwise, by security scheme.
+        security: the security schemes of those who may call it, unless it is public.
     """
 
     name: str
@@ -111,7 +111,7 @@ def openapi(app: Quart, version: Version) -> Schema:
 
     Args:
         app: the app.
-        version: of OpenAPI; since 3.2 it can describe a stream as a sequence of events.
+        version: version of OpenAPI; from 3.2 on it can describe a stream as a sequence of events.
     """
     schemas = definitions(_REF)
     paths: defaultdict[str, Schema] = defaultdict(dict)

@@ -16,7 +16,7 @@ _ORIGIN: Final = re.compile(
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
-"""A host that browsers parse as an IPv4 address, judging by its last label."""
+"""A host that browsers parse as an IPv4 address, because its last label is a number."""
 
 _OPAQUE_HOST: Final = re.compile(r"[A-Za-z0-9._~-]+")
 _IDNA_2003_MAPPED: Final = frozenset("ßς\u200c\u200d")
@@ -35,7 +35,7 @@ def parse_origins(texts: Iterable[str]) -> tuple[str, ...]:
         texts: configured origins, or ``*``.
 
     Raises:
-        ValueError: one is invalid; the message repeats it.
+        ValueError: an origin is invalid; the message quotes it.
     """
     return tuple(dict.fromkeys(origin for text in texts for origin in _parse(text)))
 

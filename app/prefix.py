@@ -1,7 +1,7 @@
 """The prefix below which the service is mounted: ``/jobcast`` of ``/jobcast/api/v1/jobs``.
 
 Servers take it as an option (``--root-path``), frameworks set it for mounted applications, and a
-proxy that strips it may send it as ``X-Forwarded-Prefix``. The resulting scopes differ:
+proxy that strips it may send it as ``X-Forwarded-Prefix``. The ASGI scopes differ:
 
 ========================================  ===========================  ============
 who                                       path                         root_path
@@ -10,10 +10,10 @@ Hypercorn, behind a proxy that strips     ``/api/v1/jobs``             ``/jobcas
 Hypercorn, behind one that does not       ``/jobcast/api/v1/jobs``     ``/jobcast``
 Uvicorn, which adds the prefix itself     ``/jobcast/api/v1/jobs``     ``/jobcast``
 the same, behind one that does not strip  ``/jobcast/jobcast/api/v1…`` ``/jobcast``
-``/b`` mounted below, ``/a`` stripped     ``/b/api/v1/jobs``           ``/a/b``
+mounted at ``/b``, proxy strips ``/a``    ``/b/api/v1/jobs``           ``/a/b``
 ========================================  ===========================  ============
 
-So the first interpretation of the path that has a route counts.
+So each interpretation of the path is tried, and the first one that has a route is used.
 """
 
 import re
@@ -30,15 +30,15 @@ _DOTS: Final = frozenset({".", ".."})
 
 
 def normalize_root(text: str) -> str:
-    """Return a prefix that is empty or begins with exactly one slash, and does not end in one.
+    """Return a prefix with exactly one leading slash and no trailing one; empty stays empty.
 
-    A path with two leading slashes would be a link to another host.
+    Browsers resolve a path with two leading slashes as another host.
     """
     return "".join(f"/{segment}" for segment in text.split("/") if segment)
 
 
 def public_path(root: str, path: str) -> str:
-    """Return the percent-encoded address of a path below a prefix."""
+    """Return the URL of a path below a prefix; only the prefix is percent-encoded."""
     return quote(normalize_root(root), safe="/~!$'()*+,;:@&=") + path
 
 
@@ -47,7 +47,8 @@ class Prefix:
 
     Args:
         is_address: whether the service has a route for a path, for any method.
-        trusts_forwarded: use ``X-Forwarded-Prefix``, which clients can forge.
+        trusts_forwarded: whether to use ``X-Forwarded-Prefix``, which clients can forge unless a
+            proxy sets it.
     """
 
     def __init__(self, is_address: Callable[[str], bool], *, trusts_forwarded: bool) -> None:
@@ -74,7 +75,7 @@ class Prefix:
 
 
 def _candidates(path: str, root: str) -> Iterator[str]:
-    """Yield interpretations of a path, likely ones first."""
+    """Yield interpretations of a path, the likely ones first."""
     stripped = list(_stripped(path, root))
     yield from stripped
     for each in stripped:
@@ -83,7 +84,7 @@ def _candidates(path: str, root: str) -> Iterator[str]:
 
 
 def _stripped(path: str, root: str) -> Iterator[str]:
-    """Yield a path without the prefix, or without a trailing part of the prefix."""
+    """Yield a path without the prefix, and without each trailing part of the prefix."""
     segments = root.split("/")[1:]
     for start in range(len(segments)):
         part = "".join(f"/{segment}" for segment in segments[start:])
@@ -92,7 +93,7 @@ def _stripped(path: str, root: str) -> Iterator[str]:
 
 
 def _forwarded_prefix(scope: Any) -> str | None:  # noqa: ANN401 - of any ASGI server
-    """Return ``X-Forwarded-Prefix``; None unless it is exactly one plain path."""
+    """Return ``X-Forwarded-Prefix``; None unless the header occurs once and is a plain path."""
     values = [value for name, value in scope["headers"] if name.lower() == _HEADER]
     if len(values) != 1 or len(values[0]) > _MAX_LENGTH:
         return None

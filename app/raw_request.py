@@ -1,4 +1,4 @@
-"""A request as an ASGI scope, without a framework."""
+"""A request read from its ASGI scope, without a framework."""
 
 from functools import cached_property
 from typing import Final
@@ -11,9 +11,9 @@ from app.asgi import Scope
 
 
 def utf8_query(query: bytes) -> bytes:
-    """Percent-encode the bytes of a query that are not UTF-8, on which Quart would raise.
+    """Percent-encode the bytes of a query that are not UTF-8.
 
-    Over HTTP/2 a query may hold any byte.
+    Over HTTP/2 a query may contain any byte, and Quart raises an error if it is not UTF-8.
     """
     return query if query.isascii() else query.decode(errors="werkzeug.url_quote").encode()
 
@@ -76,7 +76,7 @@ class RawRequest:
 
     @property
     def host(self) -> str:
-        """Return the ``Host`` header."""
+        """Return the ``Host`` header; empty without one."""
         return self.headers.get("Host") or ""
 
     @cached_property

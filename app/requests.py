@@ -1,4 +1,4 @@
-"""Helpers of the routes: identity, typed bodies, answers."""
+"""Helpers of the routes: identity, typed bodies, responses."""
 
 import json
 from typing import Final, TypeVar, cast
@@ -26,7 +26,7 @@ async def identify(*, with_body: bool = False) -> Identity:
     """Return the identity of the request.
 
     Args:
-        with_body: whether ``sessionId`` of the JSON body counts.
+        with_body: whether to use the ``sessionId`` of the JSON body.
 
     Raises:
         BadRequest: the body's session id is unreadable.
@@ -34,7 +34,7 @@ async def identify(*, with_body: bool = False) -> Identity:
         ServiceUnavailable: the key set is unavailable.
     """
     body = await _body() if with_body else b""
-    # Streams parse the scope in the same way, so that one request has one identity everywhere.
+    # Parsed as for streams, so that a request has the same identity everywhere.
     raw = RawRequest(cast("Scope", request.scope))
     try:
         return await service().authenticator.identify(raw, body_session(body))
@@ -45,7 +45,7 @@ async def identify(*, with_body: bool = False) -> Identity:
 
 
 async def worker_grant() -> Grant | None:
-    """Return what the worker token of the request allows; None if it has no such token.
+    """Return the grant of the request's worker token; None if it has no such token.
 
     Raises:
         ServiceUnavailable: the key set is unavailable.
@@ -55,7 +55,7 @@ async def worker_grant() -> Grant | None:
 
 
 async def grant() -> Grant:
-    """Return what the worker token of the request allows.
+    """Return the grant of the request's worker token.
 
     Raises:
         WorkerTokenRequired: there is no valid token.
@@ -75,11 +75,12 @@ async def _bearer() -> Claims | None:
 
 
 async def body_as(kind: type[T], *, nested: str = "The body") -> T:
-    """Return the JSON body.
+    """Decode the JSON body.
 
     Args:
         kind: type to decode.
-        nested: name of the field of any JSON, for the message about its depth.
+        nested: the field that may hold any JSON, which the message names if it is nested too
+            deeply.
 
     Raises:
         BadRequest: it is not JSON, or a field is invalid; the message names it.
@@ -118,7 +119,7 @@ def _error_of(body: bytes, why: str) -> str:
 
 
 def _has_unreadable_session(body: bytes) -> bool:
-    """Say whether only a lenient parser finds a session id in a body."""
+    """Return whether only a lenient parser finds a session id in a body."""
     try:
         fields = salvage_object(body.decode(errors="replace"))
     except ValueError:

@@ -1,7 +1,7 @@
 """A cache of route lookups.
 
-Werkzeug defines a recursive function anew for each lookup: a reference cycle of ten objects. So
-polling pages would trigger the garbage collector, which delays everybody's events.
+For each lookup Werkzeug defines a recursive function, which leaves a reference cycle of ten
+objects. So polling pages would trigger garbage collections, which delay the events of all streams.
 """
 
 from functools import lru_cache
@@ -19,7 +19,10 @@ _Result = tuple[Rule, dict[str, Any]] | NoMatch | RequestPath
 
 
 class RouteMatcher(StateMachineMatcher):
-    """A matcher that does not merge slashes. Its rules must not change after the first lookup."""
+    """A caching matcher that does not merge slashes.
+
+    Its rules must not change after the first lookup.
+    """
 
     def __init__(self) -> None:
         super().__init__(merge_slashes=False)
@@ -35,8 +38,8 @@ class RouteMatcher(StateMachineMatcher):
         """Return the rule for a request, and the values of its variables.
 
         Raises:
-            NoMatch: there is none; the error lists the methods of this path.
-            RequestPath: there is one with a trailing slash.
+            NoMatch: there is no rule; the error lists the methods allowed for this path.
+            RequestPath: there is a rule for the path with a trailing slash.
         """
         search = self._cached if len(path) <= _MAX_LENGTH else self._search
         result = search(domain, path, method, websocket)

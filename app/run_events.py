@@ -1,4 +1,4 @@
-"""Checks events that workers send by HTTP, by the rules of the library."""
+"""Validates events that workers send over HTTP, by the library's own checks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,12 +11,12 @@ from jobcast.protocol.append import Append
 from schema.http import RunEvent
 
 FIRST: Final = 1
-"""The number of a run's first event, its start."""
+"""Sequence number of a run's first event, its start."""
 
 _START: Final = "step-change"
 _FAILED: Final = "failed"
 _ZERO: Final[Mapping[str, object]] = {**dict.fromkeys(_event.PROGRESS_FIELDS), "progress": 0}
-"""What viewers get at a start."""
+"""The data of a start as viewers get it; a worker may send it too."""
 
 _NAMES: Final = {
     "the step": "currentStep",
@@ -24,7 +24,7 @@ _NAMES: Final = {
     "code": "errorCode",
     "an event name": "event",
 }
-"""Fields, by their names in the library's messages."""
+"""Names of fields in the body, by their names in the library's messages."""
 
 
 def numbered_events(events: list[RunEvent], path: str, lease_ms: int) -> list[NumberedEvent]:
@@ -32,11 +32,12 @@ def numbered_events(events: list[RunEvent], path: str, lease_ms: int) -> list[Nu
 
     Args:
         events: the batch.
-        path: where it is in the body, for messages: a format of the event's index.
-        lease_ms: the lease of a run that it starts.
+        path: where an event is in the body, for messages: a format string of its index.
+        lease_ms: length of the lease of a run that the batch starts.
 
     Raises:
-        BadRequest: an event breaks the contract, or their order does; the message names the field.
+        BadRequest: an event or the order of events breaks the contract; the message names the
+            field.
     """
     found: list[NumberedEvent] = []
     for index, event in enumerate(events):
@@ -110,7 +111,7 @@ _WRITERS: Final[Mapping[str, Callable[[dict[str, Any]], Append]]] = {
 
 
 def _taken(data: dict[str, Any], *names: str) -> list[Any]:
-    """Take fields out of the data of an event; None for one that is absent."""
+    """Remove fields from the data of an event and return their values; None for absent ones."""
     return [data.pop(name, None) for name in names]
 
 

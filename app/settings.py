@@ -42,18 +42,18 @@ class Settings(Struct, frozen=True):
         jwt_jwks: path or http(s) URL of a JSON Web Key Set.
         jwt_issuer: required ``iss``, if set.
         jwt_audience: required member of ``aud``, if set.
-        nbf_leeway_s: how long before its ``nbf`` a token is accepted.
-        exp_leeway_s: how long after its ``exp`` a token is accepted.
+        nbf_leeway_s: time before its ``nbf`` from which a token is accepted.
+        exp_leeway_s: time after its ``exp`` for which a token is still accepted.
         cookie_name: cookie that may carry a token; none if unset.
-        demo: start without any key, with sessions as the only identity.
-        stream_max_age_s: age at which a stream ends, to be resumed by its viewer.
+        demo: whether to start even without a key, with sessions as the only identity.
+        stream_max_age_s: age at which a stream ends, so that its viewer reconnects.
         keepalive_s: silence after which a keepalive is sent.
         notice_s: time from SIGTERM, when ``/readyz`` turns 503, to the closing of the listener.
-        grace_s: time to end the streams after that.
+        grace_s: time after that to end the streams.
         reconnects_per_s: rate at which the viewers of a drained process reconnect.
-        stall_grace_s: how long workers may take to renew their leases after a start or an outage
-            of Redis.
-        retention_s: how long a finished job is kept.
+        stall_grace_s: time for workers to renew their leases after a start or an outage of Redis,
+            before runs with expired leases fail.
+        retention_s: time for which a finished job is kept.
         log_entries: maximum length of a job's log.
         event_bytes: maximum size of an event's data, including results.
         streams_per_owner: limit of open streams of one owner, in this process.
@@ -62,12 +62,12 @@ class Settings(Struct, frozen=True):
         mailbox_bytes: limit of the frames buffered for one slow viewer.
         cors_origins: allowed origins, as browsers send them, or ``*``.
         cors_headers: further headers that they may send, in lower case.
-        trust_forwarded_prefix: use ``X-Forwarded-Prefix``, which the proxy must set.
-        direct_write: write frames straight to the server's transport where possible.
-        queue_kind: on which queue jobs created over HTTP are put.
+        trust_forwarded_prefix: whether to use ``X-Forwarded-Prefix``, which a proxy must then set.
+        direct_write: whether to write frames straight to the server's transport where possible.
+        queue_kind: kind of the queue for jobs created over HTTP.
         queue: name of that queue.
         queue_url: broker of Celery or Redis of RQ, if it is not ``redis_url``.
-        queue_tasks: ``type=task`` for each type of job and the task of Celery or RQ that runs it.
+        queue_tasks: ``type=task`` for each type of job: the task of Celery or RQ that runs it.
         files_root: folder that the ``checksum`` job may read; used by the worker.
     """
 
@@ -234,7 +234,7 @@ def _check(settings: Settings) -> None:
 
 
 def queue_tasks(settings: Settings) -> Mapping[str, str]:
-    """Return the names of tasks by types of jobs.
+    """Return the names of tasks by job type.
 
     Raises:
         InvalidSettings: an item is not ``type=task``, or a type is named twice.
@@ -253,7 +253,7 @@ def queue_tasks(settings: Settings) -> Mapping[str, str]:
 def _check_queue(settings: Settings) -> None:
     kind = settings.queue_kind
     if kind in {"celery", "rq"}:
-        # Anybody may name a type: without a list, any function of the worker could be called.
+        # Clients choose the type: without a list they could call any function of the worker.
         if not queue_tasks(settings):
             raise InvalidSettings(
                 f"{variable('queue_tasks')}: name the tasks of {kind}, as TYPE=TASK TYPE=TASK"

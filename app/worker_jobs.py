@@ -1,4 +1,4 @@
-"""What workers do by HTTP: create jobs for others, and append events. No HTTP here."""
+"""Operations of workers that use HTTP: create jobs for others, append events. No HTTP here."""
 
 import secrets
 
@@ -29,7 +29,7 @@ _MS = 1000
 
 
 class WorkerJobs:
-    """The jobs of all owners, as far as a grant covers them."""
+    """The jobs of all owners, restricted by a grant."""
 
     def __init__(
         self, jobs: Jobs, records: CreationRecords, queue: JobQueue, reader: Reader, runs: Runs
@@ -41,23 +41,23 @@ class WorkerJobs:
         self._runs = runs
 
     async def create(self, grant: Grant, request: CreateJobAsWorker, key: str | None) -> str:
-        """Create a job for the owner that is named, and queue it unless its worker runs it.
+        """Create a job for the owner that the request names; queue it unless the worker runs it.
 
         Args:
             grant: what the worker may do.
             request: the job.
-            key: the Idempotency-Key, if any.
+            key: the ``Idempotency-Key``, if any.
 
         Returns:
             The job's id; with an idempotency key, that of the first call.
 
         Raises:
             Forbidden: the grant does not cover the job.
-            BadRequest: the session is none.
+            BadRequest: the session id is invalid.
             ApiError: the queue does not take jobs of this type.
-            JobExists: there is a job with the given id.
+            JobExists: the given id is taken.
             IdempotencyConflict: the key was used for another request.
-            LogUnavailable: Redis is unavailable; the sweeper fails what was queued in part.
+            LogUnavailable: Redis is unavailable; the sweeper fails a job that was to be queued.
         """
         owner = _owner_of(request)
         given = parse_job_id(request.job_id)
@@ -71,8 +71,8 @@ class WorkerJobs:
             job_id = given or new_job_id()
             await self._create(job_id, owner, request, secrets.token_hex(8))
             return job_id
-        # No user's name begins like this, so no user can take a worker's key. As JSON, for ids may
-        # have colons.
+        # Keys of owners have other prefixes, so no owner can take a worker's key. JSON, because ids
+        # may contain colons.
         ids = msgspec.json.encode([owner.user_id, owner.session_id])
         name = f"worker:{ids.decode()}"
         fresh = Claim(given or new_job_id(), digest_of(request))
@@ -86,7 +86,7 @@ class WorkerJobs:
         self, job_id: str, owner: Owner, request: CreateJobAsWorker, token: str
     ) -> None:
         before = await self._reader.load(job_id)
-        if request.queued and before is None:  # else it would be somebody else's that is swept
+        if request.queued and before is None:  # the sweeper must not fail an existing job
             await self._records.begin(job_id)
         try:
             answer = await self._jobs.begin_log(job_id, owner, request, token)
@@ -109,10 +109,10 @@ class WorkerJobs:
 
         Args:
             grant: what the worker may do.
-            text: the job's id.
+            text: the job's id, as given.
             batch: the events.
             path: where they are in the body, see ``numbered_events``.
-            ids: gets the entry of each written event.
+            ids: list to which the entry id of each written event is added.
 
         Raises:
             BadRequest: an event breaks the contract; nothing was written.
@@ -138,9 +138,9 @@ class WorkerJobs:
         return EventsAppended(ids, answer.cancel_requested, number, job)
 
     async def _list_again(self, job_id: str) -> int:
-        """List a job that waits for its next attempt among those of its owner; return its attempt.
+        """Announce a job that is queued for its next attempt; return the number of that attempt.
 
-        Whoever follows the owner's jobs gets the job again.
+        The job joins its owner's streams of active jobs again.
         """
         state = await self._reader.load(job_id)
         if state is None:

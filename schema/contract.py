@@ -1,9 +1,10 @@
-"""The contract for programs: JSON Schema and TypeScript, made from the structs.
+"""The contract for programs: JSON Schema and TypeScript, generated from the structs.
 
-Schemas of requests are those of their structs. In all that the service sends, no field is absent:
-optional ones are null.
+Requests may omit fields that have a default. In what the service sends, all required fields are
+present; those without a value are null.
 """
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
@@ -32,7 +33,7 @@ EVENTS: Final[tuple[type[Struct], ...]] = get_args(FrontendEvent)
 """The events with a defined meaning."""
 
 SENT: Final[tuple[type[Struct], ...]] = (*EVENTS, Custom)
-"""All events of a stream."""
+"""All events of a stream of one job."""
 
 _OF_MANY_ALONE: Final[tuple[type[Struct], ...]] = (ManyConnected, Left)
 
@@ -43,7 +44,7 @@ SENT_OF_MANY: Final[tuple[type[Struct], ...]] = (
 """All events of a stream of many jobs."""
 
 _ABOUT_THE_STREAM: Final = (*_OF_MANY_ALONE, Ping)
-"""Events of a stream of many to whose data no ``jobId`` is added."""
+"""Events of a stream of many jobs to whose data no ``jobId`` is added."""
 
 JOB_ID: Final = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
 
@@ -56,7 +57,7 @@ BODIES: Final[tuple[type[Struct], ...]] = tuple(
 )
 
 _OPEN: Final = (ProgressData, LogData)
-"""Data to which workers may add fields."""
+"""Structs of data to which workers may add fields."""
 
 _TYPES: Final = {
     "array": "unknown[]",
@@ -74,7 +75,7 @@ _OF_JOB: Final = {"type": "object", "required": ["jobId"], "properties": {"jobId
 
 
 def name_of(event: type[Struct]) -> str:
-    """Return the name of an event; ``custom`` if workers name it."""
+    """Return the name of an event; ``custom`` for events that workers name."""
     return str(event.__struct_config__.tag or "custom")
 
 
@@ -82,7 +83,7 @@ def definitions(ref: str = "#/$defs/{name}") -> dict[str, Schema]:
     """Return the JSON Schemas of all events, their data and all bodies, by name of the struct.
 
     Args:
-        ref: template of references between them.
+        ref: format string of the references between them.
     """
     kinds = (*SENT, *_OF_MANY_ALONE, ProgressFields, *BODIES)
     _, found = msgspec.json.schema_components(kinds, ref_template=ref)
@@ -152,7 +153,7 @@ def _event_as_text(
 def frame_of(
     kind: type[Struct], found: Mapping[str, Schema], sent: Sequence[type[Struct]]
 ) -> Schema:
-    """Return the schemas of the fields of an event's frame, beside its data."""
+    """Return the schemas of the fields of an event's frame, without its data."""
     name = {"event": found[kind.__name__]["properties"]["type"]}
     has_id = sent is SENT and name_of(kind) not in CONTROL_NAMES
     return {"id": ENTRY_ID, **name} if has_id else name
@@ -161,7 +162,7 @@ def frame_of(
 def data_of(
     kind: type[Struct], found: Mapping[str, Schema], sent: Sequence[type[Struct]]
 ) -> Schema:
-    """Return the JSON Schema of an event's data; on a stream of many with the job's id."""
+    """Return the JSON Schema of an event's data; on a stream of many it includes the job's id."""
     data: Schema = found[kind.__name__]["properties"]["data"]
     if sent is SENT or kind in _ABOUT_THE_STREAM:
         return data
@@ -209,9 +210,9 @@ def type_of(schema: Schema) -> str:
 
 
 def plain(text: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return JSON with code in its texts marked as in Markdown."""
+    """Return JSON in whose texts code is marked as in Markdown, by single backticks."""
     if isinstance(text, str):
-        return text.replace("``", "`").strip()
+        return inspect.cleandoc(text).replace("``", "`")
     if isinstance(text, Mapping):
         return {name: plain(value) for name, value in text.items()}
     return [plain(value) for value in text] if isinstance(text, list) else text

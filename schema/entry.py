@@ -1,7 +1,7 @@
 """Parsing of log entries and publications.
 
 Unknown fields pass through; the contract's own fields are checked. Entries whose names begin with
-``_`` are log-only: they are folded, never sent.
+``_`` are log-only: they are folded, but never sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ from schema.events import (
 from schema.salvage import percent, salvage_object, seconds
 
 NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
-"""No further fields: one object for all, where a dict would take 64 bytes each."""
+"""No further fields: one object for all entries, as an empty dict takes 64 bytes."""
 
 CREATED: Final = "_created"
 RETRIED: Final = "_retried"
@@ -73,7 +73,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class _FullProgress(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """The usual progress event: all of the contract's fields and no others."""
+    """The usual progress event, with all of the contract's fields and no others."""
 
     progress: Percent
     current_step: str | None
@@ -170,10 +170,11 @@ def parse_event(
     Args:
         name: name of the event.
         data: well-formed JSON.
-        is_custom: accepts or rejects a name that is not the contract's.
+        is_custom: whether a name that is not the contract's is allowed.
 
     Raises:
-        InvalidEvent: it breaks the contract, or is larger than ``MAX_EVENT_BYTES``.
+        InvalidEvent: the event breaks the contract, or its data is larger than
+            ``MAX_EVENT_BYTES``.
     """
     encoded = bytes(data)
     if len(encoded) > MAX_EVENT_BYTES:
@@ -196,14 +197,14 @@ def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
     """Parse a log entry.
 
     An entry named like a control frame, or like an event that browsers dispatch themselves, is
-    treated as log-only: sent, it would forge one.
+    treated as log-only: if it were sent, it would forge one.
 
     Args:
         entry_id: id of the entry.
-        fields: at least ``event`` and ``data``; ``event`` alone if log-only.
+        fields: fields of the entry: at least ``event`` and, unless it is log-only, ``data``.
 
     Raises:
-        InvalidEvent: the append script never writes such an entry.
+        InvalidEvent: the entry breaks the contract.
     """
     name = fields.get("event", "")
     if name.startswith("_") or name in _HIDDEN_NAMES:
@@ -218,9 +219,9 @@ def entry_from_log(entry_id: str, fields: Mapping[str, str]) -> Entry:
 
 
 def salvage_entry(entry_id: str, fields: Mapping[str, str]) -> Entry:
-    """Parse what is readable of a log entry that ``entry_from_log`` rejects.
+    """Parse the readable part of a log entry that ``entry_from_log`` rejects.
 
-    If nothing can be sent, the entry is treated as log-only.
+    If no valid event results, the entry is treated as log-only.
     """
     name = fields.get("event", "")
     try:
@@ -247,7 +248,7 @@ def _salvage_progress(data: dict[str, Any]) -> dict[str, Any] | None:
     try:
         whole = {**data, "progress": percent(data.get("progress"))}
     except ValueError:
-        return None  # any percentage would be made up
+        return None  # any percentage would be invented
     try:
         eta = None if eta is None else seconds(eta)
     except ValueError:

@@ -19,7 +19,7 @@ def position(entry_id: str) -> tuple[int, int]:
 
 
 def is_after(entry_id: str, other: str) -> bool:
-    """Compare two well-formed ids."""
+    """Return whether an entry follows another, by their well-formed ids."""
     # Milliseconds have 13 digits until the year 2286; ids of equal length compare as strings.
     if len(entry_id) == len(other) and entry_id[13:14] == "-" == other[13:14]:
         return entry_id > other
@@ -45,5 +45,5 @@ def timestamp(entry_id: str) -> str:
 
 
 def is_stored_id(text: str) -> bool:
-    """Say whether Redis may have assigned this id, at a time that ``datetime`` can represent."""
+    """Return whether Redis may have assigned this id, at a time that ``datetime`` can represent."""
     return parse_cursor(text) == text and position(text)[0] < 10**14

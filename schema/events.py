@@ -15,12 +15,12 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from schema.salvage import salvage
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
-"""The largest ``data`` of one event, as JSON."""
+"""Maximum size of the ``data`` of one event, as JSON."""
 
 NO_REASON: Final = "The job failed"
-"""Error text of a failed job that gives no reason."""
+"""Error text of a failed job without a reason."""
 
-# Integers: ``in`` finds a byte value five times as fast as a one-byte string.
+# Integers, because ``in`` finds a byte value five times as fast as a one-byte string.
 _LF, _CR, _BACKSLASH = b"\n\r\\"
 
 _CUSTOM_NAME: Final = r"[a-z][a-z0-9-]{0,63}"
@@ -50,7 +50,7 @@ Amount = Annotated[float, Meta(ge=0)]
 
 
 class ConnectedData(Struct, frozen=True, rename="camel"):
-    """What a viewer is connected to; times are seconds."""
+    """The job, and in seconds the stream's maximum age and the silence before a keepalive."""
 
     connection_id: str
     job_id: str
@@ -59,9 +59,9 @@ class ConnectedData(Struct, frozen=True, rename="camel"):
 
 
 class ManyConnectedData(Struct, frozen=True, rename="camel"):
-    """What a viewer of many jobs is connected to; times are seconds.
+    """The jobs, and in seconds the stream's maximum age and the silence before a keepalive.
 
-    ``jobIds`` are the jobs of the stream at its beginning: those requested, or with ``mine=active``
+    ``jobIds`` are the jobs at the stream's beginning: those requested, or with ``mine=active``
     those found.
     """
 
@@ -83,14 +83,14 @@ class LeftData(Struct, frozen=True, rename="camel"):
 
 
 class ResetData(Struct, frozen=True):
-    """The job's attempt, and why the viewer can't resume from its cursor."""
+    """The attempt of the snapshot that follows, and why the viewer can't resume from its cursor."""
 
     attempt: int
     reason: Literal["attempt", "trimmed", "unknown"]
 
 
 class ProgressData(Struct, frozen=True, rename="camel", gc=False):
-    """Progress in percent, the current step, and the estimated seconds left."""
+    """Progress in percent, the current step, and the estimated time left in seconds."""
 
     progress: Percent
     current_step: str | None = None
@@ -98,7 +98,7 @@ class ProgressData(Struct, frozen=True, rename="camel", gc=False):
 
 
 class ProgressFields(Struct, rename="camel"):
-    """Further progress fields with a common meaning. The service forwards all fields unchecked."""
+    """Further progress fields with a common meaning. The service forwards them unchecked."""
 
     current: Amount | UnsetType = UNSET
     total: Amount | UnsetType = UNSET
@@ -113,7 +113,7 @@ class ProgressFields(Struct, rename="camel"):
 
 
 class LogData(Struct):
-    """A log line of a worker, forwarded unchecked with any further fields."""
+    """A log line of a worker, with any further fields. The service forwards it unchecked."""
 
     text: str
     level: Literal["debug", "info", "warning", "error"] | UnsetType = UNSET
@@ -127,44 +127,44 @@ class CompleteData(Struct, frozen=True):
 
 
 class FailedData(Struct, frozen=True, rename="camel"):
-    """Why the job failed: a text for people and an optional stable code."""
+    """Why the job failed: a text for people, and a stable code or null."""
 
     error: str
     error_code: str | None = None
 
 
 class Connected(Struct, frozen=True, tag_field="type", tag="connected"):
-    """First event of every stream. A control frame: no id."""
+    """The first event of every stream. A control frame, without id."""
 
     data: ConnectedData
 
 
 class ManyConnected(Struct, frozen=True, tag_field="type", tag="connected"):
-    """First event of every stream of many jobs. A control frame: no id."""
+    """The first event of every stream of many jobs. A control frame, without id."""
 
     data: ManyConnectedData
 
 
 class Left(Struct, frozen=True, tag_field="type", tag="left"):
-    """A job left a stream of many: nothing more comes of it. A control frame: no id."""
+    """A job left the stream: its events stop until it joins again. A control frame, without id."""
 
     data: LeftData
 
 
 class Reset(Struct, frozen=True, tag_field="type", tag="reset"):
-    """Voids all earlier events; the snapshot follows. A control frame: no id."""
+    """All earlier events of the job are void; the snapshot follows. A control frame, without id."""
 
     data: ResetData
 
 
 class Ping(Struct, frozen=True, tag_field="type", tag="ping"):
-    """Keepalive that a page can see. A control frame: no id."""
+    """A keepalive as an event, which ``?ping=1`` requests. A control frame, without id."""
 
     data: dict[str, Any]
 
 
 class ProgressUpdate(Struct, frozen=True, tag_field="type", tag="progress-update", gc=False):
-    """The job advanced."""
+    """The job made progress. Also the snapshot of a queued or running job."""
 
     data: ProgressData
 
@@ -176,25 +176,25 @@ class StepChange(Struct, frozen=True, tag_field="type", tag="step-change"):
 
 
 class Complete(Struct, frozen=True, tag_field="type", tag="complete"):
-    """The job succeeded. Last event of its attempt."""
+    """The job succeeded. Last event of the attempt."""
 
     data: CompleteData
 
 
 class Failed(Struct, frozen=True, tag_field="type", tag="failed"):
-    """The job failed or was cancelled. Last event of its attempt."""
+    """The job failed or was cancelled. Last event of the attempt."""
 
     data: FailedData
 
 
 class Log(Struct, frozen=True, tag_field="type", tag="log"):
-    """A log line of a worker. To the service it is a custom event."""
+    """A log line of a worker. The service treats it as a custom event."""
 
     data: LogData
 
 
 class Custom(Struct, frozen=True):
-    """An event named by a worker: forwarded, not part of the state."""
+    """An event named by a worker. It is forwarded unchanged and is not part of the snapshot."""
 
     type: CustomName
     data: Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
@@ -211,15 +211,15 @@ class InvalidEvent(ValueError):
 
 
 def is_custom_name(name: str) -> bool:
-    """Say whether a worker may give its own event this name."""
+    """Return whether a worker may give its own event this name."""
     is_reserved = name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIX)
     return not is_reserved and is_stored_custom_name(name)
 
 
 def is_stored_custom_name(name: str) -> bool:
-    """Say whether a log may hold a custom event of this name.
+    """Return whether a log may hold a custom event of this name.
 
-    Reserved names are allowed: the log may be older than their reservation.
+    Reserved names are allowed, because the log may be older than their reservation.
     """
     return (
         _is_custom_name(name) is not None

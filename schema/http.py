@@ -13,16 +13,16 @@ from schema.state import JobState, Status
 from schema.state_hash import STATUSES
 
 MAX_TYPE: Final = 128
-"""Characters of a job's type."""
+"""Maximum length of a job's type, in characters."""
 
 MAX_DEPTH: Final = 100
-"""Nesting limit of a job's input."""
+"""Maximum nesting of a job's input, in levels."""
 
 MAX_ID: Final = 255
-"""Longest id of a user or a session, in characters."""
+"""Maximum length of a user or session id, in characters."""
 
 MAX_EVENTS: Final = 100
-"""How many events one request may append."""
+"""Maximum of events that one request may append."""
 
 _MAX_INTEGER: Final = 2**53 - 1
 """The largest integer that every JSON parser represents exactly."""
@@ -42,7 +42,7 @@ ERROR_CODES: Final = (
 """All error codes; a code never changes its meaning."""
 
 LEASE_S: Final = 60
-"""After how many seconds without a request a run's worker counts as lost, by default."""
+"""Default time without a request after which the worker of a run counts as lost."""
 
 JobType = Annotated[str, Meta(min_length=1, max_length=MAX_TYPE)]
 Seq = Annotated[
@@ -109,7 +109,7 @@ class RunEvent(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AppendEvents(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """Body of ``POST …/events``: events of one run, in order; none to only renew its lease."""
+    """Body of ``POST …/events``: events of one run, in order. An empty list renews its lease."""
 
     run: RunToken
     attempt: GivenAttempt | None = None
@@ -128,7 +128,7 @@ class AppendEvent(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     data: dict[str, Any] = {}
 
     def as_batch(self) -> AppendEvents:
-        """Return a batch of this event."""
+        """Return a batch with this event only."""
         return AppendEvents(
             run=self.run,
             attempt=self.attempt,
@@ -138,14 +138,14 @@ class AppendEvent(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
 
 
 class StartedJob(Struct, frozen=True):
-    """What a run has to do. ``input`` is null if what is stored is no JSON object."""
+    """Type and input of the started job. ``input`` is null if the stored one is no JSON object."""
 
     type: str
     input: dict[str, Any] | None
 
 
 class EventsAppended(Struct, frozen=True, rename="camel"):
-    """Answer to ``POST …/events``; ``job`` is null unless the run was started."""
+    """Answer to ``POST …/events``. ``job`` is null unless the request started the run."""
 
     ids: Annotated[
         EntryIds,
@@ -189,7 +189,7 @@ class JobCreated(Struct, frozen=True, rename="camel"):
 
 
 class JobStatus(Struct, frozen=True, rename="camel"):
-    """Answer to ``GET …/status``; times are ISO 8601 with ``Z`` and milliseconds."""
+    """Answer to ``GET …/status``. Timestamps are ISO 8601 with milliseconds and ``Z``."""
 
     job_id: str
     status: Status
@@ -250,7 +250,7 @@ class JobSummary(Struct, frozen=True, rename="camel"):
         return replace(known, error="The job can't be read", error_code="INTERNAL")
 
 
-# A field of the state is shown by both, under its name, once both have it.
+# Fields of the state that both structs declare, under the same name, are copied.
 _SHARED: Final = set(JobStatus.__struct_fields__) & set(JobSummary.__struct_fields__)
 _OF_STATE: Final = tuple(_SHARED & set(JobState.__struct_fields__))
 
@@ -289,7 +289,7 @@ class Health(Struct, frozen=True):
 
 
 class ErrorBody(Struct, frozen=True):
-    """Body of every error: a title, a text for people, and a stable code."""
+    """Body of every error: a title, a message for people, and a stable code for programs."""
 
     success: Literal[False]
     error: str

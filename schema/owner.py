@@ -8,14 +8,14 @@ class Owner(Struct, frozen=True):
 
     Attributes:
         user_id: a user whose token was verified.
-        session_id: a shared secret: whoever knows it may see the job.
+        session_id: a secret that the client chose: whoever knows it may see the job.
     """
 
     user_id: str | None = None
     session_id: str | None = None
 
     def shares_with(self, other: "Owner") -> bool:
-        """Say whether both have the same user or the same session; None never matches."""
+        """Return whether both have the same user or the same session; None never matches."""
         same_user = self.user_id is not None and self.user_id == other.user_id
         same_session = self.session_id is not None and self.session_id == other.session_id
         return same_user or same_session

@@ -23,7 +23,7 @@ class Reason(Enum):
     """The entry belongs to the current attempt, but was trimmed from the log."""
 
     UNKNOWN = "unknown"
-    """The log has no such entry: invented, malformed, or lost with the end of the log."""
+    """The log has no such entry: the id is forged or malformed, or Redis lost the entry."""
 
 
 Beginning = str | From | Reason | None
@@ -32,7 +32,7 @@ first entry, with a ``reset`` and the snapshot, or (None) with the snapshot alon
 
 
 def beginning(last_event_id: str | None, from_parameter: str | None) -> Beginning:
-    """Return where the events of a request's viewer begin.
+    """Return where a viewer's events begin, according to its request.
 
     Args:
         last_event_id: the ``Last-Event-ID`` header. Empty counts as absent: browsers never send
@@ -45,7 +45,7 @@ def beginning(last_event_id: str | None, from_parameter: str | None) -> Beginnin
 
 
 def may_have_existed(cursor: str, state: JobState) -> bool:
-    """Say whether an entry missing from the log may have been trimmed from it."""
+    """Return whether an entry that is missing from the log may have been trimmed."""
     return position(state.created) <= position(cursor) <= position(state.last)
 
 
@@ -54,7 +54,7 @@ def reset_reason(cursor: str, state: JobState, oldest: str | None, *, found: boo
 
     Args:
         cursor: a well-formed id.
-        state: the job's state, read before the log or with it.
+        state: the job's state, read before the log or together with it.
         oldest: id of the oldest entry in the log; only needed if the cursor's entry is not found
             and ``may_have_existed``.
         found: whether the cursor's entry is in the log.

@@ -1,7 +1,7 @@
 """Lenient parsing of JSON that strict parsers reject.
 
-The append script does not validate JSON, and workers in other languages write what their libraries
-produce: half an emoji where a text was truncated, or NaN.
+The append script does not validate JSON, and JSON libraries of other languages produce lone
+surrogates, where a text was truncated within a character, or NaN.
 """
 
 import json
@@ -15,7 +15,8 @@ _MAX_DIGITS: Final = 300
 """Longest integer that is sure to fit into a float."""
 
 _LONE_SURROGATE: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-"""As ``surrogatepass`` encodes it."""
+"""A lone surrogate as ``surrogatepass`` encodes it."""
+
 _REPLACEMENT: Final = "\ufffd".encode()
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
@@ -38,7 +39,7 @@ def salvage(text: str) -> bytes:
 
 
 def salvage_value(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Decode what ``salvage`` returns, with the same errors."""
+    """Salvage JSON and decode it; raises the errors of ``salvage``."""
     try:
         return msgspec.json.decode(salvage(text))
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -46,7 +47,7 @@ def salvage_value(text: str) -> Any:  # noqa: ANN401 - any JSON
 
 
 def salvage_object(text: str) -> dict[str, Any]:
-    """Decode what ``salvage`` returns; ValueError also if it is not an object."""
+    """Salvage JSON and decode it; raises ValueError also if it is not an object."""
     value = salvage_value(text)
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - the text is wrong, not a type
@@ -54,12 +55,12 @@ def salvage_object(text: str) -> dict[str, Any]:
 
 
 def percent(value: object) -> int:
-    """Clamp a number to an integer from 0 to 100; ValueError if it is no number."""
+    """Clamp a number to an integer from 0 to 100; raises ValueError if it is no number."""
     return min(100, max(0, int(_number(value))))
 
 
 def seconds(value: object) -> float:
-    """Return the value; ValueError if it is no number or less than 0."""
+    """Return a number of seconds; raises ValueError if it is no number or less than 0."""
     number = _number(value)
     if number < 0:
         raise ValueError(f"{number} is less than 0")
@@ -81,5 +82,5 @@ _decoder: Final = json.JSONDecoder(
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("not a number")  # noqa: TRY004 - the data are wrong, not a type
+        raise ValueError("not a number")  # noqa: TRY004 - the data is wrong, not a type
     return value

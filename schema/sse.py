@@ -17,21 +17,21 @@ from schema.state import JobState
 OK: Final = b": ok\n\n"
 KEEPALIVE: Final = b": keepalive\n\n"
 PING: Final = b"event: ping\ndata: {}\n\n"
-"""A keepalive visible to pages. It has no id, so an ``EventSource`` keeps its cursor."""
+"""A keepalive that pages can see. It has no id, so an ``EventSource`` keeps its cursor."""
 
 
 _decode_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """One event in bytes, encoded once for all viewers.
+    """One event as bytes, encoded once for all viewers.
 
     Attributes:
         chunk: the event as one chunk of HTTP/1.1's chunked coding (RFC 9112 §7.1).
-        size: bytes of the event without the chunked coding.
-        conflatable: whether a newer frame of its kind supersedes it.
+        size: number of bytes of the event without the chunked coding.
+        conflatable: whether a newer conflatable frame supersedes it.
         id: id of its log entry, or None.
-        job_id: the job, on a stream of many. Only a frame of the same job supersedes it.
+        job_id: the job, on a stream of many: only a frame of the same job supersedes it.
     """
 
     chunk: bytes
@@ -42,7 +42,7 @@ class Frame(Struct, frozen=True, gc=False):
 
     @property
     def data(self) -> bytes:
-        """Return the event's bytes. Not cached, which would double the memory of a mailbox."""
+        """Return the event's bytes. Not cached, as that would double the memory of a mailbox."""
         return self.chunk[-self.size - 2 : -2]
 
 
@@ -52,7 +52,7 @@ def chunked(data: bytes) -> bytes:
 
 
 def raw_frame(data: bytes) -> Frame:
-    """Return a frame of encoded bytes without an id, such as a comment."""
+    """Return a frame without an id of bytes that are already encoded, such as a comment."""
     return Frame(chunked(data), len(data))
 
 
@@ -80,11 +80,11 @@ def encode_entry(entry: Entry) -> Frame:
 def label(frame: Frame, job_id: str) -> Frame:
     """Return a job's frame for a stream of many jobs: ``jobId`` first in its data, without an id.
 
-    A ``jobId`` of the worker's own is left out: ``JSON.parse`` would take the last one.
+    A ``jobId`` in the worker's data is left out: of two, ``JSON.parse`` would take the last one.
 
     Args:
         frame: one or more events.
-        job_id: the job, as its keys spell it.
+        job_id: the job's id, normalized as in its keys.
     """
     chunk = frame.chunk
     name = chunk.find(b"event: ")
@@ -93,19 +93,25 @@ def label(frame: Frame, job_id: str) -> Frame:
     if rest[:1] != b'"' or b'"jobId"' in rest or rest.find(b"\n\n") < len(rest) - 2:
         events = (_label(event, job_id.encode()) for event in frame.data.split(b"\n\n") if event)
         data = b"".join(events)
-    else:  # as nearly always
+    else:  # the usual case
         data = b'%b"jobId":"%b",%b' % (chunk[name : brace + 1], job_id.encode(), rest)
     size = len(data)
     return Frame(b"%x\r\n%b\r\n" % (size, data), size, frame.conflatable, None, job_id)
 
 
 def is_end(frame: Frame) -> bool:
-    """Say whether a frame ends its job's attempt. Data is one line that ends with a brace."""
+    """Return whether a frame ends its job's attempt.
+
+    The data of an event never matches, because it is one line that ends with a brace.
+    """
     return b"event: complete\n" in frame.chunk or b"event: failed\n" in frame.chunk
 
 
 def label_end(frame: Frame, job_id: str) -> Frame:
-    """Label the end of a job and add its ``left``, as one frame: a large one may stand alone."""
+    """Label the end of a job and add its ``left``, as one frame.
+
+    A mailbox accepts a single frame of any size, but not a second one beside it.
+    """
     data = label(frame, job_id).data + encode_left(job_id, "ended").data
     return Frame(chunked(data), len(data), job_id=job_id)
 
@@ -116,7 +122,7 @@ def _label(event: bytes, job_id: bytes) -> bytes:
     if b'"jobId"' in data:
         try:
             fields = _decode_fields(data)
-        except RecursionError:  # its limit includes the callers: it was readable at less depth
+        except RecursionError:  # the limit counts the callers too; earlier there were fewer
             rest = data.rstrip().removesuffix(b"}")
             return b'%b\ndata: %b,"jobId":"%b"}\n\n' % (name, rest, job_id)  # the last one counts
         fields.pop("jobId", None)
@@ -127,7 +133,7 @@ def _label(event: bytes, job_id: bytes) -> bytes:
 
 
 def encode_left(job_id: str, reason: Departure) -> Frame:
-    """Encode ``left``; the id may be malformed."""
+    """Encode ``left``; the job's id may be malformed."""
     return encode("left", msgspec.json.encode(LeftData(job_id, reason)))
 
 
@@ -144,5 +150,5 @@ def encode_reset(state: JobState, reason: Reason) -> Frame:
 
 
 def retry(milliseconds: int) -> bytes:
-    """Encode the delay after which an EventSource reconnects."""
+    """Encode ``retry:``, the delay before an EventSource reconnects."""
     return b"retry: %d\n\n" % milliseconds

@@ -1,6 +1,6 @@
 """The state of a job, and the pure fold from its log to that state.
 
-The append script maintains the same fold in a hash, so a status poll does not read the log:
+The append script maintains the same fold in a hash, so that a status poll need not read the log:
 ``fold(log) == state hash`` holds for every history.
 """
 
@@ -43,7 +43,7 @@ Status = Literal["queued", "running", "succeeded", "failed"]
 
 Creation = tuple[str, str | None, str | None]
 """Distinguishes successive jobs with the same id: id of the first entry, owner's user and session.
-The id alone is not enough: two jobs created in one millisecond may share it."""
+The entry id alone is not enough: jobs created in the same millisecond may have the same one."""
 
 
 def _hash_field(name: str) -> str:
@@ -97,7 +97,7 @@ class JobState(Struct, frozen=True, gc=False, rename=_hash_field):
 
     @property
     def creation(self) -> Creation:
-        """Distinguishes the job from others with the same id."""
+        """What distinguishes the job from others with the same id."""
         return self.created, self.user_id, self.session_id
 
     @property
@@ -154,7 +154,7 @@ _DECODED: Final[dict[str, Callable[[str], Any]]] = {
 
 
 def _decode_strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
-    """Do what ``state_fields`` does, faster, but fail with any exception on an invalid field."""
+    """Decode like ``state_fields``, but faster; raise any exception on an invalid field."""
     read: dict[str, Any] = {name: text for name, text in fields.items() if text is not None}
     read["attempt"] = int(read["attempt"])
     read["progress"] = int(read["progress"])
@@ -242,7 +242,7 @@ def _from_checkpoint(state: JobState | None, fields: Mapping[str, str], entry_id
     except ValueError:
         if state is None:
             raise
-        return replace(state, last=entry_id)  # a checkpoint only repeats the entries before it
+        return replace(state, last=entry_id)  # a checkpoint only repeats the state before it
 
 
 def fold(log: Iterable[Entry]) -> JobState | None:

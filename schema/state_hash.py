@@ -41,7 +41,7 @@ def json_seconds(text: str) -> float | None:
     """Decode seconds.
 
     Raises:
-        msgspec.MsgspecError, ValueError: they are no number, negative, or beyond any float.
+        msgspec.MsgspecError, ValueError: it is no number, negative, or too large for a float.
     """
     number = _seconds(text)
     if number > sys.float_info.max:
@@ -50,7 +50,7 @@ def json_seconds(text: str) -> float | None:
 
 
 def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]:
-    """Decode the fields of ``schema.state.JobState``; arguments and errors as ``from_hash``."""
+    """Decode the fields of ``schema.state.JobState``; arguments and errors as of ``from_hash``."""
 
     def read(name: str, strict: Callable[[str], T], lenient: Callable[[str], T], default: T) -> T:
         text = fields.get(name)

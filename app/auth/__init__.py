@@ -1,4 +1,4 @@
-"""Authentication of users, sessions and workers. The only package that knows JWT."""
+"""Authentication of users, sessions and workers. The only package that handles JWTs."""
 
 from app.auth.authenticator import Authenticator
 from app.auth.grant import Grant

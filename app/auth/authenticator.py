@@ -20,14 +20,14 @@ from schema.owner import Owner
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 MOST_TOKENS: Final = 10
-"""Values tried of one source; a header has room for a thousand."""
+"""Tokens tried of each source; a request could carry a thousand."""
 
 
 class Authenticator:
     """Authenticates requests by token or session id.
 
     Attributes:
-        key_set: the key set at a URL, if one is configured.
+        key_set: the key set that is fetched from a URL; None unless one is configured.
 
     Raises:
         InvalidSettings: a key is unreadable; the message names the variable.
@@ -41,7 +41,7 @@ class Authenticator:
 
     @property
     def ready(self) -> bool:
-        """Whether tokens can be verified: the key set has been fetched at least once."""
+        """Whether tokens can be verified: the key set, if any, was fetched at least once."""
         return self.key_set is None or self.key_set.keys is not None
 
     async def run(self) -> None:
@@ -58,9 +58,10 @@ class Authenticator:
 
         Raises:
             Unauthorized: no valid token and no session.
-            CrossOrigin: an unsafe request from another origin has only a cookie.
-            ServiceUnavailable: the key set is unavailable. Later tokens don't count then, for
-                this one may be valid.
+            CrossOrigin: only a cookie authenticates the request, which is unsafe and from another
+                origin.
+            ServiceUnavailable: the key set that a token needs is unavailable. Later tokens are not
+                tried, since this one may be valid and would take precedence.
         """
         session = body_session and session_id(body_session)
         session = session or session_of(request)
@@ -84,7 +85,7 @@ class Authenticator:
         raise refused or Unauthorized
 
     async def bearer(self, request: RawRequest) -> Claims | None:
-        """Return the claims of the first valid token in ``Authorization``; None without one.
+        """Return the claims of the first valid token in ``Authorization``; None if there is none.
 
         Raises:
             ServiceUnavailable: the key set is unavailable.
@@ -96,7 +97,7 @@ class Authenticator:
         return None
 
     def _candidates(self, request: RawRequest) -> Iterator[tuple[str, bool]]:
-        """Yield the tokens of a request by precedence, and whether each is from a cookie."""
+        """Yield a request's tokens in order of precedence, and whether each is from a cookie."""
         for token in _bearers(request):
             yield token, False
         if self._settings.cookie_name:

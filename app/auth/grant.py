@@ -9,7 +9,7 @@ from jobcast.protocol.names import parse_job_id
 from schema.http import MAX_TYPE
 
 SCOPE: Final = "jobs:publish"
-"""The scope that makes a token a worker's."""
+"""The scope of worker tokens."""
 
 
 class Grant(Struct, frozen=True):
@@ -24,22 +24,22 @@ class Grant(Struct, frozen=True):
     job_ids: frozenset[str] | None = None
 
     def covers_id(self, job_id: str) -> bool:
-        """Say whether it covers a job with this id."""
+        """Return whether the grant covers a job with this id."""
         return self.job_ids is None or job_id in self.job_ids
 
     def covers_type(self, job_type: str) -> bool:
-        """Say whether it covers a job of this type."""
+        """Return whether the grant covers a job of this type."""
         return self.job_types is None or job_type in self.job_types
 
 
 def grant_of(payload: Mapping[str, Any]) -> Grant | None:
-    """Return what the claims of a token allow; None unless it has the scope.
+    """Return the grant in the claims of a token; None unless it has ``SCOPE``.
 
     Scopes are in ``scope`` (RFC 9068, space-separated) or ``scp``; either may be an array. The
     claims ``jobType`` and ``jobId``, a string or an array, restrict the token.
 
     Raises:
-        ValueError: a restriction is malformed, so what the issuer meant can't be enforced.
+        ValueError: a restriction is malformed, so it can't be enforced.
     """
     if SCOPE not in _scopes(payload):
         return None

@@ -1,7 +1,7 @@
-"""Fetching of a key set by HTTP, in a separate thread.
+"""Fetching of a key set over HTTP, in a separate thread.
 
-A key server may stall or trickle at any stage: TLS, head or body. So the whole fetch is bounded in
-time and size, and after its deadline the socket is shut down below all of these layers.
+A key server may stall or send slowly at any stage: TLS handshake, head or body. So each fetch is
+limited in time and size, and at its deadline its sockets are shut down, which ends every stage.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from app.auth.keys import Keys, read_key_set
 
 FETCH_S: Final = 5.0
 SILENCE_S: Final = 3.0
-"""Timeout of each connect and each read; a host may have several addresses."""
+"""Timeout of each connect and each read. Shorter than ``FETCH_S``, so that several addresses of a
+host can be tried."""
 
 MAX_BYTES: Final = 512 * 1024
 _URL: Final = re.compile(r"https?://[!-~]+", re.IGNORECASE)
@@ -28,7 +29,7 @@ _REDIRECTS: Final = range(300, 400)
 
 
 def is_url(text: str) -> bool:
-    """Say whether a text is a URL rather than a path."""
+    """Return whether a text is a URL rather than a path."""
     return text.lower().startswith(("http://", "https://"))
 
 
@@ -36,7 +37,7 @@ class KeyServer:
     """A key set at a URL.
 
     Args:
-        url: its URL. Redirects are not followed: keys must come from the trusted address.
+        url: the trusted address. Redirects are not followed, as they could lead to another one.
         algorithms: the accepted signing algorithms.
 
     Raises:
@@ -62,7 +63,7 @@ class KeyServer:
 
         Raises:
             OSError: the server is unavailable.
-            ValueError: the document is no key set.
+            ValueError: the document is not a key set, or none of its keys can verify a token.
         """
         if self._thread is not None and self._thread.is_alive():
             raise TimeoutError("an earlier fetch has not ended, it waits for the network")
@@ -87,7 +88,7 @@ class KeyServer:
             with suppress(RuntimeError):  # the event loop may have ended
                 loop.call_soon_threadsafe(resolve, keys, failure)
 
-        # A daemon thread, so that a stalled server does not delay the end of the process.
+        # A daemon thread, so that a stalled server does not delay the exit of the process.
         self._thread = threading.Thread(target=work, name="key set", daemon=True)
         self._thread.start()
         try:
@@ -130,23 +131,23 @@ class _Connections:
         self._sockets: list[socket.socket] | None = []
 
     def open(self, address: tuple[str, int], *options: Any) -> socket.socket:  # noqa: ANN401 - theirs
-        """Do what ``socket.create_connection`` does."""
+        """Do what ``socket.create_connection`` does, and register the socket for ``cut``."""
         connection = socket.create_connection(address, *options)
         with self._lock:
             if self._sockets is None:
                 connection.close()
                 raise TimeoutError("too late")
-            # TLS detaches the socket, but not its duplicate.
+            # Wrapping a socket in TLS detaches it, but not its duplicate.
             self._sockets.append(connection.dup())
         return connection
 
     def track(self, connection: Any) -> Any:  # noqa: ANN401 - a connection of http.client
-        """Have a connection open its socket by ``open``, before its TLS handshake."""
+        """Make a connection open its socket by ``open``, which precedes its TLS handshake."""
         connection._create_connection = self.open  # noqa: SLF001 - there is no public hook
         return connection
 
     def cut(self) -> None:
-        """Shut all sockets down; pending calls on them fail."""
+        """Shut down all sockets; pending calls on them fail."""
         with self._lock:
             sockets, self._sockets = self._sockets, None
         for connection in sockets or ():

@@ -1,4 +1,4 @@
-"""A key set at a URL: fetched ahead of need, and kept while the server is unavailable."""
+"""A key set at a URL: refreshed in the background, and kept while its server is unavailable."""
 
 import asyncio
 import logging
@@ -14,10 +14,11 @@ _log = logging.getLogger("jobcast.keys")
 
 REFRESH_S: Final = 300.0
 WAIT_S: Final = 1.2
-"""How long after its start requests wait for a fetch: callers are promised an answer in 2 s."""
+"""Time, from the start of a fetch, for which requests wait for it: callers are promised a response
+within 2 s."""
 
 COOL_DOWN_S: Final = 10.0
-"""Minimum time between fetches for unknown keys: anybody can send tokens that name one."""
+"""Minimum time between fetches for unknown keys, as anybody can send tokens that name such keys."""
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 5.0
@@ -25,10 +26,10 @@ _UNVERIFIABLE: Final = "Whether the token is good can't be told at the moment"
 
 
 class KeySet:
-    """The newest keys that could be fetched.
+    """The keys of the last successful fetch.
 
     Args:
-        name: their source, without secrets, for the log.
+        name: where they are fetched from, without secrets, for the log.
         fetch: returns the current keys, or raises any exception.
 
     Attributes:
@@ -67,7 +68,7 @@ class KeySet:
                 self._fetching.cancel()
 
     async def refresh(self) -> bool:
-        """Fetch newer keys for a token that none of the present ones verifies.
+        """Fetch newer keys for a token that none of the current ones verifies.
 
         Concurrent callers share one fetch.
 
@@ -86,7 +87,7 @@ class KeySet:
             elif now < self._not_before:
                 raise ServiceUnavailable(_UNVERIFIABLE)
         fetch = self._current_fetch()
-        # Later callers don't wait as long again for a server that does not answer.
+        # From the start of the fetch, so that later callers don't wait as long again.
         left_s = max(0.0, self._began_at + WAIT_S - now)
         done, _ = await asyncio.wait({fetch}, timeout=left_s)
         if not done or not self.available:

@@ -1,4 +1,4 @@
-"""Verification keys, and which of them may have signed a token.
+"""Verification keys, and the selection of those that may have signed a token.
 
 Source: RFC 7515 §4.1.4 (``kid``), RFC 7517 (JSON Web Key), RFC 7518 §6 and RFC 8037 (kinds of key).
 """
@@ -32,12 +32,12 @@ _LONGEST_REASON: Final = 80
 
 
 class Key(Struct, frozen=True):
-    """A key.
+    """A verification key.
 
     Attributes:
         key_id: its ``kid``, if any.
         algorithms: the algorithms that it may verify.
-        material: the key as PyJWT takes it.
+        material: the key in the form that PyJWT takes.
     """
 
     key_id: str | None
@@ -46,12 +46,12 @@ class Key(Struct, frozen=True):
 
 
 class Keys:
-    """A set of keys.
+    """A set of verification keys.
 
     Args:
         keys: the keys.
         match_key_id: whether a token's ``kid`` selects among them.
-        unreadable: a reason for each unusable key of the document.
+        unreadable: why keys of the document are unusable, one text for each.
         digest: digest of the document.
     """
 
@@ -87,14 +87,14 @@ class Keys:
 
 
 def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
-    """Parse a JSON Web Key Set, ignoring symmetric keys: a published secret is none.
+    """Parse a JSON Web Key Set. Symmetric keys are ignored, because a published one is not secret.
 
     Args:
         document: JSON.
         algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: it is no key set, or none of its keys can verify a token.
+        ValueError: it is not a key set, or none of its keys can verify a token.
     """
     try:
         found = msgspec.json.decode(document.removeprefix(_BYTE_ORDER_MARK), type=_Document).keys
@@ -117,7 +117,7 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
 
 
 def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
-    """Make keys of a shared secret, one for each algorithm.
+    """Return the keys for a shared secret, one for each algorithm.
 
     Raises:
         ValueError: it is a public key, or otherwise unsuitable as a secret.
@@ -137,7 +137,10 @@ def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
 
 
 class _PreparedHmac(HMACAlgorithm):
-    """Skips PyJWT's check whether the secret is a public key: half of each verification."""
+    """Skips PyJWT's check that the secret is no public key, which takes half of a verification.
+
+    ``read_secret`` has checked it already.
+    """
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return key.encode() if isinstance(key, str) else key
@@ -151,7 +154,7 @@ def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
         algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: it fits none of them.
+        ValueError: the key fits none of the algorithms.
     """
     keys, reasons = [], []
     for name in sorted(algorithms):
@@ -171,7 +174,7 @@ class _Document(Struct):
 
 
 def _key_of(member: Any, algorithms: frozenset[str]) -> Key | None:  # noqa: ANN401 - any JSON
-    """Parse a member of a key set; None if it does not verify accepted signatures."""
+    """Parse a member of a key set; None if it is not for verifying an accepted algorithm."""
     if not isinstance(member, dict):
         raise TypeError("no object")
     kind, curve = member.get("kty"), member.get("crv")
@@ -201,7 +204,7 @@ def _is_for_signatures(member: dict[str, Any]) -> bool:
 
 
 def _public(material: Any) -> Any:  # noqa: ANN401 - any key of PyJWT
-    """Return the public part if this is a key pair."""
+    """Return the public part of a key pair; other keys unchanged."""
     return material.public_key() if hasattr(material, "public_key") else material
 
 

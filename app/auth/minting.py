@@ -11,15 +11,15 @@ _SYMMETRIC: Final = "HS"
 
 
 def mint(settings: Settings, user_id: str, valid_s: int) -> str | None:
-    """Return a token of a user that a service with these settings accepts.
+    """Return a user's token that a service with these settings accepts.
 
-    It is signed with ``jwt_secret`` by the first of the service's algorithms that uses it. None if
-    none does: then only the issuer of the public keys can sign.
+    It is signed with ``jwt_secret`` and the first HMAC algorithm of the settings. None if one of
+    these is missing: then only the holder of the private key can sign.
 
     Args:
-        settings: of the service.
-        user_id: its ``sub``.
-        valid_s: seconds until it expires.
+        settings: the service's settings.
+        user_id: ``sub`` of the token.
+        valid_s: seconds until the token expires.
     """
     algorithm = next((name for name in settings.jwt_algorithms if name.startswith(_SYMMETRIC)), "")
     if not (algorithm and settings.jwt_secret):

@@ -16,7 +16,7 @@ class _Body(Struct, rename="camel"):
 
 
 def session_id(text: object) -> str | None:
-    """Return a normalized session id; None if the text is none."""
+    """Return a session id, normalized; None if it is invalid."""
     if not isinstance(text, str):
         return None
     trimmed = text.strip()
@@ -26,7 +26,7 @@ def session_id(text: object) -> str | None:
 
 
 def body_session(body: bytes) -> str | None:
-    """Return the ``sessionId`` of a request body; None if it is no such JSON."""
+    """Return the ``sessionId`` of a request body; None if it has no valid one."""
     try:
         return session_id(msgspec.json.decode(body, type=_Body).session_id)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -34,7 +34,7 @@ def body_session(body: bytes) -> str | None:
 
 
 def session_of(request: RawRequest) -> str | None:
-    """Return the first session id of the header, else of the query."""
+    """Return the first valid session id of the header, else of the query; None without one."""
     for text in request.headers.getlist("x-session-id"):
         if (found := session_id(text if text.isascii() else _decode_header(text))) is not None:
             return found

@@ -1,4 +1,4 @@
-"""Verification of tokens: chooses the keys, has PyJWT verify, and caches the claims."""
+"""Verification of tokens: selects the keys, verifies with PyJWT, and caches the claims."""
 
 import asyncio
 import time
@@ -25,9 +25,9 @@ class Tokens:
     """Verifies tokens.
 
     Args:
-        settings: secret and rules.
+        settings: the shared secret, algorithms, issuer, audience and leeways.
         keys: the public keys, if any.
-        cache: cache of verified tokens.
+        cache: cache of verified tokens; a new one by default.
 
     Raises:
         InvalidSettings: the shared secret is unusable.
@@ -63,14 +63,14 @@ class Tokens:
             return None
 
     def _use_newest_keys(self) -> None:
-        """Switch to the newest keys and clear the cache: its tokens' keys may have been removed."""
+        """Switch to the newest keys; clear the cache, as its tokens' keys may have been removed."""
         if self._key_set is not None and self._key_set.keys is not self._keys:
             self._keys = self._key_set.keys
             self._cache.clear()
 
     async def _verify_signature(self, token: str, digest: bytes) -> Claims:
         if len(self._algorithms) == 1 and self._symmetric:
-            (only,) = self._symmetric  # PyJWT rejects a token of any other
+            (only,) = self._symmetric  # PyJWT rejects tokens with other algorithms
             keys = self._secrets.candidates(only, None)
             return await self._verify_with(token, digest, only, keys)
         header = jwt.get_unverified_header(token)
@@ -87,7 +87,7 @@ class Tokens:
             except jwt.InvalidSignatureError:
                 if self._key_set is None or (key_id and keys):
                     raise
-            self._decode(token, signed=False)  # newer keys can't help an expired token
+            self._decode(token, signed=False)  # raises if it is invalid whatever the keys: expired
             if not await self._key_set.refresh():
                 raise jwt.InvalidSignatureError
             self._use_newest_keys()
@@ -98,8 +98,8 @@ class Tokens:
         """Return a token's claims, verified with the first matching key, and cache them.
 
         Raises:
-            InvalidSignatureError: none of the keys has signed it.
-            PyJWTError: it is invalid for another reason.
+            InvalidSignatureError: none of the keys verifies the signature.
+            PyJWTError: the token is invalid for another reason.
         """
         known = self._keys
         for number, key in enumerate(keys, 1):
@@ -122,10 +122,10 @@ class Tokens:
         *,
         signed: bool = True,
     ) -> Claims:
-        """Decode and validate a token.
+        """Decode and validate a token; ``signed=False`` skips the check of the signature.
 
         Raises:
-            PyJWTError: it is invalid; ``signed=False`` skips the check of the signature.
+            PyJWTError: it is invalid.
         """
         payload = jwt.decode(
             token,
@@ -149,7 +149,7 @@ class Tokens:
         expires = _time_of(payload, "exp")
         grant = grant_of(payload)
         claims = Claims(
-            # Never both: `sub` of a worker's token is the worker.
+            # A worker token has no user: its `sub` is the worker.
             _user_of(payload) if grant is None else None,
             _time_of(payload, "nbf"),
             None if expires is None else float(expires) + self._settings.exp_leeway_s,

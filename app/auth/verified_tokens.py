@@ -1,4 +1,4 @@
-"""A cache of verified tokens, so that polls and reconnects cost little."""
+"""A cache of verified tokens, which makes polls and reconnects cheap."""
 
 import hashlib
 import time
@@ -36,9 +36,9 @@ class _CacheEntry(Struct, frozen=True, gc=False):
 
 
 class VerifiedTokens:
-    """A bounded LRU cache from digests, never tokens, to claims.
+    """A bounded LRU cache of claims, by the digests of tokens; the tokens are not kept.
 
-    An entry only says that the signature was valid; callers check ``nbf`` and ``exp`` each time.
+    An entry only means that the signature was valid; callers check ``nbf`` and ``exp`` each time.
 
     Args:
         limit: maximum number of entries.

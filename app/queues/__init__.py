@@ -1,16 +1,16 @@
-"""The queue on which the service puts jobs: an interface, and a module for each kind."""
+"""The queue to which the service adds jobs: an interface, and a module for each kind."""
 
 from typing import Final, Protocol
 
 FIRST_ATTEMPT: Final = 1
-"""Attempt of a job without retries, or whose state is missing."""
+"""Attempt of a job that was never retried; also assumed for a job without a state."""
 
 
 class JobQueue(Protocol):
-    """Takes attempts of jobs for workers. All methods are idempotent.
+    """Queues attempts of jobs for workers. All methods are idempotent.
 
     Raises:
-        LogUnavailable: from each method that is awaited: the queue's server is unavailable.
+        LogUnavailable: by each asynchronous method: the queue's server is unavailable.
     """
 
     def check(self, job_type: str) -> None:
@@ -21,10 +21,10 @@ class JobQueue(Protocol):
         """
 
     async def check_input(self, job_id: str) -> None:
-        """Check that what is stored as a job's input can be queued, before anything is written.
+        """Check that a job's stored input can be queued, before anything is written.
 
         Raises:
-            UnreadableJob: it can't be read.
+            UnreadableJob: the input can't be read.
         """
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
@@ -39,7 +39,7 @@ class JobQueue(Protocol):
         """Remove an attempt, unless a worker has it."""
 
     async def clear(self, job_id: str, attempt: int) -> None:
-        """Forget an earlier job with this id, before an attempt of this number is queued.
+        """Remove a finished entry of this attempt, which could keep a new one from being queued.
 
-        The earlier job has expired or was deleted.
+        It is left from an earlier job with this id, which has expired or was deleted.
         """

@@ -1,8 +1,8 @@
 """A BullMQ queue, which Node workers can serve too.
 
-An entry holds only ``{jobId, attempt}``; the input is in the job's state. Its id differs for each
-attempt, because BullMQ ignores an id that it has seen, and is the same for one attempt, so that
-queueing is idempotent.
+An entry holds only ``{jobId, attempt}``; the input is in the job's state. Its id contains the
+attempt: BullMQ ignores an entry with an id that it has, so queueing an attempt twice has no effect,
+and the next attempt has another id.
 """
 
 from collections.abc import Callable
@@ -31,10 +31,10 @@ class BullQueue:
         self._queue = Queue(name, options)
 
     def check(self, job_type: str) -> None:
-        """Accept any type: a worker fails jobs of one that it does not know."""
+        """Accept any type: workers fail jobs of unknown types."""
 
     async def check_input(self, job_id: str) -> None:
-        """Accept any input: entries don't hold it, and a worker fails a job that it can't read."""
+        """Accept any input: entries don't hold it, and workers fail jobs with unreadable input."""
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
         """Queue an attempt."""
@@ -51,19 +51,19 @@ class BullQueue:
         await self._remove(_entry_id(job_id, attempt), lambda state: state != "active")
 
     async def clear(self, job_id: str, attempt: int) -> None:
-        """Remove a finished entry of an attempt, whose id BullMQ would ignore."""
+        """Remove a finished entry of an attempt: BullMQ would ignore a new one with its id."""
         await self._remove(_entry_id(job_id, attempt), lambda state: state in _FINISHED)
 
     async def _remove(self, entry_id: str, matches: Callable[[str], bool]) -> None:
         async with available():
             if matches(await self._queue.getJobState(entry_id)):
-                # By its id, for it may be in a list without data. BullMQ refuses if a worker has
-                # taken it meanwhile. Its children are entries of other jobs.
+                # By id, because an entry may be in a list and have no data. BullMQ refuses if a
+                # worker has taken it meanwhile. Its children are entries of other jobs.
                 await self._queue.remove(entry_id, {"removeChildren": False})
 
 
 class _Client(Redis):
-    """A redis-py client for BullMQ; a ``Caller`` sends its commands to the server of ``key``."""
+    """A redis-py client for BullMQ whose commands a ``Caller`` sends to the server of ``key``."""
 
     def __init__(self, caller: Caller, key: str) -> None:
         super().__init__()

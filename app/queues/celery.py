@@ -1,4 +1,4 @@
-"""A queue of Celery, on any of its brokers."""
+"""A Celery queue, on any broker that Celery supports."""
 
 from typing import Any, Final
 
@@ -14,11 +14,11 @@ _OF_REDIS: Final = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIM
 
 
 class CeleryClient:
-    """Sends tasks to a queue of Celery.
+    """Sends tasks to a Celery queue.
 
     Args:
-        url: of the broker.
-        name: of the queue.
+        url: URL of the broker.
+        name: name of the queue.
 
     Raises:
         ValueError: the URL is invalid.
@@ -35,7 +35,7 @@ class CeleryClient:
         )
 
     def add(self, task: Task) -> None:
-        """Send a task. A second message for one attempt is refused by its worker."""
+        """Send a task. If one attempt is sent twice, the worker refuses the second message."""
         headers: Any = {HEADER: dict(task.header)}
         try:
             self._app.send_task(
@@ -49,4 +49,4 @@ class CeleryClient:
             raise OSError(str(error)) from error
 
     def remove(self, entry_id: str, *, finished: bool) -> None:
-        """Remove nothing: brokers can't. A worker does not run an attempt that has ended."""
+        """Do nothing: brokers can't remove a task. Workers don't run an attempt that has ended."""

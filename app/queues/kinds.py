@@ -1,4 +1,4 @@
-"""Which queue the settings choose."""
+"""Selection of the queue by the settings."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -12,7 +12,7 @@ from app.settings import InvalidSettings, Settings, queue_tasks, variable
 from jobcast.redis.caller import Caller
 
 _CLIENTS: Final = {"celery": "CeleryClient", "rq": "RqClient"}
-"""Names of classes, in the module of each kind: it imports a library that may be missing."""
+"""Class names by kind. Their modules are imported on demand, as their libraries are optional."""
 
 
 def queue_of(settings: Settings, redis: Caller) -> JobQueue:

@@ -4,7 +4,7 @@ from app.errors import NoQueue
 
 
 class Nowhere:
-    """Takes no job."""
+    """Refuses all jobs."""
 
     def check(self, _job_type: str) -> None:
         """Raise NoQueue."""
@@ -19,7 +19,7 @@ class Nowhere:
         self.check(job_type)
 
     async def remove(self, job_id: str, attempt: int) -> None:
-        """Remove nothing: nothing is queued."""
+        """Do nothing: the queue is always empty."""
 
     async def clear(self, job_id: str, attempt: int) -> None:
-        """Forget nothing, for the same reason."""
+        """Do nothing: the queue is always empty."""

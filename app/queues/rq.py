@@ -1,4 +1,4 @@
-"""A queue of RQ."""
+"""An RQ queue."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,11 +21,11 @@ _FINISHED: Final = frozenset(
 
 
 class RqClient:
-    """Adds jobs to a queue of RQ.
+    """Adds jobs to an RQ queue.
 
     Args:
-        url: of the queue's Redis.
-        name: of the queue.
+        url: URL of the queue's Redis.
+        name: name of the queue.
 
     Raises:
         ValueError: the URL is invalid.
@@ -42,20 +42,20 @@ class RqClient:
         self._queue = Queue(name, connection=self._redis)
 
     def add(self, task: Task) -> None:
-        """Queue a task."""
+        """Queue a task, unless one with this id is queued."""
         meta: Mapping[str, object] = {HEADER: dict(task.header)}
         with suppress(DuplicateJobError):
             self._queue.enqueue_call(
                 task.name,
                 kwargs=dict(task.arguments),
-                timeout=-1,  # as long as it takes: its owner cancels it, and its lease ends
+                timeout=-1,  # none: its owner can cancel it, and its lease expires
                 job_id=task.entry_id,
                 meta=dict(meta),
                 unique=True,
             )
 
     def remove(self, entry_id: str, *, finished: bool) -> None:
-        """Remove a task that waits or has finished."""
+        """Remove a task if it waits or, with ``finished``, if it has ended."""
         with suppress(NoSuchJobError):
             job = Job.fetch(entry_id, connection=self._redis)
             if job.get_status() in (_FINISHED if finished else _WAITING):

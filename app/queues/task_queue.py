@@ -1,7 +1,7 @@
-"""Queues of tasks with arguments, as Celery and RQ have them.
+"""Queues of tasks with arguments: Celery and RQ.
 
-A task is called with the job's input as keyword arguments. Its message carries which attempt of
-which job it is, for the adapter of the library in the worker (``jobcast.adapters``).
+A task is called with the job's input as keyword arguments. Its message names the job and the
+attempt, for the library's adapter in the worker (``jobcast.adapters``).
 """
 
 import asyncio
@@ -26,13 +26,13 @@ _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 
 
 class Task(NamedTuple):
-    """One attempt of a job.
+    """The task that runs one attempt of a job.
 
     Attributes:
-        entry_id: its id in the queue; letters, digits, ``-`` and ``_``.
-        name: which task the worker runs.
-        arguments: by keyword.
-        header: which job and attempt it is.
+        entry_id: its id in the queue: letters, digits, ``-`` and ``_``.
+        name: name of the task in the worker.
+        arguments: keyword arguments.
+        header: names the job and the attempt.
     """
 
     entry_id: str
@@ -42,26 +42,26 @@ class Task(NamedTuple):
 
 
 class Client(Protocol):
-    """A queue's own client; its calls block, and are bounded in time.
+    """A client of a queue's library. Its methods block, for a limited time.
 
     Raises:
-        RedisError, OSError: from each method: its server is unavailable.
+        RedisError, OSError: by each method: the queue's server is unavailable.
     """
 
     def add(self, task: Task) -> None:
-        """Queue a task, unless one with this id is queued."""
+        """Queue a task, unless one with this id is queued, where the library can check that."""
 
     def remove(self, entry_id: str, *, finished: bool) -> None:
-        """Remove a task that waits or, if ``finished``, one that has ended."""
+        """Remove a task if it waits or, with ``finished``, if it has ended."""
 
 
 class TaskQueue:
     """Adds attempts to a queue of tasks, and removes them.
 
     Args:
-        tasks: names of tasks by types of jobs.
-        redis: has the jobs' inputs.
-        client: of the queue.
+        tasks: names of tasks by job type.
+        redis: reads the jobs' inputs.
+        client: client of the queue.
     """
 
     def __init__(self, tasks: Mapping[str, str], redis: Caller, client: Client) -> None:
@@ -71,12 +71,12 @@ class TaskQueue:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="queue")
 
     def check(self, job_type: str) -> None:
-        """Raise BadRequest for a type that stands for no task."""
+        """Raise BadRequest for a type without a task."""
         if job_type not in self._tasks:
             raise BadRequest(f"type: must be one of {', '.join(sorted(self._tasks))}")
 
     async def check_input(self, job_id: str) -> None:
-        """Raise UnreadableJob for an input that can't be the arguments of a task."""
+        """Raise UnreadableJob for a stored input that is not a JSON object."""
         await self._input(job_id)
 
     async def add(self, job_id: str, attempt: int, job_type: str) -> None:
@@ -90,12 +90,12 @@ class TaskQueue:
         await self._call(lambda: self._client.add(task))
 
     async def remove(self, job_id: str, attempt: int) -> None:
-        """Remove an attempt that waits."""
+        """Remove an attempt, if it waits and the library can remove it."""
         entry_id = _entry_id(job_id, attempt)
         await self._call(lambda: self._client.remove(entry_id, finished=False))
 
     async def clear(self, job_id: str, attempt: int) -> None:
-        """Remove a finished attempt, whose id the queue may refuse."""
+        """Remove a finished attempt: the queue may refuse a new one with its id."""
         entry_id = _entry_id(job_id, attempt)
         await self._call(lambda: self._client.remove(entry_id, finished=True))
 

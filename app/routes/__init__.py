@@ -1,1 +1,1 @@
-"""The HTTP routes, one blueprint a noun. Handlers only translate."""
+"""The HTTP routes: a blueprint for each resource. Handlers only translate."""

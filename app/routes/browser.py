@@ -1,7 +1,7 @@
 """``/jobcast.js``, ``/jobcast-element.js``, ``/jobcast-many.js``: the browser client without npm.
 
-They are cached for minutes and import the modules themselves, whose URLs contain a version and are
-immutable. So all modules of a page have the same version.
+These entries are cached for 5 minutes. They import the actual modules by URLs that contain a
+version and are cached forever, so all modules of a page have the same version.
 """
 
 from hashlib import sha256
@@ -22,10 +22,10 @@ import { defaults } from "./jobcast.js";
 defaults.base = new URL("..", import.meta.url).href;
 export { defaults, initial, watchJob } from "./jobcast.js";
 """
-"""Sets the URL of the service, which is where this module was loaded from."""
+"""Sets the service's URL to where this module was loaded from."""
 
 _CORE: Final = ("state.js", "link.js", "jobcast.js")
-"""Imported by the others too; listed in the entry, so that browsers load them in parallel."""
+"""Modules that others import. The entries list them too, so that browsers load them in parallel."""
 
 _FOLDER: Final = Path(__file__).parent.parent / "browser"
 _MODULES: Final = {

@@ -49,7 +49,7 @@ async def append(job_id: str) -> Response:
     For workers without access to Redis. A repeat writes nothing and gets the same ids.
     """
     try:
-        await request.get_data()  # not part of the deadline: the client decides how fast it sends
+        await request.get_data()  # before the deadline: the client decides how fast it sends
     except RequestEntityTooLarge:
         raise TooLarge from None
     ids: EntryIds = []

@@ -15,16 +15,17 @@ _PLAIN = "text/plain"
 @blueprint.get("/healthz")
 @Operation("isAlive", {200: Health}, is_public=True)
 async def healthz() -> Response:
-    """Say that the process is alive."""
+    """Check that the process is alive."""
     return as_json(Health("alive"))
 
 
 @blueprint.get("/readyz")
 @Operation("isReady", {200: Health, 503: Health}, is_public=True)
 async def readyz() -> Response:
-    """Say whether the process is ready for requests.
+    """Check whether the process is ready for requests.
 
-    Redis answers, tokens can be verified, and the process is not about to end.
+    It is ready while Redis answers, the subscriber connection is up, tokens can be verified, and
+    the process is not shutting down.
     """
     parts = service()
     ready = (

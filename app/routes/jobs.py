@@ -48,9 +48,9 @@ _CURSOR = query("cursor", "Of the previous page; none for the first page", type=
 async def create() -> Response:
     """Create a job and queue it.
 
-    With a worker token the body names the owner, and may name the id.
+    With a worker token the body names the owner, and may name the id or keep the job off the queue.
     """
-    await request.get_data()  # not part of the deadline: the client decides how fast it sends
+    await request.get_data()  # before the deadline: the client decides how fast it sends
     return await _create()
 
 
@@ -104,7 +104,7 @@ async def status(job_id: str) -> Response:
 @Operation("cancelJob", {200: JobCancelled}, errors=[NotCancellable])
 @with_deadline
 async def cancel(job_id: str) -> Response:
-    """Fail a queued job, or ask a running one's worker to stop."""
+    """Cancel a job: fail a queued one, or ask the worker of a running one to stop."""
     identity = await identify()
     job_id, _ = await service().jobs.owned(identity.owner, job_id)
     await service().jobs.cancel(job_id)

@@ -1,4 +1,4 @@
-"""``/api/v1/jobs/{id}/stream``, ``/api/v1/stream``: answers to those whose streams end at once."""
+"""``/api/v1/jobs/{id}/stream``, ``/api/v1/stream``: responses of streams that end at once."""
 
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -70,8 +70,8 @@ async def stream_of_many() -> Response:
     """Watch many jobs as Server-Sent Events.
 
     The first event is connected. Then comes the state of each job as one event, then its events
-    live, all with jobId. After left nothing more comes of that job. A stream of listed jobs ends
-    when all have left.
+    live, all with jobId. No events of a job follow its left, unless it joins again. A stream of
+    listed jobs ends when all have left.
     """
     return _answer()
 
@@ -85,7 +85,7 @@ def _answer() -> Response:
         case Refusal(TooManyStreams() | ServiceUnavailable() | LogUnavailable() as error):
             if not request.headers.get("Last-Event-ID"):
                 raise error
-            return _event_stream(_UNAVAILABLE + retry_block())  # a browser gives up on any error
+            return _event_stream(_UNAVAILABLE + retry_block())  # EventSource gives up on an error
         case Refusal(error):
             raise error
     raise NotFound

@@ -1,1 +1,1 @@
-"""Everything that knows Hypercorn: its transport and repairs of its faults."""
+"""All code that depends on Hypercorn: use of its transport, and repairs of its faults."""

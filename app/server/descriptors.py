@@ -1,4 +1,4 @@
-"""File descriptors: each stream takes one, and without one no connection can be accepted."""
+"""File descriptors: each stream takes one, and without a free one no connection is accepted."""
 
 import asyncio
 import errno
@@ -13,7 +13,7 @@ from typing import Any, Final
 _log = logging.getLogger("jobcast.descriptors")
 
 RESERVE: Final = 256
-"""Descriptors beside those of streams: connections to Redis, polls, idle connections, files."""
+"""Descriptors besides those of streams: connections to Redis, polls, idle connections, files."""
 
 _CHECK_S: Final = 1.0
 _LOG_AGAIN_S: Final = 60.0
@@ -25,7 +25,7 @@ _HOW_TO_RAISE: Final = (
 
 
 def raise_limit(streams: int) -> None:
-    """Raise the soft limit to the hard one; warn if it is too low for so many streams."""
+    """Raise the soft limit to the hard one; warn if that is too low for so many streams."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(OSError, ValueError):  # macOS reports a hard limit that it refuses
@@ -43,7 +43,7 @@ class Descriptors:
     """Logs when no descriptor is left, which event loops hide or log too often.
 
     uvloop accepts a client and silently closes the connection. asyncio retries each second, and
-    logs a trace for each connection that it could have accepted.
+    each time logs a traceback for every place in the listener's backlog.
 
     Args:
         streams: returns the number of open streams.

@@ -1,7 +1,7 @@
 """Cached heads of stream responses, as Hypercorn and h11 encode them.
 
-Building and validating a head takes a seventh of the CPU of a connect. The heads of streams differ
-only by date and, with CORS, by origin; the cache is valid for one second.
+Building and validating a head takes 14 % of the CPU of a connect. The heads of streams differ only
+by date and, with CORS, by origin; a cached head is used for one second.
 """
 
 import time
@@ -17,7 +17,7 @@ _REQUEST: Final = b"GET / HTTP/1.1\r\nHost: any\r\n\r\n"
 _CHUNKED: Final = (b"transfer-encoding", b"chunked")
 
 _MOST: Final = 64
-"""Heads that are kept: more origins than most services allow."""
+"""Cached heads, one for each origin: few services allow as many."""
 
 
 def begin_response(stream: HTTPStream, head: Message) -> bytes | None:
@@ -43,7 +43,7 @@ def begin_response(stream: HTTPStream, head: Message) -> bytes | None:
     ):
         return None
     response, data = _encode(protocol.config, tuple(head["headers"]), int(time.time()))
-    process(h11.SERVER, response)  # h11's ``send`` without the encoding
+    process(h11.SERVER, response)  # what h11's ``send`` does, without the encoding
     stream.response = head  # type: ignore[assignment]  # a mapping of that shape
     stream.state = ASGIHTTPState.RESPONSE
     return data
@@ -55,9 +55,9 @@ def _encode(
     headers: tuple[tuple[bytes, bytes], ...],
     _second: int,
 ) -> tuple[h11.Response, bytes]:
-    """Return a response as h11 records it once sent, and the bytes that h11 sends.
+    """Return a response as h11 records it after sending, and the bytes that h11 would send.
 
-    The head has the date of its second, and is of use in that one alone.
+    ``_second`` is only part of the cache key, because the head contains the date.
     """
     sent = [*headers, *config.response_headers("h11")]
     connection = h11.Connection(h11.SERVER)

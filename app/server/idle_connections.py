@@ -1,7 +1,7 @@
 """Hypercorn's idle timeout, started only for connections that are idle.
 
-Hypercorn 0.18 starts two tasks and a timer when a client connects, and cancels them on the request,
-mostly at once: a quarter of the CPU of a connect.
+Hypercorn 0.18 starts two tasks and a timer when a client connects, and cancels them when a request
+arrives, usually at once. That takes 25 % of the CPU of a connect.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from hypercorn.asyncio import tcp_server
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
 
 _PATIENCE_S: Final = 0.25
-"""How long a connection is idle before its timeout task starts."""
+"""Time for which a connection must be idle before its timeout task starts."""
 
 Action = Callable[[], Coroutine[Any, Any, None]]
 
@@ -25,13 +25,13 @@ class LateTask(AsyncioSingleTask):
         self._timer: asyncio.TimerHandle | None = None
 
     async def restart(self, task_group: Any, action: Action) -> None:  # noqa: ANN401 - Hypercorn's
-        """Schedule the task anew."""
+        """Stop the task, and schedule it again."""
         await self.stop()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_PATIENCE_S, self._begin, task_group, action)
 
     async def stop(self) -> None:
-        """Cancel the task or its start."""
+        """Cancel the task, or its scheduled start."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

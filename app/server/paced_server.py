@@ -1,8 +1,8 @@
-"""Hypercorn's listener and connections, with a bound on the work of one loop iteration.
+"""Hypercorn's listener and connections, with a limit on the work of one loop iteration.
 
 An event loop accepts all pending connections and wakes a task for each that has data: several
-milliseconds per hundred, during which no event is delivered. So accepts and reads follow the
-``Pace`` of the loop. TLS handshakes and decryption happen below this layer and are not bounded.
+milliseconds per hundred connections, during which no event is delivered. So a ``Pace`` limits the
+accepts and reads of an iteration. TLS handshakes and decryption happen below and are not limited.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = logging.getLogger("jobcast.server")
 
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_S: Final = 1.0
-"""Before accepting again after an accept that failed for lack of resources."""
+"""Pause after an accept that failed for lack of resources."""
 
 _LIMIT: Final = 2**16
 """Unread bytes above which a ``StreamReader`` pauses its transport; asyncio's default."""
@@ -38,7 +38,7 @@ class PacedProtocol(asyncio.StreamReaderProtocol):
         self._pace = pace
 
     def data_received(self, data: bytes) -> None:
-        """Handle the data now or, with reading paused, when the pace allows."""
+        """Handle the data now or, pausing reads, as soon as the pace allows."""
         if self._pace.left:
             self._pace.count()
             super().data_received(data)
@@ -67,9 +67,9 @@ class PacedServer:
     """Accepts the connections of one listener at the pace of the loop.
 
     Args:
-        on_connection: a coroutine function, called with each connection's reader and writer.
+        on_connection: a coroutine function, called with the reader and writer of each connection.
         listener: a bound socket.
-        backlog: of the listener.
+        backlog: backlog of the listener.
         tls: TLS arguments of ``connect_accepted_socket``; empty without TLS.
     """
 
@@ -104,7 +104,7 @@ class PacedServer:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        """Accept what the pace allows; the loop calls again while connections are pending."""
+        """Accept as many as the pace allows; the loop calls again while connections are pending."""
         while self._pace.left:
             try:
                 connection, _ = self._listener.accept()
@@ -145,12 +145,12 @@ async def start_server(
     ssl: Any = None,  # noqa: ANN401 - as asyncio has it
     ssl_handshake_timeout: float | None = None,
 ) -> PacedServer:
-    """Do what ``asyncio.start_server`` does for Hypercorn."""
+    """Replace ``asyncio.start_server``, with the arguments that Hypercorn passes."""
     tls = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": ssl_handshake_timeout}
     return PacedServer(on_connection, sock, backlog, tls)
 
 
 def pace_connections() -> None:
-    """Make Hypercorn start a ``PacedServer``: its module gets an ``asyncio`` of its own."""
+    """Make Hypercorn start a ``PacedServer``: replace ``asyncio`` in its module."""
     patched = {**vars(asyncio), "start_server": start_server}
     cast("Any", run).asyncio = SimpleNamespace(**patched)

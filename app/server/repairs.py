@@ -1,6 +1,7 @@
 """Repairs of Hypercorn 0.18, installed when Hypercorn starts to serve the application.
 
-Each replaces one of Hypercorn's functions and names the upstream issue that makes it unnecessary.
+Each replaces one of Hypercorn's functions and names the upstream issue, if any, whose fix makes it
+unnecessary.
 ``tests/integration/test_unrepaired_hypercorn.py`` fails when a repair is no longer needed.
 """
 
@@ -21,7 +22,7 @@ from app.server.idle_connections import begin_idle_tasks_late
 from app.server.paced_server import pace_connections
 
 _LATE_BODY_S: Final = 2.0
-"""How long an answered client may take to send the rest of its request."""
+"""Time for a client to send the rest of a request that has its response already."""
 
 _POLL_S: Final = 0.02
 
@@ -39,7 +40,7 @@ def at_lifespan(receive: Receive, send: Send) -> Send:
     if not isinstance(lifespan, Lifespan):
         return send
     install()
-    # A program that embeds Hypercorn gets the error itself.
+    # A program that embeds Hypercorn handles the error itself.
     is_command = hasattr(lifespan.config, "application_path")
     return _exit_on_failed_startup(send) if is_command else send
 
@@ -55,15 +56,15 @@ def install() -> None:
 def _exit_on_failed_startup(send: Send) -> Send:
     """Print the reason of a failed startup and exit with code 2.
 
-    Hypercorn lets it reach the interpreter as an error, with a trace of Hypercorn's own calls. Not
-    reported upstream.
+    Hypercorn itself ends with an uncaught exception and a traceback of its own calls. Not reported
+    upstream.
     """
 
     async def send_or_end(message: Message) -> None:
         if message["type"] == "lifespan.startup.failed":
             print(message.get("message", ""), file=sys.stderr, flush=True)  # noqa: T201 - the last word
             loop = asyncio.get_running_loop()
-            loop.call_soon(sys.exit, 2)  # in a task, SystemExit would never be retrieved
+            loop.call_soon(sys.exit, 2)  # nobody would retrieve a SystemExit raised in this task
             await loop.create_future()
         await send(message)
 
@@ -71,10 +72,10 @@ def _exit_on_failed_startup(send: Send) -> Send:
 
 
 async def _read_until_client_closes(server: TCPServer) -> None:
-    """Close an idle connection as soon as its client does.
+    """Close an idle connection as soon as its client does, and release the data read.
 
-    Hypercorn closes it only after ``keep_alive_timeout``. It also keeps the last data read, a
-    request with its token, until the next read. Not reported upstream.
+    Hypercorn closes it only after ``keep_alive_timeout``, and keeps the last data read, a request
+    with its token, until the next read. Not reported upstream.
     """
     patience_s = server.config.read_timeout
     while not server.reader.at_eof():
@@ -90,11 +91,11 @@ async def _read_until_client_closes(server: TCPServer) -> None:
 
 
 async def _handle_events_fairly(protocol: H2Protocol, events: list[Event]) -> None:
-    """Drop body data of answered requests, and start ten requests at a time.
+    """Drop body data of requests that have their response, and start ten requests at a time.
 
-    Hypercorn raises KeyError for such data, which ends the HTTP/2 connection with all of its
-    streams: pgjones/hypercorn#329, fixed by #312 or #334. And it starts all requests of one read,
-    up to a hundred, without yielding: not reported upstream.
+    Hypercorn raises KeyError for such data, which ends the HTTP/2 connection with all its streams:
+    pgjones/hypercorn#329, fixed by #312 or #334. It also starts all requests of one read, up to a
+    hundred, without yielding to the event loop: not reported upstream.
     """
     started = 0
     for event in events:
@@ -111,12 +112,12 @@ async def _handle_events_fairly(protocol: H2Protocol, events: list[Event]) -> No
 
 
 async def _recycle_after_body(protocol: H11Protocol) -> None:
-    """Wait for the rest of an answered request's body before closing the connection.
+    """After an early response, wait for the rest of the request before closing the connection.
 
-    An error may be sent before the body has arrived: it is too large, or there is no such route.
+    An error response may precede the end of the body: it is too large, or there is no such route.
     Hypercorn then closes at once, the kernel answers further data with a reset, and a client that
-    is still sending sees that reset before the answer (RFC 9112 §9.6). Reported, by its symptom, as
-    pgjones/hypercorn#89.
+    is still sending gets the reset before it has read the response (RFC 9112 §9.6). Its symptom is
+    reported as pgjones/hypercorn#89.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + _LATE_BODY_S
@@ -132,9 +133,9 @@ async def _recycle_after_body(protocol: H11Protocol) -> None:
 async def _run_and_break_cycles(server: TCPServer) -> None:
     """Break a connection's reference cycles when it ends.
 
-    A connection and its protocol refer to each other for good: some forty objects that only the
-    cyclic garbage collector frees, which also traverses those of all open connections. Not reported
-    upstream.
+    A connection and its protocol refer to each other forever: some forty objects that only the
+    cyclic garbage collector frees, which must traverse those of all open connections too. Not
+    reported upstream.
     """
     try:
         await _ORIGINALS["run"](server)
@@ -148,7 +149,7 @@ def _init_with_parser(protocol: H11Protocol, *arguments: Any) -> None:  # noqa: 
 
 
 class _Parser(h11.Connection):
-    """Rejects malformed HTTP with an error without a traceback, whose frames would hold it."""
+    """Raises errors of malformed HTTP without a traceback, whose frames refer to the error."""
 
     def next_event(self) -> Any:  # noqa: ANN401 - what h11 returns
         try:
@@ -171,7 +172,7 @@ def _break_cycles(server: TCPServer) -> None:
 
 
 def _break_stream_cycles(protocol: H2Protocol) -> None:
-    """Clear h2's table of its own bound methods, and the tree of priorities."""
+    """Clear h2's table of its own bound methods, and the tree of stream priorities."""
     connection: Any = protocol.connection
     connection._frame_dispatch_table.clear()  # noqa: SLF001 - h2 has no public way
     streams: Any = protocol.priority._streams  # noqa: SLF001 - nor has priority
@@ -191,6 +192,6 @@ REPAIRED: Final[dict[tuple[Any, str], object]] = {
     (H11Protocol, "__init__"): _init_with_parser,
     (H11Protocol, "_maybe_recycle"): _recycle_after_body,
 }
-"""Replacements by owner and name."""
+"""Replacements by class and method."""
 
 _ORIGINALS: Final = {name: getattr(owner, name) for owner, name in REPAIRED}

@@ -13,9 +13,9 @@ _log = logging.getLogger("jobcast")
 def drain_on_sigterm(viewers: Viewers, settings: Settings, tasks: set[asyncio.Task[None]]) -> None:
     """Drain the streams on SIGTERM, while Hypercorn shuts down.
 
-    First ``/readyz`` answers 503 for ``notice_s``, so that load balancers stop routing here; a
-    second SIGTERM ends that wait. Then SIGINT has Hypercorn close its listener and wait for open
-    responses, which the drain ends: Hypercorn itself notifies the application only afterwards.
+    For ``notice_s``, or until a second SIGTERM, ``/readyz`` returns 503, so that load balancers
+    stop routing here. Then SIGINT makes Hypercorn close its listener and wait for open responses,
+    which the drain ends: Hypercorn itself notifies the application only after they have ended.
     """
     loop = asyncio.get_running_loop()
 

@@ -1,8 +1,8 @@
 """Writing of frames straight to the server's transport.
 
-Hypercorn's path from ASGI ``send`` to the socket costs more than the rest of a delivery, and an
+Hypercorn's path from ASGI ``send`` to the socket takes more CPU than the rest of a delivery, and an
 HTTP/1.1 chunk needs none of it. The connection's ``StreamWriter`` is private to Hypercorn, so it is
-looked up at run time; where it is missing, ``send`` is used.
+looked up at run time; without it, ``send`` is used.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class TransportOutlet(MailboxPump):
         return self._transport.is_closing()
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Write the mailbox in one call; frames that follow are written one by one."""
+        """Write the frames in the mailbox in one call; later frames are written one by one."""
         self._mailbox = mailbox
         self.wrote_at = self._now()
         if self._transport.is_closing():
@@ -67,7 +67,10 @@ class TransportOutlet(MailboxPump):
             self._start_pump()
 
     def offer(self, frame: Frame) -> bool:
-        """Write a frame at once and return True, or start the pump and return False."""
+        """Write a frame at once and return True, or start the pump and return False.
+
+        Also True if the connection is closing: the frame needs no buffer.
+        """
         transport = self._transport
         if transport.is_closing():
             return True
@@ -78,19 +81,19 @@ class TransportOutlet(MailboxPump):
             self._start_pump()
             return False
         chunk, sent = frame.chunk, 0
-        if not waiting and self._socket is not None:  # an empty buffer: the order is kept
+        if not waiting and self._socket is not None:  # the buffer is empty, so the order is kept
             try:  # noqa: SIM105 - a context manager would cost half as much as the write
                 sent = os.write(self._socket, chunk)
             except OSError:
                 pass
         if sent < len(chunk):  # the socket is full or broken; the transport handles either
-            # A view: a copy of a large event for each of a thousand viewers would cost memory.
+            # A view: a large event would otherwise be copied for each of a thousand viewers.
             transport.write(memoryview(chunk)[sent:] if sent else chunk)
         self.wrote_at = self._now()
         return True
 
     def abort(self) -> None:
-        """Disconnect a viewer that does not read, and drop its buffer."""
+        """Disconnect a viewer that does not read, and discard its buffer."""
         self.stop()
         self._transport.abort()
 
@@ -110,9 +113,9 @@ class TransportOutlet(MailboxPump):
 class Http2Stream:
     """One stream of an HTTP/2 connection, with flow control.
 
-    If the client's window is closed, Hypercorn 0.18 buffers without bound: each attempt to send
-    counts as sent and lets ``send`` return. So ``send`` here waits until that buffer is empty. Not
-    reported upstream.
+    If the client's flow-control window is closed, Hypercorn 0.18 buffers without limit: its
+    ``send`` returns after an attempt to send. So ``send`` here waits until that buffer is empty.
+    Not reported upstream.
     """
 
     def __init__(self, send: Send, protocol: H2Protocol, number: int) -> None:
@@ -122,7 +125,7 @@ class Http2Stream:
         self._resetting: asyncio.Task[None] | None = None
 
     async def send(self, message: Message) -> None:
-        """Send a message, and wait until the client's window has taken it."""
+        """Send a message, and wait until all of it fitted into the client's window."""
         await self._send(message)
         buffer = self._protocol.stream_buffers.get(self._number)
         if buffer is not None:
@@ -133,7 +136,7 @@ class Http2Stream:
         self._resetting = asyncio.create_task(self._reset())
 
     async def _reset(self) -> None:
-        """Reset the stream, and have Hypercorn drop its buffer."""
+        """Reset the stream, and make Hypercorn discard its buffer."""
         with contextlib.suppress(ProtocolError, OSError):
             self._protocol.connection.reset_stream(self._number, ErrorCodes.CANCEL)
             await self._protocol._window_updated(self._number)  # noqa: SLF001 - no public way
@@ -143,14 +146,14 @@ class Http2Stream:
 async def open_outlet(scope: Scope, send: Send, head: Message, *, direct: bool) -> Outlet:
     """Begin a stream's response, and return its outlet.
 
-    A ``TransportOutlet`` writes the head together with the first frames (``attach``): saves one
-    ``send`` system call, about 5 % of a connect.
+    A ``TransportOutlet`` writes the head together with the first frames (``attach``), which saves
+    one ``send`` system call: about 5 % of the CPU of a connect.
 
     Args:
         scope: ASGI scope of the request.
         send: its ASGI ``send``.
         head: the first message of the response: a 200 without ``Content-Length``.
-        direct: whether frames may be written to the transport.
+        direct: whether frames may be written straight to the transport.
     """
     may_be_chunked = scope.get("http_version") == "1.1" and scope.get("method") == "GET"
     server = server_behind(send) if direct and may_be_chunked else None
@@ -177,7 +180,10 @@ def outlet_for(send: Send) -> AsgiOutlet:
 
 
 def server_behind(send: Send) -> Any:  # noqa: ANN401 - Hypercorn's own
-    """Return Hypercorn's TCPServer, by HTTPStream.app_send and H11Protocol.stream_send, or None."""
+    """Return the TCPServer of an HTTP/1 request's ``send``; None if it is not Hypercorn's.
+
+    It is reached by the methods ``HTTPStream.app_send`` and ``H11Protocol.stream_send``.
+    """
     stream = getattr(send, "__self__", None)
     if not isinstance(stream, HTTPStream):
         return None

@@ -1,8 +1,8 @@
 """The decision about a stream: identity, ownership, where its events begin, and limits.
 
-On a stream of many jobs, its ``Roster`` decides about the ownership of each.
+The ownership of the jobs of a stream of many is checked later, by its ``Roster``.
 
-``app.routes.stream`` answers if a stream ends at once; ``app.streaming.middleware`` serves others.
+``app.routes.stream`` responds if a stream ends at once; ``app.streaming.middleware`` serves others.
 """
 
 import asyncio
@@ -40,24 +40,25 @@ from schema.sse import OK, Frame, encode, raw_frame
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
-"""Streams get at least this share of the maximum age, at random, so that a crowd disperses."""
+"""Lower bound of a stream's random age limit, as a share of ``stream_max_age_s``: viewers who
+connected together don't reconnect together."""
 
 
 class LiveStream(Struct):
-    """An open stream: its viewer, and its place within the limits, to be freed at its end."""
+    """An open stream: its viewer, and its place within the limits, to be freed when it ends."""
 
     viewer: Viewer
     place: Place
 
 
 class Replay(Struct):
-    """A complete response."""
+    """A complete response body."""
 
     body: bytes
 
 
 class NoContent(Struct):
-    """The viewer has the end of the job."""
+    """The viewer already has the terminal event of the job."""
 
 
 class Refusal(Struct):
@@ -71,10 +72,11 @@ Decision = LiveStream | Replay | NoContent | Refusal
 _OK: Final = raw_frame(OK)
 
 MANY: Final = ""
-"""In place of a job's id: the stream is of many jobs."""
+"""Stands for the job id of a stream of many jobs."""
 
 _CONCURRENT_DECISIONS: Final = 500
-"""Further requests wait before their deadline starts, which bounds only the wait for Redis."""
+"""Requests decided at the same time. Others wait, and only then does their deadline start: it
+limits the time that Redis takes."""
 
 
 class Streams:
@@ -108,7 +110,7 @@ class Streams:
         self._keepalive_s = _plain(settings.keepalive_s)
 
     async def decide(self, request: RawRequest, job_id: str) -> Decision:
-        """Decide about a request for the stream of a job, by the id in its path, or of ``MANY``."""
+        """Decide on a request for the stream of a job, given the id in its path, or of ``MANY``."""
         try:
             async with self._gate:
                 if job_id == MANY:
@@ -178,7 +180,10 @@ class Streams:
         return LiveStream(self._viewer_of(watch, request, identity), place)
 
     async def _jobs_of(self, selection: Selection, owner: Owner) -> Sequence[str]:
-        """Return the jobs of a selection, once Redis has answered."""
+        """Return the jobs of a selection.
+
+        Redis is read even for listed jobs, so that an outage is an error before the stream begins.
+        """
         if selection.job_ids is None:
             return list(await self._active_jobs.newest(owner))
         await self._reader.outline(selection.job_ids[0])
@@ -208,5 +213,5 @@ class Streams:
 
 
 def _plain(seconds: float) -> float:
-    """Return whole seconds as an int, for JSON without a fraction."""
+    """Return whole seconds as an int, which JSON shows without a fraction."""
     return int(seconds) if seconds == int(seconds) else seconds

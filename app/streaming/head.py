@@ -18,7 +18,7 @@ _VARY: Final = (b"vary", b"Origin")
 
 
 class StreamHead:
-    """Makes the first message of a stream's response.
+    """Builds the first message of a stream's response.
 
     Args:
         origins: allowed origins; ``*`` allows all, without credentials.

@@ -1,4 +1,4 @@
-"""Limits on open streams: of an owner, of a job, and of this process."""
+"""Limits on open streams, per owner, per job and for this process."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from schema.owner import Owner
 
 
 class Limits:
-    """Counts the places of open streams."""
+    """Counts open streams."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -17,7 +17,7 @@ class Limits:
         self._reserved = 0
 
     def reserve(self, job_id: str | None, owner: Owner) -> "Place":
-        """Reserve a place for a stream; of many jobs, if none is given.
+        """Reserve a place for a stream of a job; of many jobs if ``job_id`` is None.
 
         Raises:
             TooManyStreams: the owner or the job has reached its limit.
@@ -65,7 +65,7 @@ class Limits:
 
 
 class Place:
-    """The place of one stream, until it is freed or its context ends."""
+    """The place of one stream within the limits; also a context that frees it at its end."""
 
     __slots__ = ("_job_id", "_limits", "_owner")
 

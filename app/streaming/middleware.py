@@ -1,8 +1,8 @@
 """The ASGI wrapper that serves open streams without Quart.
 
-Quart would spend a request context, two tasks and a response on each viewer, and keep some of that
-for as long as the stream is open. So streams are decided on before Quart; it answers those that end
-at once, the others are served here.
+Quart creates a request context, two tasks and a response for each viewer, and keeps some of that
+while the stream is open. So streams are decided on before Quart: it responds if a stream ends at
+once, and all others are served here.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from app.streaming.head import StreamHead
 from app.streaming.viewers import Viewers
 
 READ_TIMEOUT_S: Final = 60.0
-"""Time to read the replay of a finished job; a slower viewer resumes afterwards."""
+"""Time for a viewer to read the replay of a finished job; a slower one is cut off and resumes."""
 
 _KEY: Final = "jobcast.decision"
 _PATH: Final = re.compile(r"/*api/v1/(?:jobs/([^/]+)/)?stream/?")
@@ -30,7 +30,7 @@ _METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 def decision_of(scope: object) -> Decision | None:
-    """Return the decision about a request; None if it is for no stream."""
+    """Return the decision about a request; None if it is not for a stream."""
     return cast("dict[str, Any]", scope).get(_KEY)
 
 
@@ -38,11 +38,11 @@ class StreamMiddleware:
     """Serves the streams of a wrapped application.
 
     Args:
-        application: answers all other requests.
+        application: responds to all other requests.
         streams: decides on streams.
         viewers: the open streams.
-        head: makes the first message of their responses.
-        prefix: normalizes paths, if the service may be mounted below a prefix.
+        head: builds the first message of their responses.
+        prefix: normalizes the paths of a service that may be mounted below a prefix.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class StreamMiddleware:
         self._head = head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan."""
+        """Serve one request, or the lifespan protocol."""
         if scope["type"] == "lifespan":
             await self._application(scope, receive, at_lifespan(receive, send))
             return
@@ -82,7 +82,7 @@ class StreamMiddleware:
                 _release(scope)
             return
         head = self._head.of(scope["http_version"], request.headers.get("Origin"))
-        del request  # frees memory for as long as the stream is open
+        del request  # or it would take memory while the stream is open
         self._viewers.open(decision.viewer)
         try:
             await decision.viewer.serve(scope, receive, send, head)
@@ -93,7 +93,7 @@ class StreamMiddleware:
     def _job_of(self, scope: Scope) -> str | None:
         """Return the job's id in the path of a stream, or ``MANY``; None for other requests.
 
-        Normalizes the scope: its path begins with ``root_path``, and its query is ASCII.
+        Also normalizes the scope: its path begins with ``root_path``, and its query is ASCII.
         """
         path = scope["path"]
         if not path.startswith("/"):
@@ -119,7 +119,7 @@ def _release(scope: Scope) -> None:
 def _path_of(target: str) -> str:
     """Return the path of a request target in absolute form (RFC 9112 §3.2.2).
 
-    Quart would raise on one without a path.
+    Quart raises an error on a target without a path.
     """
     try:
         return urlsplit(target).path or "/"

@@ -14,7 +14,7 @@ HIGH_WATER: Final = 64 * 1024
 
 
 class Outlet(Protocol):
-    """The way to one viewer.
+    """Writes the frames of one viewer.
 
     Attributes:
         wrote_at: time of the last write, by the clock of the event loop.
@@ -27,23 +27,26 @@ class Outlet(Protocol):
         """Whether the connection is known to be closing or closed."""
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Write the mailbox in one call; frames that follow are written one by one."""
+        """Begin to write: first the frames in the mailbox, then those that follow."""
 
     def offer(self, frame: Frame) -> bool:
-        """Write a frame at once and return True, or start the pump and return False."""
+        """Write a frame at once and return True, or start the pump and return False.
+
+        Also True if the connection is closing: the frame needs no buffer.
+        """
 
     async def drain(self) -> None:
         """Wait until the mailbox is empty or the viewer has disconnected."""
 
     def stop(self) -> None:
-        """Stop writing, and drop the mailbox, with which this forms a cycle."""
+        """Stop writing, and break the reference cycle with the mailbox."""
 
     def abort(self) -> None:
-        """Disconnect a viewer that does not read, and drop its buffer."""
+        """Disconnect a viewer that does not read, and discard its buffer."""
 
 
 class MailboxPump(ABC):
-    """Base of both outlets: its task, the pump, writes frames that could not be written at once."""
+    """Base of the outlets. A task, the pump, writes frames that could not be written at once."""
 
     __slots__ = ("_mailbox", "_pump", "wrote_at")
 
@@ -60,7 +63,7 @@ class MailboxPump(ABC):
             await asyncio.wait({self._pump})
 
     def stop(self) -> None:
-        """Stop writing, and drop the mailbox, with which this forms a cycle."""
+        """Stop writing, and break the reference cycle with the mailbox."""
         self._mailbox = None
         if self._pump is not None:
             self._pump.cancel()
@@ -76,13 +79,13 @@ class MailboxPump(ABC):
                 await self._write(b"".join(frame.data for frame in frames))
                 self.wrote_at = asyncio.get_running_loop().time()
         except (OSError, RuntimeError):
-            pass  # the viewer has disconnected, which ends ``receive`` as well
+            pass  # the viewer has disconnected, which ``receive`` reports too
         finally:
             self._pump = None
 
     @abstractmethod
     async def _write(self, data: bytes) -> None:
-        """Write bytes, and wait until there is room for more."""
+        """Write bytes, and wait until the connection takes more."""
 
 
 class AsgiOutlet(MailboxPump):
@@ -90,7 +93,7 @@ class AsgiOutlet(MailboxPump):
 
     Args:
         send: ASGI ``send``.
-        reset: closes the connection at once, if there is a way.
+        reset: closes the connection at once; None if the server can't.
     """
 
     __slots__ = ("_reset", "_send")
@@ -102,11 +105,11 @@ class AsgiOutlet(MailboxPump):
 
     @property
     def closed(self) -> bool:
-        """Always False: only ``receive`` reports it."""
+        """Always False: only ``receive`` reports a disconnect."""
         return False
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Write the mailbox in one call; frames that follow are written one by one."""
+        """Begin to write the mailbox, in the pump."""
         self._mailbox = mailbox
         self.wrote_at = asyncio.get_running_loop().time()
         if len(mailbox):

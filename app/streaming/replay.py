@@ -1,4 +1,4 @@
-"""The response to a viewer of a finished job, for which no actor is needed."""
+"""The response to a viewer of a finished job, which needs no actor."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,14 +10,15 @@ from schema.sse import Frame, encode_entry, encode_reset, encode_snapshot
 from schema.state import JobState
 
 MAX_BYTES: Final = 256 * 1024
-"""Limit of a replay: there may be many slow viewers."""
+"""Bytes of events, without the last one, above which an actor serves the viewer: many slow viewers
+may read a replay."""
 
 
 async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning) -> bytes | None:
-    """Return a viewer's events up to the end of the job, or the job's last state.
+    """Return a viewer's events up to the end of the job, or its final state as one event.
 
-    None if an actor must serve it: the events exceed ``MAX_BYTES``, or the job was retried or has
-    vanished meanwhile.
+    None if an actor must serve the viewer: the events exceed ``MAX_BYTES``, or the job was retried
+    or has vanished meanwhile.
 
     Args:
         reader: reads the log.
@@ -40,7 +41,7 @@ async def replay(reader: Reader, job_id: str, known: JobState, start: Beginning)
 
 
 async def _whole(reader: Reader, job_id: str, known: JobState) -> bytes | None:
-    """Return an attempt from its first entry, or from the oldest one left."""
+    """Return the events of an attempt from its first entry, or from the oldest one left."""
     first = known.attempt_id
     answer = await reader.catch_up(job_id, first)
     match answer.reset_reason(first), answer.oldest_state():
@@ -72,13 +73,13 @@ async def _after(  # noqa: PLR0913, PLR0917 - the cursor, and what was already r
             return b"".join((*frames, encode_reset(state, reason).data))
         for entry in answer.missed or ():
             cursor = entry.id or cursor
+            if size > MAX_BYTES:
+                return None
             if entry.event is not None:
                 frames.append(encode_entry(entry).data)
                 size += len(frames[-1])
             if entry.is_terminal:
                 return b"".join(frames)
-        if size > MAX_BYTES:
-            return None
         if not answer.more:
             return b"".join(frames)
         answer = await reader.catch_up(job_id, cursor)
@@ -86,7 +87,7 @@ async def _after(  # noqa: PLR0913, PLR0917 - the cursor, and what was already r
 
 
 def _finished(answer: CatchUp, known: JobState) -> JobState | None:
-    """Return the state that was read, if it is of the known job and finished."""
+    """Return the state that was read; None unless it is finished and of the known job."""
     state = answer.state
     is_known = state is not None and state.creation == known.creation and state.finished
     return state if is_known else None

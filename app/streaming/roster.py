@@ -1,8 +1,10 @@
 """The jobs of one stream of many: who joins, who leaves, and why.
 
-Each job is judged by its stored owner, as for a stream of its own. A live one gets a seat in its
-actor's audience; of an ended one the end is sent at once. Jobs join as fast as the viewer reads, so
-even two hundred large results are never in memory together.
+The stored owner of each job decides on access, as on a stream of its own. A live job gets a seat in
+its actor's audience; for a finished one the terminal event is sent at once. Jobs join as fast as
+the viewer reads, so even two hundred large results are never in memory together.
+
+To judge a job is to read its state, and to let it join or leave accordingly.
 """
 
 import asyncio
@@ -39,24 +41,24 @@ from schema.state import JobState
 _log = logging.getLogger("jobcast.streaming")
 
 _GROUP: Final = 16
-"""Jobs that are read together."""
+"""Jobs whose states are read together."""
 
 _MOST_ANNOUNCED: Final = 2 * MOST_JOBS
-"""Announcements that are kept; more are replaced by another search."""
+"""Maximum of pending jobs. Beyond it announced ones are dropped, and found by a search instead."""
 
 _AGAIN_S: Final = 5.0
-"""Pause before a job is judged whose actor has sent its viewers back twice."""
+"""Longest pause before judging a job again whose actor has sent its viewers back twice."""
 
 _MOST_ENDED: Final = 2 * MOST_JOBS
-"""Ended jobs that are remembered."""
+"""Maximum of ended jobs that are remembered."""
 
 
 class Cause(Struct, frozen=True):
     """Why a job is judged.
 
     Attributes:
-        absent: what is said if there is no such job of the owner; None to say nothing.
-        created: the first entry of the job that had a seat.
+        absent: reason of the ``left`` to send if the owner has no such job; None to send none.
+        created: first entry of the job that had a seat before; None if none had.
     """
 
     absent: Departure | None = None
@@ -82,15 +84,15 @@ class Dependencies(Struct, frozen=True):
 
 
 class Roster(AbstractContextManager[None]):
-    """Gets the events of many jobs into one mailbox, for as long as its context lasts.
+    """Delivers the events of many jobs to one mailbox while its context lasts.
 
     Args:
         dependencies: what all rosters share.
-        owner: whose jobs these are.
-        job_ids: the jobs to begin with.
-        mailbox: the viewer's.
+        owner: owner of the stream, who may see only their own jobs.
+        job_ids: the jobs at the beginning.
+        mailbox: the viewer's mailbox.
         is_open: whether the owner's other jobs join as they are created or retried.
-        return_ms: delay before the reconnect of a viewer who has the ends of all jobs.
+        return_ms: ``retry:`` delay when all listed jobs have left.
     """
 
     def __init__(  # noqa: PLR0913 - what the request says
@@ -111,7 +113,7 @@ class Roster(AbstractContextManager[None]):
         self._pending = dict.fromkeys(job_ids, _FOUND if is_open else _REQUESTED)
         self._must_search = False
         self._seats: dict[str, Seat] = {}
-        self._ended: dict[str, str | None] = {}  # of open ones: last entries that were sent
+        self._ended: dict[str, str | None] = {}  # last entry sent of each; only if open
         self._delayed = 0
         self._task: asyncio.Task[None] | None = None
         self._has_left = False
@@ -141,7 +143,7 @@ class Roster(AbstractContextManager[None]):
         for job_id in job_ids:
             seat = self._seats.get(job_id)
             if seat is not None:
-                seat.is_announced = True  # its attempt may have ended, which it has yet to get
+                seat.is_announced = True  # perhaps a retry, and the end before it has yet to come
             else:
                 self._pending.setdefault(job_id, _ANNOUNCED)
         if len(self._pending) > _MOST_ANNOUNCED:
@@ -152,12 +154,12 @@ class Roster(AbstractContextManager[None]):
         self._work_soon()
 
     def missed(self) -> None:
-        """Search for jobs whose announcement was missed."""
+        """Search for jobs whose announcements were missed."""
         self._must_search = True
         self._work_soon()
 
     def seat_ended(self, seat: Seat, ending: Ending) -> None:
-        """Say that a job has ended; judge one anew whose actor has sent its viewers back."""
+        """Send ``left`` for a job that has ended; judge one again that its actor sent back."""
         if self._has_left:
             return
         self._remove(seat)
@@ -203,7 +205,7 @@ class Roster(AbstractContextManager[None]):
                 for (job_id, cause), state in zip(group, found, strict=True):
                     await self._wait_for_room()
                     self._judge(job_id, cause, state)
-        except Exception:  # noqa: BLE001 - the viewer comes back, and gets everything
+        except Exception:  # noqa: BLE001 - the viewer reconnects, and gets all states
             _log.exception("a stream of many jobs failed")
             self._mailbox.end(Ending.RETRY)
         finally:
@@ -211,7 +213,7 @@ class Roster(AbstractContextManager[None]):
         self._end_if_done()
 
     async def _search(self) -> None:
-        """Have all active jobs judged that are not on the stream."""
+        """Add the owner's active jobs that are not on the stream to the pending ones."""
         self._must_search = False
         search = partial(self._dependencies.active_jobs.newest, self._owner)
         for job_id, last in (await until_answered(search)).items():
@@ -231,7 +233,7 @@ class Roster(AbstractContextManager[None]):
         return state
 
     async def _wait_for_room(self) -> None:
-        """Wait until the viewer has read what it was sent."""
+        """Wait until the mailbox is empty, or accepts no more."""
         if len(self._mailbox) and self._mailbox.ending is None:
             empty: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._mailbox.when_empty(partial(empty.set_result, None))
@@ -280,7 +282,7 @@ class Roster(AbstractContextManager[None]):
         seat.take(dependencies.directory.inbox_of, state, start)
 
     def _displace(self, state: JobState) -> bool:
-        """Have the oldest job leave for a newer one; say whether it is newer."""
+        """Let the oldest job leave for a newer one; return whether it did."""
         oldest = min(self._seats.values(), key=lambda seat: position(seat.created))
         if position(oldest.created) >= position(state.created):
             return False
@@ -303,12 +305,12 @@ class Roster(AbstractContextManager[None]):
                 del self._ended[next(iter(self._ended))]
 
     def _end_if_done(self) -> None:
-        """End the stream of a fixed list of jobs that have all left."""
+        """End a stream of listed jobs once all have left."""
         if self._is_open or self._has_left or self._task is not None:
             return
         if self._seats or self._pending or self._delayed:
             return
-        if len(self._mailbox):  # a large end, beside which it takes nothing more
+        if len(self._mailbox):  # perhaps a large end, beside which it takes no other frame
             again = partial(asyncio.get_running_loop().call_soon, self._end_if_done)
             self._mailbox.when_empty(again)
             return

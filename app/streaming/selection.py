@@ -1,4 +1,4 @@
-"""Which jobs a stream of many is for, by its query."""
+"""The jobs that the query of a stream of many selects."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from app.raw_request import Parameters
 from jobcast.protocol.names import parse_job_id
 
 MOST_JOBS: Final = 200
-"""Jobs of one stream."""
+"""Maximum of jobs on one stream."""
 
 _ACTIVE: Final = "active"
 
@@ -18,8 +18,8 @@ class Selection(Struct, frozen=True):
     """The jobs that a stream is requested for.
 
     Attributes:
-        job_ids: distinct ids as their keys spell them, malformed ones as given; None for the
-            caller's active jobs.
+        job_ids: distinct ids, normalized as in the keys in Redis, malformed ones as given; None
+            for the caller's active jobs.
     """
 
     job_ids: tuple[str, ...] | None

@@ -14,20 +14,20 @@ from eventlog.pace import Arrivals
 from schema.sse import KEEPALIVE, PING, Frame, raw_frame, retry
 
 RETRY_MS: Final = (1000, 5000)
-"""Range of the delay before a reconnect: random, to spread a crowd."""
+"""Range of the random delay before a reconnect, so that viewers don't reconnect all at once."""
 
 COMMENT: Final = raw_frame(KEEPALIVE)
 PING_EVENT: Final = raw_frame(PING)
 """The two kinds of keepalive."""
 
 _FINAL_WRITE_S: Final = 5.0
-"""Time to read the rest of the mailbox when a stream ends."""
+"""Time for a viewer to read the rest of its mailbox when its stream ends."""
 
 Watch = Callable[[Mailbox], AbstractContextManager[None]]
 
 
 def retry_block(milliseconds: int | None = None) -> bytes:
-    """Return a ``retry:``, with a random delay if none is given."""
+    """Return a ``retry:`` field; its delay is random if none is given."""
     return retry(milliseconds or random.randint(*RETRY_MS))  # noqa: S311 - spread, not secrecy
 
 
@@ -38,11 +38,11 @@ class Viewer:
     its mailbox overflows.
 
     Args:
-        watch: returns a context in which the job's events go into a mailbox.
+        watch: returns a context manager that delivers the job's events to a mailbox.
         lifetime_s: seconds after which the viewer must reconnect.
-        mailbox_bytes: bound of the mailbox.
+        mailbox_bytes: maximum of bytes in the mailbox.
         direct: whether to write straight to the transport where possible.
-        keepalive: sent when the stream was silent for a while.
+        keepalive: frame to send when the stream was silent for a while.
     """
 
     __slots__ = (
@@ -84,7 +84,7 @@ class Viewer:
         try:
             with self._watch(mailbox):
                 outlet.attach(mailbox)
-                del self._watch  # it holds the request's state
+                del self._watch  # it refers to the state that was read for the request
                 if self._sent_back:
                     mailbox.end(Ending.RETRY)
                 if not await self._wait_for_end(receive):
@@ -98,10 +98,10 @@ class Viewer:
                 outlet.abort()
         finally:
             outlet.stop()
-            self.mailbox = self.outlet = None  # a cycle, which holds the connection
+            self.mailbox = self.outlet = None  # breaks a cycle that includes the connection
 
     def keep_alive(self, silent_since: float) -> None:
-        """Send a keepalive if nothing was sent since ``silent_since``.
+        """Send a keepalive if nothing was sent since ``silent_since``, by the loop's clock.
 
         Also detects disconnects that Hypercorn does not report while a pipelined request is
         pending.
@@ -125,7 +125,7 @@ class Viewer:
             self.mailbox.end(Ending.RETRY)
 
     async def _wait_for_end(self, receive: Receive) -> bool:
-        """Wait for an end; say whether the viewer is still connected."""
+        """Wait for an end; return whether the viewer is still connected."""
         task = self._waiting = asyncio.current_task()
         life = asyncio.get_running_loop().call_later(self._lifetime_s, self._schedule_wake)
         try:
@@ -143,12 +143,12 @@ class Viewer:
         return False
 
     def _schedule_wake(self) -> None:
-        """Wake the waiting task, at the pace of the loop: thousands may end together."""
+        """Wake the waiting task, at the pace of the loop, as thousands may end together."""
         if self._waiting is not None:
             Arrivals.here().do(self._wake)
 
     def _wake(self) -> None:
-        """Cancel the waiting task, as ``asyncio.timeout`` does with more memory."""
+        """Cancel the waiting task, like ``asyncio.timeout``, which takes more memory."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()

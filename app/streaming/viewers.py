@@ -19,14 +19,14 @@ _BATCH: Final = 25
 class Viewers:
     """The open streams.
 
-    Attributes:
-        leaving: whether a drain is imminent, so that load balancers should stop routing here.
-        draining: whether it has begun.
-        total: streams opened since the start.
+    Keepalives use a timer wheel: each viewer is in the slot of the second at which it is due if
+    nothing is sent until then. If something was sent, it moves to a later slot. So a viewer is
+    checked once in each keepalive interval.
 
-    Keepalives use a timer wheel: each viewer is in the slot of the tick at which it is due if
-    nothing is sent until then, and moves on if something was. So a viewer is checked once in each
-    keepalive interval.
+    Attributes:
+        leaving: whether a drain will begin soon, so that load balancers should stop routing here.
+        draining: whether the drain has begun.
+        total: streams opened since the start.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,7 +68,7 @@ class Viewers:
             for slot in range(done, int(now) + 1):
                 for number, viewer in enumerate(self._slots.pop(slot, ()), 1):
                     if not number % _BATCH:
-                        await asyncio.sleep(0)  # a crowd is due at once
+                        await asyncio.sleep(0)  # many may be due at once
                     if viewer not in self._open:
                         continue
                     viewer.keep_alive(now - self._settings.keepalive_s)
@@ -79,10 +79,11 @@ class Viewers:
     async def drain(self, grace_s: float) -> None:
         """Send every viewer back, a few at a time, and wait until all streams are closed.
 
-        The reconnect delays are spread evenly, in random order, to ``reconnects_per_s``.
+        The reconnect delays are spread evenly, in random order, over 4 s or more: so long that at
+        most ``reconnects_per_s`` viewers reconnect per second.
 
         Args:
-            grace_s: time to wait.
+            grace_s: seconds to wait for the streams to close.
         """
         self.draining = True
         viewers = list(self._open)

@@ -1,7 +1,7 @@
-"""Garbage-collection policy: the young generation often, everything only while that is little.
+"""Garbage-collection policy: collect the young generation often, the whole heap only while small.
 
-By default full collections recur: 0.2 s with 1,000 viewers, in which no event is delivered. They
-would find nothing, for viewers leave no cyclic garbage (``app.server.repairs``).
+By default Python repeats full collections. Each takes 0.2 s with 1,000 viewers, during which no
+event is delivered, and finds nothing: viewers leave no cyclic garbage (``app.server.repairs``).
 """
 
 import asyncio
@@ -21,8 +21,8 @@ _TICKS: Final = 1200
 """Ticks between two full collections: a minute."""
 
 _LITTLE: Final = 50_000
-"""Memory blocks, beyond those of the start, up to which full collections run: 5 ms, some 200
-viewers. They free unforeseen cycles."""
+"""Memory blocks allocated since the start up to which full collections run: about 200 viewers, 5 ms
+each. They free unforeseen cycles."""
 
 
 class GarbagePolicy:
@@ -33,7 +33,7 @@ class GarbagePolicy:
         self._loaded = 0
 
     def begin(self) -> None:
-        """Set the policy, and exempt what the start has loaded from all collections."""
+        """Set the policy, and exempt all objects that exist now from collections."""
         gc.freeze()
         gc.set_threshold(YOUNG, _NEVER, _NEVER)
         self._loaded = sys.getallocatedblocks()

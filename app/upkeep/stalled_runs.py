@@ -1,10 +1,10 @@
 """Fails runs whose leases have expired: their workers crashed or hang.
 
-A lease may also expire because nobody could renew it: Redis was unavailable, or all machines slept.
-So a run fails only after its Redis server passed regular checks for ``grace_s``, in which a live
-worker would have renewed the lease. A failed check, and a gap longer than ``grace_s`` by the
-server's clock, restart that period. In a Cluster each node has its own period, for each may be
-unavailable alone, and a node that takes over starts anew.
+A lease may also expire because no worker could renew it: Redis was unavailable, or all machines
+were suspended. So a run fails only after its Redis server has passed regular checks for
+``grace_s``, in which a live worker would have renewed the lease. A failed check, and a gap longer
+than ``grace_s`` by the server's clock, restart that period. In a Cluster each node has its own
+period, because each may be unavailable alone; a node that takes over begins a new one.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ _log = logging.getLogger("jobcast.stalled_runs")
 
 _BATCH: Final = 20
 _CHECKS: Final = 4
-"""Checks within the grace; with fewer, a slow one would count as a gap."""
+"""Checks within ``grace_s``. With fewer, a slow check would count as a gap."""
 _MS: Final = 1000
 
 
 class _CheckSeries(Struct, frozen=True):
-    """A series of checks of one server without a gap: times of the first and the last, in ms."""
+    """A series of checks of one server without a gap: Unix times of the first and last, in ms."""
 
     first_ms: int
     last_ms: int
@@ -36,8 +36,13 @@ class _CheckSeries(Struct, frozen=True):
 class StalledRuns:
     """Finds and fails runs whose leases have expired.
 
-    ``grace_s`` is how long workers may take to renew their leases after an outage. ``stalled``
-    counts the failed runs.
+    Args:
+        leases: the index of leases.
+        appender: appends the failures.
+        grace_s: time for workers to renew their leases after an outage.
+
+    Attributes:
+        stalled: number of runs that this process has failed.
     """
 
     def __init__(self, leases: Leases, appender: Appender, grace_s: float) -> None:
@@ -63,10 +68,10 @@ class StalledRuns:
 
         Raises:
             LogUnavailable: Redis is unavailable.
-            Unreadable: the index of leases is no sorted set.
+            Unreadable: the index of leases is not a sorted set.
         """
         loop = asyncio.get_running_loop()
-        # Bounded, or slow jobs could make the gap before the next check too long.
+        # Bounded, because slow appends could make the gap before the next check too long.
         end = loop.time() + self._pause_s / 2
         times = await self._leases.check()
         self._series = {
@@ -75,7 +80,7 @@ class StalledRuns:
         }
         is_more = any(map(self._passes, self._series))
         while is_more:
-            # By the time of the check: what became due since may have done so in an outage.
+            # Only runs that were due at the check: a later lease may have expired in a new outage.
             due = await self._leases.claim(times.index_ms, _BATCH, self._grace_ms)
             expired = (run for run in due if self._passes(self._leases.server_of(run)))
             await asyncio.gather(*map(self._stall, expired))

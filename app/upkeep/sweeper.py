@@ -1,8 +1,8 @@
 """Fails jobs whose queueing was interrupted.
 
-A job is queued in steps, and Redis or this process may fail between any two. Until its place in the
-queue is certain, a job is in the set of unconfirmed jobs. One that stays there was never promised
-to its caller: it is removed from the queue and failed, so that no viewer waits forever.
+A job is queued in steps, and Redis or a process may fail between any two. Until its place in the
+queue is certain, a job is in the set of unconfirmed jobs. If it stays there, its queueing was never
+acknowledged: it is removed from the queue and failed, so that no viewer waits forever.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from schema.events import FailedData
 _log = logging.getLogger("jobcast.sweeper")
 
 PATIENCE_S: Final = 30.0
-"""How long a job may stay unconfirmed: longer than any request lasts."""
+"""Time for which a job may stay unconfirmed: longer than any request takes."""
 
 _PATIENCE_WITHOUT_TRACE: Final = 20
 """Keep unconfirmed jobs without a trace this many times longer: a partitioned network may deliver
@@ -53,11 +53,11 @@ class Sweeper:
     async def sweep(self, older_than_s: float) -> int:
         """Fail the jobs that have been unconfirmed for this long; return their number.
 
-        An unreadable job is confirmed, so that it is not tried again.
+        An unreadable job is confirmed too, so that it is not tried again.
 
         Raises:
             LogUnavailable: Redis is unavailable.
-            Unreadable: the set of unconfirmed jobs is no set.
+            Unreadable: the set of unconfirmed jobs is not a sorted set.
         """
         failed = 0
         overdue = set(await self._records.unconfirmed(_PATIENCE_WITHOUT_TRACE * older_than_s))
@@ -67,7 +67,7 @@ class Sweeper:
                 if state is not None and state.status == "queued":
                     failed += await self._abandon(job_id, state.attempt)
                 elif job_id not in overdue and (state is None or state.status == "failed"):
-                    continue  # its creation or retry may still be on the way
+                    continue  # its creation or retry may still arrive in Redis
                 elif state is None:
                     await self._queue.remove(job_id, FIRST_ATTEMPT)
             except UnreadableJob as error:
@@ -80,7 +80,7 @@ class Sweeper:
         return failed
 
     async def _abandon(self, job_id: str, attempt: int) -> bool:
-        """Fail a queued attempt unless a worker has started it; say whether it failed."""
+        """Fail a queued attempt unless a worker has started it; return whether it was failed."""
         await self._queue.remove(job_id, attempt)
         try:
             await self._appender.abandon(job_id, attempt, _NOT_QUEUED)

@@ -1,12 +1,12 @@
 // Made by `just contract` from the structs in schema/.
 
-/** First event of every stream. A control frame: no id. */
+/** The first event of every stream. A control frame, without id. */
 export interface Connected {
   type: "connected";
   data: ConnectedData;
 }
 
-/** What a viewer is connected to; times are seconds. */
+/** The job, and in seconds the stream's maximum age and the silence before a keepalive. */
 export interface ConnectedData {
   connectionId: string;
   jobId: string;
@@ -14,31 +14,31 @@ export interface ConnectedData {
   keepaliveSeconds: number;
 }
 
-/** Voids all earlier events; the snapshot follows. A control frame: no id. */
+/** All earlier events of the job are void; the snapshot follows. A control frame, without id. */
 export interface Reset {
   type: "reset";
   data: ResetData;
 }
 
-/** The job's attempt, and why the viewer can't resume from its cursor. */
+/** The attempt of the snapshot that follows, and why the viewer can't resume from its cursor. */
 export interface ResetData {
   attempt: number;
   reason: "attempt" | "trimmed" | "unknown";
 }
 
-/** Keepalive that a page can see. A control frame: no id. */
+/** A keepalive as an event, which `?ping=1` requests. A control frame, without id. */
 export interface Ping {
   type: "ping";
   data: Record<string, unknown>;
 }
 
-/** The job advanced. */
+/** The job made progress. Also the snapshot of a queued or running job. */
 export interface ProgressUpdate {
   type: "progress-update";
   data: ProgressData;
 }
 
-/** Progress in percent, the current step, and the estimated seconds left. */
+/** Progress in percent, the current step, and the estimated time left in seconds. */
 export interface ProgressData {
   progress: number;
   currentStep: string | null;
@@ -63,7 +63,7 @@ export interface StepChange {
   data: ProgressData;
 }
 
-/** The job succeeded. Last event of its attempt. */
+/** The job succeeded. Last event of the attempt. */
 export interface Complete {
   type: "complete";
   data: CompleteData;
@@ -74,25 +74,25 @@ export interface CompleteData {
   result: unknown;
 }
 
-/** The job failed or was cancelled. Last event of its attempt. */
+/** The job failed or was cancelled. Last event of the attempt. */
 export interface Failed {
   type: "failed";
   data: FailedData;
 }
 
-/** Why the job failed: a text for people and an optional stable code. */
+/** Why the job failed: a text for people, and a stable code or null. */
 export interface FailedData {
   error: string;
   errorCode: string | null;
 }
 
-/** A log line of a worker. To the service it is a custom event. */
+/** A log line of a worker. The service treats it as a custom event. */
 export interface Log {
   type: "log";
   data: LogData;
 }
 
-/** A log line of a worker, forwarded unchecked with any further fields. */
+/** A log line of a worker, with any further fields. The service forwards it unchecked. */
 export interface LogData {
   text: string;
   level?: "debug" | "error" | "info" | "warning";
@@ -100,23 +100,23 @@ export interface LogData {
   [field: string]: unknown;
 }
 
-/** An event named by a worker: forwarded, not part of the state. */
+/** An event named by a worker. It is forwarded unchanged and is not part of the snapshot. */
 export interface Custom {
   type: string;
   data: Record<string, unknown>;
 }
 
-/** First event of every stream of many jobs. A control frame: no id. */
+/** The first event of every stream of many jobs. A control frame, without id. */
 export interface ManyConnected {
   type: "connected";
   data: ManyConnectedData;
 }
 
 /**
- * What a viewer of many jobs is connected to; times are seconds.
+ * The jobs, and in seconds the stream's maximum age and the silence before a keepalive.
  *
- *     `jobIds` are the jobs of the stream at its beginning: those requested, or with `mine=active`
- *     those found.
+ * `jobIds` are the jobs at the stream's beginning: those requested, or with `mine=active`
+ * those found.
  */
 export interface ManyConnectedData {
   connectionId: string;
@@ -125,7 +125,7 @@ export interface ManyConnectedData {
   keepaliveSeconds: number;
 }
 
-/** A job left a stream of many: nothing more comes of it. A control frame: no id. */
+/** A job left the stream: its events stop until it joins again. A control frame, without id. */
 export interface Left {
   type: "left";
   data: LeftData;
@@ -164,7 +164,7 @@ export interface RunEvent {
   data?: Record<string, unknown>;
 }
 
-/** Body of `POST …/events`: events of one run, in order; none to only renew its lease. */
+/** Body of `POST …/events`: events of one run, in order. An empty list renews its lease. */
 export interface AppendEvents {
   /** A random text that the worker draws anew for each run */
   run: string;
@@ -187,13 +187,13 @@ export interface AppendEvent {
   data?: Record<string, unknown>;
 }
 
-/** What a run has to do. `input` is null if what is stored is no JSON object. */
+/** Type and input of the started job. `input` is null if the stored one is no JSON object. */
 export interface StartedJob {
   type: string;
   input: Record<string, unknown> | null;
 }
 
-/** Answer to `POST …/events`; `job` is null unless the run was started. */
+/** Answer to `POST …/events`. `job` is null unless the request started the run. */
 export interface EventsAppended {
   /** Log entries of the events; null: a repeat, and not in the log any more */
   ids: (string | null)[];
@@ -211,7 +211,7 @@ export interface JobCreated {
   streamUrl: string;
 }
 
-/** Answer to `GET …/status`; times are ISO 8601 with `Z` and milliseconds. */
+/** Answer to `GET …/status`. Timestamps are ISO 8601 with milliseconds and `Z`. */
 export interface JobStatus {
   jobId: string;
   status: "failed" | "queued" | "running" | "succeeded";
@@ -264,7 +264,7 @@ export interface Health {
   status: "alive" | "not ready" | "ready";
 }
 
-/** Body of every error: a title, a text for people, and a stable code. */
+/** Body of every error: a title, a message for people, and a stable code for programs. */
 export interface ErrorBody {
   success: false;
   error: string;

@@ -1,4 +1,4 @@
-"""Requests as the service reads them, without a server."""
+"""Requests in the form in which the service reads them, without a server."""
 
 from collections.abc import Iterable
 from urllib.parse import urlencode
@@ -14,9 +14,9 @@ def asks(
     """Return a request.
 
     Args:
-        headers: names and values; a text is sent as UTF-8.
-        query: names and values, or its bytes.
-        method: what it asks for.
+        headers: names and values; texts are encoded as UTF-8.
+        query: names and values, or the encoded query.
+        method: the HTTP method.
     """
     given = [(name.lower().encode(), _bytes(value)) for name, value in headers]
     return RawRequest(

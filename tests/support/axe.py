@@ -1,4 +1,4 @@
-"""What axe-core finds wrong with a page."""
+"""Accessibility faults of a page, found by axe-core."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from tests.support.npm import installed
 
 
 async def faults_of(page: Page) -> list[tuple[str, list[str]]]:
-    """Return each broken rule with the elements that break it."""
-    # What a browser paints behind a page that says nothing of it, axe takes for white.
+    """Return each violated rule, with the HTML of the elements that violate it."""
+    # Without a background in the page's styles axe assumes white, whatever the browser paints.
     await page.evaluate("""() => {
       const { style } = document.documentElement;
       if (!style.background) style.background = "Canvas";

@@ -1,4 +1,4 @@
-"""The bridge as it is deployed, a process of its own, and what publish-only workers do."""
+"""The bridge as it is deployed, in a separate process, and the publications of its workers."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ APPENDS: Final = "publications: appending"
 class BridgeProcess(LoggedProcess):
     """One ``python -m jobcast bridge``: ``with BridgeProcess(url, JOBCAST_BRIDGE_OWNER="…")``.
 
-    The block begins once the bridge leads or stands by, and follows what it is to follow.
+    The block begins once the bridge leads or stands by, and follows publications if it is to.
     """
 
     patience_s = 30.0
@@ -30,11 +30,11 @@ class BridgeProcess(LoggedProcess):
 
     @property
     def leads(self) -> bool:
-        """Whether it has led."""
+        """Whether it leads or has led."""
         return LEADS in self.log
 
     def kill(self) -> None:
-        """End the process at once (SIGKILL), as a crash does."""
+        """Kill the process (SIGKILL), like a crash."""
         self.send(signal.SIGKILL)
         self.wait()
 
@@ -48,6 +48,6 @@ class BridgeProcess(LoggedProcess):
 
 
 async def publish(redis: Redis, job_id: str, event: str, data: Any, **more: Any) -> None:  # noqa: ANN401 - any JSON
-    """Publish as the seed's own worker does: a name and data, and no id."""
+    """Publish like a publish-only worker: a name and data, and no id."""
     message = json.dumps({"event": event, "data": data, **more}, ensure_ascii=False)
     await redis.publish(f"jobs:{job_id}:events", message)

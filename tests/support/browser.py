@@ -16,7 +16,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 CONNECTING: Final = 0
 CLOSED: Final = 2
 
-# Playwright's own arguments turn off the rest: sandbox, updates, first run, background traffic.
+# Playwright's own arguments disable the rest: sandbox, updates, first run, background traffic.
 _ARGUMENTS: Final = ("--disable-gpu", "--disable-quic", "--disable-sync")
 _UNLIKE_USERS: Final = (
     "--disable-back-forward-cache",
@@ -41,13 +41,11 @@ _OPEN: Final = """
 
 @asynccontextmanager
 async def chromium(*more: str, without: Sequence[str] = ()) -> AsyncIterator[Browser]:
-    """Run the installed Chromium.
-
-    Where there is none the test is skipped.
+    """Run the installed Chromium; skip the test if there is none.
 
     Args:
-        more: arguments of Chromium.
-        without: which of Playwright's arguments it does not get.
+        more: further arguments of Chromium.
+        without: arguments of Playwright that are left out.
     """
     executable = shutil.which("chromium")
     if executable is None:
@@ -65,10 +63,10 @@ async def chromium(*more: str, without: Sequence[str] = ()) -> AsyncIterator[Bro
 
 @asynccontextmanager
 async def tabs() -> AsyncIterator[BrowserContext]:
-    """Run a Chromium that treats its tabs as a user's does.
+    """Run a Chromium that treats its tabs like a user's browser.
 
-    A tab behind another is hidden and throttled and can be frozen, and a page that was left is kept
-    for the way back. Playwright prevents all that, in the pages of its own contexts for good.
+    It hides, throttles and may freeze background tabs, and keeps pages in the back/forward cache.
+    Playwright disables all that; in its own contexts it can't be enabled.
     """
     port = free_port()
     async with chromium(f"--remote-debugging-port={port}", without=_UNLIKE_USERS) as browser:
@@ -78,30 +76,30 @@ async def tabs() -> AsyncIterator[BrowserContext]:
 
 
 class Source:
-    """A native EventSource in a page, one a page, with all that it has seen since it was opened."""
+    """The native EventSource of a page, at most one, with all events since it was opened."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
 
     @classmethod
     async def open(cls, page: Page, url: str, *custom: str) -> Self:
-        """Open it on a stream; it can only listen to custom events whose names it is told."""
+        """Open it on a stream; ``custom`` are the custom events to listen to."""
         contract = ("connected", "progress-update", "step-change", "complete", "failed")
         await page.evaluate(_OPEN, [url, [*contract, *custom]])
         return cls(page)
 
     @property
     async def events(self) -> list[Event]:
-        """Return what it has seen, oldest first."""
+        """Return the events that it has dispatched, oldest first."""
         seen = await self._page.evaluate("watched.events")
         return [Event(event["name"], event["data"], event["id"]) for event in seen]
 
     async def count(self, name: str) -> int:
-        """Return how many events of a name it has seen."""
+        """Return the number of dispatched events of a name."""
         return sum(event.name == name for event in await self.events)
 
     async def ids(self) -> list[str]:
-        """Return the ids of the log's events, those of the first snapshot left out."""
+        """Return the ids of the events from the log, without that of the first snapshot."""
         events = [event for event in await self.events if event.name != "connected"]
         return [event.id for event in events[1:]]
 

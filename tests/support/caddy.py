@@ -19,12 +19,12 @@ _STOP_SECONDS: Final = 10.0
 
 
 class Caddy(Started):
-    """One process with ``deploy/Caddyfile``; addresses and folders are its own.
+    """One process with ``deploy/Caddyfile``, on its own addresses and with its own folders.
 
     Args:
-        service: where it sends requests.
-        secure: serve HTTPS and HTTP/2, with a certificate of its own authority. That authority
-            stays in its folder: Caddy would have the machine trust it.
+        service: the service to which it forwards requests.
+        secure: whether to serve HTTPS and HTTP/2, with a certificate of its own authority. Caddy
+            must not add that authority to those that the machine trusts.
     """
 
     def __init__(self, service: Service, *, secure: bool = False) -> None:
@@ -53,11 +53,11 @@ class Caddy(Started):
 
     @property
     def log(self) -> str:
-        """Return what it has printed so far."""
+        """Return its output so far."""
         return self._log.read_text()
 
     def start(self) -> None:
-        """Start it, and return once it answers; RuntimeError with its log if it won't."""
+        """Start it, and wait until it responds; raise RuntimeError with its log if it does not."""
         assert BINARY is not None
         command = [BINARY, "run", "--adapter", "caddyfile", "--config", str(self._file)]
         with self._log.open("wb") as output:
@@ -72,14 +72,14 @@ class Caddy(Started):
             raise RuntimeError(f"Caddy did not start: {self.log}")
 
     def close(self) -> None:
-        """End it, and remove its folder."""
+        """Stop it, and remove its folder."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(_STOP_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _answers(self) -> bool:
-        """Whether it answers at all: it listens before it has its certificate."""
+        """Return whether it responds: it listens before it has its certificate."""
         try:
             httpx.get(self.url, timeout=1, verify=False)  # noqa: S501 - its own certificate
         except httpx.HTTPError:

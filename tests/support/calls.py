@@ -1,4 +1,4 @@
-"""The calls of the API, for what holds for each of them."""
+"""The calls of the API, for tests of what all of them have in common."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ CALLS: Final = {
 }
 ON_A_JOB: Final = ("status", "stream", "cancel", "retry")
 ON_WHAT_IS_THERE: Final = ("status", "stream", "list", "cancel", "retry")
-"""In an order in which each can be done, to the owner of a queued job."""
+"""Calls on an existing job, in an order in which all succeed for the owner of a queued one."""
 
 FRESH: Final = {
     "status": "queued",
@@ -26,7 +26,7 @@ FRESH: Final = {
     "result": None,
     "attempt": 1,
 }
-"""The status of a job that waits to be run, without its id and times."""
+"""The status of a new job, without its id and times."""
 
 
 async def call(
@@ -35,7 +35,7 @@ async def call(
     job_id: str = "",
     **options: Any,  # noqa: ANN401 - those of the client
 ) -> httpx.Response:
-    """Make a call; of a stream that opens only the head is read."""
+    """Make a call; only the head of a stream is read."""
     method, path = CALLS[name]
     if name == "create":
         options = {"json": {"type": "anything"}, **options}
@@ -57,7 +57,7 @@ async def create(client: httpx.AsyncClient, **body: Any) -> str:  # noqa: ANN401
 
 
 async def status_of(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
-    """Return the status of a job of the caller's."""
+    """Return the status of one of the caller's jobs."""
     answer = await call(client, "status", job_id)
     assert answer.status_code == 200
     status: dict[str, Any] = answer.json()
@@ -65,5 +65,5 @@ async def status_of(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
 
 
 def without_times(status: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a status is the same for all jobs in the same state."""
+    """Return the fields of a status that are equal for all jobs in the same state."""
     return {k: v for k, v in status.items() if k not in {"jobId", "createdAt", "updatedAt"}}

@@ -1,4 +1,4 @@
-"""A certificate for a test's own TLS server, trusted by nobody else."""
+"""A certificate for a test's own TLS server, which only the test trusts."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ _DAY: Final = timedelta(days=1)
 class Certificate:
     """A self-signed certificate of the tests' host with its key, in one PEM file.
 
-    ``owner`` is whom it names; who trusts several certificates needs to tell them apart.
+    ``owner`` is its common name, which must differ between the certificates that a peer trusts.
     """
 
     def __init__(self, folder: Path, owner: str = HOST) -> None:
@@ -39,10 +39,10 @@ class Certificate:
         self.path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
 
     def client_context(self, *protocols: str) -> ssl.SSLContext:
-        """Return what a client needs that trusts nothing else.
+        """Return the context of a client that trusts only this certificate.
 
         Args:
-            protocols: what it offers by ALPN, the favourite first.
+            protocols: protocols to offer by ALPN, the preferred one first.
         """
         context = ssl.create_default_context(cafile=self.path)
         if protocols:

@@ -1,4 +1,4 @@
-"""A plain subscriber of one channel, as Redis itself delivers it."""
+"""A plain subscriber of one channel, which gets the messages as Redis delivers them."""
 
 import json
 from types import TracebackType
@@ -10,7 +10,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Channel:
-    """Subscribes for the length of its block; the others read what was published."""
+    """Subscribes to a channel for the length of its block."""
 
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis = redis
@@ -18,7 +18,7 @@ class Channel:
         self._pubsub = redis.pubsub()
 
     async def next(self) -> Any:  # noqa: ANN401 - whatever JSON was published
-        """Return the next publication, decoded; AssertionError when none comes."""
+        """Return the next publication, decoded; raise AssertionError if none arrives."""
         message = await self._pubsub.get_message(
             ignore_subscribe_messages=True, timeout=PATIENCE_SECONDS
         )
@@ -26,14 +26,14 @@ class Channel:
         return json.loads(message["data"])
 
     async def until(self, *events: str) -> list[Any]:
-        """Return the publications up to the first of one of these events, itself included."""
+        """Return the publications up to and including the first of one of these events."""
         publications = [await self.next()]
         while publications[-1]["event"] not in events:
             publications.append(await self.next())
         return publications
 
     async def rest(self) -> list[Any]:
-        """Return every publication up to now: those before a mark that is published here."""
+        """Return all publications up to now: those before a mark that this method publishes."""
         await self._redis.publish(self._name, '"mark"')
         publications = []
         while (publication := await self.next()) != "mark":

@@ -1,4 +1,4 @@
-"""A server of channels within the test's process, and connections to it."""
+"""A fake pub/sub server within the test's process, and connections to it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,21 +17,21 @@ from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Deliver, packed
 
 WAY_S: Final = 0.001
-"""How long anything is on its way."""
+"""Latency of each message, in both directions."""
 TIMEOUT_S: Final = 1.4
 
 
 class ChannelServer:
-    """What a server does as long as nobody publishes.
+    """Replies to subscriptions and pings; tests push the messages.
 
     Attributes:
-        away: nobody accepts a connection.
-        mute: nothing that comes is answered.
-        connect_s: how long it takes to connect, or to fail at it.
-        refusals: what is said to those who follow a channel: the error by name, ``b""`` for all.
-        connects: when somebody tried to connect.
-        commands: when what came.
-        channels: what is followed.
+        away: whether it refuses connections.
+        mute: whether it leaves all commands without a reply.
+        connect_s: time that a connect takes, whether or not it succeeds.
+        refusals: error replies to subscriptions by channel; ``b""`` for all channels.
+        connects: times of the attempts to connect.
+        commands: all commands, with the times of their arrival.
+        channels: the subscribed channels.
     """
 
     def __init__(self, pubsub: PubSub) -> None:
@@ -45,16 +45,16 @@ class ChannelServer:
         self._way: _Way | None = None
 
     async def connect(self, deliver: Deliver | None = None, *, decode: bool = False) -> Connection:
-        """Open a connection to it."""
+        """Open a connection to the server."""
         opening = cast("AbstractConnection", _Opening(self))
         return await Connection.open(opening, TIMEOUT_S, deliver, decode=decode)
 
     def times(self, command: str) -> list[float]:
-        """Return when a command came."""
+        """Return the times at which a command arrived."""
         return [at for at, words in self.commands if words[0] == command.encode()]
 
     def asked(self) -> list[list[bytes]]:
-        """Return which channels were asked for, together each time."""
+        """Return the channels of each subscribe command."""
         asks = self.pubsub.subscribe.encode()
         return [words[1:] for _, words in self.commands if words[0] == asks]
 
@@ -64,16 +64,16 @@ class ChannelServer:
         self._way.abort()
 
     def let_go(self, *names: bytes) -> None:
-        """Serve some channels no longer."""
+        """Unsubscribe the client from channels."""
         self._push(*((self.pubsub.unsubscribe.lower(), name) for name in names))
 
     def push(self, *pushes: list[bytes]) -> None:
-        """Have pushes arrive in one read."""
+        """Send pushes that arrive in one read."""
         self._say(b"".join(packed(*push) for push in pushes))
 
     @property
     def paused(self) -> bool:
-        """Whether the other end leaves what comes where it is."""
+        """Whether the client has paused reading."""
         return self._way is not None and self._way.paused
 
     async def accept(self) -> "_Way":
@@ -87,7 +87,7 @@ class ChannelServer:
         return self._way
 
     def take(self, command: list[bytes]) -> None:
-        """Carry out a command and answer it."""
+        """Carry out a command and reply to it."""
         self.commands.append((asyncio.get_running_loop().time(), command))
         if self.mute:
             return
@@ -116,13 +116,13 @@ class ChannelServer:
 
 
 def receive(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
-    """Have data arrive as one read."""
+    """Pass data to a protocol as one read."""
     memoryview(protocol.get_buffer(-1))[: len(data)] = data
     protocol.buffer_updated(len(data))
 
 
 class _Way:
-    """The transport of one connection."""
+    """The client's transport of one connection."""
 
     def __init__(self, server: ChannelServer) -> None:
         self._server = server
@@ -157,7 +157,7 @@ class _Way:
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
     def send(self, reply: bytes) -> None:
-        """Send a reply to the other end."""
+        """Send a reply to the client."""
         asyncio.get_running_loop().call_later(WAY_S, self._arrive, reply)
 
     def _take(self, command: list[bytes]) -> None:
@@ -174,7 +174,7 @@ class _Way:
 
 
 class _Opening:
-    """As much of redis-py's connection as is used."""
+    """The part of redis-py's connection that ``Connection.open`` uses."""
 
     socket_timeout: float | None = None
 
@@ -202,7 +202,7 @@ class Recorder:
 
 @asynccontextmanager
 async def running(followed: SubscriberConnection | Subscriptions) -> AsyncIterator[None]:
-    """Have channels followed for the length of the block."""
+    """Run subscriptions for the length of the block."""
     task = asyncio.create_task(followed.run())
     try:
         yield

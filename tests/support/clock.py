@@ -1,4 +1,4 @@
-"""Event loops whose time a slow machine can't upset."""
+"""Event loops whose clocks don't depend on the speed of the machine."""
 
 import asyncio
 import selectors
@@ -13,7 +13,7 @@ _LOOK_S: Final = 0.01
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Looks once, and takes the time it was to wait for as gone by."""
+    """Polls once; if nothing is ready, its clock jumps ahead by the timeout."""
 
     passed = 0.0
 
@@ -27,7 +27,11 @@ class _Jumping(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that begins at some second and never waits; without threads, subprocesses, signals."""
+    """A loop whose clock jumps instead of waiting; not for threads, subprocesses or signals.
+
+    Args:
+        begins_at: first time of the clock, in seconds.
+    """
 
     def __init__(self, begins_at: float = 1000.0) -> None:
         self._begins_at = begins_at
@@ -35,18 +39,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Return the seconds that have gone by."""
+        """Return the virtual time in seconds."""
         return self._begins_at + self._jumping.passed
 
 
 def in_virtual_time(scenario: Coroutine[Any, Any, None], begins_at: float = 1000.0) -> None:
-    """Run a scenario to its end, however long it lasts, at once."""
+    """Run a scenario in virtual time: however long it lasts, it takes no real time."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(begins_at)) as runner:
         runner.run(scenario)
 
 
 class _Waiting(selectors.DefaultSelector):
-    """Takes for gone by what it has waited in vain, and little else."""
+    """Its clock advances by elapsed timeouts, and by at most ``_LOOK_S`` for each other wait."""
 
     passed = 0.0
 
@@ -54,7 +58,7 @@ class _Waiting(selectors.DefaultSelector):
         began = time.monotonic()
         ready = super().select(timeout)
         if ready or timeout is None:
-            # It may have come long ago, while the machine had others run.
+            # It may have been ready long ago, while the machine ran other processes.
             self.passed += min(time.monotonic() - began, _LOOK_S)
         else:
             self.passed += timeout
@@ -62,10 +66,9 @@ class _Waiting(selectors.DefaultSelector):
 
 
 class PatientLoop(asyncio.SelectorEventLoop):
-    """A loop whose time goes by only while it waits in vain.
+    """A loop whose clock advances only while it waits and nothing is ready.
 
-    For what talks to real servers, and gives up after a time that a machine may need which others
-    use as well, or many scenarios at once.
+    For code that talks to real servers with a timeout, which a busy machine could exceed.
     """
 
     def __init__(self) -> None:
@@ -73,12 +76,12 @@ class PatientLoop(asyncio.SelectorEventLoop):
         super().__init__(self._waiting)
 
     def time(self) -> float:
-        """Return the seconds that have gone by."""
+        """Return the seconds that the loop has waited."""
         return self._waiting.passed
 
 
 def in_patient_time(scenario: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run an asynchronous test in a loop of that kind."""
+    """Run an asynchronous test in a ``PatientLoop``."""
 
     @wraps(scenario)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

@@ -1,4 +1,4 @@
-"""The demo and the command ``dev`` as a newcomer starts them, with what they start."""
+"""The demo and the command ``dev`` as a newcomer starts them, with their child processes."""
 
 import itertools
 import os
@@ -25,10 +25,13 @@ _NUMBERS: Final = itertools.count()
 class LauncherProcess:
     """One launcher: ``with LauncherProcess(command, data) as launcher``.
 
-    ``command`` is its Python module with arguments, ``data`` the folder of its data and logs;
-    settings are given by their environment variables. The block begins once it has said where its
-    page is. A launcher that does not exit with 0 on Ctrl-C, or that leaves a process behind, fails
-    the test that left it.
+    The block begins once the launcher has printed the address of its page. At the end of the block
+    the test fails if the launcher does not exit with 0 on Ctrl-C, or leaves a process behind.
+
+    Args:
+        command: Python module with arguments.
+        data: folder of its data and logs.
+        settings: environment variables.
     """
 
     def __init__(self, command: Sequence[str], data: Path, **settings: str) -> None:
@@ -39,33 +42,33 @@ class LauncherProcess:
         self._command = [sys.executable, "-m", *command]
         self._environment = {**inherited, **settings}
         self._data = data
-        # One of its own: two demos may be tried on one folder.
+        # A separate file for each, since a test may start two demos on one folder.
         self._log = data.with_name(f"{data.name}-{next(_NUMBERS)}.log")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def printed(self) -> str:
-        """Return what the demo has printed since its start."""
+        """Return the output of the launcher so far."""
         return self._log.read_text(errors="replace")
 
     @property
     def url(self) -> str:
-        """Return the address of the page, without a slash at its end."""
+        """Return the address of the page, without a trailing slash."""
         return self._printed(r"Page +(http://[^/\s]+)/")
 
     @property
     def page(self) -> str:
-        """Return the address of the page as it is printed, with the first job and its session."""
+        """Return the address of the page as printed, with the first job and its session."""
         return self._printed(r"Page +(http://\S+)")
 
     @property
     def logs(self) -> str:
-        """Return what the processes that the demo started have logged."""
+        """Return the logs of the child processes."""
         return "".join(log.read_text(errors="replace") for log in self._data.glob("*.log"))
 
     @property
     def processes(self) -> list[int]:
-        """Return the ids of its processes that are there: all of the session that it leads."""
+        """Return the ids of its running processes: all in the session that it leads."""
         found = []
         for entry in Path("/proc").iterdir():
             with suppress(ValueError, ProcessLookupError):
@@ -74,7 +77,7 @@ class LauncherProcess:
         return found
 
     def press_ctrl_c(self) -> int:
-        """Interrupt it as a terminal does, and return its exit code."""
+        """Interrupt it like a terminal, and return its exit code."""
         process = self._running()
         os.killpg(process.pid, signal.SIGINT)
         return process.wait(STOP_SECONDS)
@@ -139,12 +142,12 @@ class DemoProcess(LauncherProcess):
 
     @property
     def session(self) -> str:
-        """Return the session that owns the job which the demo starts with."""
+        """Return the session that owns the demo's first job."""
         return self._printed(r"x-session-id: ([^']+)")
 
     @property
     def first_job(self) -> str:
-        """Return the id of that job."""
+        """Return the id of the demo's first job."""
         return self._printed(r"/jobs/([^/]+)/stream")
 
 

@@ -1,4 +1,4 @@
-"""Redis in each form in which people run it."""
+"""Redis in each form in which it is deployed."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,13 +11,16 @@ from tests.support.valkey_cluster import ValkeyCluster
 
 _KEYS: Final = ("~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*")
 USER: Final = (*_KEYS, "+@all", "-@admin", "-@dangerous", "+info", "+role")
-"""What docs/deployment.md allows a user."""
+"""The ACL rules of docs/deployment.md for the service's user."""
 
 
 class Deployment:
-    """One form: the address of it, and the server that has the keys of a job.
+    """One form: its URL, and the server that has a key.
 
-    ``server_of`` takes a key; ``is_cluster`` is whether channels are sharded.
+    Attributes:
+        url: the URL that the service is configured with.
+        server_of: returns the server that has a key.
+        is_cluster: whether channels are sharded.
     """
 
     def __init__(self, url: str, server_of: Callable[[str], Valkey]) -> None:
@@ -26,7 +29,7 @@ class Deployment:
         self.is_cluster = "+cluster" in url
 
     def channel(self, job_id: str) -> str:
-        """Name the channel of a job."""
+        """Return the name of a job's channel."""
         return f"jobs:{{{job_id}}}:events" if self.is_cluster else f"jobs:{job_id}:events"
 
 
@@ -37,7 +40,7 @@ FORMS: Final = (
 
 
 def deployment(form: str, request: pytest.FixtureRequest) -> Deployment:
-    """Return one of the forms, without keys."""
+    """Return one of the forms, with an empty database."""
     if form in {"cluster", "tls cluster"}:
         cluster: ValkeyCluster = request.getfixturevalue(form.replace(" ", "_"))
         return Deployment(cluster.url, cluster.owner_of)

@@ -1,4 +1,4 @@
-"""Several servers that are one Redis together."""
+"""Several servers that form one Redis."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ from tests.support.valkey import Valkey
 
 
 class Ensemble(Started):
-    """What a Cluster and a set of Sentinels have in common; ``with`` starts and ends them all."""
+    """Base of a Cluster and of a set with Sentinels; ``with`` starts and stops all servers."""
 
     @property
     @abstractmethod
     def processes(self) -> Sequence[Valkey]:
-        """Return all of them, in the order in which they are started."""
+        """Return all servers, in the order of their start."""
 
     @abstractmethod
     def until_ok(self) -> None:
-        """Wait until those that run agree on what is where."""
+        """Wait until the running servers agree on their roles."""
 
     def restart(self) -> None:
-        """Start and resume what was killed or frozen, and wait until all is well."""
+        """Start killed servers, resume frozen ones, and wait until all agree."""
         for process in self.processes:
             if process.is_paused:
                 process.resume()
@@ -29,6 +29,6 @@ class Ensemble(Started):
         self.until_ok()
 
     def close(self) -> None:
-        """End all processes and remove their data."""
+        """Stop all servers and remove their data."""
         for process in reversed(self.processes):
             process.close()

@@ -1,4 +1,4 @@
-"""Packages that clash with those of constraints.txt, in a folder of their own."""
+"""Packages that conflict with those of constraints.txt, in a separate folder."""
 
 import hashlib
 import subprocess
@@ -14,9 +14,9 @@ _INSTALL: Final = ("-m", "pip", "install", "--quiet", "--disable-pip-version-che
 
 
 def packages_of(name: str) -> str:
-    """Return a folder with what ``tests/environments/NAME.txt`` pins, to be put into PYTHONPATH.
+    """Return a folder for PYTHONPATH with the packages that ``tests/environments/NAME.txt`` pins.
 
-    It is installed below the environment of this process, once for each version of that file.
+    They are installed below the environment of this process, once for each version of that file.
     """
     pins = _ROOT / "tests" / "environments" / f"{name}.txt"
     version = f"{sys.version_info.minor}-{hashlib.sha256(pins.read_bytes()).hexdigest()[:12]}"
@@ -39,6 +39,6 @@ def _install(pins: Path, folder: Path) -> None:
         try:
             made.rename(folder)
         except OSError:
-            # Another process was faster.
+            # Another process may have installed them meanwhile.
             if not folder.exists():
                 raise

@@ -1,4 +1,4 @@
-"""Which functions run, call by call."""
+"""Recording of function calls."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,12 +8,13 @@ from types import FrameType
 
 @contextmanager
 def calls(counts: Callable[[str, str], bool]) -> Iterator[list[str]]:
-    """Note the qualified names of the Python functions that this thread calls in the block.
+    """Record the qualified names of the Python functions that this thread calls in the block.
 
-    A coroutine that goes on is not called again, and Python 3.12 inlines comprehensions.
+    A coroutine that is resumed is not recorded again. Neither are comprehensions, because Python
+    3.12 inlines them.
 
     Args:
-        counts: says of a function, by its file and its qualified name, whether it is noted.
+        counts: whether to record a function, given its file and its qualified name.
     """
     names: list[str] = []
     seen: set[FrameType] = set()

@@ -1,7 +1,6 @@
-"""Where the library can run: in a Redis, and in the memory of ``jobcast.testing``.
+"""Where the library can run: with Redis, or with the in-memory jobs of ``jobcast.testing``.
 
-What a test asks of both is the same: the log, the state, what is published, and what the owner and
-the service do.
+Both offer tests the same: the log, the state, publications, and the actions of owner and service.
 """
 
 import json
@@ -23,10 +22,10 @@ Log = list[tuple[str, dict[str, str]]]
 
 
 class Published(Protocol):
-    """What is published of a job during a block."""
+    """The publications of a job during a block."""
 
     async def rest(self) -> list[Any]:
-        """Return it as far as it was not returned before."""
+        """Return those that were not returned before."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -39,15 +38,15 @@ class Published(Protocol):
 
 
 class Ground(ABC):
-    """Where jobs are."""
+    """Where jobs are stored."""
 
     @abstractmethod
     def connect(self, **settings: Any) -> jobcast.Jobs:  # noqa: ANN401 - those of `connect`
-        """Return the library as it is by default."""
+        """Return the asynchronous library."""
 
     @abstractmethod
     def connect_sync(self, **settings: Any) -> jobcast.sync.Jobs:  # noqa: ANN401 - the same
-        """Return its blocking form."""
+        """Return the blocking library."""
 
     @abstractmethod
     async def state(self, job_id: str = JOB) -> dict[str, str]:
@@ -55,23 +54,23 @@ class Ground(ABC):
 
     @abstractmethod
     async def log(self, job_id: str = JOB) -> Log:
-        """Return id and fields of each entry of a job's log."""
+        """Return the id and the fields of each entry in a job's log."""
 
     @abstractmethod
     def published(self, job_id: str = JOB) -> Published:
-        """Follow what is published of a job."""
+        """Follow the publications of a job."""
 
     @abstractmethod
     async def cancel(self, job_id: str = JOB) -> None:
-        """Do what the owner of a job does."""
+        """Cancel a job, as its owner."""
 
     @abstractmethod
     async def retry(self, job_id: str = JOB) -> None:
-        """Do what the owner of a failed job does."""
+        """Retry a failed job, as its owner."""
 
     @abstractmethod
     async def stall(self, job_id: str = JOB) -> None:
-        """Do what the service does when a run's lease ran out."""
+        """Fail the run of a job, as the service does when its lease has expired."""
 
     async def ending(self, job_id: str = JOB) -> tuple[str | None, ...]:
         """Return a job's status, result (JSON), error and error code."""
@@ -79,14 +78,14 @@ class Ground(ABC):
         return tuple(map(state.get, ("status", "result", "error", "errorCode")))
 
     async def events(self, job_id: str = JOB) -> list[tuple[str, Any]]:
-        """Return name and data of each entry that viewers get."""
+        """Return the name and data of each entry that viewers get."""
         entries = [fields for _, fields in await self.log(job_id)]
         named = [each for each in entries if not each["event"].startswith("_")]
         return [(each["event"], json.loads(each["data"])) for each in named]
 
 
 class InRedis(Ground):
-    """Jobs in a Redis."""
+    """Jobs in Redis."""
 
     def __init__(self, url: str, redis: Redis) -> None:
         self._url = url
@@ -155,7 +154,7 @@ class InMemory(Ground):
 
 
 class _NewEvents:
-    """The events of a job in memory from the beginning of a block on."""
+    """The events of a job in memory since the beginning of a block."""
 
     def __init__(self, memory: Memory, job_id: str) -> None:
         self._memory = memory

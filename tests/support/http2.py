@@ -1,4 +1,4 @@
-"""A client of HTTP/2 for tests: many streams on one connection, each read or left unread."""
+"""An HTTP/2 client for tests: many streams on one connection, each of them read or not."""
 
 import asyncio
 import ssl
@@ -24,16 +24,16 @@ from tests.support.service import SESSION
 from tests.support.sse import WAIT_SECONDS, Stream
 
 _CONNECTION_WINDOW = 2**30
-"""Of the connection as a whole: what one stream leaves unread shall hold up no other."""
+"""Flow-control window of the connection: so large that an unread stream blocks no other."""
 
 
 class Http2Stream(Stream):
-    """One open response among others of its connection.
+    """One open response of a connection.
 
     Attributes:
-        number: of the stream.
-        reads: whether the server may go on sending once the first window is used up.
-        reset: why the server gave the stream up, if it did.
+        number: number of the stream.
+        reads: whether to let the server send more than the first window.
+        reset: error code with which the server reset the stream; None if it did not.
     """
 
     def __init__(self, connection: "Http2Connection", number: int, *, reads: bool) -> None:
@@ -52,16 +52,16 @@ class Http2Stream(Stream):
             await self._headed.wait()
 
     def read_on(self) -> None:
-        """Take what has come so far, and all that will."""
+        """Read the data so far, and all that follows."""
         self.reads = True
         self._connection.take(self.number, self._unread)
 
     def close(self) -> None:
-        """Go away from this stream alone, as a browser does when its EventSource is closed."""
+        """Close this stream only, as a browser does when its EventSource is closed."""
         self._connection.give_up(self.number)
 
     def happened(self, event: Event) -> None:
-        """Take in what the connection says of this stream."""
+        """Handle an event of the connection for this stream."""
         match event:
             case ResponseReceived(headers=headers):
                 self._connection.answered()
@@ -82,14 +82,14 @@ class Http2Stream(Stream):
                 self.over()
 
     def over(self) -> None:
-        """Note that the stream ended without its end."""
+        """Mark the stream as cut: it ended before its regular end."""
         self.cut = True
         self.incoming.feed_eof()
         self._headed.set()
 
 
 class Http2Connection(asyncio.Protocol):
-    """One connection; ``terminated`` once the server wants no further streams on it."""
+    """One connection; ``terminated`` once the server has sent GOAWAY."""
 
     def __init__(self) -> None:
         self._h2 = H2Connection(H2Configuration(header_encoding=None))
@@ -110,7 +110,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Hand what came to its streams."""
+        """Pass events to their streams."""
         for event in self._h2.receive_data(data):
             number = getattr(event, "stream_id", None)
             if isinstance(event, ConnectionTerminated):
@@ -122,7 +122,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        """End every stream that has not ended."""
+        """Cut all streams that have not ended."""
         for stream in self._streams.values():
             if not stream.incoming.at_eof():
                 stream.over()
@@ -136,7 +136,7 @@ class Http2Connection(asyncio.Protocol):
         uploads: bool = False,
         reads: bool = True,
     ) -> Http2Stream:
-        """Send the head of a request, which is all of it unless a body is uploaded."""
+        """Send a request or, if it ``uploads`` a body, its head."""
         number = self._h2.get_next_available_stream_id()
         stream = self._streams[number] = Http2Stream(self, number, reads=reads)
         own = {":method": method, ":path": target, ":scheme": self._scheme}
@@ -150,7 +150,7 @@ class Http2Connection(asyncio.Protocol):
         return stream
 
     async def upload(self, stream: Http2Stream, body: bytes) -> None:
-        """Send a body as far as the server lets it in before it has answered."""
+        """Send a body until the server has responded, as fast as the server takes it."""
         async with asyncio.timeout(WAIT_SECONDS):
             while body:
                 self._window_opened.clear()
@@ -166,7 +166,7 @@ class Http2Connection(asyncio.Protocol):
                     await self._window_opened.wait()
 
     async def get(self, target: str, **options: Any) -> Http2Stream:  # noqa: ANN401 - of request
-        """Send a request and wait for the head of the answer."""
+        """Send a request and wait for the head of the response."""
         stream = self.request(target, **options)
         await stream.read_head()
         return stream
@@ -179,11 +179,11 @@ class Http2Connection(asyncio.Protocol):
         return await self.get(f"/api/v1/jobs/{job_id}/stream", headers=headers, reads=reads)
 
     def answered(self) -> None:
-        """Let an upload see that the answer is there."""
+        """Wake an upload, because the response has arrived."""
         self._window_opened.set()
 
     def take(self, number: int, length: int) -> None:
-        """Let the server send as much again on a stream."""
+        """Acknowledge data, so that the server may send as much again on a stream."""
         if length:
             self._h2.acknowledge_received_data(length, number)
             self._flush()
@@ -199,7 +199,7 @@ class Http2Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def http2(url: str, context: ssl.SSLContext | None = None) -> AsyncIterator[Http2Connection]:
-    """Open a connection: over TLS with a context, else as if it were known to be HTTP/2."""
+    """Open a connection: over TLS with a context, else in clear text with prior knowledge."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None

@@ -1,4 +1,4 @@
-"""A worker that has no access to Redis: it appends by HTTP."""
+"""A worker without access to Redis, which appends over HTTP."""
 
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,12 +12,12 @@ PUBLISH: Final = "jobs:publish"
 
 
 def worker_token(**claims: Any) -> str:  # noqa: ANN401 - a claim is any JSON
-    """Return a worker token; a claim of None is left out."""
+    """Return a worker token; claims that are None are left out."""
     return token(**{"user": None, "scope": PUBLISH, **claims})
 
 
 def event(seq: int, name: str = "progress-update", **data: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return an event as a batch has it."""
+    """Return an event for a batch."""
     return {"seq": seq, "event": name, "data": data}
 
 
@@ -25,7 +25,7 @@ START: Final = event(1, "step-change")
 
 
 class HttpWorker:
-    """Calls a service with a worker token, which is unrestricted unless another is given."""
+    """Calls a service with a worker token, by default an unrestricted one."""
 
     def __init__(self, service: Service, given: str | None = None, **options: Any) -> None:  # noqa: ANN401
         self.client = service.client(None, **options)
@@ -40,12 +40,12 @@ class HttpWorker:
         return job_id
 
     async def post(self, job_id: str, body: Any, **options: Any) -> httpx.Response:  # noqa: ANN401
-        """Send a body: any JSON, or bytes as they are."""
+        """Send a body: any JSON, or raw bytes."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
         return await self.client.post(f"/api/v1/jobs/{job_id}/events", **content, **options)
 
     async def send(self, job_id: str, run: str, *events: dict[str, Any], **more: Any) -> Any:  # noqa: ANN401
-        """Append events and return the answer, which must be a 200."""
+        """Append events and return the body of the response, which must be a 200."""
         answer = await self.post(job_id, {"run": run, "events": events, **more})
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -57,7 +57,7 @@ class HttpWorker:
         *events: dict[str, Any],
         **more: Any,  # noqa: ANN401
     ) -> tuple[int, str, list[str | None] | None]:
-        """Append events that are refused; return the status, the code and the written entries."""
+        """Append events that are refused; return the status, the code and the ids written."""
         answer = await self.post(job_id, {"run": run, "events": events, **more})
         body = answer.json()
         return answer.status_code, body["code"], body.get("ids")
@@ -75,5 +75,5 @@ class HttpWorker:
 
 
 def new_run() -> str:
-    """Draw the token of a run."""
+    """Return a random run token."""
     return uuid4().hex

@@ -1,9 +1,9 @@
-"""Calls that soon stop waiting for Redis."""
+"""A short time limit for calls that wait for Redis."""
 
 import jobcast
 import jobcast.sync
 
 
 def hurry(jobs: jobcast.Jobs | jobcast.sync.Jobs) -> None:
-    """Let calls wait for Redis no longer than this; before, a busy machine has its time."""
+    """Make calls wait at most 0.2 s for Redis from now on; earlier ones may take their time."""
     jobs._senders.limits = jobs._senders.limits._replace(block_s=0.2)

@@ -1,4 +1,4 @@
-"""Hypercorn within the test's own process, so that a test sees what an ASGI application sees."""
+"""Hypercorn within the test's process, so that a test sees what its ASGI application gets."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(application: Application, **options: object) -> AsyncIterator[str]:
-    """Serve an application for the length of the block; its address is what the block gets.
+    """Serve an application for the length of the block, which gets its URL.
 
     ``options`` are set in the server's configuration.
     """

@@ -1,4 +1,4 @@
-"""What lies between a client and its Redis, and fails at a certain command."""
+"""A proxy between a client and Redis that fails at a certain command."""
 
 import asyncio
 from typing import Final, Literal
@@ -9,20 +9,21 @@ from tests.support.proxy import End, Proxy
 from tests.support.valkey import HOST
 
 Moment = Literal["before", "after", "unanswered", "late"]
-"""When it fails: the command never arrives, or it is executed and its answer is lost as the
-connection ends, or never comes; or it arrives only when it is let go."""
+"""How it fails. Before: the command never arrives. After: it is executed, and the connection ends
+before the reply. Unanswered: it is executed, and the reply never arrives. Late: the connection is
+kept open, and the command arrives only after ``let_go``; its reply is lost."""
 MOMENTS: Final[tuple[Moment, ...]] = ("before", "after", "unanswered", "late")
 
 
 class Interruption(Proxy):
-    """Forwards commands to a Redis one by one, and counts them, for the length of its block.
+    """Forwards and counts commands, one by one, for the length of its block.
 
     Args:
-        to_port: of the Redis.
-        database: of the clients' that come through.
-        at: number of the command, from 1, at which it fails; 0 is never.
+        to_port: port of Redis.
+        database: database of the clients.
+        at: number of the command at which it fails, from 1; 0 for never.
         moment: how it fails.
-        lasting: whether nothing gets through any more from then on.
+        lasting: whether all commands fail from then on.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Interruption(Proxy):
 
     @property
     def url(self) -> str:
-        """Return where clients find it."""
+        """Return the URL for clients."""
         return f"redis://{HOST}:{self.port}/{self._database}"
 
     def fail_next(self, moment: Moment) -> None:
@@ -55,12 +56,12 @@ class Interruption(Proxy):
         self._at, self._moment = self.count + 1, moment
 
     def heal(self) -> None:
-        """Let everything through that is sent from now on."""
+        """Forward all commands from now on."""
         self._is_down = False
         self._at = 0
 
     async def let_go(self) -> None:
-        """Deliver what is held, if anything is, and return once it was executed."""
+        """Forward the held command, if any, and wait until it was executed."""
         self._let_go.set()
         if self._holds:
             await self._arrived.wait()
@@ -86,7 +87,7 @@ class Interruption(Proxy):
     async def _answer(
         self, command: list[bytes], there: asyncio.StreamReader, back: asyncio.StreamWriter
     ) -> bytes:
-        """Return the answer to a command, as it came; ConnectionError if the caller gets none."""
+        """Return the raw reply to a command; raise ConnectionError if the client must get none."""
         self.count += 1
         moment = self._moment if self.count == self._at else None
         if self._is_down or moment == "before":

@@ -1,7 +1,7 @@
-"""A job as Redis would have it, for an actor that is asked about without any Redis.
+"""A job as Redis would store it, for tests of actors without Redis.
 
-The log grows by the same rules as the append script's; publications, the reading of answers and
-their arrival each happen when a test says so, in the order that it says.
+The log grows by the rules of the append script. The test decides when publications arrive, when
+answers are read, and when these arrive.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ JOB = "j1"
 
 
 class Watcher:
-    """A viewer's end of a mailbox; ``events`` are what it was sent, as a browser reads it."""
+    """A viewer's end of a mailbox; ``events`` are those it was sent, parsed like in a browser."""
 
     def __init__(self, cursor: Beginning = None) -> None:
         self.cursor = cursor
@@ -38,7 +38,7 @@ class Watcher:
 
     @property
     def ending(self) -> Ending | None:
-        """Return why nothing more comes, if so."""
+        """Return why the mailbox accepts no more frames; None while it does."""
         return self.mailbox.ending
 
     @property
@@ -48,12 +48,12 @@ class Watcher:
 
     @property
     def ids(self) -> list[str]:
-        """Return the ids of the events so far; of one without id, that of the event before."""
+        """Return the last event id after each event so far."""
         return [event.id for event in self.events]
 
     @property
     def resets(self) -> list[tuple[int, str]]:
-        """Return each reset so far: the attempt that it names, and the reason."""
+        """Return the attempt and the reason of each reset so far."""
         data = [event.data for event in self.events if event.name == "reset"]
         return [(each["attempt"], each["reason"]) for each in data]
 
@@ -64,7 +64,7 @@ class Watcher:
 
 @dataclass
 class Question:
-    """What an actor asked; the answer is read at one time and arrives at another."""
+    """A question of an actor. Its answer may be read at one time and arrive at another."""
 
     cursor: str | None
     given: OnAnswer
@@ -80,7 +80,7 @@ class Question:
 
 @dataclass
 class JobLog:
-    """The job's log, its publications, and who asks about it."""
+    """The job's log, its publications, and the questions about it."""
 
     page: int = 100
     entries: list[Entry] = field(default_factory=list)
@@ -95,7 +95,7 @@ class JobLog:
 
     @property
     def state(self) -> JobState:
-        """Return the job as it is."""
+        """Return the job's current state."""
         state = fold(self.entries)
         assert state is not None
         return state
@@ -106,11 +106,11 @@ class JobLog:
         return self.state.last
 
     def create(self, session: str, *, after: int = 0) -> bytes:
-        """Begin the job, anew if there was one under its id; return what is published of that.
+        """Create the job, replacing an earlier one with its id; return the publication.
 
         Args:
-            session: whose job it is.
-            after: the number before its first entry's.
+            session: session of its owner.
+            after: the number that precedes that of its first entry.
         """
         self.entries.clear()
         self.gone = False
@@ -119,7 +119,7 @@ class JobLog:
         return publication("_created", "{}", self._last)
 
     def append(self, name: str, data: object = None, **fields: str) -> bytes:
-        """Append an entry and return its publication; that of a log-only entry is empty."""
+        """Append an entry and return its publication, which is empty if the entry is log-only."""
         text = json.dumps({} if data is None else data, ensure_ascii=False)
         prev, self._last = self._last, self._add({"event": name, "data": text, **fields})
         if name.startswith("_"):
@@ -137,9 +137,9 @@ class JobLog:
         return self.append("step-change", {"progress": 0, **nothing, **further}, run="r1")
 
     def cut(self) -> None:
-        """Put a checkpoint at the end and forget all before it, as the script does to a full log.
+        """Add a checkpoint and trim all entries before it, as the script does with a full log.
 
-        Something must be appended next: the script writes no checkpoint without it.
+        An append must follow: the script only writes checkpoints together with one.
         """
         state = self.state
         fields = {
@@ -163,7 +163,7 @@ class JobLog:
         del self.entries[:-1]
 
     def read(self, cursor: str | None, most: int = PAGE) -> CatchUp:
-        """Return what the reader would say now."""
+        """Return the reader's answer at this moment."""
         if self.gone:
             return CatchUp(None)
         state, ids = self.state, [entry.id for entry in self.entries]
@@ -206,7 +206,7 @@ class JobLog:
 def publication(
     name: str, data: str, entry_id: str | None = None, prev: str | None = None
 ) -> bytes:
-    """Return a payload; without id as a publish-only worker sends it."""
+    """Return a payload; without an id, that of a publish-only worker."""
     ids = "" if entry_id is None else f'"id":"{entry_id}",'
     ids += "" if prev is None else f'"prev":"{prev}",'
     return f'{{{ids}"event":"{name}","data":{data}}}'.encode()
@@ -219,7 +219,7 @@ def inbox_of(subscriber: Subscriber) -> LoopInbox:
 
 
 class Feed:
-    """Who follows the job's channel."""
+    """The subscriptions of the service; keeps the actor that follows the job's channel."""
 
     def __init__(self) -> None:
         self.inbox: LoopInbox | None = None
@@ -236,7 +236,7 @@ class Feed:
 
 
 class Registrar(Directory):
-    """Learns of actors that take no more viewers, and of dropped publications."""
+    """A directory that records retired actors, reminders and dropped publications."""
 
     def __init__(self) -> None:
         self.forgotten: list[LoopInbox] = []
@@ -256,19 +256,19 @@ class Registrar(Directory):
 
 
 async def handled(inbox: LoopInbox) -> None:
-    """Wait until the actor has handled all that it was told so far."""
+    """Wait until the actor has handled all messages in its inbox."""
     while not inbox.empty():  # noqa: ASYNC110 - that takes turns, and no time
         await asyncio.sleep(0)
 
 
 def stop(inbox: LoopInbox) -> None:
-    """Have an actor stop after what it was told so far."""
+    """Make an actor stop after the messages in its inbox."""
     if inbox._actor is not None:
         inbox._actor.stop()
 
 
 async def stopped(inbox: LoopInbox) -> None:
-    """Stop an actor and wait until it has."""
+    """Stop an actor and wait until it has stopped."""
     stop(inbox)
     await handled(inbox)
 
@@ -291,7 +291,7 @@ class Scene:
         await self.tell(*(Published([payload]) for payload in payloads))
 
     async def publish_together(self, *payloads: bytes) -> None:
-        """Have publications arrive in one read."""
+        """Deliver publications in one read."""
         await self.tell(Published(list(payloads)))
 
     async def subscribed(self) -> None:
@@ -306,19 +306,19 @@ class Scene:
         await self.tell(Deregister(watcher.mailbox))
 
     async def answer(self) -> None:
-        """Give the answer to the oldest question; it is read now unless it was before."""
+        """Answer the oldest question; the log is read now unless the answer was read before."""
         question = self.log.questions.pop(0)
         answer = question.answer or self.log.read(question.cursor, question.most)
         question.given(answer)
         await handled(self.inbox)
 
     async def answer_all(self) -> None:
-        """Answer until nothing more is asked."""
+        """Answer until no question is open."""
         while self.log.questions:
             await self.answer()
 
     async def live(self) -> Watcher:
-        """Bring the actor to where it knows the job; return a viewer that has its snapshot."""
+        """Let the actor read the job's state; return a viewer that has the snapshot."""
         watcher = await self.watch()
         await self.subscribed()
         await self.answer()

@@ -1,4 +1,4 @@
-"""JSON values for property tests: what a worker may send, and as odd as it may be."""
+"""JSON values for property tests: the oddest that a worker may send."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.samp
         "\ufeff",
     ]
 )
-"""Any text that UTF-8 can carry; often with line ends or what looks like a frame."""
+"""Any text that UTF-8 can encode; often with line ends, or similar to a frame."""
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(
     allow_nan=False, allow_infinity=False, width=64

@@ -1,4 +1,4 @@
-"""A server that publishes a key set, and can misbehave in whatever way a server can."""
+"""A server that publishes a key set, and can misbehave in all the ways that servers do."""
 
 import socket
 import socketserver
@@ -14,9 +14,9 @@ Behaviour = Callable[[socket.socket], None]
 
 
 class KeyServer(Started):
-    """Publishes a text, or does with each connection what it is told.
+    """Publishes a text, or handles each connection by a given function.
 
-    ``with KeyServer(text) as server:`` starts it; ``requests`` counts what was asked.
+    ``with KeyServer(text) as server:`` starts it; ``requests`` counts the connections.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -28,7 +28,7 @@ class KeyServer(Started):
 
     @property
     def url(self) -> str:
-        """Return where the set is published."""
+        """Return the URL of the key set."""
         return f"http://{HOST}:{self._port}/jwks.json?key=hidden"
 
     def publish(self, text: str) -> None:
@@ -37,19 +37,19 @@ class KeyServer(Started):
         self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
     def answer(self, data: bytes) -> None:
-        """Answer with these bytes from now on."""
+        """Respond with these bytes from now on."""
         self.behave(lambda connection: connection.sendall(data))
 
     def behave(self, behaviour: Behaviour, *, reads: bool = True) -> None:
-        """Do something else with each connection, after its request was read or at once."""
+        """Handle each connection by a function; ``reads``: after its request has been read."""
         self._behaviour, self._reads = behaviour, reads
 
     def mute(self, *, reads: bool = True) -> None:
-        """Never answer."""
+        """Never respond."""
         self.behave(lambda _: self._wait(), reads=reads)
 
     def trickle(self, head: bytes = b"") -> None:
-        """Answer without an end, a byte now and then."""
+        """Respond endlessly, a byte every 50 ms."""
 
         def drip(connection: socket.socket) -> None:
             connection.sendall(head)
@@ -59,7 +59,7 @@ class KeyServer(Started):
         self.behave(drip)
 
     def pour(self) -> None:
-        """Answer without an end, as fast as it goes."""
+        """Respond endlessly, as fast as possible."""
 
         def pour(connection: socket.socket) -> None:
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -80,7 +80,7 @@ class KeyServer(Started):
                         _read_head(self.request)
                     outer._behaviour(self.request)
                 except OSError:
-                    return  # the other side has cut it off
+                    return  # the client has closed the connection
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True

@@ -1,4 +1,4 @@
-"""Key pairs that sign tokens, and the forms in which a service is given the public ones."""
+"""Key pairs for signing tokens, and the forms of their public keys that a service takes."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key pair of one algorithm, whose name is its id as well."""
+    """A key pair for one algorithm, whose name is also the key id."""
 
     algorithm: str
     private: Any
@@ -43,7 +43,7 @@ class KeyPair:
         return {**key, "kid": self.algorithm, "alg": self.algorithm, "use": "sig"}
 
     def token(self, user: str = "user-1", **claims: Any) -> str:  # noqa: ANN401 - any JSON
-        """Return a token that is signed with the private key and names it."""
+        """Return a token that is signed with the private key and has its ``kid``."""
         given = {"userId": user, "exp": int(time.time()) + 3600, **claims}
         return jwt.encode(given, self.private, self.algorithm, headers={"kid": self.algorithm})
 
@@ -54,7 +54,7 @@ def key_set(*pairs: KeyPair) -> str:
 
 
 def new_pair(algorithm: str) -> KeyPair:
-    """Make a fresh key pair."""
+    """Generate a key pair."""
     makers: dict[str, Any] = {
         "RS256": lambda: rsa.generate_private_key(65537, 2048),
         "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -64,4 +64,4 @@ def new_pair(algorithm: str) -> KeyPair:
 
 
 PAIRS: Final = {name: new_pair(name) for name in ("RS256", "ES256", "EdDSA")}
-"""A pair of each kind, for the whole run."""
+"""A pair for each algorithm, shared by all tests of a process."""

@@ -1,4 +1,4 @@
-"""The service, with the collector off, and addresses that say what it would have found."""
+"""The service without garbage collection, and a path that reports the garbage it has left."""
 
 import gc
 from collections import Counter
@@ -12,11 +12,11 @@ from quart import Quart
 import app
 
 ADDRESS = "/litter"
-"""Says what there is since it was asked before, by kind; and forgets it."""
+"""Path that returns the number of garbage objects since its last request, by kind."""
 
 
 def create_app() -> Quart:
-    """Make the application."""
+    """Return the application."""
     made = app.create_app()
     application: Any = made.asgi_app
 
@@ -64,7 +64,7 @@ _MORE: dict[type, Callable[[Any], object]] = {
 
 
 def _kind(thing: object) -> str:
-    """Return what helps to find where a thing is from."""
+    """Return the type of an object, and a detail that hints at its origin."""
     name = type(thing).__qualname__
     more = _MORE.get(type(thing))
     return name if more is None else f"{name} {more(thing)}"

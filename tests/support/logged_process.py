@@ -1,4 +1,4 @@
-"""A process of ours that is told by signals, and says what it does in a log."""
+"""A process of this project that is controlled by signals and writes a log."""
 
 import os
 import shutil
@@ -17,13 +17,14 @@ STOP_SECONDS: Final = 30.0
 
 
 class LoggedProcess:
-    """One process on a Redis; settings are given by their environment variables.
+    """One process that uses a Redis; settings are given by their environment variables.
 
-    One that does not exit with 0 on SIGTERM fails the test that left it, unless that has killed it.
+    The test fails at the end of the block if the process does not exit with 0 on SIGTERM, unless
+    the test has killed it.
     """
 
     patience_s: ClassVar[float]
-    """How long it may take to say something."""
+    """Time limit of ``wait_for_log``."""
 
     def __init__(
         self,
@@ -44,11 +45,11 @@ class LoggedProcess:
 
     @property
     def log(self) -> str:
-        """Return what the process has printed so far."""
+        """Return the output of the process so far."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start the process; it need not serve yet."""
+        """Start the process, without waiting until it is ready."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,

@@ -1,4 +1,4 @@
-"""A worker without a queue, in a process of its own, for tests that kill it or put it to sleep."""
+"""A worker without a queue, in a separate process, for tests that kill or suspend it."""
 
 import asyncio
 import signal
@@ -15,9 +15,9 @@ _RUNNING: Final = "running"
 
 
 class LoneWorker(Started):
-    """Starts one job and then reports its progress once for each call of `report`.
+    """Starts one job, and then reports its progress once for each call of ``report``.
 
-    The block begins once the job was started; the process is killed as it ends.
+    The block begins once the job was started; at its end the process is killed.
     """
 
     def __init__(self, redis_url: str, job_id: str, lease_s: float | None) -> None:
@@ -29,14 +29,14 @@ class LoneWorker(Started):
         self._running().send_signal(number)
 
     def report(self) -> str:
-        """Have it report progress; return the id of the entry, or the name and text of an error."""
+        """Make it report progress; return the entry's id, or the name and text of an error."""
         process = self._running()
         _pipe(process.stdin).write("report\n")
         _pipe(process.stdin).flush()
         return _pipe(process.stdout).readline().strip()
 
     def start(self) -> None:
-        """Start it, and return once the job was started."""
+        """Start the process, and wait until it has started the job."""
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "tests.support.lone_worker", *self._arguments],
             cwd=ROOT,
@@ -47,7 +47,7 @@ class LoneWorker(Started):
         assert _pipe(self._process.stdout).readline().strip() == _RUNNING
 
     def close(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         with self._running() as process:
             process.kill()
 

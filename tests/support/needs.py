@@ -1,4 +1,4 @@
-"""What some tests need of the machine, and which package of Debian brings it: reasons to skip."""
+"""Reasons to skip tests: missing programs, and the Debian packages that contain them."""
 
 from typing import Final
 

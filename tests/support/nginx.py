@@ -1,4 +1,4 @@
-"""An nginx in front of a service, told nothing but where that is."""
+"""An nginx in front of a service, configured only with the service's address."""
 
 import shutil
 import socket
@@ -40,8 +40,8 @@ class Nginx(Started):
     """One process with nginx's own defaults: HTTP/1.0 to the service, and buffering.
 
     Args:
-        upstream: address of the service.
-        directives: what else holds for it.
+        upstream: URL of the service.
+        directives: further directives for its location.
     """
 
     def __init__(self, upstream: str, directives: str = "") -> None:
@@ -53,7 +53,7 @@ class Nginx(Started):
         self._file.write_text(_CONFIGURATION.format(directives=directives, **given))
 
     def start(self) -> None:
-        """Start it, and return once it listens; RuntimeError with its log if it won't."""
+        """Start it, and wait until it listens; raise RuntimeError with its log if it does not."""
         assert BINARY is not None
         log = self._folder / "nginx.log"
         command = [BINARY, "-e", str(log), "-p", str(self._folder), "-c", str(self._file)]
@@ -62,7 +62,7 @@ class Nginx(Started):
             raise RuntimeError(f"nginx did not start: {log.read_text()}")
 
     def close(self) -> None:
-        """End it, and remove its folder."""
+        """Stop it, and remove its folder."""
         self._process.terminate()
         self._process.wait(_STARTUP_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)

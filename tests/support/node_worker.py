@@ -1,4 +1,4 @@
-"""A worker in Node, in a process of its own, that makes the calls that a test asks for."""
+"""A Node worker in a separate process, which makes the calls that a test requests."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ _PROGRAMS: Final = SDK / "test" / "worker"
 
 
 class Threw(Exception):
-    """The call has thrown; ``name`` is that of the error's class."""
+    """The call has thrown; ``name`` is the error's class."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{name}: {text}")
@@ -24,8 +24,8 @@ class Threw(Exception):
 class NodeWorker:
     """Connects to Redis, and makes the calls of one run; the process is killed as its block ends.
 
-    ``further`` is, for the program that makes them, the version of ioredis, by the name in
-    package.json, of which it passes a client; without it passes the address.
+    With ``further``, the name of a version of ioredis in package.json, the program passes a client
+    of that version to the library, else the URL.
     """
 
     program: ClassVar = "lone.js"
@@ -51,11 +51,11 @@ class NodeWorker:
         return created
 
     async def call(self, name: str, *given: Any, of: str = "run") -> Any:  # noqa: ANN401 - JSON
-        """Make a call and return what it returns; `Threw` if it throws."""
+        """Make a call and return its result; raise ``Threw`` if it throws."""
         return await self.begin(name, *given, of=of)
 
     def begin(self, name: str, *given: Any, of: str = "run") -> asyncio.Future[Any]:  # noqa: ANN401 - JSON
-        """Make a call that is not waited for."""
+        """Make a call, and return a future of its result."""
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         line = json.dumps({"id": number, "of": of, "call": name, "with": given})
@@ -64,12 +64,12 @@ class NodeWorker:
         return answer
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
     async def left(self) -> int:
-        """Say that there are no more calls, and return the exit code."""
+        """Close the process's input, so that it exits; return the exit code."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         return await self._process.wait()
@@ -108,9 +108,9 @@ class NodeWorker:
 
 
 class BullProject(NodeWorker):
-    """A project with BullMQ: a worker, and calls that add to its queue, whose name is ``further``.
+    """A project with BullMQ: a worker, and calls that add jobs to its queue, named ``further``.
 
-    What its processors do is in the program, by the names of the jobs.
+    The program has a processor for each name of a job.
     """
 
     program: ClassVar = "bull.js"

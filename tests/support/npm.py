@@ -1,4 +1,4 @@
-"""The npm packages that tests of the browser client need, in a folder that git ignores."""
+"""The npm packages for tests of the JavaScript code, in folders that git ignores."""
 
 import fcntl
 import shutil
@@ -17,7 +17,7 @@ _INSTALL_SECONDS: Final = 180
 
 
 def node() -> str:
-    """Return where Node.js is; without it the test is skipped."""
+    """Return the path of Node.js; skip the test without it."""
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
         pytest.skip(NODE)
@@ -25,9 +25,9 @@ def node() -> str:
 
 
 def installed(folder: Path = SDK) -> Path:
-    """Return the folder of a package's dependencies, which are those that its package.json names.
+    """Install the dependencies that a package.json names, and return their folder.
 
-    A lock file would name the registry that it was made with, so the versions are exact there.
+    It names exact versions, and there is no lock file: that would contain the URL of a registry.
     """
     node()
     modules = folder / "node_modules"
@@ -46,9 +46,9 @@ def installed(folder: Path = SDK) -> Path:
 
 
 def packed(to: Path) -> Path:
-    """Return a new folder below ``to`` that holds the package as npm would publish it.
+    """Return a new folder below ``to`` with the package as npm would publish it.
 
-    It is packed in a copy, because npm has the append script copied into the tree meanwhile.
+    A copy of the tree is packed, because packing temporarily copies the append script into it.
     """
     node()
     tree = to / "tree" / "js"

@@ -1,4 +1,4 @@
-"""Exceptions and values whose own code fails when it is asked what it is."""
+"""Exceptions and values whose own methods fail when they are inspected."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from jobcast import JobCancelled
 
 
 class OddText(str):
-    """A text, none of whose methods works."""
+    """A string none of whose methods works."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class OddText(str):
 
 
 class Unprintable(Exception):
-    """Fails in a way of its own when it is asked for its text."""
+    """Raises a given exception when it is converted to a string."""
 
     def __init__(self, failure: BaseException) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ class Endless(Exception):
 
 
 class BadArgument(Exception):
-    """As usual, with an argument that has no text."""
+    """A usual exception whose argument can't be converted to a string."""
 
     def __init__(self) -> None:
         super().__init__(Unprintable(AttributeError()))
 
 
 class TextOfItsOwn(Exception):
-    """Its text is a `str` of a class of its own; what that holds can be read."""
+    """Its text is of a subclass of ``str``, whose content can be read."""
 
     def __str__(self) -> str:
         return OddText("No paper")
@@ -78,7 +78,7 @@ class CodeOfItsOwn(Exception):
 
 
 class CodeThatIsNone(Exception):
-    """Its code claims to be a `str`."""
+    """Its code claims to be a ``str``."""
 
     class _Code:
         __class__ = cast("Any", str)
@@ -116,7 +116,7 @@ Empty = type("", (Exception,), {})
 
 @dataclasses.dataclass(frozen=True)
 class Frozen(Exception):
-    """Takes no note, as nothing of it may be set."""
+    """Accepts no note, because none of its attributes can be set."""
 
     message: str
 
@@ -125,7 +125,7 @@ class Frozen(Exception):
 
 
 class Noteless(Exception):
-    """Takes no note in any way, and has none to show."""
+    """Fails when a note is added or read."""
 
     __notes__ = cast("Any", property(_refuse))
 
@@ -139,11 +139,11 @@ class OddGroup(ExceptionGroup[Exception]):
 
 
 class Foreign(BaseException):
-    """No `Exception`, as some frameworks have them."""
+    """Not an ``Exception``, like those of some frameworks."""
 
 
 class OddMapping(Mapping[str, object]):
-    """Has an entry, but not for who asks."""
+    """Has an entry that can't be read."""
 
     def __init__(self, failure: BaseException) -> None:
         self._failure = failure
@@ -159,7 +159,7 @@ class OddMapping(Mapping[str, object]):
 
 
 class OddDict(dict[str, object]):
-    """Raises when JSON is made of it."""
+    """Raises an exception when it is encoded as JSON."""
 
     def __init__(self, failure: BaseException) -> None:
         super().__init__(a=1)
@@ -170,7 +170,7 @@ class OddDict(dict[str, object]):
 
 
 class Fickle(list[int]):
-    """Holds something else each time that it is read."""
+    """Has another item each time that it is read."""
 
     def __init__(self) -> None:
         super().__init__([0])
@@ -192,7 +192,7 @@ UNPRINTABLE: dict[str, BaseException] = {
     "a metaclass": NameOfItsOwn(),
     "a group": OddGroup("no text", [ValueError()]),
 }
-"""Exceptions whose text can't be made: the name of their class stands for it."""
+"""Exceptions that can't be converted to a string: their class name is used instead."""
 
 ODD: dict[str, tuple[BaseException, str, str | None]] = {
     **{
@@ -212,4 +212,4 @@ ODD: dict[str, tuple[BaseException, str, str | None]] = {
     "no Exception": (Foreign("No paper"), "No paper", None),
     "generator exit": (GeneratorExit("No paper"), "No paper", None),
 }
-"""Each with the error and the error code that viewers see."""
+"""Exceptions, each with the error and the error code that viewers get."""

@@ -1,4 +1,4 @@
-"""The service's own parts, within the test's process and without HTTP."""
+"""The service's components, within the test's process and without HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from tests.support.service import SECRET
 
 @asynccontextmanager
 async def parts(url: str, **settings: Any) -> AsyncIterator[Service]:  # noqa: ANN401 - any
-    """Build the parts of a service and close their connections."""
+    """Build the components of a service, and close their connections after the block."""
     built = build(Settings(redis_url=url, jwt_secret=SECRET, **settings))
     try:
         yield built

@@ -1,4 +1,4 @@
-"""An application of Celery that knows nothing of Jobcast; its broker is in ``REDIS_URL``."""
+"""A Celery application that does not use Jobcast; its broker is in ``REDIS_URL``."""
 
 import os
 from typing import Any
@@ -15,7 +15,7 @@ app.conf.worker_hijack_root_logger = False
 
 @app.task(bind=True)  # type: ignore[untyped-decorator]  # Celery's
 def report(self: Any, user_id: str, count: int = 2) -> dict[str, int]:  # noqa: ANN401
-    """Report in the manner of Celery's own events."""
+    """Report progress by Celery's own events."""
     for number in range(1, count + 1):
         self.send_event("task-progress", current=number, total=count, step="Ü")
     return {"count": count}
@@ -23,13 +23,13 @@ def report(self: Any, user_id: str, count: int = 2) -> dict[str, int]:  # noqa: 
 
 @app.task(bind=True, max_retries=1)  # type: ignore[untyped-decorator]  # Celery's
 def fail(self: Any, user_id: str) -> None:  # noqa: ANN401
-    """Fail, after one more try."""
+    """Fail, after one retry."""
     raise self.retry(exc=ValueError("No disk"), countdown=0)
 
 
 @app.task(bind=True)  # type: ignore[untyped-decorator]  # Celery's
 def wait(self: Any, user_id: str, key: str) -> str:  # noqa: ANN401
-    """Wait until a key is pushed to, and report what is pushed until it is ``end``."""
+    """Report each progress that is pushed to a list, until ``end`` is pushed."""
     with Redis.from_url(URL, decode_responses=True) as redis:
         while True:
             popped: Any = redis.blpop([key], 30)

@@ -1,4 +1,4 @@
-"""Functions of RQ that know nothing of Jobcast."""
+"""RQ functions that do not use Jobcast."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rq import get_current_job
 
 
 def report(user_id: str, count: int = 2) -> dict[str, int]:
-    """Report in RQ's own way, by ``meta``."""
+    """Report progress in RQ's own way, by ``meta``."""
     job = get_current_job()
     assert job is not None
     for number in range(1, count + 1):
@@ -17,7 +17,7 @@ def report(user_id: str, count: int = 2) -> dict[str, int]:
 
 
 def wait_for_next(number: int) -> None:
-    """Wait until the test has seen a number: RQ's keys say only how things are."""
+    """Wait until the test has read a number: RQ keeps only the latest ``meta``."""
     job = get_current_job()
     assert job is not None
     popped: Any = job.connection.blpop([f"seen:{job.id}"], 30)

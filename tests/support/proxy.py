@@ -18,16 +18,16 @@ End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Forwards a port of its own to the first of others that answers, each time another one first.
+    """Forwards each connection to the next of several ports, skipping those that refuse it.
 
     Args:
-        to_ports: where connections go.
-        narrow: keep next to nothing on the way, so that a slow reader is felt at the other end.
+        to_ports: the ports to forward to.
+        narrow: whether to buffer very little, so that a slow reader slows the sender down.
 
     Attributes:
-        port: its own, once it is entered.
-        delay_s: how long each piece takes more.
-        bytes_per_s: what goes through a connection, one way; None is as fast as it goes.
+        port: port of the proxy, within its block.
+        delay_s: delay of each piece of data.
+        bytes_per_s: throughput of each connection and direction; None for no limit.
     """
 
     def __init__(self, *to_ports: int, narrow: bool = False) -> None:
@@ -47,44 +47,44 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def cut(self, *, refuse: bool = False) -> None:
-        """Reset all connections; with ``refuse`` also those to come, until it is mended."""
+        """Reset all connections; with ``refuse`` also new ones, until ``mend``."""
         self._refuses = refuse
         for link in tuple(self._links):
             link.reset()
 
     def mute(self, *, later: bool = True) -> None:
-        """Let nothing through, until it is mended; connections stay open.
+        """Hold all data until ``mend``; connections stay open.
 
         Args:
-            later: whether that goes for the connections to come, too.
+            later: whether to hold the data of new connections too.
         """
         self._mutes = later
         for link in self._links:
             link.passing.clear()
 
     def mend(self) -> None:
-        """Let everything through again, what was held first."""
+        """Forward everything again, first the held data, and accept connections."""
         self._refuses = self._mutes = False
         self.delay_s, self.bytes_per_s = 0.0, None
         for link in self._links:
             link.passing.set()
 
     def half_close(self) -> None:
-        """End what flows back to those who connected; what they send still goes on."""
+        """Shut down the direction towards clients; the other one stays open."""
         for link in tuple(self._links):
             link.end_the_way_back()
 
     def hold(self, text: bytes) -> None:
-        """Stop a connection, one way, at the first piece that has this text in it."""
+        """Stop one direction of a connection before the first piece that contains this text."""
         self._held = text
 
     def release(self) -> None:
-        """Let what ``hold`` stopped go on."""
+        """Forward what ``hold`` has stopped."""
         self._held = b""
         self._release.set()
 
     async def released(self, data: bytes) -> None:
-        """Wait until these bytes are not held."""
+        """Wait until these bytes may be forwarded."""
         if self._held and self._held in data:
             await self._release.wait()
 
@@ -106,19 +106,19 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # in which transports let go of their sockets
+        await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_over:  # it was accepted just before
+        if self._is_over:  # the connection was accepted just before
             writer.transport.abort()
             return
         task = asyncio.create_task(self._serve((reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: writer.close())  # also of one that was cancelled at once
+        task.add_done_callback(lambda _: writer.close())  # even if it is cancelled before it runs
 
     async def _serve(self, here: End) -> None:
-        """Serve a connection until it ends; a kind of proxy that reads what passes has its own."""
+        """Serve a connection until it ends; proxies that parse the data override this."""
         there = None if self._refuses else await self._connect()
         if there is None:
             here[1].transport.abort()
@@ -164,7 +164,7 @@ class _Link:
         self._deaf = False
 
     async def carry(self) -> None:
-        """Forward both ways until either side ends."""
+        """Forward both directions until either side closes."""
         there = asyncio.create_task(self._pour(self._here[0], self._there[1]))
         back = asyncio.create_task(self._pour(self._there[0], self._here[1]))
         try:
@@ -173,20 +173,20 @@ class _Link:
                 self._here[1].close()
                 await self._here[1].wait_closed()
         except OSError:
-            pass  # what was still to be sent had nowhere to go
+            pass  # a peer closed the connection before all data was sent
         finally:
             for each in (there, back):
                 each.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
 
     def end_the_way_back(self) -> None:
-        """Say to the one who connected that nothing comes any more."""
+        """Send the client an EOF, and drop all further data for it."""
         self._deaf = True
         if self._here[1].can_write_eof():
             self._here[1].write_eof()
 
     def reset(self) -> None:
-        """End it as a machine does that crashes."""
+        """Reset both connections, like a machine that crashes."""
         for _, writer in (self._here, self._there):
             connection = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

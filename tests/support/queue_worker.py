@@ -1,4 +1,4 @@
-"""A worker of somebody else's queue, as its users start it: a process of its own."""
+"""A worker of a third-party queue in a separate process, as its users start it."""
 
 import os
 import shlex
@@ -18,11 +18,11 @@ ROOT: Final = Path(__file__).parents[2]
 STOP_SECONDS: Final = 30.0
 PATIENCE_SECONDS: Final = 60.0
 _MODULES: Final = {"rq": "rq.cli"}
-"""Where the program of a package is, if it is not the package itself."""
+"""Modules of packages that ``python -m`` can't run by their own name."""
 
 
 def as_module(command: str) -> list[str]:
-    """Return what ``python -m`` is given to start what a page tells to start."""
+    """Return the arguments of ``python -m`` for a command from the documentation."""
     program, *options = shlex.split(command)
     if program == "python":
         return [options[0].removesuffix(".py"), *options[1:]]
@@ -30,9 +30,9 @@ def as_module(command: str) -> list[str]:
 
 
 class QueueWorker:
-    """``python -m`` and arguments; the block begins once it has printed ``ready``.
+    """``python -m`` with arguments; the block begins once the process has printed ``ready``.
 
-    It is ended with its children: they are a process group of their own.
+    It forms a process group with its children, which are stopped with it.
     """
 
     def __init__(self, *arguments: str, ready: str, folder: Path = ROOT, **settings: str) -> None:
@@ -48,7 +48,7 @@ class QueueWorker:
 
     @property
     def log(self) -> str:
-        """Return what the process has printed so far."""
+        """Return the output of the process so far."""
         return self._log.read_text(errors="replace")
 
     @property
@@ -58,11 +58,11 @@ class QueueWorker:
 
     @property
     def runs(self) -> bool:
-        """Whether the process has not ended."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End the process and its children at once, as a machine that is lost does."""
+        """Kill the process and its children, like a machine that crashes."""
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(STOP_SECONDS)
 

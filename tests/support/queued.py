@@ -1,4 +1,4 @@
-"""What waits in the BullMQ queue, as its own commands see it."""
+"""Entries of the BullMQ queue, read and changed with BullMQ itself."""
 
 import time
 from typing import Any
@@ -13,40 +13,40 @@ TOKEN = "a-worker"
 
 
 async def waiting(redis: Redis, queue: str = QUEUE) -> list[str]:
-    """Return the ids of the entries that wait for a worker, oldest first."""
+    """Return the ids of the waiting entries, oldest first."""
     ids: Any = await redis.lrange(f"bull:{queue}:wait", 0, -1)
     return [str(entry_id) for entry_id in reversed(ids)]
 
 
 async def entry(redis: Redis, entry_id: str, queue: str = QUEUE) -> tuple[str, Any] | None:
-    """Return name and data of an entry, in whatever state; None when there is none."""
+    """Return the name and data of an entry in any state; None if there is none."""
     found = await Job.fromId(_queue(redis, queue), entry_id)
     return None if found is None else (found.name, found.data)
 
 
 async def place_of(redis: Redis, entry_id: str, queue: str = QUEUE) -> str:
-    """Return where an entry is, as BullMQ calls it; ``unknown`` when it is nowhere."""
+    """Return the state of an entry in BullMQ's terms; ``unknown`` if there is none."""
     return str(await _queue(redis, queue).getJobState(entry_id))
 
 
 async def prioritise(redis: Redis, entry_id: str) -> None:
-    """Give a waiting entry a priority, as an operator's dashboard can."""
+    """Give a waiting entry a priority, as a dashboard can."""
     found = await Job.fromId(_queue(redis), entry_id)
     assert found is not None
     await found.changePriority({"priority": 3})
 
 
 async def delay(redis: Redis, entry_id: str) -> None:
-    """Put a waiting entry among those that wait for their time, as a worker does that can't run it.
+    """Delay a waiting entry by an hour, like a worker that can't run it yet.
 
-    It takes the entry first, and leaves it without a lock.
+    The worker takes the entry first, and then releases its lock.
     """
     taken = await take(redis, entry_id)
     await taken.moveToDelayed(round((time.time() + 3600) * 1000), TOKEN)
 
 
 async def make_parent(redis: Redis, entry_id: str) -> None:
-    """Let a waiting entry wait for an entry of another queue, ``child`` in ``pages``."""
+    """Make a waiting entry the parent of ``child`` in the queue ``pages``, for which it waits."""
     name, data = await entry(redis, entry_id) or ("", None)
     await _queue(redis).remove(entry_id)
     child = {"name": "page", "queueName": "pages", "data": {}, "opts": {"jobId": "child"}}
@@ -56,12 +56,12 @@ async def make_parent(redis: Redis, entry_id: str) -> None:
 
 
 async def pause(redis: Redis) -> None:
-    """Keep all workers from taking entries."""
+    """Pause the queue: workers take no entries."""
     await _queue(redis).pause()
 
 
 async def take(redis: Redis, entry_id: str) -> Job:
-    """Take the one waiting entry as a worker does, which then holds its lock."""
+    """Take the only waiting entry like a worker, which then holds its lock."""
     options: Any = {"connection": redis, "autorun": False}
     worker = Worker(QUEUE, None, options)
     taken = await worker.getNextJob(TOKEN)
@@ -71,7 +71,7 @@ async def take(redis: Redis, entry_id: str) -> Job:
 
 
 async def finish(redis: Redis, entry_id: str, data: object) -> None:
-    """Put an entry into the queue, take it and finish it, with nothing in the log of its job."""
+    """Add an entry to the queue, take it and finish it, without appending to its job's log."""
     options: Any = {"jobId": entry_id}
     await _queue(redis).add("report", data, options)
     await (await take(redis, entry_id)).moveToCompleted(None, TOKEN)
@@ -83,7 +83,10 @@ def _queue(redis: Redis, name: str = QUEUE) -> Queue:
 
 
 async def left_over(redis: Redis) -> list[str]:
-    """Return what an outage left: jobs that wait for nobody, entries of no job, and notes."""
+    """Return what an outage left over.
+
+    These are queued jobs without an entry, entries without a queued job, and unconfirmed jobs.
+    """
     expected = []
     for job_id in await job_ids(redis):
         state = await state_of(redis, job_id)

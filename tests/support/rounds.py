@@ -1,11 +1,11 @@
-"""Counts what happens in a turn of the event loop, whatever the time."""
+"""Counts of events in each turn of the event loop, independent of time."""
 
 import asyncio
 from collections import Counter
 
 
 class Rounds:
-    """Turns of the running event loop, and how often something was noted in each."""
+    """Turns of the running event loop, and the number of calls of ``note`` in each."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -24,16 +24,16 @@ class Rounds:
 
     def _next(self) -> None:
         self._counting = self._counts[self._number] > 0
-        if self._counting:  # so that it comes first in each turn until one is quiet
+        if self._counting:  # runs first in each turn, until a turn without a note
             self._begin()
         self._number += 1
 
     @property
     def total(self) -> int:
-        """How often something was noted."""
+        """Number of notes."""
         return self._counts.total()
 
     @property
     def most(self) -> int:
-        """How often at the most in a turn."""
+        """Largest number of notes in one turn."""
         return max(self._counts.values(), default=0)

@@ -1,4 +1,4 @@
-"""The calls of a run by which a worker reports, one of each kind."""
+"""The reporting calls of a run, one of each kind."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

@@ -14,24 +14,25 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 NAME: Final = "jobcast"
 DOWN_AFTER_MS: Final = 2000
-"""Less, and a server that a busy machine did not let run is taken for dead."""
+"""With less, a server that a busy machine does not schedule is considered down."""
 
 
 _QUORUM: Final = 2
 _FAILOVER_TIMEOUT_MS: Final = 3000
-# Sentinels look every few seconds, which is long for a test. But a replica whose last INFO is older
-# than five periods of PING is not made the primary, and in an outage INFO is asked for each second.
-# And one that was not let run for two seconds does nothing for half a minute ("tilt").
+# By default Sentinels check every few seconds, which is long for a test. A replica is not promoted
+# if its last INFO is older than five PING periods, and during an outage INFO is requested each
+# second: so PING must not be much more frequent. By default a Sentinel that was not scheduled for
+# two seconds does nothing for half a minute ("tilt").
 _LOOK_OFTEN: Final = (
     *("PING-PERIOD", 400, "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200),
     *("TILT-PERIOD", 1000),
 )
-# What nobody uses takes processors from the other tests.
+# An idle set must not take CPU from other tests.
 _LOOK_SELDOM: Final = ("PING-PERIOD", 1000, "INFO-PERIOD", 10_000, "PUBLISH-PERIOD", 2000)
 
 
 class SentinelServer(Valkey):
-    """One Sentinel; it keeps what it knows over a restart."""
+    """One Sentinel; its configuration survives a restart."""
 
     def __init__(self, primary: Valkey) -> None:
         super().__init__(tls=primary.tls)
@@ -49,29 +50,29 @@ class SentinelServer(Valkey):
         )
 
     def start(self, *options: str) -> None:
-        """Start it, and let it look more often than it would."""
+        """Start it, and make it check more often than by default."""
         super().start(*options)
         self.look_often()
 
     def look_often(self) -> None:
-        """Find out soon what happens, as is the case from the start on."""
+        """Check often, as is the case from the start on."""
         self.ask("SENTINEL", "DEBUG", *_LOOK_OFTEN)
 
     def look_seldom(self) -> None:
-        """Spare the machine until ``look_often``."""
+        """Check seldom, to spare the machine, until ``look_often``."""
         self.ask("SENTINEL", "DEBUG", *_LOOK_SELDOM)
 
     def command(self) -> list[str]:
-        """Return what starts it in the foreground."""
+        """Return the command that starts it in the foreground."""
         return [self._program(), str(self._configuration), "--sentinel"]
 
     def primary_port(self) -> int:
-        """Return where it takes the primary to be."""
+        """Return the port of the primary that it knows."""
         _, port = self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
         return int(port)
 
     def sees_all(self, replicas: int, sentinels: int) -> bool:
-        """Say whether it takes the primary to be well, and knows these many others."""
+        """Return whether it considers the primary up, and knows these numbers of others."""
         known = self._known()
         return (
             known["flags"] == "master"
@@ -80,10 +81,10 @@ class SentinelServer(Valkey):
         )
 
     def fail_over(self) -> None:
-        """Begin to make a replica the primary, unless that goes on already."""
+        """Begin a failover, unless one is in progress."""
         if "failover_in_progress" in self._known()["flags"]:
             return
-        with suppress(ResponseError):  # no replica is fit for it, or it began just now
+        with suppress(ResponseError):  # no replica is suitable, or one has just begun
             self.ask("SENTINEL", "FAILOVER", NAME)
 
     def _known(self) -> dict[str, str]:
@@ -94,8 +95,8 @@ class SentinelServer(Valkey):
 class SentinelSet(Ensemble):
     """Six processes on free ports of 127.0.0.1; ``with SentinelSet() as sentinels:`` starts them.
 
-    ``servers`` are killed, frozen and started again by their own methods; another one is made the
-    primary then, and the old one comes back as a replica. ``url`` names the three Sentinels.
+    ``servers`` have methods to kill, freeze and restart them. If the primary fails, a replica is
+    promoted, and the old primary returns as a replica. ``url`` names the three Sentinels.
     """
 
     def __init__(self, tls: Tls | None = None) -> None:
@@ -108,52 +109,52 @@ class SentinelSet(Ensemble):
 
     @property
     def processes(self) -> Sequence[Valkey]:
-        """Return all of them, in the order in which they are started."""
+        """Return all processes, in the order of their start."""
         return (*self.servers, *self.sentinels)
 
     def start(self) -> None:
-        """Start everything and return once all know of each other."""
+        """Start everything, and wait until all know of each other."""
         primary, *replicas = self.servers
         for server in self.servers:
             server.start()
         for replica in replicas:
             replica.ask("REPLICAOF", HOST, primary.port)
-        # A Sentinel learns of replicas from the primary: by then they have to be there.
+        # Sentinels get the replicas from the primary, so these must be connected first.
         until_it_says(self._replicas_follow, PATIENCE_SECONDS)
         for sentinel in self.sentinels:
             sentinel.start()
         self.until_ok()
 
     def restart(self) -> None:
-        """Start and resume what was killed or frozen, end a `rest`, and wait until all is well."""
+        """Start killed processes, resume frozen ones, end ``rest``, and wait until all agree."""
         for sentinel in self._watching():
             if not sentinel.is_paused:
                 sentinel.look_often()
         super().restart()
 
     def rest(self) -> None:
-        """Spare the machine until ``restart``."""
+        """Make the Sentinels check seldom, to spare the machine, until ``restart``."""
         for sentinel in self._watching():
             if not sentinel.is_paused:
                 sentinel.look_seldom()
 
     def primary(self) -> Valkey:
-        """Return the server that the Sentinels take to be the primary."""
+        """Return the server that the first running Sentinel considers the primary."""
         port = self._watching()[0].primary_port()
         return next(server for server in self.servers if server.port == port)
 
     def until_ok(self) -> None:
-        """Wait until Sentinels that run agree on a running primary, which the rest follow."""
+        """Wait until the running Sentinels agree on a running primary, and replicas follow it."""
         until_it_says(self._is_ok, PATIENCE_SECONDS)
 
     def failover(self) -> Valkey:
-        """Let the Sentinels make another server the primary, in good order; return that one."""
+        """Make the Sentinels promote another server; return it."""
         before = self.primary()
 
         def has_moved() -> bool:
             if self.primary() is not before:
                 return self._is_ok()
-            # A failover that takes too long is given up, and no Sentinel tries it again by itself.
+            # Sentinels abort a failover that takes too long, and don't retry it by themselves.
             self._watching()[0].fail_over()
             return False
 

@@ -1,4 +1,4 @@
-"""The service as it is deployed: a server in a process of its own, on a free port."""
+"""The service as it is deployed: a server in a separate process, on a free port."""
 
 import os
 import shutil
@@ -26,30 +26,33 @@ SESSION: Final = "session-1"
 STARTUP_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 30.0
 _LISTENS: Final = "0A"
-_CLOSED: Final = "0"  # the inode of a socket that no process has
+_CLOSED: Final = "0"  # inode of a socket that no process has open
 Way = Literal["direct", "asgi", "uvicorn"]
 """How frames reach a viewer: Hypercorn's transport, its ASGI ``send``, or another server's."""
 WAYS: Final[tuple[Way, ...]] = ("direct", "asgi", "uvicorn")
 
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Spares each client the 60 ms of reading certificates that nobody shows here."""
+"""Saves each client without TLS the 60 ms of loading trusted certificates."""
 
 
 def token(user: str = "user-1", **claims: Any) -> str:  # noqa: ANN401 - a claim is any JSON
-    """Return a token that the service of the tests takes; a claim of None is left out."""
+    """Return a token that the tests' services accept; claims that are None are left out."""
     given = {"userId": user, "exp": int(time.time()) + 3600, **claims}
     return jwt.encode({k: v for k, v in given.items() if v is not None}, SECRET, "HS256")
 
 
 class Service:
-    """One service process on a Redis, with any of the ways to its viewers.
+    """One service process: ``with Service(url, JOBCAST_KEEPALIVE_S="1") as service``.
 
-    With a certificate it speaks TLS, and HTTP/2 to those who ask for it. ``application`` is what
-    makes the application, as module and function. With a ``root_path`` it is mounted below that.
-    Settings are given by
-    their environment variables: ``Service(url, JOBCAST_KEEPALIVE_S="1")``. ``with Service(url) as
-    service:`` starts it and ends it; a service that did not exit with 0 on
-    SIGTERM fails the test that left it.
+    The test fails at the end of the block if the process does not exit with 0 on SIGTERM.
+
+    Args:
+        redis_url: URL of its Redis.
+        way: how frames reach a viewer.
+        certificate: certificate for TLS, over which it also offers HTTP/2; none for plain HTTP.
+        application: module and function that create the application.
+        root_path: prefix below which it is mounted.
+        settings: environment variables.
     """
 
     def __init__(
@@ -90,11 +93,11 @@ class Service:
 
     @property
     def log(self) -> str:
-        """Return what the process has printed so far."""
+        """Return the output of the process so far."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start the process and return once it answers; RuntimeError with its log if it won't."""
+        """Start the process and wait until it responds; raise RuntimeError with its log if not."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -109,7 +112,7 @@ class Service:
             raise RuntimeError(f"the service did not start: {self.log}")
 
     def stop(self) -> int:
-        """Stop the process in good order (SIGTERM) and return its exit code."""
+        """Stop the process gracefully (SIGTERM) and return its exit code."""
         process = self._running()
         process.send_signal(signal.SIGTERM)
         self._process = None
@@ -122,7 +125,7 @@ class Service:
 
     @property
     def runs(self) -> bool:
-        """Whether the process was started and its end was not waited for."""
+        """Whether the process was started, and not stopped, killed or waited for since."""
         return self._process is not None
 
     def wait(self) -> int:
@@ -132,14 +135,14 @@ class Service:
         return code
 
     def kill(self) -> None:
-        """End the process at once (SIGKILL), as a crash does."""
+        """Kill the process (SIGKILL), like a crash."""
         process = self._running()
         process.kill()
         process.wait()
         self._process = None
 
     def client(self, session: str | None = SESSION, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
-        """Return an HTTP client of this service that calls as a session."""
+        """Return an HTTP client of this service that acts for a session."""
         headers = {} if session is None else {"x-session-id": session}
         given = {"timeout": 10, "verify": self._verify, **options}
         return httpx.AsyncClient(base_url=self.url, headers=headers, **given)
@@ -149,7 +152,7 @@ class Service:
         self._running().send_signal(number)
 
     async def metrics(self) -> dict[str, float]:
-        """Return what the process counts now, by name."""
+        """Return the current metrics of the process, by name."""
         async with self.client(None) as client:
             answer = await client.get("/metrics", headers={"Connection": "close"})
         lines = answer.text.splitlines()
@@ -161,14 +164,14 @@ class Service:
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def connections(self) -> int:
-        """Count the connections with clients that the process has not closed."""
+        """Count the client connections that the process has not closed."""
         table = Path("/proc/net/tcp").read_text().splitlines()[1:]
         rows = [line.split() for line in table]
         ours = [row for row in rows if row[1].endswith(f":{self.port:04X}")]
         return sum(row[3] != _LISTENS and row[9] != _CLOSED for row in ours)
 
     def resident_bytes(self) -> int:
-        """Return how much memory the process holds."""
+        """Return the resident memory of the process."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -212,7 +215,7 @@ def _hypercorn(port: int, certificate: Certificate | None, application: str) -> 
 
 
 def _uvicorn(port: int, certificate: Certificate | None, application: str) -> list[str]:
-    # h11 alone is a dependency of the tests; httptools chunks for HTTP/1.0 too.
+    # Only h11 is a dependency of the tests; httptools would also chunk HTTP/1.0 responses.
     tls = ("--ssl-certfile", certificate.path) if certificate else ()
     settings = ("--host", HOST, "--port", str(port), "--http", "h11", "--no-server-header")
     bounds = ("--timeout-graceful-shutdown", "15", "--timeout-keep-alive", "75")

@@ -1,10 +1,10 @@
-"""A site of somebody else that consists of one page."""
+"""A third-party site with a single page."""
 
 from typing import Any
 
 
 class Site:
-    """An ASGI application that answers everything with the page."""
+    """An ASGI application that responds to every request with the page."""
 
     def __init__(self) -> None:
         self.page = ""

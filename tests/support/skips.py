@@ -1,6 +1,7 @@
-"""What was skipped, and what would bring it: a line each at the end. In CI nothing may be skipped.
+"""A pytest plugin that lists the reasons for skipped tests at the end of a run.
 
-A pytest plugin that ``conftest.py`` loads; with pytest-xdist, reports come from its processes.
+In CI a skipped test fails. ``conftest.py`` loads the plugin; with pytest-xdist, reports come from
+its worker processes.
 """
 
 import os
@@ -35,7 +36,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def reason_of(report: Report) -> str:
-    """Return why a test was skipped, or all of a module."""
+    """Return the reason why a test, or a whole module, was skipped."""
     where = report.longrepr
     text = where[2] if isinstance(where, tuple) else str(where)
     return text.removeprefix(_PREFIX)

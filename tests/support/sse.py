@@ -1,4 +1,4 @@
-"""A viewer for tests: raw sockets, and a parser written from the specification alone.
+"""A viewer for tests: raw sockets, and a parser that follows the specification only.
 
 Source: HTML Living Standard, §9.2.6 "Interpreting an event stream".
 """
@@ -30,7 +30,7 @@ class Event:
 
 @dataclass
 class Parser:
-    """Turns bytes into events as a browser does; ``comments`` and ``retries`` are kept as well."""
+    """Parses bytes into events like a browser; also keeps ``comments`` and ``retries``."""
 
     last_event_id: str = ""
     comments: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Parser:
     _id: str = ""
 
     def feed(self, data: bytes) -> list[Event]:
-        """Return the events that these bytes complete."""
+        """Return the events that are complete with these bytes."""
         self._buffer = (self._buffer + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, self._buffer = self._buffer.split(b"\n")
         return [event for line in lines if (event := self._line(line.decode())) is not None]
@@ -89,13 +89,13 @@ class Stream:
 
     @property
     def body(self) -> bytes:
-        """Return all that was read of the body."""
-        # Not with each part: of one that comes in hundreds, tens of gigabytes would be copied.
+        """Return the body as far as it was read."""
+        # Joined on demand: doing so after each of hundreds of parts would copy tens of gigabytes.
         self._parts = [b"".join(self._parts)]
         return self._parts[0]
 
     async def read_head(self) -> None:
-        """Read status and headers; names in lower case."""
+        """Read the status and the headers, whose names are stored in lower case."""
         async with asyncio.timeout(WAIT_SECONDS):
             self.raw_head = await self._reader.readuntil(b"\r\n\r\n")
         first, *lines = self.raw_head.decode("latin-1").split("\r\n")
@@ -105,7 +105,7 @@ class Stream:
             self.headers[name.strip().lower()] = value.strip()
 
     async def read_body(self) -> None:
-        """Read what comes next of the body: one chunk, or what is there of an unchunked one."""
+        """Read the next part of the body: a chunk, or the available bytes if it is not chunked."""
         if self.headers.get("transfer-encoding") == "chunked":
             data = await self._read_chunk()
         elif "content-length" in self.headers:
@@ -119,7 +119,7 @@ class Stream:
             self._events += self.parser.feed(data)
 
     async def next(self, wait_s: float = WAIT_SECONDS) -> Event:
-        """Return the next event; EOFError if the response ended, TimeoutError if none came."""
+        """Return the next event; EOFError if the response ended, TimeoutError if none arrives."""
         async with asyncio.timeout(wait_s):
             while not self._events:
                 if self.ended:
@@ -128,14 +128,14 @@ class Stream:
         return self._events.pop(0)
 
     async def until(self, name: str, wait_s: float = WAIT_SECONDS) -> list[Event]:
-        """Return all events up to the first of that name, which is the last of the list."""
+        """Return all events up to and including the first of a name."""
         events = [await self.next(wait_s)]
         while events[-1].name != name:
             events.append(await self.next(wait_s))
         return events
 
     async def rest(self, wait_s: float = WAIT_SECONDS) -> list[Event]:
-        """Read to the end of the response and return what had not been returned yet."""
+        """Read to the end of the response; return the events that were not returned before."""
         async with asyncio.timeout(wait_s):
             while not self.ended:
                 await self.read_body()
@@ -144,11 +144,11 @@ class Stream:
 
     @property
     def blocks(self) -> list[bytes]:
-        """Return the body's blocks so far, each with the blank line that ends it."""
+        """Return the blocks of the body so far, each with its terminating blank line."""
         return re.findall(rb".+?\n\n", self.body, re.DOTALL)
 
     async def received(self, text: bytes, wait_s: float = WAIT_SECONDS) -> None:
-        """Read until the body holds these bytes."""
+        """Read until the body contains these bytes."""
         async with asyncio.timeout(wait_s):
             while text not in self.body:
                 if self.ended:
@@ -156,36 +156,36 @@ class Stream:
                 await self.read_body()
 
     async def closed_by_server(self) -> bool:
-        """Wait for the end of the connection after the response has ended."""
+        """Wait until the server closes the connection after the end of the response."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(1) == b""
 
     async def send_on(
         self, method: str, target: str, headers: dict[str, str] | None = None
     ) -> None:
-        """Send another request over the same connection and read the head of its answer."""
+        """Send another request on the same connection, and read the head of its response."""
         self.ask(method, target, headers)
         await self.answer()
 
     def ask(self, method: str, target: str, headers: dict[str, str] | None = None) -> None:
-        """Send another request over the same connection, whether or not this one was answered."""
+        """Send another request on the same connection, even before the response to this one."""
         given = {"Host": "localhost", **(headers or {})}
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in given.items())]
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
 
     async def answer(self) -> None:
-        """Read the head of the answer to the next request of this connection."""
+        """Read the head of the response to the next request on this connection."""
         self.headers, self._parts, self.parser = {}, [], Parser()
         self.ended = self.cut = False
         self._events = []
         await self.read_head()
 
     def close(self) -> None:
-        """Go away as a browser does when its tab is closed."""
+        """Close the connection, as a browser does when its tab is closed."""
         self._writer.close()
 
     def abort(self) -> None:
-        """Go away as a machine does that crashes: the connection is reset."""
+        """Reset the connection, like a machine that crashes."""
         connection = self._writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -209,7 +209,7 @@ async def request(  # noqa: PLR0913 - the parts of a request
     version: str = "1.1",
     body: bytes = b"",
 ) -> AsyncIterator[Stream]:
-    """Send one request over a connection of its own and read the head of the answer."""
+    """Send one request on a new connection and read the head of the response."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**24)
     given = {"Host": parts.netloc, **(headers or {})}
@@ -253,7 +253,7 @@ async def watch_many(
     last_event_id: str | None = None,
     **options: Any,  # noqa: ANN401 - those of request
 ) -> AsyncIterator[Stream]:
-    """Open a stream of many jobs as a session; ``query`` says of which."""
+    """Open a stream of many jobs as a session; ``query`` selects the jobs."""
     headers = {"x-session-id": session, **options.pop("headers", {})}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
@@ -267,7 +267,7 @@ def of_jobs(*job_ids: str) -> str:
 
 
 async def states_of(stream: Stream, job_ids: Sequence[str]) -> list[Event]:
-    """Read a stream of many until the state of each of these jobs has come; return all events."""
+    """Read a stream of many jobs until each of these has sent its state; return all events."""
     missing, events = set(job_ids), list[Event]()
     while missing:
         events.append(await stream.next())

@@ -1,4 +1,4 @@
-"""What a test starts and ends, and waiting for it."""
+"""Servers that tests start and stop, and waiting for them."""
 
 import subprocess
 import time
@@ -15,15 +15,15 @@ _ASK_SECONDS = 0.05
 
 
 class Started(ABC):
-    """A server that ``with`` starts and ends."""
+    """A server that ``with`` starts and stops."""
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, and return once it answers."""
+        """Start it, and wait until it responds."""
 
     @abstractmethod
     def close(self) -> None:
-        """End it, however much of it runs."""
+        """Stop it, even if it has only started in part."""
 
     def __enter__(self) -> Self:
         try:
@@ -43,9 +43,9 @@ class Started(ABC):
 
 
 def is_up(process: subprocess.Popen[bytes], answers: Callable[[], bool], seconds: float) -> bool:
-    """Wait until a process answers; say whether it does, or has ended or taken too long.
+    """Wait until a process responds; return False if it has ended, or takes too long.
 
-    The time in which the machine had no processor for it is not its own.
+    The time for which the process waited for a CPU does not count.
     """
     deadline = time.monotonic() + seconds
     while not answers():
@@ -56,7 +56,7 @@ def is_up(process: subprocess.Popen[bytes], answers: Callable[[], bool], seconds
 
 
 def _queued_s(pid: int) -> float:
-    """Return how long a process has waited for a processor, as Linux counts it."""
+    """Return how long a process has waited for a CPU, as counted by Linux."""
     try:
         _ran_ns, queued_ns, _turns = Path(f"/proc/{pid}/schedstat").read_text().split()
     except OSError:
@@ -65,10 +65,12 @@ def _queued_s(pid: int) -> float:
 
 
 def until_it_says(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until what servers say of themselves holds; no answer counts as no.
+    """Wait until a condition that queries servers holds; an error of Redis counts as False.
 
-    Time is counted in looks: on a busy machine they take longer, as does what they wait for.
-    TimeoutError, with the last thing that went wrong as its cause, if it does not in time.
+    Time is counted in checks, which take longer on a busy machine, as does what they wait for.
+
+    Raises:
+        TimeoutError: it does not hold in time. The last error of Redis is the cause.
     """
     error: Exception | None = None
     for _ in range(int(seconds / _ASK_SECONDS)):

@@ -1,4 +1,4 @@
-"""A job as it is stored in Redis, and what the service does to it."""
+"""A job as it is stored in Redis, and the service's operations on it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ async def state_of(redis: Redis, job_id: str) -> dict[str, str]:
 async def log_of(redis: Redis, job_id: str, after: str = "") -> list[tuple[str, dict[str, str]]]:
     """Return the id and the fields of each entry of the job's log, oldest first.
 
-    ``after`` is the id of one before; without it the log is read from its beginning.
+    With ``after``, the id of an entry, only those that follow it.
     """
     entries: Any = await redis.xrange(f"jobs:{{{job_id}}}:log", f"({after}" if after else "-")
     return list(entries)
@@ -37,18 +37,18 @@ async def ending_of(redis: Redis, job_id: str) -> tuple[str | None, ...]:
 
 
 async def listed_of(redis: Redis, user_id: str) -> list[str]:
-    """Return the ids of the jobs that are listed for a user, the oldest first."""
+    """Return the ids of the jobs in a user's index, oldest first."""
     members: list[Any] = await redis.zrange(f"jobs:by-user:{user_id}", 0, -1)
     return [str(member).partition(":")[2] for member in members]
 
 
 async def cancel(redis: Redis, job_id: str) -> None:
-    """Cancel the job, as the service does when its owner asks for it."""
+    """Cancel the job, as the service does at its owner's request."""
     await _append(redis, job_id, CANCEL)
 
 
 async def retry(redis: Redis, job_id: str) -> None:
-    """Put the failed job back into the state queued, with its next attempt."""
+    """Make the failed job queued again, for its next attempt."""
     await _append(redis, job_id, RETRY)
 
 
@@ -60,9 +60,9 @@ async def append(  # noqa: PLR0913, PLR0917 - the script's arguments
     fields: Mapping[str, str] | None = None,
     number: str = "",
 ) -> str:
-    """Append as a worker in another language may: whatever it says, the script does not look in.
+    """Append any data and state fields, which the script does not validate.
 
-    Returns the id of the entry.
+    Workers in other languages may do so. Returns the id of the entry.
     """
     pairs = [part for pair in (fields or {}).items() for part in pair]
     answer: Any = await redis.register_script(SCRIPT)(

@@ -1,4 +1,4 @@
-"""TLS between Redis and those who connect to it, each with a certificate of its own."""
+"""TLS between Redis and its clients, with a certificate for each side."""
 
 import shutil
 from pathlib import Path
@@ -11,15 +11,18 @@ from tests.support.certificate import Certificate
 from tests.support.needs import TLS_REDIS
 
 _PROGRAM: Final = shutil.which("redis-server")
-"""Debian's: the Valkey of the tests is built without TLS."""
+"""Debian's Redis, as the Valkey of the tests is built without TLS."""
 
 
 class Tls:
-    """What a server and its clients need, in a folder that exists.
+    """The certificates of a server and its clients, in an existing folder.
 
-    Where no ``redis-server`` is installed, making one skips the test. ``client_options`` are those
-    of a redis-py client that shows the certificate that is let in, ``query`` is the same in a URL,
-    and ``query_without_certificate`` only trusts the server.
+    Skips the test if no ``redis-server`` is installed.
+
+    Attributes:
+        client_options: options of a redis-py client with the certificate that the server accepts.
+        query: the same options in the query of a URL.
+        query_without_certificate: options of a client without a certificate.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +31,7 @@ class Tls:
         self.program: Final = str(_PROGRAM)
         self._server = _certificate(folder / "server")
         self._client = _certificate(folder / "client")
-        # Servers connect to each other as well: they trust both.
+        # Servers also connect to each other, so they trust both certificates.
         self._trusted = folder / "trusted.pem"
         self._trusted.write_bytes(self._server.read_bytes() + self._client.read_bytes())
         trusted = {"ssl_ca_certs": str(self._server)}
@@ -38,7 +41,7 @@ class Tls:
         self.query_without_certificate: Final = urlencode(trusted)
 
     def server_options(self, port: int) -> dict[str, str]:
-        """Return the options of a server, or of a Sentinel, that speaks nothing but TLS."""
+        """Return the options of a server, or of a Sentinel, that only accepts TLS."""
         return {
             "port": "0",
             "tls-port": str(port),

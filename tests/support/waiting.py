@@ -1,15 +1,15 @@
-"""Waiting for what must come to be, and making things happen at odd moments."""
+"""Waiting for conditions, and for random times."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
 PATIENCE_SECONDS = 60.0
-"""When a test gives up on what has to come. It tries no promise: that is for virtual time."""
+"""Time after which a test gives up waiting. It is no promised bound: virtual time tests those."""
 
 SLACK_SECONDS = 5.0
-"""What a machine that others use may add to a time that a client sees. Exact bounds are tried where
-no machine is slow, in virtual time (tests/support/clock.py)."""
+"""Delay that a busy machine may add to the times that a client measures. Exact bounds are tested in
+virtual time (tests/support/clock.py)."""
 
 _PAUSE_SECONDS = 0.02
 
@@ -17,9 +17,12 @@ _PAUSE_SECONDS = 0.02
 async def eventually(
     condition: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_SECONDS, what: str = ""
 ) -> None:
-    """Wait until a condition holds; TimeoutError, which says what, if it does not in time.
+    """Wait until a condition holds.
 
-    Time is counted in looks: on a busy machine they take longer, as does what they wait for.
+    Time is counted in checks, which take longer on a busy machine, as does what they wait for.
+
+    Raises:
+        TimeoutError: it does not hold in time; the message has ``what``, or the condition's name.
     """
     for _ in range(int(within_s / _PAUSE_SECONDS)):
         if await condition():
@@ -32,7 +35,7 @@ async def eventually(
 async def until(
     condition: Callable[[], bool], within_s: float = PATIENCE_SECONDS, what: str = ""
 ) -> None:
-    """Wait until a condition holds that this process itself brings about."""
+    """Wait until a synchronous condition holds, as ``eventually`` does."""
 
     async def holds() -> bool:
         return condition()
@@ -45,12 +48,12 @@ def _name(condition: Callable[[], object]) -> str:
 
 
 async def after(seconds: float) -> None:
-    """Let time go by that is itself what is tried: the length of an outage or of a visit."""
+    """Sleep, where the duration itself is tested: of an outage or of a visit."""
     passed = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, passed.set)
     await passed.wait()
 
 
 async def sometime_within(seconds: float) -> None:
-    """Let a random time go by: one of the moments at which two things may meet."""
+    """Sleep for a random time, to vary the moment at which two events coincide."""
     await after(random.uniform(0, seconds))  # noqa: S311 - chance, not secrecy

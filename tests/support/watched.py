@@ -1,4 +1,4 @@
-"""A job that a page of Chromium watches with the browser client, and all that it was told."""
+"""A job that a page in Chromium watches with the browser client, and all states and events."""
 
 import json
 from typing import Any, Final, Self
@@ -35,35 +35,35 @@ HAS_BEEN: Final = """
 
 
 class Watched:
-    """What ``watchJob`` does in a page, one a page."""
+    """The ``watchJob`` of a page, at most one."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
 
     @classmethod
     async def job(cls, page: Page, url: str, job_id: str, **options: Any) -> Self:  # noqa: ANN401
-        """Watch a job of the service at an address, from a page of its own there.
+        """Watch a job of a service, from a page of the same origin.
 
         Args:
             page: the page.
             url: of the service.
             job_id: the job.
-            options: of ``watchJob``; a ``token`` that is ``"function"`` calls ``freshToken``.
+            options: options of ``watchJob``; the ``token`` ``"function"`` calls ``freshToken``.
         """
-        # A document without a policy or scripts of its own, and one that browsers may keep.
+        # A document without a content security policy and scripts, which browsers may cache.
         await page.goto(f"{url}/static/css/tokens.css")
         await page.evaluate(_WATCH, [f"{url}/jobcast.js", {"jobId": job_id, **options}])
         return cls(page)
 
     @staticmethod
     def html(url: str, job_id: str, **options: object) -> str:
-        """Return a page that watches a job as soon as it is loaded, as often as that is."""
+        """Return the HTML of a page that watches a job each time it is loaded."""
         given = json.dumps([f"{url}/jobcast.js", {"jobId": job_id, **options}])
         return f'<!doctype html><script type="module">({_WATCH})({given})</script>'
 
     @property
     async def state(self) -> dict[str, Any]:
-        """Return the state."""
+        """Return the current state."""
         state: dict[str, Any] = await self.page.evaluate("watched.job.state")
         return state
 
@@ -79,14 +79,14 @@ class Watched:
         return names
 
     async def data(self, name: str) -> list[Any]:
-        """Return what the events of a name said."""
+        """Return the data of all events of a name."""
         data: list[Any] = await self.page.evaluate(
             "name => watched.told.events.filter((e) => e.name === name).map((e) => e.data)", name
         )
         return data
 
     async def heard(self, name: str, times: int) -> None:
-        """Wait for so many events of a name."""
+        """Wait for a number of events of a name."""
         await self.page.wait_for_function(
             "([n, t]) => watched.told.events.filter(({ name }) => name === n).length >= t",
             arg=[name, times],
@@ -104,7 +104,7 @@ class Watched:
         )
 
     async def until_live(self) -> None:
-        """Wait until events arrive as they happen."""
+        """Wait until the connection is live and the state is known."""
         await self.until('state.connection === "live" && state.progress !== null')
 
     async def has_been(self, connection: str) -> bool:
@@ -122,7 +122,7 @@ class Watched:
         )
 
     async def outcome(self) -> Any:  # noqa: ANN401 - or an error
-        """Wait for what ``closed`` settles with."""
+        """Wait until ``closed`` settles; return its value, or status and code of its error."""
         await self.page.wait_for_function(
             "watched.told.outcome !== undefined",
             polling=_POLL_MS,

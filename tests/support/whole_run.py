@@ -1,4 +1,4 @@
-"""A whole run of a job, by any library: what Redis holds and published of it."""
+"""A whole run of a job by any library: its log, state, index entries and publications."""
 
 import json
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ _EVENTS = ["_created", "step-change", "progress-update", "note", "complete"]
 
 @contextmanager
 def whole_run(redis: Deployment, job_id: str) -> Iterator[None]:
-    """Check what a run within the block leaves: a start, a progress, a note, and 12 pages.
+    """Check the traces of a run within the block: a start, progress, a note, and 12 pages.
 
-    The job was created for ``u1`` and ``s1``.
+    The job must have been created for the user ``u1`` and the session ``s1``.
     """
     server = redis.server_of(f"jobs:{{{job_id}}}:log")
     with server.client() as client, client.pubsub(ignore_subscribe_messages=True) as followed:

@@ -1,4 +1,4 @@
-"""Plays the calls of tests/worker_cases.json by the Python library.
+"""Runs the cases of tests/worker_cases.json with the Python library.
 
 Its counterpart for Node is sdk/js/test/worker/cases.js.
 """
@@ -22,7 +22,7 @@ Outcome = str | None
 
 
 class Boom(Exception):
-    """What a job's own code raises."""
+    """An error of a job's own code."""
 
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ def job_id_of(number: int) -> str:
 
 
 def made(value: Any, job_id: str) -> Any:  # noqa: ANN401 - any JSON, and what JSON lacks
-    """Return the value that a case means."""
+    """Return a value of a case, with placeholders (objects with ``$``) replaced."""
     if isinstance(value, list):
         return [made(each, job_id) for each in value]
     if not isinstance(value, dict):
@@ -85,7 +85,7 @@ CALLS: Final[dict[str, Callable[[jobcast.Run, dict[str, Any]], Awaitable[object]
 
 
 class Player:
-    """Makes the calls of one case, and notes what each raises."""
+    """Makes the calls of one case, and records the error that each raises, if any."""
 
     def __init__(self, jobs: jobcast.Jobs, redis: Redis, job_id: str) -> None:
         self._jobs = jobs
@@ -158,7 +158,7 @@ class Player:
 
 
 async def played(url: str, redis: Redis, number: int) -> dict[str, Any]:
-    """Play a case; return what each call raised, and what the first run knows."""
+    """Run a case; return the error of each call, and attempt and input of the first run."""
     case, job_id = CASES[number], job_id_of(number)
     given = {SETTINGS[name]: value for name, value in case.get("settings", {}).items()}
     settings: Any = {"lease_s": None, "progress_per_s": None, **given}
@@ -181,7 +181,7 @@ async def played(url: str, redis: Redis, number: int) -> dict[str, Any]:
 
 
 def expected(steps: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-    """Return what the calls of a case raise, in the order in which they end."""
+    """Return the errors that the calls of a case should raise, in the order of their ends."""
     outcomes: list[Outcome] = []
     for step in steps:
         outcomes += expected(step.get("body", []))
@@ -191,7 +191,7 @@ def expected(steps: Sequence[Mapping[str, Any]]) -> list[Outcome]:
 
 
 async def stored(redis: Redis, job_id: str) -> dict[str, Any]:
-    """Return the state and the log of a job, without what differs at each time."""
+    """Return the state, events and sequence numbers of a job; empty unless it is intact."""
     kinds = [await redis.type(f"jobs:{{{job_id}}}:{kind}") for kind in ("log", "state")]
     if kinds != ["stream", "hash"]:
         return {"state": {}, "log": [], "numbers": []}

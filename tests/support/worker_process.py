@@ -1,4 +1,4 @@
-"""The worker as it is deployed, a process of its own, and what puts jobs into its queue."""
+"""The worker as it is deployed, in a separate process, and additions to its queue."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 class WorkerProcess(LoggedProcess):
-    """One ``python -m worker`` on a Redis: ``with WorkerProcess(url, JOBCAST_GRACE_S="1")``.
+    """One ``python -m worker``: ``with WorkerProcess(url, JOBCAST_GRACE_S="1")``.
 
     The block begins once the worker serves its queue.
     """
@@ -31,12 +31,12 @@ class WorkerProcess(LoggedProcess):
 
 
 async def enqueue(redis: Redis, job_id: str, attempt: int = 1, *, queue: str = "jobcast") -> None:
-    """Put an attempt of a job into the queue, as the service does."""
+    """Add an attempt of a job to the queue, as the service does."""
     await enqueue_data(redis, {"jobId": job_id, "attempt": attempt}, queue=queue)
 
 
 async def enqueue_data(redis: Redis, data: Any, *, queue: str = "jobcast") -> None:  # noqa: ANN401
-    """Put any data into the queue."""
+    """Add an entry with any data to the queue."""
     options: Any = {"connection": redis}
     entry: Any = {}
     await Queue(queue, options).add("any", data, entry)

@@ -1,4 +1,4 @@
-"""A worker within the test's own process."""
+"""A worker within the test's process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from worker.settings import Settings
 async def working(
     url: str, registry: Registry, *, grace_s: float = 0, lock_s: float = 15, concurrency: int = 4
 ) -> AsyncIterator[Worker]:
-    """Serve the queue within this process for the length of the block."""
+    """Serve the queue in this process for the length of the block."""
     settings = Settings(redis_url=url, grace_s=grace_s, concurrency=concurrency)
     worker = Worker(settings, registry, lock_s=lock_s)
     running = asyncio.create_task(worker.run())
@@ -29,7 +29,7 @@ async def working(
 
 
 async def is_idle(redis: Redis) -> bool:
-    """Say whether the queue has no entry that waits, is delayed or is worked on."""
+    """Return whether the queue has no waiting, delayed or active entry."""
     return not await redis.exists(
         "bull:jobcast:wait", "bull:jobcast:active", "bull:jobcast:delayed"
     )

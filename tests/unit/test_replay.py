@@ -181,6 +181,20 @@ async def test_what_has_no_end_any_more_is_not_replayed(
     assert reading.count == read
 
 
+@pytest.mark.parametrize("page", [1, 64])
+@pytest.mark.parametrize(("notes", "is_replayed"), [(2, True), (3, False)])
+async def test_a_long_history_is_left_to_an_actor_whatever_a_page_holds(
+    page: int, notes: int, *, is_replayed: bool
+) -> None:
+    log = JobLog(page=page)
+    log.start()
+    for _ in range(notes):
+        log.append("note", {"text": "x" * 120 * 1024})
+    log.append("complete", {"result": "x" * 500 * 1024})
+    decision = await Service(log).decide("1-0")
+    assert isinstance(decision, Replay) == is_replayed
+
+
 @pytest.mark.parametrize(("cursor", "resets"), [(None, 0), ("2-0", 1)])
 async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
     log: JobLog, cursor: str | None, resets: int
