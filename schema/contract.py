@@ -4,7 +4,6 @@ Requests may omit fields that have a default. In what the service sends, all req
 present; those without a value are null.
 """
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
@@ -210,9 +209,9 @@ def type_of(schema: Schema) -> str:
 
 
 def plain(text: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return JSON in whose texts code is marked as in Markdown, by single backticks."""
+    """Return JSON with Markdown texts: code in single backticks, no docstring indentation."""
     if isinstance(text, str):
-        return inspect.cleandoc(text).replace("``", "`")
+        return text.replace("\n    ", "\n").replace("``", "`").strip()
     if isinstance(text, Mapping):
         return {name: plain(value) for name, value in text.items()}
     return [plain(value) for value in text] if isinstance(text, list) else text
