@@ -30,6 +30,13 @@ async def visitor() -> AsyncIterator[BrowserContext]:
         yield context
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cramped_visitor() -> AsyncIterator[BrowserContext]:
+    """Return another browser: one that was short of memory keeps no pages any more."""
+    async with tabs() as context:
+        yield context
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(visitor: BrowserContext) -> AsyncIterator[Page]:
     """Return a tab; it is closed after the test, and so are all others but the first."""
@@ -150,16 +157,17 @@ async def test_a_page_that_comes_back_from_the_back_forward_cache_is_live_again(
 
 @pytest.mark.parametrize("shares", [False, True])
 async def test_a_page_that_was_evicted_from_that_cache_is_loaded_and_watches_again(
-    redis_url: str, jobs: jobcast.Jobs, page: Page, visitor: BrowserContext, *, shares: bool
+    redis_url: str, jobs: jobcast.Jobs, cramped_visitor: BrowserContext, *, shares: bool
 ) -> None:
-    site = Site()
+    site, visitor = Site(), cramped_visitor
     async with serving(site) as origin:
         with Service(redis_url, JOBCAST_CORS_ORIGINS=origin) as service:
             job_id = await jobs.create("anything", session_id=SESSION)
             site.page = Watched.html(
                 service.url, job_id, session=SESSION, events=["tick"], shareAcrossTabs=shares
             )
-            watched, other = [Watched(each) for each in (page, await visitor.new_page())]
+            page = await visitor.new_page()
+            watched, other = Watched(page), Watched(await visitor.new_page())
             for each in (watched, other):
                 await each.page.goto(origin)
                 await each.until_live()
@@ -182,3 +190,5 @@ async def test_a_page_that_was_evicted_from_that_cache_is_loaded_and_watches_aga
                 assert await each.outcome() == "succeeded"
                 assert (await each.state)["result"] == {"ok": 1}
                 assert await each.data("tick") == [{}]
+            for each in (watched, other):
+                await each.page.close()
