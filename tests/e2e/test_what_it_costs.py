@@ -4,9 +4,10 @@ Where a number is exact, one more is a mistake; where it is a bound, the reason 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 import pytest
@@ -22,12 +23,6 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 VIEWERS = 20
 EVENTS = 50
 COMING = 60
-
-PINGS = 20
-"""Writes that are nobody's delivery: a ping of Redis every 1.5 s, a probe, a look at the listener.
-The test takes a second or two; on a machine that stands still, up to thirty."""
-
-PING_BYTES = 64
 
 IN_THE_SCRIPT = ("evalsha", "hmget", "xadd", "hset", "publish")
 """What an append is, each once. The two keys' expiry comes to it once in 100 s of entry ids, the
@@ -132,6 +127,11 @@ def written(service: Service) -> tuple[int, int]:
     return int(fields["syscw"]), int(fields["wchar"])
 
 
+def usual(costs: Iterable[int]) -> int:
+    """Return the median: on a slow machine other writes come in between, such as pings of Redis."""
+    return median_low(costs)
+
+
 async def shown(streams: list[Stream], name: str) -> None:
     """Wait until each viewer has been sent an event of that name."""
     await asyncio.gather(*(stream.until(name) for stream in streams))
@@ -141,6 +141,7 @@ async def test_a_delivery_is_one_write_of_the_frame_and_nothing_else(
     own_service: Service, own_jobs: jobcast.Jobs
 ) -> None:
     job_id = await own_jobs.create("anything", session_id=SESSION)
+    costs: list[tuple[int, int]] = []
     async with AsyncExitStack() as stack:
         streams = [
             await stack.enter_async_context(watch(own_service.url, job_id)) for _ in range(VIEWERS)
@@ -149,38 +150,35 @@ async def test_a_delivery_is_one_write_of_the_frame_and_nothing_else(
         run = own_jobs.run(job_id)
         await run.start()
         await shown(streams, "step-change")
-        sizes = [len(stream.body) for stream in streams]
-        calls, size = written(own_service)
         for percent in range(EVENTS):
+            frames = -sum(len(stream.body) for stream in streams)
+            calls, size = written(own_service)
             await run.progress(percent)
             await shown(streams, "progress-update")
-        calls, size = (
-            after - before
-            for after, before in zip(written(own_service), (calls, size), strict=True)
-        )
-        frames = sum(
-            len(stream.body) - before for stream, before in zip(streams, sizes, strict=True)
-        )
-    deliveries = VIEWERS * EVENTS
-    chunking = len(b"7f\r\n\r\n") * deliveries
-    assert deliveries <= calls <= deliveries + PINGS
-    assert frames + chunking <= size <= frames + chunking + PINGS * PING_BYTES
+            frames += sum(len(stream.body) for stream in streams)
+            all_calls, all_bytes = written(own_service)
+            costs.append((all_calls - calls, all_bytes - size - frames))
+    chunking = len(b"7f\r\n\r\n") * VIEWERS
+    assert usual(calls for calls, _ in costs) == VIEWERS
+    assert usual(more for _, more in costs) == chunking
 
 
 async def test_a_viewer_of_a_watched_job_costs_a_question_and_is_sent_all_there_is_in_one_write(
     own_service: Service, own_jobs: jobcast.Jobs
 ) -> None:
     job_id = await own_jobs.create("anything", session_id=SESSION)
+    costs: list[int] = []
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(watch(own_service.url, job_id))
         await first.until("progress-update")
-        before, _ = written(own_service)
         for _ in range(COMING):
+            before, _ = written(own_service)
             stream = await stack.enter_async_context(watch(own_service.url, job_id))
             await stream.until("progress-update")
-        calls, _ = written(own_service)
-    # Whose job it is; then head, greeting and state. One write more would be 3 * COMING.
-    assert 2 * COMING <= calls - before <= 2 * COMING + PINGS
+            calls, _ = written(own_service)
+            costs.append(calls - before)
+    # Whose job it is; then head, greeting and state.
+    assert usual(costs) == 2
 
 
 async def test_an_event_costs_redis_one_script_and_the_service_asks_nothing(

@@ -23,7 +23,7 @@ from jobcast.redis.server import Connector, Server
 from tests.support.certificate import Certificate
 from tests.support.channel_server import receive
 from tests.support.valkey import HOST, Valkey
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 RUNS = [asyncio.run, uvloop.run]
@@ -34,9 +34,9 @@ def connector(url: str) -> Connector:
     return Connector(parse_address(url).options, COMMAND_TIMEOUT_S)
 
 
-async def connect(url: str, deliver: Deliver, *, decode: bool = False) -> Connection:
+async def connect(url: str, deliver: Deliver) -> Connection:
     async with available():
-        return await connector(url).open(deliver, decode=decode)
+        return await connector(url).open(deliver)
 
 
 def server_of(url: str) -> Server:
@@ -46,9 +46,11 @@ def server_of(url: str) -> Server:
 
 @asynccontextmanager
 async def opened(url: str, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
-    """Yield an open connection, and all that arrives on it."""
+    """Yield an open connection, and all that arrives on it. It may take as long as it takes."""
     arrived: Replies = []
-    connection = await connect(url, arrived.extend, decode=decode)
+    patient = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
+    connector = Connector(parse_address(url).options | patient)
+    connection = await connector.open(arrived.extend, decode=decode)
     try:
         yield connection, arrived
     finally:
