@@ -159,15 +159,15 @@ async def test_a_page_that_comes_back_from_the_back_forward_cache_is_live_again(
 async def test_a_page_that_was_evicted_from_that_cache_is_loaded_and_watches_again(
     redis_url: str, jobs: jobcast.Jobs, cramped_visitor: BrowserContext, *, shares: bool
 ) -> None:
-    site, visitor = Site(), cramped_visitor
+    site = Site()
     async with serving(site) as origin:
         with Service(redis_url, JOBCAST_CORS_ORIGINS=origin) as service:
             job_id = await jobs.create("anything", session_id=SESSION)
             site.page = Watched.html(
                 service.url, job_id, session=SESSION, events=["tick"], shareAcrossTabs=shares
             )
-            page = await visitor.new_page()
-            watched, other = Watched(page), Watched(await visitor.new_page())
+            page = await cramped_visitor.new_page()
+            watched, other = Watched(page), Watched(await cramped_visitor.new_page())
             for each in (watched, other):
                 await each.page.goto(origin)
                 await each.until_live()
@@ -178,7 +178,7 @@ async def test_a_page_that_was_evicted_from_that_cache_is_loaded_and_watches_aga
             await eventually(lambda: watched_by(service, 1))  # the other one has it, or its own
             await run.progress(60)
             await other.until("state.progress === 60 && state.connection === 'live'")
-            cdp = await visitor.new_cdp_session(page)
+            cdp = await cramped_visitor.new_cdp_session(page)
             await cdp.send("Memory.simulatePressureNotification", {"level": "critical"})
             await page.go_back(wait_until="commit")
             await watched.until("state.progress === 60 && state.connection === 'live'")

@@ -48,9 +48,9 @@ def server_of(url: str) -> Server:
 async def opened(url: str, *, decode: bool = False) -> AsyncIterator[tuple[Any, Replies]]:
     """Yield an open connection, and all that arrives on it. It may take as long as it takes."""
     arrived: Replies = []
-    patient = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
-    connector = Connector(parse_address(url).options | patient)
-    connection = await connector.open(arrived.extend, decode=decode)
+    patience = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), PATIENCE_SECONDS)
+    patient = Connector(parse_address(url).options | patience)
+    connection = await patient.open(arrived.extend, decode=decode)
     try:
         yield connection, arrived
     finally:

@@ -197,7 +197,7 @@ class BullMQ:
         view = await self._jobs.view(job_id)
         if view is not None and view.status == "failed":
             await self._jobs.retry(job_id)
-        self._at = f"{entry[0]}-{entry[1]}"
+        self._at = _id_of(entry)
         await self._leadership.keep_position(self.name, self._at)
         self._places.pop(job_id, None)
 
@@ -280,8 +280,12 @@ def _parsed(entry_id: str) -> EntryId:
     return int(milliseconds), int(count)
 
 
+def _id_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
 def _run_of(entry: EntryId) -> str:
-    return f"{_RUN}{entry[0]}-{entry[1]}"
+    return f"{_RUN}{_id_of(entry)}"
 
 
 def _texts(fields: dict[bytes, bytes]) -> dict[str, str]:
