@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from quart import Quart
@@ -62,7 +63,7 @@ def _app(settings: Settings) -> Quart:
     app.extensions["jobcast"] = service
     for module in (jobs, events, stream, health, contract, page, browser):
         app.register_blueprint(module.blueprint)
-    app.extensions["jobcast.contract"] = contract_of(app)
+    app.extensions["jobcast.contract"] = cache(partial(contract_of, app))
     errors.register(app)
     if settings.cors_origins:
         cors(

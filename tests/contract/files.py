@@ -17,7 +17,7 @@ COMMAND: Final = "./justw contract"
 def files() -> dict[Path, str]:
     """Return what each file has to hold."""
     app = create_app(settings_from({"JOBCAST_DEMO": "1"}))
-    contract = app.extensions["jobcast.contract"]
+    contract = app.extensions["jobcast.contract"]()
     documents = {
         "openapi.json": contract.openapi["3.1.1"],
         "openapi-3.2.json": contract.openapi["3.2.0"],

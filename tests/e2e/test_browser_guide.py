@@ -8,7 +8,8 @@ from playwright.async_api import Page, expect
 
 import jobcast
 from tests.support.hypercorn_server import serving
-from tests.support.service import ROOT, SESSION, Service
+from tests.support.module_process import ROOT
+from tests.support.service import SESSION, Service
 from tests.support.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

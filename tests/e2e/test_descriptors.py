@@ -15,21 +15,15 @@ from tests.support.waiting import eventually
 SOFT, HARD = 40, 90
 NONE_LEFT = "no file descriptor is left"
 AGAIN = "file descriptors are available again"
-
-
-def limited(service: Service, loop: str) -> Service:
-    """Have a service start with less descriptors than it wants."""
-    limit = f'ulimit -Sn {SOFT}; ulimit -Hn {HARD}; exec "$@"'
-    command = [*service._command[:-1], "--worker-class", loop, service._command[-1]]
-    service._command = ["sh", "-c", limit, "sh", *command]
-    return service
+LIMITED = ("sh", "-c", f'ulimit -Sn {SOFT}; ulimit -Hn {HARD}; exec "$@"', "sh")
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 async def test_a_service_without_descriptors_says_so_and_goes_on(
     redis_url: str, jobs: jobcast.Jobs, job_id: str, loop: str
 ) -> None:
-    with limited(Service(redis_url), loop) as service, ExitStack() as crowd:
+    options = ("--worker-class", loop)
+    with Service(redis_url, under=LIMITED, options=options) as service, ExitStack() as crowd:
         assert f"{HARD} file descriptors (RLIMIT_NOFILE) are too few" in service.log
         async with (
             service.client() as client,

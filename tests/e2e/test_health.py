@@ -1,13 +1,13 @@
 """What operators look at, and how the service starts."""
 
 import re
-import subprocess
 from typing import Any
 
 import pytest
 
 from tests.support.calls import create
-from tests.support.service import ROOT, SESSION, Service
+from tests.support.module_process import run_module
+from tests.support.service import SESSION, Service
 from tests.support.sse import watch
 from tests.support.valkey import Valkey
 from tests.support.waiting import SLACK_SECONDS, eventually
@@ -130,17 +130,9 @@ def test_a_service_that_is_set_wrongly_does_not_start_and_says_why(
     settings: dict[str, Any], message: str
 ) -> None:
     service = Service("redis://127.0.0.1:1/0", **settings)
-    ended = subprocess.run(
-        service._command,
-        cwd=ROOT,
-        env=service._environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.returncode != 0
-    last_line = (ended.stdout + ended.stderr).strip().splitlines()[-1]
+    code, said = run_module(service.arguments, service.environment)
+    assert code != 0
+    last_line = said.strip().splitlines()[-1]
     assert re.fullmatch(rf"app\.settings\.InvalidSettings: {re.escape(message)}.*", last_line)
 
 

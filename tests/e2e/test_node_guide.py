@@ -15,8 +15,9 @@ from playwright.async_api import Page, expect
 
 from app.dev.command import USER
 from tests.support.calls import create, status_of
+from tests.support.module_process import ROOT
 from tests.support.npm import installed, node, packed
-from tests.support.service import ROOT, Service, token
+from tests.support.service import Service, token
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

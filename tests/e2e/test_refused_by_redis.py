@@ -1,15 +1,14 @@
 """A REDIS_URL that only Redis can judge ends a start with the reason, and no process that runs."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.deployments import USER
-from tests.support.service import ROOT, Service
+from tests.support.module_process import run_module
+from tests.support.service import Service
 from tests.support.valkey import HOST, Valkey, free_port
 from tests.support.waiting import eventually
 from tests.support.worker_process import WorkerProcess
@@ -23,16 +22,15 @@ def own_valkey() -> Iterator[Valkey]:
         yield running
 
 
-def ended(process: str, url: str) -> subprocess.CompletedProcess[str]:
+def ended(process: str, url: str) -> tuple[int, list[str]]:
     """Start a process on a Redis and wait for its end, which has to come by itself."""
-    command: Sequence[str] = [sys.executable, "-m", "worker", "demo.checksum"]
-    environment: Mapping[str, str] = {**os.environ, "REDIS_URL": url}
     if process == "service":
         service = Service(url)
-        command, environment = service._command, service._environment
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
+        code, said = run_module(service.arguments, service.environment)
+    else:
+        environment = {**os.environ, "REDIS_URL": url}
+        code, said = run_module(["worker", "demo.checksum"], environment)
+    return code, said.strip().splitlines()
 
 
 def refusal(valkey: Valkey, case: str) -> tuple[str, str]:
@@ -68,9 +66,8 @@ def test_a_start_that_redis_refuses_ends_with_the_reason(
     own_valkey: Valkey, process: str, case: str
 ) -> None:
     url, reason = refusal(own_valkey, case)
-    end = ended(process, url)
-    told = (end.stdout + end.stderr).strip().splitlines()
-    assert end.returncode == 2, told
+    code, told = ended(process, url)
+    assert code == 2, told
     assert told[-1].startswith(f"REDIS_URL: Redis refuses it: {reason}"), told
     assert not any("Traceback" in line for line in told)
 
@@ -90,9 +87,8 @@ def test_a_start_that_redis_refuses_ends_with_the_reason(
 def test_a_url_that_can_not_be_meant_ends_a_start_in_one_line(
     process: str, url: str, complaint: str
 ) -> None:
-    end = ended(process, url)
-    told = (end.stdout + end.stderr).strip().splitlines()
-    assert end.returncode == 2, told
+    code, told = ended(process, url)
+    assert code == 2, told
     assert len(told) == 1, told
     assert (
         told[0].removeprefix("app.settings.InvalidSettings: ").startswith(f"REDIS_URL: {complaint}")
@@ -130,18 +126,10 @@ def test_a_password_that_changes_ends_no_worker_that_runs(own_valkey: Valkey) ->
 def test_the_demo_says_what_its_redis_refuses(own_valkey: Valkey, tmp_path: Path) -> None:
     url, _ = refusal(own_valkey, "an unknown user")
     environment = {**os.environ, "REDIS_URL": url, "JOBCAST_DEMO_DATA": str(tmp_path)}
-    end = subprocess.run(
-        [sys.executable, "-m", "demo"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert end.returncode == 1
-    assert "REDIS_URL: Redis refuses it: invalid username-password pair" in end.stderr
-    assert "Traceback" not in end.stderr
+    code, said = run_module(["demo"], environment)
+    assert code == 1
+    assert "REDIS_URL: Redis refuses it: invalid username-password pair" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -160,15 +148,7 @@ def test_a_redis_that_can_not_be_reached_ends_no_start(process: str) -> None:
 def test_the_demo_names_the_variable_of_a_folder_that_it_can_not_use(tmp_path: Path) -> None:
     taken = tmp_path / "a-file"
     taken.touch()
-    end = subprocess.run(
-        [sys.executable, "-m", "demo"],
-        cwd=ROOT,
-        env={**os.environ, "JOBCAST_DEMO_DATA": str(taken)},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert end.returncode == 1
-    assert end.stderr.startswith(f"JOBCAST_DEMO_DATA: {taken} can't be used")
-    assert len(end.stderr.splitlines()) == 1
+    code, said = run_module(["demo"], {**os.environ, "JOBCAST_DEMO_DATA": str(taken)})
+    assert code == 1
+    assert said.startswith(f"JOBCAST_DEMO_DATA: {taken} can't be used")
+    assert len(said.splitlines()) == 1

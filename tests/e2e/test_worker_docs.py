@@ -11,8 +11,9 @@ import pytest
 
 from app.run_events import _WRITERS
 from schema.http import MAX_EVENTS
+from tests.support.module_process import ROOT
 from tests.support.needs import CURL
-from tests.support.service import ROOT, SECRET, Service
+from tests.support.service import SECRET, Service
 from tests.support.sse import watch
 
 PROTOCOL: Final = (ROOT / "docs" / "protocol.md").read_text()

@@ -14,8 +14,9 @@ from playwright.async_api import Page, expect
 from app.dev.command import USER
 from tests.queues.async_kinds import KINDS
 from tests.support.hypercorn_server import serving
+from tests.support.module_process import ROOT
 from tests.support.queue_worker import QueueWorker, as_module
-from tests.support.service import ROOT, Service, token
+from tests.support.service import Service, token
 from tests.support.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

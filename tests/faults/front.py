@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from tests.support.module_process import ROOT
 from tests.support.nginx import Nginx
-from tests.support.service import ROOT, Service
+from tests.support.service import Service
 from tests.support.valkey import HOST
 
 

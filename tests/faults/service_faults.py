@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from tests.faults.fault import Fault
 from tests.faults.forms import Form
 from tests.faults.workload import Worker
-from tests.support.service import ROOT, Service
+from tests.support.module_process import ROOT
+from tests.support.service import Service
 from tests.support.stored import state_of
 from tests.support.waiting import eventually
 

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +12,10 @@ from redis.asyncio import Redis
 
 import jobcast
 from tests.support.channel import Channel
+from tests.support.module_process import run_module
 from tests.support.stored import ending_of, state_of
 from tests.support.valkey import Valkey
-from tests.support.worker_process import ROOT, WorkerProcess, enqueue
+from tests.support.worker_process import WorkerProcess, enqueue
 
 SOME_SECONDS = 30
 
@@ -169,15 +168,8 @@ async def test_sigterm_ends_a_worker_whose_redis_is_away(own_valkey: Valkey, how
 
 
 def test_a_worker_says_which_setting_is_wrong_and_ends() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", "demo.checksum"],
-        cwd=ROOT,
-        env={**os.environ, "JOBCAST_CONCURRENCY": "many"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 2
-    assert "JOBCAST_CONCURRENCY" in done.stderr
-    assert "Traceback" not in done.stderr
+    environment = {**os.environ, "JOBCAST_CONCURRENCY": "many"}
+    code, said = run_module(["worker", "demo.checksum"], environment)
+    assert code == 2
+    assert "JOBCAST_CONCURRENCY" in said
+    assert "Traceback" not in said

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from typing import Any, Final, Self
 
 from redis.asyncio import Redis
@@ -23,10 +22,9 @@ class BridgeProcess(LoggedProcess):
 
     patience_s = 30.0
 
-    def __init__(self, redis_url: str, *, python: str = sys.executable, **settings: str) -> None:
-        command = [python, "-m", "jobcast", "bridge"]
+    def __init__(self, redis_url: str, **settings: str) -> None:
         given = {"JOBCAST_BRIDGE_LEASE_S": "2", **settings}
-        super().__init__("bridge", command, redis_url, None, **given)
+        super().__init__("bridge", ["jobcast", "bridge"], redis_url, **given)
 
     @property
     def leads(self) -> bool:

@@ -9,7 +9,8 @@ from typing import Final
 
 import httpx
 
-from tests.support.service import ROOT, Service
+from tests.support.module_process import ROOT
+from tests.support.service import Service
 from tests.support.starting import Started, is_up
 from tests.support.valkey import HOST, free_port
 

@@ -1,4 +1,4 @@
-"""A process of this project that is controlled by signals and writes a log."""
+"""A module of this project in a process that is controlled by signals and writes a log."""
 
 import os
 import shutil
@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final
 
-from tests.support.starting import is_up
+from tests.support.module_process import start_module
+from tests.support.starting import Process, is_up
 
 STOP_SECONDS: Final = 30.0
 
@@ -25,23 +26,23 @@ class LoggedProcess:
 
     patience_s: ClassVar[float]
     """Time limit of ``wait_for_log``."""
+    strict: ClassVar[bool] = False
+    """Whether its warnings are errors."""
 
     def __init__(
         self,
         name: str,
-        command: Sequence[str],
+        arguments: Sequence[str],
         redis_url: str,
-        folder: Path | None = None,
         **settings: str,
     ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
         self._environment = {**inherited, "REDIS_URL": redis_url, **settings}
-        self._command = command
-        self._folder = folder
+        self._arguments = arguments
         logs = tempfile.mkdtemp(prefix=f"jobcast-{name}-")
         weakref.finalize(self, shutil.rmtree, logs, ignore_errors=True)
         self._log = Path(logs) / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def log(self) -> str:
@@ -50,15 +51,12 @@ class LoggedProcess:
 
     def start(self) -> None:
         """Start the process, without waiting until it is ready."""
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        self._process = start_module(
+            self._arguments,
+            environment=self._environment,
+            log=self._log,
+            strict=self.strict,
+        )
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""

@@ -5,10 +5,10 @@ import shutil
 import signal
 import ssl
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -17,10 +17,10 @@ import httpx
 import jwt
 
 from tests.support.certificate import Certificate
-from tests.support.starting import is_up
+from tests.support.module_process import start_module
+from tests.support.starting import Process, is_up
 from tests.support.valkey import HOST, free_port, listens
 
-ROOT: Final = Path(__file__).parents[2]
 SECRET: Final = "a secret of the tests, of enough bytes"
 SESSION: Final = "session-1"
 STARTUP_SECONDS: Final = 20.0
@@ -52,10 +52,12 @@ class Service:
         certificate: certificate for TLS, over which it also offers HTTP/2; none for plain HTTP.
         application: module and function that create the application.
         root_path: prefix below which it is mounted.
+        under: a program that runs another, with its arguments.
+        options: further options of the server.
         settings: environment variables.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ways to start it
         self,
         redis_url: str,
         *,
@@ -63,6 +65,8 @@ class Service:
         certificate: Certificate | None = None,
         application: str = "app:create_app",
         root_path: str = "",
+        under: Sequence[str] = (),
+        options: Sequence[str] = (),
         **settings: str,
     ) -> None:
         self.port = free_port()
@@ -73,10 +77,10 @@ class Service:
         self._log = Path(folder) / "service.log"
         server = _uvicorn if way == "uvicorn" else _hypercorn
         mounted = ["--root-path", root_path] if root_path else []
-        command = server(self.port, certificate, application)
-        self._command = [sys.executable, "-m", *command, *mounted]
+        self.arguments = [*server(self.port, certificate, application), *mounted, *options]
+        self._under = under
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
-        self._environment = {
+        self.environment = {
             **inherited,
             "REDIS_URL": redis_url,
             "JWT_SECRET": SECRET,
@@ -84,7 +88,7 @@ class Service:
             **({"JOBCAST_DIRECT_WRITE": "0"} if way == "asgi" else {}),
             **settings,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -98,15 +102,9 @@ class Service:
 
     def start(self) -> None:
         """Start the process and wait until it responds; raise RuntimeError with its log if not."""
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=ROOT,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        self._process = start_module(
+            self.arguments, environment=self.environment, log=self._log, under=self._under
+        )
         if not is_up(self._process, self._answers, STARTUP_SECONDS):
             self.kill()
             raise RuntimeError(f"the service did not start: {self.log}")
@@ -193,7 +191,7 @@ class Service:
         if code != 0 and error is None:
             raise RuntimeError(f"the service exited with {code}: {self.log}")
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Process:
         if self._process is None:
             raise RuntimeError("this service is not running")
         return self._process

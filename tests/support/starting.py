@@ -1,17 +1,36 @@
 """Servers that tests start and stop, and waiting for them."""
 
-import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from redis.exceptions import RedisError
 
 _LOOK_SECONDS = 0.01
 _ASK_SECONDS = 0.05
+
+
+class Process(Protocol):
+    """A process, as ``subprocess.Popen`` controls it."""
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its exit code; subprocess.TimeoutExpired if that takes too many seconds."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal, unless it has ended."""
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
 
 
 class Started(ABC):
@@ -42,7 +61,7 @@ class Started(ABC):
         self.close()
 
 
-def is_up(process: subprocess.Popen[bytes], answers: Callable[[], bool], seconds: float) -> bool:
+def is_up(process: Process, answers: Callable[[], bool], seconds: float) -> bool:
     """Wait until a process responds; return False if it has ended, or takes too long.
 
     The time for which the process waited for a CPU does not count.

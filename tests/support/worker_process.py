@@ -1,15 +1,11 @@
 """The worker as it is deployed, in a separate process, and additions to its queue."""
 
-import sys
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from bullmq import Queue
 from redis.asyncio import Redis
 
 from tests.support.logged_process import LoggedProcess
-
-ROOT: Final = Path(__file__).parents[2]
 
 
 class WorkerProcess(LoggedProcess):
@@ -19,10 +15,10 @@ class WorkerProcess(LoggedProcess):
     """
 
     patience_s = 20.0
+    strict = True
 
     def __init__(self, redis_url: str, **settings: str) -> None:
-        command = [sys.executable, "-W", "error", "-m", "worker", "demo.checksum"]
-        super().__init__("worker", command, redis_url, ROOT, **settings)
+        super().__init__("worker", ["worker", "demo.checksum"], redis_url, **settings)
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,11 +1,10 @@
 import logging
 import os
-import subprocess
-import sys
 
 import pytest
 
 from jobcast.bridge.settings import InvalidSettings, Settings
+from tests.support.module_process import run_module
 
 ENOUGH = {"JOBCAST_BRIDGE_BULLMQ": "render"}
 
@@ -128,22 +127,14 @@ def test_an_unknown_setting_is_warned_of(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["JOBCAST_BRIDGE_OWNERS is no setting of the bridge and is ignored"]
 
 
-def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+def run(*arguments: str, **environment: str) -> tuple[int, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("JOBCAST_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "jobcast", *arguments],
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return run_module(["jobcast", *arguments], {**inherited, **environment})
 
 
 def test_the_command_names_what_is_wrong_and_exits_with_2() -> None:
-    code, _, said = run("bridge", REDIS_URL="http://x", JOBCAST_BRIDGE_PUBLICATIONS="1")
+    code, said = run("bridge", REDIS_URL="http://x", JOBCAST_BRIDGE_PUBLICATIONS="1")
     assert (code, said.startswith("REDIS_URL: ")) == (2, True)
     assert run("bridges")[0] == 2
-    code, shown, _ = run("--help")
+    code, shown = run("--help")
     assert (code, shown.startswith("usage: jobcast bridge")) == (0, True)
