@@ -43,6 +43,18 @@ class Tokens:
         self._key_set = keys if isinstance(keys, KeySet) else None
         self._keys = keys if isinstance(keys, Keys) else None
         self._cache = VerifiedTokens() if cache is None else cache
+        self._jwt = jwt.PyJWT(
+            {
+                "verify_exp": True,
+                "verify_iss": True,
+                "verify_aud": settings.jwt_audience is not None,
+                # Accept an issuer whose clock is ahead, and a number as `sub`.
+                "verify_iat": False,
+                "verify_jti": False,
+                "verify_sub": False,
+                "verify_nbf": False,  # PyJWT has one leeway for both; see `_is_in_force`
+            }
+        )
 
     async def verify(self, token: str) -> Claims | None:
         """Return a token's claims; None if it is invalid.
@@ -127,24 +139,14 @@ class Tokens:
         Raises:
             PyJWTError: it is invalid.
         """
-        payload = jwt.decode(
+        payload = self._jwt.decode(
             token,
             key,
             algorithms=None if algorithm is None else [algorithm],
             issuer=self._settings.jwt_issuer,
             audience=self._settings.jwt_audience,
             leeway=self._settings.exp_leeway_s,
-            options={
-                "verify_signature": signed,
-                "verify_exp": True,
-                "verify_iss": True,
-                "verify_aud": self._settings.jwt_audience is not None,
-                # Accept an issuer whose clock is ahead, and a number as `sub`.
-                "verify_iat": False,
-                "verify_jti": False,
-                "verify_sub": False,
-                "verify_nbf": False,  # PyJWT has one leeway for both; see `_is_in_force`
-            },
+            options=None if signed else {**self._jwt.options, "verify_signature": False},
         )
         expires = _time_of(payload, "exp")
         grant = grant_of(payload)

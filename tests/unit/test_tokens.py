@@ -312,13 +312,13 @@ def memory(clock: Clock, **more: int) -> VerifiedTokens:
 def judgements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """List the tokens that PyJWT was asked about."""
     asked: list[str] = []
-    decode = jwt.decode
+    decode = jwt.PyJWT.decode
 
-    def watched(text: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - PyJWT's
+    def watched(judge: jwt.PyJWT, text: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - PyJWT's
         asked.append(text)
-        return decode(text, *args, **options)
+        return decode(judge, text, *args, **options)
 
-    monkeypatch.setattr("app.auth.tokens.jwt.decode", watched)
+    monkeypatch.setattr(jwt.PyJWT, "decode", watched)
     return asked
 
 
