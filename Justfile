@@ -34,13 +34,13 @@ setup:
 demo: setup
     @exec {{ python }} -m demo
 
-# Run all tests on three processes; arguments replace that and go to pytest
+# Run all tests on four processes; arguments replace that and go to pytest
 test *args: setup
     #!/bin/sh
     set -eu
-    # On two cores, as much of the time is waiting. Files stay in their order: those of tests/unit,
+    # On two cores, as half of the time is waiting. Files stay in their order: those of tests/unit,
     # which are short, come last, so that no process is left alone with a long one.
-    [ $# -gt 0 ] || set -- --numprocesses 3 --dist loadfile --no-loadscope-reorder
+    [ $# -gt 0 ] || set -- --numprocesses 4 --dist loadfile --no-loadscope-reorder
     exec {{ python }} -m pytest "$@"
 
 # Inject faults into Redis, networks, services and viewers, and verify what viewers received; see --help
