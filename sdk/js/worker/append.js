@@ -7,6 +7,9 @@ export const SCRIPT = readFileSync(new URL("./append.lua", import.meta.url), "ut
 const DIGEST = createHash("sha1").update(SCRIPT).digest("hex");
 const ENDS = new Set(["complete", "fail"]);
 
+/** The fields of a job's state that `Append.isIn` needs. */
+export const TRACES = ["status", "cancel", "error", "errorCode", "retryToken"];
+
 /**
  * One call of the append script, without its job, attempt and run.
  *
@@ -32,6 +35,24 @@ export class Append {
   /** Whether it ends its run. */
   get isEnd() {
     return ENDS.has(this.operation);
+  }
+
+  /**
+   * Whether the job's state, its `TRACES`, shows that this `cancel`, `retry` or `abandon` was written.
+   *
+   * For a caller that got no answer, and whose repeat was refused. Any cancellation of the job counts as a `cancel`. A
+   * `retry` is recognized by its token (see `retried`) until another retry follows, an `abandon` by its failure.
+   *
+   * @param {(string | null)[]} stored
+   */
+  isIn(stored) {
+    /** @type {Record<string, string | null>} */
+    const state = Object.fromEntries(TRACES.map((name, n) => [name, stored[n]]));
+    const isFailed = state.status === "failed";
+    if (this.operation === "cancel") return state.cancel === "1" || (isFailed && state.error === "Cancelled");
+    const hasFields = Object.entries(this.fields).every(([name, value]) => state[name] === value);
+    if (this.operation === "retry") return hasFields;
+    return isFailed && hasFields && this.cleared.every((name) => state[name] === null);
   }
 
   /** @param {string} name */
@@ -74,13 +95,16 @@ export function withScript(command) {
 /** Fails a queued job, or asks the worker of a running one to stop. */
 export const CANCEL = new Append("cancel");
 
-/** Queues a failed job for its next attempt. */
-export const RETRY = new Append("retry", {
-  cleared: [
-    ...["run", "currentStep", "estimatedTimeRemaining", "extra", "result"],
-    ...["error", "errorCode", "cancel"],
-  ],
-});
+/** Queues a failed job for its next attempt. @param {string} token random, by which the retry is recognized */
+export function retried(token) {
+  return new Append("retry", {
+    fields: { retryToken: token },
+    cleared: [
+      ...["run", "currentStep", "estimatedTimeRemaining", "extra", "result"],
+      ...["error", "errorCode", "cancel"],
+    ],
+  });
+}
 
 /** @typedef {{ retentionS: number, maxEntries: number, maxEventBytes: number }} Bounds the limits of a job */
 /** @typedef {{ userId?: string | null, sessionId?: string | null }} Owner */

@@ -1,5 +1,5 @@
-import { withScript, answerOf } from "./append.js";
-import { RedisUnavailable, refused } from "./errors.js";
+import { withScript, answerOf, TRACES } from "./append.js";
+import { JobcastError, RedisUnavailable, refused } from "./errors.js";
 import { createdBy, creationOf, listing, logKey, stateKey } from "./names.js";
 import { isRefusal } from "./retry.js";
 
@@ -84,6 +84,29 @@ export class Connection {
     } catch (error) {
       throw refused(replyOf(error)) ?? error;
     }
+  }
+
+  /**
+   * A call that appends a cancel, a retry or an abandon without a number, and that may be repeated.
+   *
+   * A try without an answer may have written the event, and then the next one is refused. Such a refusal is not thrown
+   * if the job's state shows the event: see `Append.isIn`.
+   *
+   * @param {string} jobId
+   * @param {Append} event
+   */
+  repeatable(jobId, event) {
+    let isUnanswered = false;
+    return async () => {
+      try {
+        await this.append(jobId, event, null, "", "");
+      } catch (error) {
+        const isRefusal = error instanceof JobcastError;
+        if (isRefusal && isUnanswered && event.isIn(await this.call("HMGET", stateKey(jobId), ...TRACES))) return;
+        isUnanswered ||= !isRefusal;
+        throw error;
+      }
+    };
   }
 
   /**

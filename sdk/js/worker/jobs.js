@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { addressOf } from "./address.js";
-import { CANCEL, RETRY } from "./append.js";
+import { CANCEL, retried } from "./append.js";
 import { Connection } from "./connection.js";
 import { JobExists, RedisUnavailable } from "./errors.js";
 import * as event from "./event.js";
@@ -97,6 +97,9 @@ export class Jobs {
    * Cancels a job, as its owner can: a queued job fails at once, a running one is asked to stop. Throws JobFinished if
    * the job has ended, UnknownJob if it does not exist.
    *
+   * While Redis is unavailable the call is repeated. If a repeat finds that the job has ended, but was cancelled, the
+   * call succeeds.
+   *
    * @param {string} jobId
    */
   async cancel(jobId) {
@@ -107,10 +110,13 @@ export class Jobs {
    * Queues a failed job for its next attempt, as its owner can; the caller puts it on a queue. Throws JobNotFailed if
    * the job has not failed, UnknownJob if it does not exist.
    *
+   * While Redis is unavailable the call is repeated. A repeat throws JobNotFailed only if it was not this call that
+   * queued the job, or if another retry has queued it again since.
+   *
    * @param {string} jobId
    */
   async retry(jobId) {
-    await this.#append(jobId, RETRY);
+    await this.#append(jobId, retried(randomBytes(8).toString("hex")));
     try {
       await this.#connection.listAgain(canonical(jobId), this.#bounds.retentionS);
     } catch (error) {
@@ -120,7 +126,8 @@ export class Jobs {
 
   /**
    * Fails a job that can't be queued, unless a worker has started it. Throws JobSuperseded if one has, JobFinished if
-   * the job has ended, UnknownJob if it does not exist.
+   * the job has ended, UnknownJob if it does not exist. While Redis is unavailable the call is repeated; a repeat
+   * succeeds if the job has failed with this error and code.
    *
    * @param {string} jobId
    * @param {string} error
@@ -165,8 +172,7 @@ export class Jobs {
 
   /** @param {string} jobId @param {Append} made */
   async #append(jobId, made) {
-    const its = canonical(jobId);
-    await this.#repeated(() => this.#connection.append(its, made, null, "", ""));
+    await this.#repeated(this.#connection.repeatable(canonical(jobId), made));
   }
 
   /** @param {string} jobId @param {Append} made @param {string} token @param {Owner} owner */

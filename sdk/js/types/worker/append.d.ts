@@ -1,5 +1,7 @@
 /** The append script, the same as in the Python library and the service. */
 export declare const SCRIPT: string;
+/** The fields of a job's state that `Append.isIn` needs. */
+export declare const TRACES: string[];
 /**
  * One call of the append script, without its job, attempt and run.
  *
@@ -28,6 +30,15 @@ export declare class Append {
     });
     /** Whether it ends its run. */
     get isEnd(): boolean;
+    /**
+     * Whether the job's state, its `TRACES`, shows that this `cancel`, `retry` or `abandon` was written.
+     *
+     * For a caller that got no answer, and whose repeat was refused. Any cancellation of the job counts as a `cancel`. A
+     * `retry` is recognized by its token (see `retried`) until another retry follows, an `abandon` by its failure.
+     *
+     * @param {(string | null)[]} stored
+     */
+    isIn(stored: (string | null)[]): boolean;
     /** @param {string} name */
     named(name: string): Append;
     /**
@@ -53,8 +64,8 @@ export declare class Append {
 export declare function withScript(command: string[]): string[];
 /** Fails a queued job, or asks the worker of a running one to stop. */
 export declare const CANCEL: Append;
-/** Queues a failed job for its next attempt. */
-export declare const RETRY: Append;
+/** Queues a failed job for its next attempt. @param {string} token random, by which the retry is recognized */
+export declare function retried(token: string): Append;
 export type Bounds = {
     retentionS: number;
     maxEntries: number;

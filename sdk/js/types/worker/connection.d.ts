@@ -28,6 +28,16 @@ export declare class Connection {
      */
     append(jobId: string, event: Append, attempt: number | null, run: string, seq: string): Promise<import("./append.js").Answer>;
     /**
+     * A call that appends a cancel, a retry or an abandon without a number, and that may be repeated.
+     *
+     * A try without an answer may have written the event, and then the next one is refused. Such a refusal is not thrown
+     * if the job's state shows the event: see `Append.isIn`.
+     *
+     * @param {string} jobId
+     * @param {Append} event
+     */
+    repeatable(jobId: string, event: Append): () => Promise<void>;
+    /**
      * The first log entry of a job; null unless the job has exactly these owners.
      *
      * @param {string} jobId

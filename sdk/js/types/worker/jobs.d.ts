@@ -67,6 +67,9 @@ export declare class Jobs {
      * Cancels a job, as its owner can: a queued job fails at once, a running one is asked to stop. Throws JobFinished if
      * the job has ended, UnknownJob if it does not exist.
      *
+     * While Redis is unavailable the call is repeated. If a repeat finds that the job has ended, but was cancelled, the
+     * call succeeds.
+     *
      * @param {string} jobId
      */
     cancel(jobId: string): Promise<void>;
@@ -74,12 +77,16 @@ export declare class Jobs {
      * Queues a failed job for its next attempt, as its owner can; the caller puts it on a queue. Throws JobNotFailed if
      * the job has not failed, UnknownJob if it does not exist.
      *
+     * While Redis is unavailable the call is repeated. A repeat throws JobNotFailed only if it was not this call that
+     * queued the job, or if another retry has queued it again since.
+     *
      * @param {string} jobId
      */
     retry(jobId: string): Promise<void>;
     /**
      * Fails a job that can't be queued, unless a worker has started it. Throws JobSuperseded if one has, JobFinished if
-     * the job has ended, UnknownJob if it does not exist.
+     * the job has ended, UnknownJob if it does not exist. While Redis is unavailable the call is repeated; a repeat
+     * succeeds if the job has failed with this error and code.
      *
      * @param {string} jobId
      * @param {string} error

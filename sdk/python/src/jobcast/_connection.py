@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hiredis import ReplyError
+from redis.exceptions import RedisError
 
-from jobcast._errors import JobExists, refused
+from jobcast._errors import JobcastError, JobExists, refused
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import created_by, index_commands, reindex_commands, state_key
 from jobcast.redis.address import parse_address
@@ -61,6 +63,35 @@ class Connection:
         answer = Answer.from_reply(answer_of(reply))
         self._warning.check(answer)
         return answer
+
+    def repeatable(
+        self, job_id: str, event: Append, attempt: int | None = None
+    ) -> Callable[[], Awaitable[Answer]]:
+        """Return a call that appends a cancel, a retry or an end without a number; idempotent.
+
+        A try without an answer may have written the event, and then the next one is refused. Such a
+        refusal is not raised if the job's state shows the event: see `Append.answer_in`.
+        """
+        is_unanswered = False
+
+        async def append() -> Answer:
+            nonlocal is_unanswered
+            try:
+                return await self.append(job_id, event, attempt)
+            except RedisError:
+                is_unanswered = True
+                raise
+            except JobcastError:
+                answer = await self._answer_in_state(job_id, event) if is_unanswered else None
+                if answer is None:
+                    raise
+                return answer
+
+        return append
+
+    async def _answer_in_state(self, job_id: str, event: Append) -> Answer | None:
+        state = state_key(job_id)
+        return event.answer_in(await self.call(state, "HMGET", state, *event.traces))
 
     async def create(  # noqa: PLR0913 - keyword arguments of a creation
         self,

@@ -23,7 +23,7 @@ from jobcast._settings import (
     checked,
     checked_attempt,
 )
-from jobcast.protocol.append import CANCEL, RETRY, Append, Bounds
+from jobcast.protocol.append import CANCEL, Append, Bounds, retried
 from jobcast.protocol.names import new_job_id
 
 
@@ -138,9 +138,7 @@ class Jobs:
         return job_id
 
     async def _append(self, job_id: str, event: Append) -> None:
-        async def append() -> None:
-            await self._connection.append(job_id, event)
-
+        append = self._connection.repeatable(job_id, event)
         await repeated(append, self._connection, self._senders.limits.block_s)
 
     def run(self, job_id: str, attempt: int | None = None) -> Run:
@@ -163,6 +161,9 @@ class Jobs:
         A queued job fails at once; a running one gets a cancel request (see
         `Run.cancel_requested`). Raises `JobFinished` if the job has ended, `UnknownJob` if it does
         not exist, and redis-py's exception if Redis stays unavailable.
+
+        While Redis is unavailable the call is repeated (see `connect`). If a repeat finds that the
+        job has ended, but was cancelled, the call succeeds.
         """
         await self._append(canonical(job_id), CANCEL)
 
@@ -172,9 +173,13 @@ class Jobs:
         The caller puts the job on a queue. Raises `JobNotFailed` if the job has not failed,
         `UnknownJob` if it does not exist, and redis-py's exception if Redis stays unavailable; the
         job may be queued or not then.
+
+        While Redis is unavailable the call is repeated (see `connect`). A repeat raises
+        `JobNotFailed` only if it was not this call that queued the job, or if another retry has
+        queued it again since.
         """
         job_id = canonical(job_id)
-        await self._append(job_id, RETRY)
+        await self._append(job_id, retried(secrets.token_hex(8)))
         reindex = partial(self._connection.reindex, job_id, self._bounds.retention_s)
         await repeated(reindex, self._connection, self._senders.limits.block_s)
 

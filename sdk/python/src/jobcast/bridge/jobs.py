@@ -168,11 +168,13 @@ class BridgedJobs:
             try:
                 return await self._connection.append(job_id, event, attempt, run, number)
             except RedisError as error:
-                if number or event.is_end:
+                if number:
                     raise
                 raise JobcastError(f"not acknowledged: {error}") from error
 
-        answer = await self._repeated(append)
+        is_end = event.is_end and not (run or number)
+        repeatable = self._connection.repeatable(job_id, event, attempt) if is_end else append
+        answer = await self._repeated(repeatable)
         self.appended += 1
         return answer
 
@@ -181,7 +183,7 @@ class BridgedJobs:
 
         Raises a `JobcastError` or ``RedisError`` if the retry is refused.
         """
-        with suppress(JobNotFailed):  # a retry that was not acknowledged is repeated
+        with suppress(JobNotFailed):  # retried by an unanswered try, or by an earlier leader
             await self._repeated(lambda: self._connection.append(job_id, RETRY))
         await self._repeated(lambda: self._connection.reindex(job_id, self._bounds.retention_s))
 

@@ -1,6 +1,6 @@
 """The append script: its source, arguments and answer; no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from importlib.resources import files
 from types import MappingProxyType
@@ -10,8 +10,10 @@ SCRIPT: Final = files("jobcast.protocol").joinpath("append.lua").read_text("utf-
 _DIGEST: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
-ENDS: Final = ("complete", "fail")
-"""The operations that end a run."""
+ENDS: Final = MappingProxyType({"complete": "succeeded", "fail": "failed"})
+"""The operations that end a run, and the status after each."""
+
+_TRACES: Final = ("last", "attempt", "status", "cancel", "error")
 
 
 class Append(NamedTuple):
@@ -39,6 +41,39 @@ class Append(NamedTuple):
         """Approximate size in bytes, without the parts that all appends share."""
         texts = (self.name, self.data, *self.fields.values())
         return sum(len(text.encode()) for text in texts)
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """The fields of the job's state that ``answer_in`` needs."""
+        return (*_TRACES, *self.fields, *self.cleared)
+
+    def answer_in(self, stored: Sequence[bytes | None]) -> "Answer | None":
+        """Return the answer to a cancel, a retry or an end that the job's state shows, else None.
+
+        For a caller that got no answer, and whose repeat was refused. ``stored`` are the
+        ``traces``. Any cancellation of the job counts as a cancel. A retry is recognized by its
+        token (see `retried`) until another retry follows, an end by its fields. The id of the entry
+        is that of the job's last one, which for an end is its own.
+        """
+        state = {
+            name: value.decode("utf-8", "replace")
+            for name, value in zip(self.traces, stored, strict=True)
+            if value is not None
+        }
+        has_fields = self.fields.items() <= state.items()
+        if self.operation == "cancel":
+            is_written = state.get("cancel") == "1" or state.get("error") == "Cancelled"
+        elif self.operation == "retry":
+            is_written = "retryToken" in self.fields and has_fields
+        else:
+            is_cleared = state.keys().isdisjoint(self.cleared)
+            is_ended = state.get("status") == ENDS[self.operation]
+            is_written = is_ended and has_fields and is_cleared
+        if not is_written:
+            return None
+        last, attempt, status = (state.get(name, "") for name in ("last", "attempt", "status"))
+        number = int(attempt) if attempt.isdecimal() else 1
+        return Answer(last, "cancel" in state, 0, number, status)
 
     def command(
         self,
@@ -86,6 +121,11 @@ RETRY: Final = Append(
         *("error", "errorCode", "cancel"),
     ),
 )
+
+
+def retried(token: str) -> Append:
+    """Return a retry that leaves a random ``token`` in the state, by which it is recognized."""
+    return RETRY._replace(fields={"retryToken": token})
 
 
 class Bounds(NamedTuple):

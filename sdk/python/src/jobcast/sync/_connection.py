@@ -1,6 +1,6 @@
 """The blocking connection to Redis, by redis-py's client for a server, Sentinels or a Cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import redis.connection
@@ -9,12 +9,12 @@ from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisClusterException, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from jobcast._connection import PublishWarning
-from jobcast._errors import refused
+from jobcast._errors import JobcastError, refused
 from jobcast.protocol.append import Answer, Append, with_script
 from jobcast.protocol.names import (
     PLAIN,
@@ -77,6 +77,28 @@ class Connection:
         self._warning.check(answer)
         return answer
 
+    def repeatable(self, job_id: str, event: Append) -> Callable[[], Answer]:
+        """Return a call that appends a cancel, a retry or an end without a number; idempotent.
+
+        See `jobcast._connection.Connection.repeatable`.
+        """
+        is_unanswered = False
+
+        def append() -> Answer:
+            nonlocal is_unanswered
+            try:
+                return self.append(job_id, event)
+            except RedisError:
+                is_unanswered = True
+                raise
+            except JobcastError:
+                answer = self._answer_in_state(job_id, event) if is_unanswered else None
+                if answer is None:
+                    raise
+                return answer
+
+        return append
+
     def index(
         self,
         job_id: str,
@@ -110,6 +132,9 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def _answer_in_state(self, job_id: str, event: Append) -> Answer | None:
+        return event.answer_in(self.call("HMGET", state_key(job_id), *event.traces))
 
     def _run(self, command: list[str | bytes]) -> list[Any]:
         try:

@@ -22,7 +22,7 @@ from jobcast._settings import (
     checked,
     checked_attempt,
 )
-from jobcast.protocol.append import CANCEL, RETRY, Append, Bounds
+from jobcast.protocol.append import CANCEL, Append, Bounds, retried
 from jobcast.protocol.names import created_by, new_job_id, state_key
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Leases
@@ -117,7 +117,7 @@ class Jobs:
     def retry(self, job_id: str) -> None:
         """Queue a failed job for its next attempt: see `jobcast.Jobs.retry`."""
         job_id = canonical(job_id)
-        self._append(job_id, RETRY)
+        self._append(job_id, retried(secrets.token_hex(8)))
         reindex = partial(self._connection.reindex, job_id, self._bounds.retention_s)
         repeated(reindex, self._connection, self._senders.limits.block_s)
 
@@ -139,9 +139,7 @@ class Jobs:
         self.close()
 
     def _append(self, job_id: str, event: Append) -> None:
-        def append() -> None:
-            self._connection.append(job_id, event)
-
+        append = self._connection.repeatable(job_id, event)
         repeated(append, self._connection, self._senders.limits.block_s)
 
     def _create(
