@@ -360,5 +360,5 @@ class JobActor(LoopActor):
 
 
 def _send_as(inbox: LoopInbox, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
-    """Send an answer to an actor as a message."""
-    inbox.tell(kind(answer))
+    """Hand an answer to an actor as a message."""
+    inbox.hand(kind(answer))

@@ -175,8 +175,9 @@ async def test_who_was_sent_here_just_before_the_job_ended_is_shown_its_end(
     await scene.publish(log.append("complete", {"result": None}))
     question = log.questions.pop()
     watcher = Watcher("4-0")
+    scene.inbox.tell(Register(watcher.mailbox, watcher.cursor))  # the end is read before its turn
     question.given(log.read(question.cursor))
-    await scene.tell(Register(watcher.mailbox, watcher.cursor))
+    await handled(scene.inbox)
     await scene.answer_all()
     assert watcher.ids == ["5-0", "6-0"]
     assert watcher.ending is Ending.FINISHED
