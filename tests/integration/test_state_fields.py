@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 import jobcast
 from jobcast import Run
-from tests.support.stored import append, cancel, retry, state_of
+from tests.support.stored import append, cancel, state_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 ALWAYS = {"last", "seq"}
@@ -42,7 +42,7 @@ DOES: dict[str, tuple[str, Does]] = {
     "abandon": ("queued", lambda redis, _, __: append(redis, "j1", "abandon", fields=FAILED)),
     "stall": ("running", lambda redis, _, __: append(redis, "j1", "stall", fields=FAILED)),
     "renew": ("running", lambda redis, _, __: append(redis, "j1", "renew", number="999000")),
-    "retry": ("failed", lambda redis, _, __: retry(redis, "j1")),
+    "retry": ("failed", lambda _, jobs, __: jobs.retry("j1")),
 }
 """What is done to a job, and in which status."""
 
