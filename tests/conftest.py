@@ -29,6 +29,16 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _garbage_is_that_of_the_module() -> None:
+    """Have the collector look only at what the tests of this module make.
+
+    All modules together hold half a million objects: a full collection of them takes 0.3 s.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _nothing_is_repeated_after_the_module() -> Iterator[None]:
     """End the threads that write the ends of runs to a Redis which stays away, as they should.
 

@@ -1,7 +1,8 @@
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,14 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def files() -> Iterator[Path]:
-    for folder in FOLDERS:
-        for path in (ROOT / folder).rglob("*"):
-            if not {"node_modules", ".venv"} & set(path.parts):
-                yield path
+@cache
+def files() -> Sequence[Path]:
+    return [
+        path
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if not {"node_modules", ".venv"} & set(path.parts)
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
