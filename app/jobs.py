@@ -62,7 +62,7 @@ class Jobs:
         claim = await self._records.claim(name, idempotency_key, fresh)
         if not claim.queued:
             if claim.job_id != fresh.job_id:
-                await self._queue.clear(claim.job_id, FIRST_ATTEMPT)
+                await self._queue.remove_finished(claim.job_id, FIRST_ATTEMPT)
             await self._create(claim.job_id, owner, request)
             await self._records.fulfil(name, idempotency_key, claim)
         return claim.job_id
@@ -180,7 +180,7 @@ class Jobs:
             await self._confirm(job_id)
             raise
         await self.list_job(job_id, state.created, state.owner)
-        await self._queue.clear(job_id, answer.attempt)
+        await self._queue.remove_finished(job_id, answer.attempt)
         await self._queue.add(job_id, answer.attempt, state.type)
         await self._records.confirm(job_id)
 

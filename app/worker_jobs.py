@@ -98,7 +98,7 @@ class WorkerJobs:
             return
         await self._jobs.list_job(job_id, answer.entry_id, owner)
         if request.queued:
-            await self._queue.clear(job_id, FIRST_ATTEMPT)
+            await self._queue.remove_finished(job_id, FIRST_ATTEMPT)
             await self._queue.add(job_id, FIRST_ATTEMPT, request.type)
             await self._records.confirm(job_id)
 

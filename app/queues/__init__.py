@@ -38,7 +38,7 @@ class JobQueue(Protocol):
     async def remove(self, job_id: str, attempt: int) -> None:
         """Remove an attempt, unless a worker has it."""
 
-    async def clear(self, job_id: str, attempt: int) -> None:
+    async def remove_finished(self, job_id: str, attempt: int) -> None:
         """Remove a finished entry of this attempt, which could keep a new one from being queued.
 
         It is left from an earlier job with this id, which has expired or was deleted.

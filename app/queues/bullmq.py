@@ -50,7 +50,7 @@ class BullQueue:
         """Remove an attempt from any of the queue's lists, unless a worker has it."""
         await self._remove(_entry_id(job_id, attempt), lambda state: state != "active")
 
-    async def clear(self, job_id: str, attempt: int) -> None:
+    async def remove_finished(self, job_id: str, attempt: int) -> None:
         """Remove a finished entry of an attempt: BullMQ would ignore a new one with its id."""
         await self._remove(_entry_id(job_id, attempt), lambda state: state in _FINISHED)
 

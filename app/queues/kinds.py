@@ -6,7 +6,7 @@ from typing import Final
 
 from app.queues import JobQueue
 from app.queues.bullmq import BullQueue
-from app.queues.none import Nowhere
+from app.queues.none import RefusingQueue
 from app.queues.task_queue import Client, TaskQueue
 from app.settings import InvalidSettings, Settings, queue_tasks, variable
 from jobcast.redis.caller import Caller
@@ -23,7 +23,7 @@ def queue_of(settings: Settings, redis: Caller) -> JobQueue:
     """
     kind = settings.queue_kind
     if kind == "none":
-        return Nowhere()
+        return RefusingQueue()
     if kind == "bullmq":
         return BullQueue(settings.queue, redis)
     try:

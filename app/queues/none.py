@@ -3,7 +3,7 @@
 from app.errors import NoQueue
 
 
-class Nowhere:
+class RefusingQueue:
     """Refuses all jobs."""
 
     def check(self, _job_type: str) -> None:
@@ -21,5 +21,5 @@ class Nowhere:
     async def remove(self, job_id: str, attempt: int) -> None:
         """Do nothing: the queue is always empty."""
 
-    async def clear(self, job_id: str, attempt: int) -> None:
+    async def remove_finished(self, job_id: str, attempt: int) -> None:
         """Do nothing: the queue is always empty."""

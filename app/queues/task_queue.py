@@ -94,7 +94,7 @@ class TaskQueue:
         entry_id = _entry_id(job_id, attempt)
         await self._call(lambda: self._client.remove(entry_id, finished=False))
 
-    async def clear(self, job_id: str, attempt: int) -> None:
+    async def remove_finished(self, job_id: str, attempt: int) -> None:
         """Remove a finished attempt: the queue may refuse a new one with its id."""
         entry_id = _entry_id(job_id, attempt)
         await self._call(lambda: self._client.remove(entry_id, finished=True))

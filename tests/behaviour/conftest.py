@@ -7,11 +7,11 @@ from redis.asyncio import Redis
 
 import jobcast
 from jobcast import Run
-from tests.support.grounds import Ground, InMemory, InRedis
+from tests.support.stores import InMemory, InRedis, Store
 
 
 @pytest.fixture(params=["redis", "memory"])
-async def ground(request: pytest.FixtureRequest) -> AsyncIterator[Ground]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """Return where the jobs are; nothing is there yet."""
     if request.param == "memory":
         yield InMemory()
@@ -22,9 +22,9 @@ async def ground(request: pytest.FixtureRequest) -> AsyncIterator[Ground]:
 
 
 @pytest.fixture
-async def jobs(ground: Ground) -> AsyncIterator[jobcast.Jobs]:
+async def jobs(store: Store) -> AsyncIterator[jobcast.Jobs]:
     """Return the worker library, connected; each call of `progress` is written."""
-    async with ground.connect(progress_per_s=None) as connected:
+    async with store.connect(progress_per_s=None) as connected:
         yield connected
 
 

@@ -15,51 +15,51 @@ import jobcast
 import jobcast.sync
 from jobcast import JobCancelled
 from jobcast.tqdm import tqdm, trange
-from tests.support.grounds import Ground
+from tests.support.stores import Store
 from tests.support.waiting import eventually
 
 FORMS = ["drawn", "disabled"]
 
 
-async def counts_of(ground: Ground) -> list[dict[str, Any]]:
-    log = await ground.log()
+async def counts_of(store: Store) -> list[dict[str, Any]]:
+    log = await store.log()
     updates = [fields["data"] for _, fields in log if fields["event"] == "progress-update"]
     return [json.loads(data) for data in updates]
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_bar_is_drawn_and_reported(ground: Ground, form: str) -> None:
+async def test_a_bar_is_drawn_and_reported(store: Store, form: str) -> None:
     terminal = io.StringIO()
-    with ground.connect_sync() as jobs:
+    with store.connect_sync() as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"):
             bar = tqdm(range(500), "Hashing", unit="file", file=terminal, disable=form != "drawn")
             assert list(bar) == list(range(500))
-    last = (await counts_of(ground))[-1]
+    last = (await counts_of(store))[-1]
     assert (last["current"], last["total"], last["unit"]) == (500, 500, "file")
     assert (last["currentStep"], last["progress"]) == ("Hashing", 100)
     assert ("Hashing" in terminal.getvalue()) == (form == "drawn")
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_bar_by_hand_is_reported(ground: Ground, form: str) -> None:
-    with ground.connect_sync() as jobs:
+async def test_a_bar_by_hand_is_reported(store: Store, form: str) -> None:
+    with store.connect_sync() as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"), tqdm(total=10, file=io.StringIO(), disable=form != "drawn") as bar:
             bar.update(3)
             bar.update()
-    last = (await counts_of(ground))[-1]
+    last = (await counts_of(store))[-1]
     assert (last["current"], last["total"], last["progress"]) == (4, 10, 40)
     assert "unit" not in last
 
 
 async def test_a_bar_in_a_task_is_reported_when_the_loop_has_time(
-    jobs: jobcast.Jobs, ground: Ground
+    jobs: jobcast.Jobs, store: Store
 ) -> None:
     await jobs.create("report", user_id="u1", job_id="j1")
 
     async def is_reported() -> bool:
-        counts = await counts_of(ground)
+        counts = await counts_of(store)
         return bool(counts) and counts[-1]["current"] == 50
 
     async with jobs.run("j1"):
@@ -67,14 +67,14 @@ async def test_a_bar_in_a_task_is_reported_when_the_loop_has_time(
             pass
         await eventually(is_reported)
         await asyncio.to_thread(lambda: list(tqdm(range(70), file=io.StringIO())))
-    assert (await counts_of(ground))[-1]["current"] == 70
+    assert (await counts_of(store))[-1]["current"] == 70
 
 
-async def test_a_cancel_request_ends_the_loop(ground: Ground) -> None:
-    with ground.connect_sync() as jobs:
+async def test_a_cancel_request_ends_the_loop(store: Store) -> None:
+    with store.connect_sync() as jobs:
         run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
         run.start()
-        await ground.cancel()
+        await store.cancel()
         with pytest.raises(JobCancelled):
             list(tqdm(range(1_000_000), file=io.StringIO()))
         run.fail("Cancelled")
@@ -85,21 +85,21 @@ def test_without_a_job_it_is_a_bar() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_bar_that_is_reset_begins_again(ground: Ground, form: str) -> None:
-    with ground.connect_sync(progress_per_s=None) as jobs:
+async def test_a_bar_that_is_reset_begins_again(store: Store, form: str) -> None:
+    with store.connect_sync(progress_per_s=None) as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"), tqdm(total=10, file=io.StringIO(), disable=form != "drawn") as bar:
             bar.update(4)
             bar.reset(total=5)
             bar.update(1)
-    counts = await counts_of(ground)
+    counts = await counts_of(store)
     assert (counts[-1]["current"], counts[-1]["total"]) == (1, 5)
     assert [n for n, _ in groupby(each["current"] for each in counts)][-3:] == [4, 0, 1]
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_description_that_changes_is_the_step(ground: Ground, form: str) -> None:
-    with ground.connect_sync(progress_per_s=None) as jobs:
+async def test_a_description_that_changes_is_the_step(store: Store, form: str) -> None:
+    with store.connect_sync(progress_per_s=None) as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with (
             jobs.run("j1"),
@@ -109,31 +109,31 @@ async def test_a_description_that_changes_is_the_step(ground: Ground, form: str)
                 bar.set_description(f"File {n}", refresh=False)
                 bar.set_description_str(f"Then {n}")
                 bar.set_description()
-    steps = [each["currentStep"] for each in await counts_of(ground)]
+    steps = [each["currentStep"] for each in await counts_of(store)]
     # Without a description the step stays, for a job has one until the next begins.
     assert [step for step, _ in groupby(steps)] == [
         *("One", "File 0", "Then 0", "File 1", "Then 1"),
     ]
 
 
-async def test_what_is_set_by_hand_is_reported(ground: Ground) -> None:
-    with ground.connect_sync(progress_per_s=None) as jobs:
+async def test_what_is_set_by_hand_is_reported(store: Store) -> None:
+    with store.connect_sync(progress_per_s=None) as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"), tqdm(total=10, file=io.StringIO()) as bar:
             bar.n, bar.total = 7, 20
             bar.refresh()
-    last = (await counts_of(ground))[-1]
+    last = (await counts_of(store))[-1]
     assert (last["current"], last["total"], last["progress"]) == (7, 20, 35)
 
 
-async def test_a_bar_within_another_is_a_share_of_its_item(ground: Ground) -> None:
-    with ground.connect_sync(progress_per_s=None) as jobs:
+async def test_a_bar_within_another_is_a_share_of_its_item(store: Store) -> None:
+    with store.connect_sync(progress_per_s=None) as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"):
             for _ in tqdm(range(2), "Files", file=io.StringIO()):
                 for _ in trange(2, desc="Pages", file=io.StringIO()):
                     pass
-    counts = [(each["progress"], each["currentStep"]) for each in await counts_of(ground)]
+    counts = [(each["progress"], each["currentStep"]) for each in await counts_of(store)]
     assert [each for each, _ in groupby(counts)] == [
         *((0, "Files"), (0, "Pages"), (25, "Pages"), (50, "Pages"), (50, "Files")),
         *((50, "Pages"), (75, "Pages"), (100, "Pages"), (100, "Files")),
@@ -180,7 +180,7 @@ ODD: dict[str, Callable[[type[plain.tqdm]], object]] = {
 @pytest.mark.filterwarnings("ignore")  # tqdm's own, of a bar that is full
 @pytest.mark.parametrize("what", ODD)
 def test_what_tqdm_takes_is_taken_and_what_it_refuses_is_refused(
-    ground: Ground, what: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A bar that can't be drawn leaves tqdm's lock locked, for its monitor and forked processes too.
     for kind in (plain.tqdm, tqdm):
@@ -195,7 +195,7 @@ def test_what_tqdm_takes_is_taken_and_what_it_refuses_is_refused(
         return None
 
     expected = outcome(plain.tqdm)
-    with ground.connect_sync(progress_per_s=None) as jobs:
+    with store.connect_sync(progress_per_s=None) as jobs:
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"):
             assert outcome(tqdm) == expected

@@ -13,8 +13,8 @@ import pytest
 
 import jobcast
 from tests.support.certificate import Certificate
+from tests.support.garbage import ADDRESS
 from tests.support.http2 import http2
-from tests.support.litter import ADDRESS
 from tests.support.service import SESSION, Service
 from tests.support.sse import Stream, of_jobs, request, states_of, watch, watch_many
 from tests.support.valkey import HOST, Valkey
@@ -36,7 +36,7 @@ OF_THE_SERVICE = 150
 MOST_OF_REDIS = 25
 """The same where Redis refuses connections: redis-py leaves as much at each attempt."""
 
-APPLICATION = "tests.support.litter:create_app"
+APPLICATION = "tests.support.garbage:create_app"
 Visit = Callable[["World", int], Awaitable[None]]
 
 
@@ -95,7 +95,7 @@ class World:
 
         await eventually(is_gone)
 
-    async def litter(self) -> dict[str, int]:
+    async def garbage(self) -> dict[str, int]:
         """Return what there is for the collector since it was asked for before."""
         async with self.service.client() as client:
             found: dict[str, int] = (await client.get(ADDRESS)).json()
@@ -106,16 +106,16 @@ class World:
     ) -> None:
         """Have viewers come and go, and see that they leave next to nothing."""
         await self.begin()
-        await self.come_and_go(visit, 2 * JOBS, at_once)  # what is made once is no litter
-        await self.litter()
+        await self.come_and_go(visit, 2 * JOBS, at_once)  # what is made once is no garbage
+        await self.garbage()
         await self.come_and_go(visit, count, at_once)
-        await self.assert_no_litter(MOST_EACH * count)
+        await self.assert_no_garbage(MOST_EACH * count)
 
-    async def assert_no_litter(self, most: float) -> None:
+    async def assert_no_garbage(self, most: float) -> None:
         """See that next to nothing was left since this was seen before."""
-        litter = await self.litter()
-        kinds = ", ".join(f"{count} {kind}" for kind, count in list(litter.items())[:40])
-        assert sum(litter.values()) <= most + OF_THE_SERVICE, kinds
+        garbage = await self.garbage()
+        kinds = ", ".join(f"{count} {kind}" for kind, count in list(garbage.items())[:40])
+        assert sum(garbage.values()) <= most + OF_THE_SERVICE, kinds
 
 
 @pytest.fixture(scope="module")
@@ -287,12 +287,12 @@ async def test_nor_do_those_who_see_the_end_of_their_job(world: World) -> None:
             assert (await stream.rest())[-1].name == "complete"
 
     for crowds in (1, VIEWERS // AT_ONCE):
-        await world.litter()
+        await world.garbage()
         for _ in range(crowds):
             watching: list[int] = []
             await world.begin()
             await world.come_and_go(sees_the_end, AT_ONCE)
-    await world.assert_no_litter(MOST_EACH * VIEWERS)
+    await world.assert_no_garbage(MOST_EACH * VIEWERS)
 
 
 async def test_nor_do_those_who_come_after_it(world: World) -> None:
@@ -306,9 +306,9 @@ async def test_nor_do_those_who_come_after_it(world: World) -> None:
     await world.begin()
     await world.finish()
     for count in (JOBS, OTHERS):
-        await world.litter()
+        await world.garbage()
         await world.come_and_go(comes_late, count)
-    await world.assert_no_litter(MOST_EACH * OTHERS)
+    await world.assert_no_garbage(MOST_EACH * OTHERS)
 
 
 async def test_nor_do_those_who_are_sent_back(own_valkey: Valkey, own_jobs: jobcast.Jobs) -> None:
@@ -341,9 +341,9 @@ async def test_nor_do_those_whom_redis_keeps_waiting(own_jobs: jobcast.Jobs) -> 
         await world.begin()
         valkey.kill()
         for count in (JOBS, OTHERS):
-            await world.litter()
+            await world.garbage()
             await world.come_and_go(is_told_to_come_later, count)
-        await world.assert_no_litter(MOST_OF_REDIS * OTHERS)
+        await world.assert_no_garbage(MOST_OF_REDIS * OTHERS)
 
 
 async def watches_all(world: World, number: int) -> None:
@@ -378,12 +378,12 @@ async def test_nor_do_those_who_watch_many_jobs_to_their_end(world: World) -> No
             assert (await stream.rest())[-1].name == "left"
 
     for crowds in (1, 2):
-        await world.litter()
+        await world.garbage()
         for _ in range(crowds):
             watching: list[Stream] = []
             await world.begin()
             await world.come_and_go(sees_all_ends, AT_ONCE)
-    await world.assert_no_litter(MOST_EACH * 2 * AT_ONCE)
+    await world.assert_no_garbage(MOST_EACH * 2 * AT_ONCE)
 
 
 async def over_http2(world: World, leave: str) -> None:
@@ -424,8 +424,8 @@ async def test_an_actor_leaves_nothing_either(world: World) -> None:
         return (await world.service.metrics())["jobcast_actors"] == 0
 
     for count in (JOBS, OTHERS):
-        await world.litter()
+        await world.garbage()
         await world.begin(count)
         await world.come_and_go(closes, count)
         await eventually(is_let_go)
-    await world.assert_no_litter(MOST_EACH * OTHERS)
+    await world.assert_no_garbage(MOST_EACH * OTHERS)

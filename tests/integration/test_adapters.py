@@ -104,7 +104,7 @@ async def test_nobody_s_task_is_not_followed_which_is_said_once(
     with jobcast.owner():
         assert await done(tasks.enqueued("t3", "work")) is None
     assert len(caplog.records) == 1
-    assert "nobody owns it" in caplog.text
+    assert "it has no owner" in caplog.text
 
 
 async def test_the_run_of_a_task_reports_and_ends_its_job(

@@ -15,7 +15,7 @@ from app.server.repairs import install
 from eventlog.pace import Arrivals
 from tests.support.http2 import http2
 from tests.support.hypercorn_server import serving as serving_hypercorn
-from tests.support.rounds import Rounds
+from tests.support.loop_turns import LoopTurns
 from tests.support.sse import WAIT_SECONDS
 from tests.support.valkey import HOST
 from tests.support.waiting import until
@@ -27,7 +27,7 @@ class Echo:
     """Reads each connection to its end, and notes what happens to it."""
 
     def __init__(self) -> None:
-        self.came, self.read, self.went = Rounds(), Rounds(), Rounds()
+        self.came, self.read, self.went = LoopTurns(), LoopTurns(), LoopTurns()
         self.received: list[bytes] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -181,7 +181,7 @@ async def test_requests_that_come_together_on_one_connection_are_begun_a_few_at_
         await send({"type": "http.response.body"})
 
     install()
-    begun = Rounds()
+    begun = LoopTurns()
     async with serving_hypercorn(answer) as url, http2(url) as connection:
         streams = [connection.request("/") for _ in range(90)]
         for stream in streams:

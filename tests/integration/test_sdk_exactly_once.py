@@ -21,8 +21,8 @@ from jobcast import (
 )
 from jobcast.protocol.append import SCRIPT
 from tests.support.channel import Channel
-from tests.support.hurry import hurry
 from tests.support.interruption import Interruption, Moment
+from tests.support.short_block import shorten_block
 from tests.support.stored import cancel, log_of, retry, state_of
 from tests.support.valkey import Valkey
 from tests.support.waiting import eventually, until
@@ -174,7 +174,7 @@ async def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_late
 ) -> None:
     async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs)
-        hurry(jobs)
+        shorten_block(jobs)
         own_valkey.kill()
         ids = [await run.emit("note", {"n": n}) for n in range(20)]
         assert ids == [""] * 20
@@ -193,7 +193,7 @@ async def test_a_full_buffer_keeps_the_newest_progress_and_then_refuses_all_but_
 ) -> None:
     async with jobcast.connect(own_valkey.url, buffer_events=4, progress_per_s=None) as jobs:
         run = await started(jobs)
-        hurry(jobs)
+        shorten_block(jobs)
         own_valkey.kill()
         assert await run.emit("note", {"n": 0}) == ""
         for percent in range(1, 9):
@@ -228,7 +228,7 @@ async def test_closing_gives_up_events_but_not_the_end_of_a_run(own_valkey: Valk
     async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         first, second = await started(jobs), jobs.run(await jobs.create("report", user_id="u1"))
         await second.start()
-        hurry(jobs)
+        shorten_block(jobs)
         own_valkey.kill()
         assert await first.emit("note", {"n": 1}) == ""
         assert await second.complete() == ""
@@ -323,7 +323,7 @@ async def test_a_run_whose_lease_was_lost_with_its_start_is_started_again_by_its
 async def test_a_run_that_was_taken_over_meanwhile_is_refused(own_valkey: Valkey) -> None:
     async with jobcast.connect(own_valkey.url, progress_per_s=None) as jobs:
         run = await started(jobs)
-        hurry(jobs)
+        shorten_block(jobs)
         own_valkey.kill()
         assert await run.emit("note", {"n": 1}) == ""
         await asyncio.to_thread(own_valkey.start)

@@ -15,7 +15,7 @@ import jobcast.sync
 from jobcast import JobCancelled, JobcastError, JobFinished, JobStalled, Run
 from jobcast.protocol.names import new_job_id
 from jobcast.testing import Memory
-from tests.support.grounds import Ground, InMemory, InRedis
+from tests.support.stores import InMemory, InRedis, Store
 
 Call = Callable[[Run], Awaitable[object]]
 CALLS: dict[str, Call] = {
@@ -42,20 +42,20 @@ def text_of(refusal: Exception) -> str:
     return re.sub(r"^[A-Z]{4,} ", "", str(refusal)).casefold()
 
 
-async def played(ground: Ground, job_id: str, history: list[str]) -> list[Any]:
+async def played(store: Store, job_id: str, history: list[str]) -> list[Any]:
     """Play a history and return what came of it: refusals, events, state."""
-    async with ground.connect(max_event_bytes=1024, progress_per_s=None) as jobs:
-        return await _played(ground, jobs, job_id, history)
+    async with store.connect(max_event_bytes=1024, progress_per_s=None) as jobs:
+        return await _played(store, jobs, job_id, history)
 
 
-async def _played(ground: Ground, jobs: jobcast.Jobs, job_id: str, history: list[str]) -> list[Any]:
+async def _played(store: Store, jobs: jobcast.Jobs, job_id: str, history: list[str]) -> list[Any]:
     came: list[Any] = []
     runs: list[Run] = []
     await jobs.create("report", user_id="u1", input={"pages": 3}, job_id=job_id)
     for what in history:
         try:
             if what in OF_THE_OWNER:
-                await getattr(ground, what)(job_id)
+                await getattr(store, what)(job_id)
             elif what == "create":
                 await jobs.create("report", user_id="u1", job_id=job_id)
             elif what == "start":
@@ -68,7 +68,7 @@ async def _played(ground: Ground, jobs: jobcast.Jobs, job_id: str, history: list
         except (JobcastError, ResponseError, ValueError) as refusal:
             of_the_library = isinstance(refusal, JobcastError) and what not in OF_THE_OWNER
             came.append((type(refusal).__name__ if of_the_library else "", text_of(refusal)))
-    events, state = await ground.events(job_id), await ground.state(job_id)
+    events, state = await store.events(job_id), await store.state(job_id)
     return [*came, events, {name: text for name, text in state.items() if name not in VARY}]
 
 

@@ -26,8 +26,8 @@ from jobcast import (
 from jobcast.protocol.append import CANCEL, SCRIPT
 from jobcast.sync import Jobs, Run, connect, current_run
 from jobcast.tqdm import tqdm
-from tests.support.hurry import hurry
 from tests.support.sentinels import SentinelSet
+from tests.support.short_block import shorten_block
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster
 
@@ -236,7 +236,7 @@ def test_a_call_blocks_no_longer_than_it_may_and_its_event_is_written_later(
 ) -> None:
     with connect(own_valkey.url, buffer_events=20) as jobs:
         run = started(jobs)
-        hurry(jobs)
+        shorten_block(jobs)
         own_valkey.kill()
         assert [run.emit("note", {"n": n}) for n in range(20)] == [""] * 20
         with pytest.raises(BufferFull):

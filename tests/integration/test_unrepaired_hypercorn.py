@@ -20,7 +20,7 @@ from hypercorn.events import Closed
 
 from app.server.repairs import _ORIGINALS, REPAIRED
 from tests.support.hypercorn_server import serving
-from tests.support.rounds import Rounds
+from tests.support.loop_turns import LoopTurns
 from tests.support.sse import WAIT_SECONDS
 from tests.support.valkey import HOST
 from tests.support.waiting import until
@@ -122,7 +122,7 @@ async def test_a_task_waits_for_idleness_from_the_beginning() -> None:
 
 
 async def test_a_crowd_is_accepted_in_one_turn() -> None:
-    came = Rounds()
+    came = LoopTurns()
 
     async def note(_reader: object, writer: asyncio.StreamWriter) -> None:
         came.note()

@@ -91,7 +91,7 @@ async def test_a_task_that_nobody_owns_runs(
     await until(lambda: job.get_status() == "finished")
     assert log.state(job.id) == {}
     assert job.get_meta() == {"progress": 100, "phase": "reading"}
-    assert "nobody owns it" in caplog.text
+    assert "it has no owner" in caplog.text
 
 
 @pytest.mark.usefixtures("worker")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eventlog.pace import Arrivals, Deliveries, Pace
 from tests.support.clock import in_virtual_time
-from tests.support.rounds import Rounds
+from tests.support.loop_turns import LoopTurns
 from tests.support.waiting import until
 
 
@@ -21,7 +21,7 @@ def _no_turn_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_so_much_is_done_in_a_turn_and_the_rest_in_the_next_ones() -> None:
-    rounds, pace = Rounds(), Ten.here()
+    rounds, pace = LoopTurns(), Ten.here()
     for _ in range(1000):
         pace.do(rounds.note)
     assert rounds.total == 10
@@ -64,7 +64,7 @@ async def test_what_fails_keeps_nothing_else_from_being_done(
     failures: list[Any] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "call_exception_handler", failures.append)
-    rounds, pace = Rounds(), Ten.here()
+    rounds, pace = LoopTurns(), Ten.here()
 
     def fail() -> None:
         raise LookupError
@@ -77,7 +77,7 @@ async def test_what_fails_keeps_nothing_else_from_being_done(
 
 
 async def test_an_idle_pace_leaves_the_loop_alone() -> None:
-    rounds, pace = Rounds(), Ten.here()
+    rounds, pace = LoopTurns(), Ten.here()
     pace.do(rounds.note)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_less_is_done_in_a_turn_while_turns_take_long(
     for _ in range(100):
         pace.do(lambda: None)
     await until(lambda: pace.left == 10)
-    rounds = Rounds()
+    rounds = LoopTurns()
     for _ in range(500):
         pace.do(work)
     await until(lambda: rounds.total == 500)

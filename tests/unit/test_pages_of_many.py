@@ -15,7 +15,7 @@ from schema.resume import From
 from schema.sse import Frame
 from schema.state import JobState
 from tests.support.job_world import JOB, Feed, JobLog, Registrar
-from tests.support.rounds import Rounds
+from tests.support.loop_turns import LoopTurns
 from tests.support.waiting import until
 
 VIEWERS = 200
@@ -54,7 +54,7 @@ async def test_a_crowd_that_wants_the_whole_attempt_holds_up_nobody() -> None:
     log.append("complete", {"result": None})
     questions = Questions(cast("Any", AtOnce(log)), cast("Any", None))
     inbox = JobActor.launch(JOB, Feed(), questions, Registrar()).actor_inbox
-    rounds, seen = Rounds(), [0] * VIEWERS
+    rounds, seen = LoopTurns(), [0] * VIEWERS
 
     def mailbox(number: int) -> Mailbox:
         def offer(frame: Frame) -> bool:

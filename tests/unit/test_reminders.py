@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.reminders import Reminders
 from tests.support.clock import in_virtual_time
-from tests.support.rounds import Rounds
+from tests.support.loop_turns import LoopTurns
 from tests.support.waiting import after, until
 
 
@@ -31,7 +31,7 @@ def test_each_is_called_when_it_is_due(given: list[tuple[float, float]]) -> None
 
 def test_those_of_a_crowd_are_called_a_few_at_a_time() -> None:
     async def scenario() -> None:
-        rounds, reminders = Rounds(), Reminders()
+        rounds, reminders = LoopTurns(), Reminders()
         for _ in range(20_000):
             reminders.add(5.0, rounds.note)
         await until(lambda: rounds.total == 20_000)

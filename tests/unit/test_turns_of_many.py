@@ -29,7 +29,7 @@ from schema.state import STATE_FIELDS
 from tests.support.channel_server import ChannelServer, Recorder, running
 from tests.support.clock import in_virtual_time
 from tests.support.job_world import JobLog, Scene
-from tests.support.rounds import Rounds
+from tests.support.loop_turns import LoopTurns
 from tests.support.viewing import Visit
 from tests.support.waiting import after, until
 
@@ -41,7 +41,7 @@ class Crowd:
     """Mailboxes of viewers who take everything at once, and note what."""
 
     def __init__(self, audience: Audience, count: int) -> None:
-        self.rounds = Rounds()
+        self.rounds = LoopTurns()
         self.ended = 0
         self.got: list[list[str | None]] = [[] for _ in range(count)]
         for number in range(count):
@@ -114,7 +114,7 @@ async def test_who_comes_while_an_event_is_delivered_does_not_get_it_twice() -> 
 class Noting(Recorder):
     """A subscriber that notes when it receives something."""
 
-    def __init__(self, rounds: Rounds) -> None:
+    def __init__(self, rounds: LoopTurns) -> None:
         super().__init__()
         self.rounds = rounds
 
@@ -125,7 +125,7 @@ class Noting(Recorder):
 
 def test_what_one_read_brings_for_many_jobs_is_handed_on_a_few_at_a_time() -> None:
     async def scenario() -> None:
-        rounds = Rounds()
+        rounds = LoopTurns()
         server = ChannelServer(PLAIN)
         connection = SubscriberConnection(server.connect, PLAIN, cast("Any", None))
         recorders = [Noting(rounds) for _ in range(MANY)]
@@ -226,7 +226,7 @@ async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
         return ["1-0"] * count
 
     monkeypatch.setattr(Server, "ask", ask)
-    batches, rounds = ServerBatches(Server(ChannelServer(PLAIN).connect)), Rounds()
+    batches, rounds = ServerBatches(Server(ChannelServer(PLAIN).connect)), LoopTurns()
     for number in range(1000):
         batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
     await until(lambda: rounds.total == 1000)
@@ -242,7 +242,7 @@ def large_log(entries: int, size: int) -> list[Any]:
 async def test_a_large_part_of_a_log_is_read_a_little_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rounds = Rounds()
+    rounds = LoopTurns()
 
     def read(*given: Any) -> object:  # noqa: ANN401 - as entry_from_log
         rounds.note()
@@ -299,7 +299,7 @@ def test_keepalives_that_are_due_in_one_second_are_sent_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario() -> None:
-        rounds, viewers = Rounds(), Viewers(Settings(keepalive_s=5))
+        rounds, viewers = LoopTurns(), Viewers(Settings(keepalive_s=5))
         keep_alive = Viewer.keep_alive
 
         def noted(viewer: Viewer, silent_since: float) -> None:
@@ -327,7 +327,7 @@ def test_keepalives_that_are_due_in_one_second_are_sent_a_few_at_a_time(
 
 def test_viewers_whose_time_is_over_at_once_are_ended_a_few_at_a_time() -> None:
     async def scenario() -> None:
-        rounds, viewers = Rounds(), Viewers(Settings())
+        rounds, viewers = LoopTurns(), Viewers(Settings())
         close = viewers.close
 
         def noted(viewer: Viewer) -> None:
@@ -350,7 +350,7 @@ def test_viewers_whose_time_is_over_at_once_are_ended_a_few_at_a_time() -> None:
 
 def test_so_are_those_whose_job_has_ended() -> None:
     async def scenario() -> None:
-        rounds, audience = Rounds(), Audience()
+        rounds, audience = LoopTurns(), Audience()
         visits = [Visit() for _ in range(1000)]
         for visit in visits:
             visit.begin()

@@ -1,6 +1,6 @@
 import { withScript, answerOf, TRACES } from "./append.js";
 import { JobcastError, RedisUnavailable, refused } from "./errors.js";
-import { createdBy, creationOf, listing, logKey, stateKey } from "./names.js";
+import { createdBy, creationOf, indexCommands, logKey, stateKey } from "./names.js";
 import { isRefusal } from "./retry.js";
 
 /** @import { Append, Owner } from "./append.js" */
@@ -128,7 +128,7 @@ export class Connection {
    * @param {number} retentionS
    */
   async index(jobId, created, owner, retentionS) {
-    for (const command of listing(jobId, created, owner, retentionS, this.#open().publish)) await this.call(...command);
+    for (const command of indexCommands(jobId, created, owner, retentionS, this.#open().publish)) await this.call(...command);
   }
 
   /**
@@ -137,7 +137,7 @@ export class Connection {
    * @param {string} jobId
    * @param {number} retentionS
    */
-  async listAgain(jobId, retentionS) {
+  async reindex(jobId, retentionS) {
     const { created, owner } = creationOf(await this.call("HMGET", stateKey(jobId), "created", "userId", "sessionId"));
     if (created !== null) await this.index(jobId, created, owner, retentionS);
   }

@@ -6,9 +6,9 @@ import * as event from "./event.js";
 /** Time constant of the moving average. */
 const MEMORY_MS = 15_000;
 /** No estimate until a step has taken this long. */
-const WORTH_MS = 3000;
+const LEAST_MS = 3000;
 /** No estimate until this share of the step is done. */
-const WORTH_SHARE = 0.02;
+const LEAST_SHARE = 0.02;
 /** No estimate longer than the lifetime of a job. */
 const LONGEST_S = 7 * 24 * 3600;
 
@@ -170,9 +170,9 @@ export class Count {
   #secondsLeft() {
     const nowMs = performance.now();
     this.#rate.note(this.#current, nowMs);
-    if (!this.#total || nowMs - this.#begunMs < WORTH_MS) return null;
+    if (!this.#total || nowMs - this.#begunMs < LEAST_MS) return null;
     const { perS } = this.#rate;
-    if (this.#current < WORTH_SHARE * this.#total || perS <= 0) return null;
+    if (this.#current < LEAST_SHARE * this.#total || perS <= 0) return null;
     const leftS = Math.max(0, this.#total - this.#current) / perS;
     if (leftS > LONGEST_S) return null; // also infinite: the rate of a stalled step decays to 0
     return leftS < 10 ? Math.round(leftS * 10) / 10 : Math.round(leftS);

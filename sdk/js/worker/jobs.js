@@ -118,7 +118,7 @@ export class Jobs {
   async retry(jobId) {
     await this.#append(jobId, retried(randomBytes(8).toString("hex")));
     try {
-      await this.#connection.listAgain(canonical(jobId), this.#bounds.retentionS);
+      await this.#connection.reindex(canonical(jobId), this.#bounds.retentionS);
     } catch (error) {
       if (!(error instanceof RedisUnavailable)) throw error; // the owner's streams of all jobs lose a hint
     }

@@ -52,7 +52,7 @@ redis.pcall(ARGV[3], KEYS[1], ARGV[4])`;
  * @param {string} publish PUBLISH or SPUBLISH, which announces it to the owners' streams of all jobs
  * @returns {string[][]} for each owner
  */
-export function listing(jobId, created, { userId, sessionId }, retentionS, publish) {
+export function indexCommands(jobId, created, { userId, sessionId }, retentionS, publish) {
   const keys = [];
   if (userId != null) keys.push(`jobs:by-user:${userId}`);
   if (sessionId != null) keys.push(`jobs:by-session:${sessionId}`);

@@ -1,7 +1,7 @@
 import * as event from "./event.js";
 import { BufferFull, InvalidEvent, JobcastError, JobNotRunning, JobSuperseded } from "./errors.js";
 import { brief, textOf } from "./failure.js";
-import { willPass } from "./retry.js";
+import { isTransient } from "./retry.js";
 
 /** @import { Answer, Append } from "./append.js" */
 /** @import { Limits } from "./settings.js" */
@@ -143,7 +143,7 @@ export class Outbox {
    */
   judge(error) {
     const first = this.waiting[0];
-    if (willPass(error)) return "later";
+    if (isTransient(error)) return "later";
     if (error instanceof JobNotRunning && this.#start && !first.followsRestart) {
       first.followsRestart = true; // a second refusal is final
       first.number = 0; // the start needs a lower one

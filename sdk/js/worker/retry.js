@@ -16,7 +16,7 @@ const REFUSES =
  *
  * @param {unknown} error
  */
-export function willPass(error) {
+export function isTransient(error) {
   if (error instanceof RedisUnavailable) return true;
   return error instanceof Error && error.name === "ReplyError" && PASSES.test(error.message);
 }
@@ -65,7 +65,7 @@ export async function repeated(call, connection, blockS) {
       return await call();
     } catch (error) {
       const pauseMs = pauses.next();
-      if (performance.now() + pauseMs > endMs || !willPass(error) || closings !== connection.closings) throw error;
+      if (performance.now() + pauseMs > endMs || !isTransient(error) || closings !== connection.closings) throw error;
       await sleep(pauseMs);
     }
   }

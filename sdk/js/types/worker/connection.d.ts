@@ -59,7 +59,7 @@ export declare class Connection {
      * @param {string} jobId
      * @param {number} retentionS
      */
-    listAgain(jobId: string, retentionS: number): Promise<void>;
+    reindex(jobId: string, retentionS: number): Promise<void>;
     /** Sends a command that may be repeated. @param {string[]} command @returns {Promise<any>} */
     call(...command: string[]): Promise<any>;
     /** Closes it: pending calls throw RedisUnavailable. The next call opens it again. */

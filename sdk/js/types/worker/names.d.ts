@@ -24,7 +24,7 @@ export declare const leaseMember: (jobId: string, run: string) => string;
  * @param {string} publish PUBLISH or SPUBLISH, which announces it to the owners' streams of all jobs
  * @returns {string[][]} for each owner
  */
-export declare function listing(jobId: string, created: string, { userId, sessionId }: import("./append.js").Owner, retentionS: number, publish: string): string[][];
+export declare function indexCommands(jobId: string, created: string, { userId, sessionId }: import("./append.js").Owner, retentionS: number, publish: string): string[][];
 /**
  * A job's first entry and owners, from the fields `created userId sessionId` of its state; an invalid entry is null.
  *

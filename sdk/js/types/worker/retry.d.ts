@@ -3,7 +3,7 @@
  *
  * @param {unknown} error
  */
-export declare function willPass(error: unknown): boolean;
+export declare function isTransient(error: unknown): boolean;
 /**
  * Whether the error of a connection means that Redis will reject the next one too.
  *

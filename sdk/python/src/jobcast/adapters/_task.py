@@ -237,7 +237,7 @@ class Enqueueing:
         if owner is None:
             self._notices.warn_once(
                 "owner",
-                "%s is not followed: nobody owns it. Enqueue it within"
+                "%s is not followed: it has no owner. Enqueue it within"
                 " `with jobcast.owner(user_id=…)`, or `with jobcast.owner():` to say so."
                 " This is logged once.",
                 name,

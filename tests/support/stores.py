@@ -37,7 +37,7 @@ class Published(Protocol):
     ) -> None: ...
 
 
-class Ground(ABC):
+class Store(ABC):
     """Where jobs are stored."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Ground(ABC):
         return [(each["event"], json.loads(each["data"])) for each in named]
 
 
-class InRedis(Ground):
+class InRedis(Store):
     """Jobs in Redis."""
 
     def __init__(self, url: str, redis: Redis) -> None:
@@ -119,7 +119,7 @@ class InRedis(Ground):
         await stored.append(self._redis, job_id, "stall", json.dumps(fields), fields)
 
 
-class InMemory(Ground):
+class InMemory(Store):
     """Jobs in memory."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from quart import Quart
 
 import app
 
-ADDRESS = "/litter"
+ADDRESS = "/garbage"
 """Path that returns the number of garbage objects since its last request, by kind."""
 
 

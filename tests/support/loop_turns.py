@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 
-class Rounds:
+class LoopTurns:
     """Turns of the running event loop, and the number of calls of ``note`` in each."""
 
     def __init__(self) -> None:

@@ -4,6 +4,6 @@ import jobcast
 import jobcast.sync
 
 
-def hurry(jobs: jobcast.Jobs | jobcast.sync.Jobs) -> None:
+def shorten_block(jobs: jobcast.Jobs | jobcast.sync.Jobs) -> None:
     """Make calls wait at most 0.2 s for Redis from now on; earlier ones may take their time."""
     jobs._senders.limits = jobs._senders.limits._replace(block_s=0.2)
