@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ STOP_S: Final = 15.0  # longer than the service's grace (JOBCAST_GRACE_S)
 POLL_S: Final = 0.1
 
 _LAST_PORT: Final = 65535
+_WHOLE: Final = re.compile("[0-9]{1,9}")
 
 
 class LaunchFailed(Exception):
@@ -106,7 +108,7 @@ def port_of(text: str) -> int:
     Raises:
         ValueError: the text is no port number.
     """
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= _LAST_PORT):
+    if _WHOLE.fullmatch(text) is None or not 0 < int(text) <= _LAST_PORT:
         raise ValueError(f"{text!r} is no port")
     return int(text)
 

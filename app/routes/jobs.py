@@ -1,5 +1,7 @@
 """``/api/v1/jobs``: create, list, poll, cancel and retry jobs."""
 
+import re
+
 from quart import Blueprint, Response, request
 
 from app.deadline import with_deadline
@@ -23,6 +25,7 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 _MAX_PAGE = 100
 _PAGE = 20
 _MAX_KEY = 255
+_WHOLE = re.compile("[0-9]{1,9}")
 
 _KEY = header(
     "Idempotency-Key",
@@ -84,7 +87,7 @@ async def listing() -> Response:
     """List the caller's jobs, newest first."""
     identity = await identify()
     text = request.args.get("limit", str(_PAGE))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_PAGE):
+    if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= _MAX_PAGE:
         raise BadRequest(f"limit: a whole number from 1 to {_MAX_PAGE}")
     cursor = request.args.get("cursor")
     return as_json(await service().jobs.page(identity.owner, int(text), cursor or None))
