@@ -88,7 +88,7 @@ class BullMQ:
     async def lead(self) -> None:
         """Read the stream from the previous leader's position, until cancelled."""
         self._places.clear()
-        self._at = await self._leadership.position(self.name) or await self._begin()
+        self._at = await self._former_position() or await self._begin()
         _log.info("%s: reading from %s", self.name, self._at)
         read = ("XREAD", "COUNT", str(_BATCH), "STREAMS", self._stream)
         while True:
@@ -106,6 +106,14 @@ class BullMQ:
     @property
     def _stream(self) -> str:
         return f"{self._prefix}events"
+
+    async def _former_position(self) -> str | None:
+        """Return the previous leader's position; None if there is none that Redis can read from."""
+        position = await self._leadership.position(self.name)
+        if position is None or _is_readable(position):
+            return position
+        _log.error("%s: the stored position is %.80r, no entry", self.name, position)
+        return None
 
     async def _begin(self) -> str:
         """Return the end of the stream: what happened before the first bridge is ignored."""
@@ -278,6 +286,10 @@ def _parsed(entry_id: str) -> EntryId:
         return (0, 0)
     milliseconds, _, count = entry_id.partition("-")
     return int(milliseconds), int(count)
+
+
+def _is_readable(position: str) -> bool:
+    return is_entry_id(position) is not None and _parsed(position)[1] < 2**64
 
 
 def _id_of(entry: EntryId) -> str:

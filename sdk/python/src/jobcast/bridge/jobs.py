@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
 from jobcast._retry import Pauses, is_transient
-from jobcast.bridge.leadership import Leadership
+from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
 from jobcast.protocol.append import RETRY, Answer, Append, Bounds
@@ -27,6 +28,8 @@ Entry = tuple[str, str, str]
 """Id, name and data of an entry."""
 
 _PAGE: Final = 1000
+_NUMBER: Final = re.compile("[0-9]{1,16}")
+"""Up to 2^53, like the append script; Python raises an error on a text of thousands of digits."""
 
 
 class JobView(NamedTuple):
@@ -71,6 +74,9 @@ class BridgedJobs:
         """Log what is malformed or refused in the block, and continue.
 
         After a refusal the job's entry in ``places`` is outdated: it is dropped, to be found again.
+        Anything unexpected would recur when the same record is read again, so it is logged, too:
+        one job must not keep a source from all others. Only a lost lead and an unavailable Redis
+        end the block with their exception.
         """
         try:
             yield
@@ -83,6 +89,12 @@ class BridgedJobs:
             if not is_data_error(str(refusal)):
                 raise
             self._notices.add("malformed", f"job {job_id}", str(refusal))
+        except (Deposed, RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - of one job, whatever it is
+            places.pop(job_id, None)
+            _log.exception("job %s: left out for an unexpected reason", job_id)
+            self._notices.add("failed", f"job {job_id}", type(error).__name__)
 
     async def view(self, job_id: str) -> JobView | None:
         """Return the current view of a job; None if there is no such job."""
@@ -205,7 +217,7 @@ def _decoded(stored: bytes | None) -> str | None:
 
 
 def _number(text: str, default: int) -> int:
-    return int(text) if text.isdecimal() else default
+    return int(text) if _NUMBER.fullmatch(text) else default
 
 
 def _entry(entry_id: bytes, fields: list[bytes]) -> Entry:

@@ -13,10 +13,18 @@ _SAFE_SHARE: Final = 0.8
 
 _TAKE: Final = """
 local leader = redis.call('GET', KEYS[1])
-if leader and leader ~= ARGV[1] then return 0 end
+if leader and leader ~= ARGV[1] and redis.call('PTTL', KEYS[1]) ~= -1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if leader then return tonumber(redis.call('GET', KEYS[2]) or redis.call('INCR', KEYS[2])) end
-return redis.call('INCR', KEYS[2])
+local fence = tonumber(redis.call('GET', KEYS[2]) or '')
+if not (fence and fence >= 1 and fence < 2^52 and fence % 1 == 0) then
+  -- Lost, or not by this script: the time is above every number that was counted before.
+  local time = redis.call('TIME')
+  fence = time[1] * 1000 + math.floor(time[2] / 1000)
+elseif leader == ARGV[1] then
+  return fence
+end
+redis.call('SET', KEYS[2], string.format('%.0f', fence + 1))
+return fence + 1
 """
 
 _RELEASE: Final = """
@@ -24,7 +32,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
 _KEEP: Final = """
-if tonumber(redis.call('HGET', KEYS[1], 'fence') or 0) > tonumber(ARGV[1]) then return 0 end
+local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '')
+if fence and fence > tonumber(ARGV[1]) and fence < 2^52 then return 0 end
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'at', ARGV[2])
 return 1
 """
@@ -87,10 +96,10 @@ class Leadership:
             await self._connection.call(key, "EVAL", _RELEASE, "1", key, self._token)
 
     async def position(self, source: str) -> str | None:
-        """Return the position that previous leaders stored for a source; None if there is none."""
+        """Return the position that is stored for a source, any text; None if there is none."""
         key = self._position_key(source)
         position: bytes | None = await self._connection.call(key, "HGET", key, "at")
-        return None if position is None else position.decode()
+        return None if position is None else position.decode(errors="replace")
 
     async def keep_position(self, source: str, position: str) -> None:
         """Store this leader's position in a source.
