@@ -1,10 +1,11 @@
 """An RQ queue."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from redis import Redis
+from redis import Redis, RedisError
 from rq import Queue
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
@@ -12,6 +13,8 @@ from rq.job import Job, JobStatus
 from app.queues.task_queue import Task
 from jobcast.adapters._task import HEADER
 from jobcast.redis.address import parse_address
+
+_log = logging.getLogger("jobcast.queue")
 
 _TIMEOUT_S: Final = 1.0
 _WAITING: Final = frozenset({JobStatus.QUEUED, JobStatus.DEFERRED, JobStatus.SCHEDULED})
@@ -55,8 +58,20 @@ class RqClient:
             )
 
     def remove(self, entry_id: str, *, finished: bool) -> None:
-        """Remove a task if it waits or, with ``finished``, if it has ended."""
-        with suppress(NoSuchJobError):
+        """Remove a task if it waits or, with ``finished``, if it has ended.
+
+        Of an unreadable task nobody can tell whether it has ended; it is taken off the queue only.
+        """
+        try:
             job = Job.fetch(entry_id, connection=self._redis)
-            if job.get_status() in (_FINISHED if finished else _WAITING):
-                job.delete()
+        except NoSuchJobError:
+            return
+        except (RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - RQ raises any kind, even AssertionError
+            _log.warning("the task %s of RQ can't be read: %r", entry_id, error)
+            if not finished:
+                self._queue.remove(entry_id)
+            return
+        if job.get_status() in (_FINISHED if finished else _WAITING):
+            job.delete()

@@ -76,6 +76,10 @@ class Sweeper:
                 _log.info("job %s can't be swept: %s", job_id, error)
                 if job_id not in overdue:
                     continue
+            except Exception:  # noqa: BLE001 - one job must not keep the others from being swept
+                _log.exception("job %s can't be swept, for an unexpected reason", job_id)
+                if job_id not in overdue:
+                    continue
             await self._records.confirm(job_id)
         return failed
 

@@ -176,3 +176,55 @@ async def test_a_queue_that_is_unavailable_is_an_outage(server: Valkey) -> None:
     async with parts(server.url, queue_kind="rq", queue_url=away, queue_tasks=TASKS) as built:
         with pytest.raises(LogUnavailable):
             await built.jobs.create(ME, REPORT, None)
+
+
+UNREADABLE: dict[str, str | bytes] = {
+    "status": "weird",
+    "created_at": "x",
+    "timeout": "abc",
+    "result_ttl": "1.5",
+    "dependency_ids": "{",
+    "origin": b"\xff",
+}
+
+
+@pytest.mark.parametrize("field", UNREADABLE)
+async def test_a_job_whose_task_is_unreadable_is_cancelled_and_leaves_the_queue(
+    service: Service, redis: Redis, field: str
+) -> None:
+    job_id = await service.jobs.create(ME, REPORT, None)
+    redis.hset(f"rq:job:{job_id}-1", field, UNREADABLE[field])
+    await service.jobs.cancel(job_id)
+    _, state = await service.jobs.owned(ME, job_id)
+    assert (state.status, state.error) == ("failed", "Cancelled")
+    assert redis.llen("rq:queue:reports") == 0
+
+
+@pytest.mark.parametrize("field", UNREADABLE)
+async def test_an_unreadable_task_does_not_keep_other_jobs_from_being_swept(
+    service: Service, redis: Redis, field: str
+) -> None:
+    ids = [await service.jobs.create(ME, REPORT, None) for _ in range(2)]
+    redis.hset(f"rq:job:{ids[0]}-1", field, UNREADABLE[field])
+    redis.zadd("jobs:unconfirmed", dict.fromkeys(ids, 0))
+    assert await service.sweeper.sweep(30) == len(ids)
+    assert redis.exists("jobs:unconfirmed") == 0
+
+
+async def test_a_queue_that_fails_at_one_job_does_not_keep_others_from_being_swept(
+    service: Service, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted([await service.jobs.create(ME, REPORT, None) for _ in range(2)])
+    queue = service.jobs._queue
+    remove = queue.remove
+
+    async def fail_once(job_id: str, attempt: int) -> None:
+        if job_id == ids[0]:
+            raise AssertionError
+        await remove(job_id, attempt)
+
+    monkeypatch.setattr(queue, "remove", fail_once)
+    redis.zadd("jobs:unconfirmed", dict.fromkeys(ids, 0))
+    assert await service.sweeper.sweep(30) == 1
+    _, state = await service.jobs.owned(ME, ids[1])
+    assert state.status == "failed"
