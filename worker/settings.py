@@ -107,4 +107,9 @@ def _grace_s(environment: Mapping[str, str]) -> float:
 
 
 def _text(environment: Mapping[str, str], name: str) -> str | None:
-    return environment.get(name, "").strip() or None
+    text = environment.get(name, "").strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Python decodes invalid bytes to surrogates
+        raise InvalidSettings(f"{name}: not UTF-8") from None
+    return text or None
