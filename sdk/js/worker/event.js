@@ -7,10 +7,12 @@ export const MAX_PROGRESS = 100;
 /** The levels of a log line. */
 export const LEVELS = ["debug", "info", "warning", "error"];
 const MAX_TYPE_CHARACTERS = 128;
-const MAX_SESSION_CHARACTERS = 255;
+const MAX_OWNER_CHARACTERS = 255;
 
 const NAME = /^[a-z][a-z0-9-]{0,63}$/;
 const FIELDS_OF_PROGRESS = ["progress", "currentStep", "estimatedTimeRemaining"];
+// What the service trims, and `String.prototype.trim` only in part.
+const SPACE_AROUND = /^[\s\x1c-\x1f\x85]|[\s\x1c-\x1f\x85]$/;
 const NO_SESSION = ["null", "undefined"];
 const RESERVED = new Set([
   ...["progress-update", "step-change", "complete", "failed"],
@@ -38,8 +40,7 @@ export function created(type, { userId = null, sessionId = null, input = null },
   if (userId === null && sessionId === null) {
     throw new InvalidEvent("a job needs an owner: userId, sessionId or both");
   }
-  if (userId === "") throw new InvalidEvent("userId must not be empty");
-  const user = userId === null ? null : text(userId, "userId");
+  const user = userId === null ? null : checkedUser(text(userId, "userId"));
   const session = sessionId === null ? null : checkedSession(text(sessionId, "sessionId"));
   const json = input === null ? null : objectJson(input, "input");
   return append.created(itsType, json, { userId: user, sessionId: session }, bounds);
@@ -183,12 +184,22 @@ function text(value, what) {
   return value;
 }
 
+/** @param {string} user */
+function checkedUser(user) {
+  const length = [...user].length;
+  // The service takes no other user id from a token, so nobody could ever see such a job.
+  if (length < 1 || length > MAX_OWNER_CHARACTERS) {
+    throw new InvalidEvent(`userId must be 1 to ${MAX_OWNER_CHARACTERS} characters`);
+  }
+  return user;
+}
+
 /** @param {string} session */
 function checkedSession(session) {
   const length = [...session].length;
-  if (session !== session.trim() || length < 1 || length > MAX_SESSION_CHARACTERS || NO_SESSION.includes(session)) {
+  if (SPACE_AROUND.test(session) || length < 1 || length > MAX_OWNER_CHARACTERS || NO_SESSION.includes(session)) {
     throw new InvalidEvent(
-      `sessionId must be 1 to ${MAX_SESSION_CHARACTERS} characters without space around them, ` +
+      `sessionId must be 1 to ${MAX_OWNER_CHARACTERS} characters without space around them, ` +
         "and not the word null or undefined",
     );
   }

@@ -19,7 +19,7 @@ MAX_PROGRESS: Final = 100
 LEVELS: Final = ("debug", "info", "warning", "error")
 """The levels of a log line, from the least to the most severe."""
 MAX_TYPE_CHARACTERS: Final = 128
-MAX_SESSION_CHARACTERS: Final = 255
+MAX_OWNER_CHARACTERS: Final = 255
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 PROGRESS_FIELDS: Final = ("progress", "currentStep", "estimatedTimeRemaining")
@@ -51,9 +51,7 @@ def created(
     if user_id is None and session_id is None:
         raise InvalidEvent("a job needs an owner: user_id, session_id or both")
     if user_id is not None:
-        if user_id == "":
-            raise InvalidEvent("user_id must not be empty")
-        _text(user_id, "user_id")
+        _check_user(user_id)
     if session_id is not None:
         _check_session(session_id)
     text = None if job_input is None else to_json(_object(job_input, "input"), "input")
@@ -216,11 +214,17 @@ def _text(value: str, what: str) -> str:
     return value
 
 
+def _check_user(user_id: str) -> None:
+    # The service takes no other user id from a token, so nobody could ever see such a job.
+    if not 1 <= len(_text(user_id, "user_id")) <= MAX_OWNER_CHARACTERS:
+        raise InvalidEvent(f"user_id must be 1 to {MAX_OWNER_CHARACTERS} characters")
+
+
 def _check_session(session_id: str) -> None:
     text = _text(session_id, "session_id")
-    if text != text.strip() or not 1 <= len(text) <= MAX_SESSION_CHARACTERS or text in _NO_SESSION:
+    if text != text.strip() or not 1 <= len(text) <= MAX_OWNER_CHARACTERS or text in _NO_SESSION:
         raise InvalidEvent(
-            f"session_id must be 1 to {MAX_SESSION_CHARACTERS} characters without space around"
+            f"session_id must be 1 to {MAX_OWNER_CHARACTERS} characters without space around"
             " them, and not the word null or undefined"
         )
 
