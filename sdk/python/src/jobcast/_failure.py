@@ -42,30 +42,30 @@ def is_a(error: BaseException | None, kind: type[BaseException]) -> bool:
     return issubclass(type(error), kind)
 
 
-def text_of(error: BaseException) -> str:
+def text_of(error: object) -> str:
     """Return the text of an exception, or the name of its class if there is no text."""
     try:
-        return _presentable(str(error)) or class_name(error)
+        return presentable(str(error)) or class_name(error)
     except BaseException:  # noqa: BLE001 - not our code, and the original exception must propagate
         return class_name(error)
 
 
-def class_name(error: BaseException) -> str:
+def class_name(error: object) -> str:
     """Return the name of an exception's class."""
     # Read through `type`'s descriptor: a metaclass may override `__name__`.
     name: str = type.__dict__["__name__"].__get__(type(error))
-    return _presentable(name) or "Exception"
+    return presentable(name) or "Exception"
 
 
 def _code_of(error: BaseException) -> str | None:
     try:
         code = getattr(error, "code", None)
-        return _presentable(code) if isinstance(code, str) else None
+        return presentable(code) if isinstance(code, str) else None
     except BaseException:  # noqa: BLE001 - as above
         return None
 
 
-def _presentable(text: str) -> str:
+def presentable(text: str) -> str:
     """Return a plain str that JSON can carry: truncated, and without lone surrogates."""
     cut = str.__getitem__(text, slice(MAX_MESSAGE_CHARACTERS))
     return cut.encode(errors="replace").decode()

@@ -113,7 +113,7 @@ class Tasks:
         """
         if ticket is None:
             return
-        event = will_retry(error, code) if is_retried else _event.failed(error, code)
+        event = will_retry(error, code) if is_retried else failing(error, code)[0]
 
         async def end() -> None:
             await self._connection.append(ticket.job_id, event)

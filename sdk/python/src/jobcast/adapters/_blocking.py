@@ -112,7 +112,7 @@ class Tasks:
         """
         if ticket is None:
             return
-        event = will_retry(error, code) if is_retried else _event.failed(error, code)
+        event = will_retry(error, code) if is_retried else failing(error, code)[0]
 
         def end() -> None:
             self._connection.append(ticket.job_id, event)

@@ -67,6 +67,14 @@ class Report(NamedTuple):
         return counted(self.percent, self.step, self.eta, {**self.more, **more})
 
 
+def is_changed(before: Mapping[str, object], name: str, value: object) -> bool:
+    """Return whether a value is new, or differs from the one before."""
+    try:
+        return name not in before or bool(before[name] != value)
+    except Exception:  # noqa: BLE001 - a custom class may raise anything, an array does
+        return True
+
+
 def read(meta: object, complain: Complain) -> Report | None:
     """Parse a report; None if there is nothing to send."""
     if not isinstance(meta, Mapping):

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import BufferFull, InvalidEvent
-from jobcast._failure import brief, class_name, describe
+from jobcast._failure import brief, class_name, describe, presentable
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._outbox import Limits
 from jobcast._owner import Owner, current_owner, owner_by
@@ -27,6 +27,7 @@ from jobcast._settings import (
 )
 from jobcast.protocol.append import Answer, Append, Bounds
 from jobcast.protocol.names import new_job_id, parse_job_id
+from jobcast.protocol.refusals import is_data_error
 
 HEADER: Final = "jobcast"
 """The key of the ticket in a message's headers, options or metadata."""
@@ -253,7 +254,8 @@ class Enqueueing:
         If Redis was unavailable, the worker creates the job from the ticket.
         """
         if isinstance(error, RedisError):
-            self._outage.begin()
+            if not is_data_error(str(error)):  # which is about this job, or its owner
+                self._outage.begin()
             self._notices.warn_once(
                 "away", "Jobcast's Redis is unavailable; tasks are enqueued all the same: %s", error
             )
@@ -343,7 +345,7 @@ def type_of(name: str) -> str:
 def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str | None]:
     """Return message and code of a failure; the default code of an exception is its class name."""
     if not isinstance(error, BaseException):
-        return error, code
+        return presentable(error), code  # of a queue, which takes texts that JSON can't carry
     message, its_code = describe(error)
     if code is None and message != "Cancelled":
         code = its_code or class_name(error)

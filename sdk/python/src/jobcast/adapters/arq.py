@@ -187,7 +187,7 @@ class Followed:
         return execution
 
     async def _retry(self, task: Task, error: Exception, *, is_last: bool) -> None:
-        cause = error.__cause__ or "The job raised Retry"
+        cause = "The job raised Retry" if error.__cause__ is None else error.__cause__
         code = "RETRY" if isinstance(cause, str) else None
         if is_last or not self._retries:
             await task.fail(cause, code)

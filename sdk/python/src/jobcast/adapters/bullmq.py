@@ -32,6 +32,7 @@ from jobcast._failure import is_a
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of, type_of
 from jobcast.protocol.names import parse_job_id, state_key
+from jobcast.protocol.refusals import is_data_error
 
 __all__ = ["follow", "followed", "owned_by"]
 
@@ -85,10 +86,13 @@ class EntryTasks(Tasks):
         names = ("created", "type", "userId", "sessionId")
         try:
             reply: Any = await self._connection.call(state, "HMGET", state, *names)
-        except RedisError:
-            self._outage.begin()
+        except RedisError as error:
+            if not is_data_error(str(error)):  # which is about this job alone
+                self._outage.begin()
             raise
-        created, name, user_id, session_id = (part and part.decode() for part in reply)
+        created, name, user_id, session_id = (
+            part and part.decode(errors="replace") for part in reply
+        )
         if created is None:
             return None
         return Ticket(job_id, type_of(name or ""), user_id, session_id, attempt)
@@ -182,12 +186,12 @@ class Processor:
         attempt = _attempt_of(job.data)
         try:
             ticket = await self._ticket(job, attempt)
-        except RedisError:
-            if attempt is not None:
+        except RedisError as error:
+            if attempt is not None and not is_data_error(str(error)):
                 await _delay(job, token)  # the entry's input is in Jobcast's Redis
             ticket = None
         if attempt is not None and ticket is None:
-            return None  # the job has expired
+            return None  # the job has expired, or can't be read
         execution = Execution(job, can_stop=not signal)
         task = await execution.begin(self._tasks, ticket)
         if attempt is not None and not task.is_cancelled and task.run.attempt is None:

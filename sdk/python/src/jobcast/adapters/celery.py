@@ -29,6 +29,7 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from celery.worker import WorkController
 
 from jobcast._errors import JobCancelled
+from jobcast._failure import text_of
 from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._task import (
@@ -110,7 +111,9 @@ class Execution:
         if self.job.run.cancel_requested:
             self.job.cancel()
         else:
-            error = sys.exc_info()[1] or "The task asked for a retry"
+            error: str | BaseException | None = sys.exc_info()[1]
+            if error is None:  # not by its truth, which a custom exception defines
+                error = "The task asked for a retry"
             self.job.retry(error, in_s=_seconds_until(headers.get("eta")))
         self.job = self._tasks.begin(None)
 
@@ -125,11 +128,11 @@ class Execution:
         elif self.is_continued or state is None or getattr(value, "requeue", False):
             self.job.leave()  # a message continues the job, or its lease expires
         elif state == states.RETRY:
-            self.job.retry(value.exc or value)
+            self.job.retry(value if value.exc is None else value.exc)
         elif state == states.REJECTED:
             self.job.fail(value)
         elif self.failure is not None:
-            self.job.fail(str(self.failure))
+            self.job.fail(_text(self.failure))
         else:
             self.job.complete(None)
 
@@ -270,6 +273,10 @@ def _follow_retry(task: CeleryTask) -> None:
         return retry(*args, **kwargs)
 
     task.retry = unless_cancelled
+
+
+def _text(failure: object) -> str:
+    return failure if isinstance(failure, str) else text_of(failure)
 
 
 def _execution_of(request: Context) -> Execution | None:

@@ -63,7 +63,7 @@ class Execution:
             message.options[_THROWS] = self._throws
         job, self._job = self._job, None
         if job is not None:
-            error = self._error or "The actor asked for a retry"
+            error = "The actor asked for a retry" if self._error is None else self._error
             job.retry(error, in_s=None if delay_ms is None else delay_ms / 1000)
 
     def end(self) -> None:

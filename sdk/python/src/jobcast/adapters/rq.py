@@ -28,7 +28,7 @@ from rq.job import JobStatus, Retry
 
 from jobcast._errors import JobCancelled
 from jobcast.adapters._blocking import Task, Tasks
-from jobcast.adapters._report import KNOWN
+from jobcast.adapters._report import KNOWN, is_changed
 from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owned_by, owner_of
 from jobcast.adapters._unsent import Unsent
 
@@ -222,7 +222,7 @@ class Job(rq.job.Job):
     def _is_changed(self, key: object, value: object) -> bool:
         if key == HEADER:
             return False
-        return key not in self._meta_before or self._meta_before[str(key)] != value
+        return is_changed(self._meta_before, str(key), value)
 
 
 class Queue(rq.Queue):

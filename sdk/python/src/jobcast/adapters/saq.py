@@ -23,7 +23,8 @@ from jobcast._errors import JobCancelled
 from jobcast._failure import is_a
 from jobcast._owner import current_owner
 from jobcast.adapters._asyncio import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
+from jobcast.adapters._report import is_changed
+from jobcast.adapters._task import HEADER, Settings, Ticket, failure_of, owned_by, owner_of
 
 __all__ = ["follow", "owned_by"]
 
@@ -52,15 +53,9 @@ class Execution:
     async def report(self) -> None:
         """Forward the values of ``progress`` and ``meta`` that have changed since the start."""
         now = _reported(self.job)
-        news = {name: value for name, value in now.items() if self._is_new(name, value)}
+        news = {name: value for name, value in now.items() if is_changed(self._before, name, value)}
         if news:
             await self.task.report(news)
-
-    def _is_new(self, name: str, value: object) -> bool:
-        try:
-            return name not in self._before or bool(self._before[name] != value)
-        except Exception:  # noqa: BLE001 - a custom class may raise anything
-            return True
 
 
 class FollowedQueue:
@@ -145,7 +140,7 @@ class FollowedQueue:
         if execution is not None:
             await execution.task.retry(cause, code, in_s=job.next_retry_delay() or None)
         elif job.key not in self._executions:
-            await self._tasks.end(_ticket(job), str(cause), _LOST, is_retried=True)
+            await self._tasks.end(_ticket(job), *failure_of(cause, _LOST), is_retried=True)
         await self._retry(job, error)
 
     async def abort(self, job: Job, error: str, ttl: float = 5) -> None:
