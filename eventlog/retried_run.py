@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from eventlog.redis_calls import available
 from jobcast.protocol.append import Answer
-from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.names import log_key, state_key, stored_number
 from jobcast.redis.caller import Caller
 
 _PAGE: Final = 500
@@ -46,8 +46,8 @@ async def find_run(redis: Caller, job_id: str, run: str) -> RetriedRun | None:
             upper, its = f"({entry_id.decode()}", dict(zip(fields[::2], fields[1::2], strict=True))
             if name == b"_checkpoint":  # its fields are those of the state
                 continue
-            if (number := its.get(b"seq", b"")).isdigit():
-                ids[int(number)] = entry_id.decode()
+            if number := stored_number(its.get(b"seq", b"").decode(errors="replace"), 0):
+                ids[number] = entry_id.decode()
             if b"run" in its and its[b"run"] == run.encode():
                 return RetriedRun(ids, await _job_now(redis, job_id))
             if b"run" in its:
@@ -60,14 +60,13 @@ async def _job_now(redis: Caller, job_id: str) -> Answer:
     async with available():
         key = state_key(job_id)
         stored: Any = await redis.call(key, "HMGET", key, "attempt", "status", "type", "input")
-    attempt, status, job_type, job_input = (each or b"" for each in stored)
-    number = int(attempt) if attempt.isdigit() else 1
-    status_now, its_type = (each.decode("utf-8", "replace") for each in (status, job_type))
+    *texts, job_input = (each or b"" for each in stored)
+    attempt, status_now, its_type = (each.decode("utf-8", "replace") for each in texts)
     return Answer(
         entry_id="",
         cancel_requested=False,
         receivers=0,
-        attempt=number,
+        attempt=stored_number(attempt, 1),
         status_before=status_now,
         type=its_type,
         input=job_input,

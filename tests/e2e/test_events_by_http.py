@@ -140,6 +140,10 @@ async def test_an_attempt_that_is_retried_is_followed_by_the_next_one(
     await repeated(*batch[1:], attempt=1)
     assert (await state_of(redis_client, job_id))["error"] == "Out of ink"
     assert await worker.refusal(job_id, new_run(), failed) == (409, "JOB_FINISHED", [])
+    # Others append, too, and neither the log nor the state says how long a number may be.
+    await redis_client.xadd(f"jobs:{{{job_id}}}:log", {"event": "note", "seq": "9" * 5000})
+    await redis_client.hset(f"jobs:{{{job_id}}}:state", "attempt", "9" * 5000)
+    assert (await worker.send(job_id, first, *batch))["ids"] == answer["ids"]
     unknown = event(4, "failed", error="x", willRetry=True)
     assert await worker.refusal(job_id, first, unknown) == (409, "JOB_FINISHED", [])
 

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jobcast.protocol.append import CANCEL
 from jobcast.protocol.leases import lease_member, leased_run
 from jobcast.protocol.names import (
     PLAIN,
@@ -12,6 +13,7 @@ from jobcast.protocol.names import (
     log_key,
     owner_keys,
     state_key,
+    stored_number,
 )
 from tests.support.json_values import texts
 
@@ -69,3 +71,17 @@ def test_each_owner_has_idempotency_keys_of_its_own(
     one: tuple[str, str], other: tuple[str, str]
 ) -> None:
     assert (idempotency_key(*one) == idempotency_key(*other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("0", 0), ("9" * 16, 10**16 - 1), ("", 1), ("-1", 1), ("٣", 1), ("9" * 5000, 1)],
+)
+def test_a_stored_number_that_is_none_is_read_as_its_default(text: str, number: int) -> None:
+    assert stored_number(text, 1) == number
+
+
+def test_an_attempt_of_thousands_of_digits_does_not_hide_what_was_written() -> None:
+    answer = CANCEL.answer_in([b"1-1", b"9" * 5000, b"failed", None, b"Cancelled"])
+    assert answer is not None
+    assert (answer.entry_id, answer.attempt) == ("1-1", 1)

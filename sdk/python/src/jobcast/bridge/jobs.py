@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
 from jobcast.protocol.append import RETRY, Answer, Append, Bounds
-from jobcast.protocol.names import log_key, state_key
+from jobcast.protocol.names import log_key, state_key, stored_number
 from jobcast.protocol.refusals import is_data_error
 
 T = TypeVar("T")
@@ -28,8 +27,6 @@ Entry = tuple[str, str, str]
 """Id, name and data of an entry."""
 
 _PAGE: Final = 1000
-_NUMBER: Final = re.compile("[0-9]{1,16}")
-"""Up to 2^53, like the append script; Python raises an error on a text of thousands of digits."""
 
 
 class JobView(NamedTuple):
@@ -103,7 +100,11 @@ class BridgedJobs:
             lambda: self._connection.call(key, "HMGET", key, "status", "attempt", "run", "seq")
         )
         status, attempt, run, seq = [(each or b"").decode(errors="replace") for each in fields]
-        return JobView(status, _number(attempt, 1), run, _number(seq, 0)) if status else None
+        return (
+            JobView(status, stored_number(attempt, 1), run, stored_number(seq, 0))
+            if status
+            else None
+        )
 
     async def find(
         self, job_id: str, run_prefix: str, create: Callable[[], Awaitable[None]]
@@ -131,7 +132,9 @@ class BridgedJobs:
         )
         percent, *values = map(_decoded, stored)
         expected = [*event.fields.values(), *(None for _ in event.cleared)]
-        return values == expected and _number(event.number, 0) <= _number(percent or "", 0)
+        return values == expected and stored_number(event.number, 0) <= stored_number(
+            percent or "", 0
+        )
 
     async def entries(self, job_id: str, after: str) -> list[Entry]:
         """Return the first 1000 entries of a job's log after an entry or a time."""
@@ -214,10 +217,6 @@ class BridgedJobs:
 
 def _decoded(stored: bytes | None) -> str | None:
     return None if stored is None else stored.decode(errors="replace")
-
-
-def _number(text: str, default: int) -> int:
-    return int(text) if _NUMBER.fullmatch(text) else default
 
 
 def _entry(entry_id: bytes, fields: list[bytes]) -> Entry:

@@ -6,6 +6,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
+from jobcast.protocol.names import stored_number
+
 SCRIPT: Final = files("jobcast.protocol").joinpath("append.lua").read_text("utf-8")
 _DIGEST: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -72,8 +74,7 @@ class Append(NamedTuple):
         if not is_written:
             return None
         last, attempt, status = (state.get(name, "") for name in ("last", "attempt", "status"))
-        number = int(attempt) if attempt.isdecimal() else 1
-        return Answer(last, "cancel" in state, 0, number, status)
+        return Answer(last, "cancel" in state, 0, stored_number(attempt, 1), status)
 
     def command(
         self,

@@ -23,6 +23,7 @@ deliver them itself. The value is when that begins, in ms of the clock of Redis.
 is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
 """Match a text that is the id of a log entry; None if it is not."""
 
+_NUMBER: Final = re.compile("[0-9]{1,16}")
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LIST: Final = """
@@ -76,6 +77,14 @@ def parse_job_id(text: object) -> str | None:
     if not isinstance(text, str) or _JOB_ID.fullmatch(text) is None:
         return None
     return text.lower() if _UUID.fullmatch(text) else text
+
+
+def stored_number(text: str, default: int) -> int:
+    """Return a whole number of a job's state; ``default`` if it is none of up to 16 digits.
+
+    The append script takes none from 2^53 on, and Python can't parse one of thousands of digits.
+    """
+    return int(text) if _NUMBER.fullmatch(text) else default
 
 
 def log_key(job_id: str) -> str:
