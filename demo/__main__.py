@@ -21,7 +21,6 @@ from app.dev.stack import Stack, launch
 PROJECT: Final = Path(__file__).resolve().parents[1]
 DATA_VARIABLE: Final = "JOBCAST_DEMO_DATA"
 PORT_VARIABLE: Final = "JOBCAST_DEMO_PORT"
-DATA: Final = Path(os.environ.get(DATA_VARIABLE) or PROJECT / ".demo").resolve()
 
 
 async def _start(stack: Stack, tasks: asyncio.TaskGroup) -> None:
@@ -61,6 +60,14 @@ def _create_job(stack: Stack, session: str) -> tuple[str, str]:
     return created["jobId"], created["streamUrl"]
 
 
+def _data() -> Path:
+    text = os.environ.get(DATA_VARIABLE, "").strip()
+    try:
+        return Path(text or PROJECT / ".demo").resolve()
+    except (OSError, RuntimeError) as error:  # a loop of symlinks
+        raise LaunchFailed(f"{DATA_VARIABLE}: {text} can't be used ({error})") from error
+
+
 def _port() -> int | None:
     text = os.environ.get(PORT_VARIABLE, "").strip()
     try:
@@ -72,7 +79,7 @@ def _port() -> int | None:
 def main() -> int:
     """Run the demo until a signal; return 1 if it failed."""
     try:
-        return launch(_start, DATA, DATA_VARIABLE, "A demo", _port())
+        return launch(_start, _data(), DATA_VARIABLE, "A demo", _port())
     except LaunchFailed as error:
         print(error, file=sys.stderr)
         return 1

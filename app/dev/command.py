@@ -121,7 +121,11 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command until a signal; return 1 if it failed."""
     arguments = _arguments(given)
-    data = arguments.data.resolve()
+    try:
+        data = arguments.data.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of symlinks
+        print(f"--data: {arguments.data} can't be used ({error})", file=sys.stderr)
+        return 1
     return launch(_start, data, "--data", "jobcast-service dev", arguments.port)
 
 

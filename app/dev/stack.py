@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
@@ -21,6 +21,16 @@ HYPERCORN: Final = Path(__file__).with_name("hypercorn.toml")
 FIRST_PORT: Final = 8000
 PORTS: Final = range(FIRST_PORT, FIRST_PORT + 100)
 _PORT: Final = "valkey.port"
+_UNPREFIXED: Final = frozenset({"REDIS_URL", "JWT_SECRET"})
+
+
+def settings_that_are_set(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without the settings that are blank: these count as unset everywhere."""
+    return {
+        name: text
+        for name, text in environment.items()
+        if text.strip() or not (name in _UNPREFIXED or name.startswith("JOBCAST_"))
+    }
 
 
 class StopRequested(Exception):
@@ -42,7 +52,7 @@ class Stack:
 
     def __init__(self, data: Path, lock: int, ports: Sequence[int] = PORTS) -> None:
         self.data = data
-        self.environment = dict(os.environ)
+        self.environment = settings_that_are_set(os.environ)
         self.port = 0
         self._lock = lock
         self._ports = ports
@@ -147,14 +157,21 @@ class Stack:
             await self._valkey.stop()
 
     def kept(self, name: str) -> str:
-        """Return a random secret, which the data folder keeps under a name for later starts."""
+        """Return a random secret, which the data folder keeps under a name for later starts.
+
+        Raises:
+            LaunchFailed: its file is unreadable.
+        """
         file = self.data / name
-        with suppress(FileNotFoundError):
-            if text := file.read_text().strip():
-                return text
-        text = secrets.token_urlsafe(32)
-        file.touch(mode=0o600)
-        file.write_text(text)
+        try:
+            with suppress(FileNotFoundError):
+                if text := file.read_text().strip():
+                    return text
+            text = secrets.token_urlsafe(32)
+            file.touch(mode=0o600)
+            file.write_text(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise LaunchFailed(f"{file} can't be used ({error})") from error
         return text
 
     def _former_port(self) -> list[int]:

@@ -20,7 +20,8 @@ def output_of(program: str) -> str:
 
 async def test_what_it_prints_works(tmp_path: Path) -> None:
     port = free_port()
-    with DevProcess(tmp_path / "data", "--port", str(port)) as dev:
+    blank = dict.fromkeys(("REDIS_URL", "JWT_SECRET", "JOBCAST_CORS_ORIGINS"), " ")
+    with DevProcess(tmp_path / "data", "--port", str(port), **blank) as dev:
         assert dev.url == f"http://{HOST}:{port}"
         program = dev.snippet.replace("range(100)", "range(3)")
         printed = await asyncio.to_thread(output_of, program)
