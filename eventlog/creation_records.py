@@ -79,9 +79,9 @@ class CreationRecords:
             return await self.claim(owner, key, fresh)
         try:
             first = msgspec.json.decode(found, type=Claim)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Unreadable(f"{name} holds no claim: {error}") from error
-        if parse_job_id(first.job_id) is None:
+        if parse_job_id(first.job_id) != first.job_id:  # no key has a UUID in upper case
             raise Unreadable(f"{name} holds a claim to {first.job_id[:80]!r}")
         if first.request != fresh.request:
             raise IdempotencyConflict

@@ -39,11 +39,13 @@ async def test_another_request_under_the_same_key_is_a_conflict(records: Creatio
     [
         *("", "j1", "{", "[]", "{}", '{"job_id":5,"request":"digest"}', "[" * 100_000),
         *(r'{"job_id":"\ud83d","request":"digest"}', '{"job_id":"a/b","request":"digest"}'),
+        '{"job_id":"A4F1C7E2-0000-4000-8000-000000000000","request":"digest"}',
+        *(b'{"job_id":"j1","request":"\xff"}', b'{"job_id":"\xff","request":"digest"}'),
     ],
-    ids=lambda stored: stored[:20],
+    ids=lambda stored: repr(stored[:20]),
 )
 async def test_a_key_under_which_something_else_is_stored_is_no_outage(
-    records: CreationRecords, redis_client: Redis, stored: str
+    records: CreationRecords, redis_client: Redis, stored: str | bytes
 ) -> None:
     await redis_client.set(idempotency_key("user:u1", "k1"), stored)
     with pytest.raises(Unreadable):

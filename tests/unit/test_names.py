@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobcast.protocol.append import CANCEL
+from jobcast.protocol.append import CANCEL, Answer
 from jobcast.protocol.leases import lease_member, leased_run
 from jobcast.protocol.names import (
     PLAIN,
@@ -85,3 +85,8 @@ def test_an_attempt_of_thousands_of_digits_does_not_hide_what_was_written() -> N
     answer = CANCEL.answer_in([b"1-1", b"9" * 5000, b"failed", None, b"Cancelled"])
     assert answer is not None
     assert (answer.entry_id, answer.attempt) == ("1-1", 1)
+
+
+def test_an_id_that_is_no_text_does_not_hide_the_answer() -> None:
+    answer = Answer.from_reply([b"\xff", 0, 0, 1, b"queued"])
+    assert (answer.entry_id, answer.status_before) == ("\ufffd", "queued")

@@ -203,7 +203,9 @@ class Answer(NamedTuple):
         """Parse the reply of Redis: integers, and texts as bytes."""
         entry_id, cancel, receivers, attempt, status, *job = reply
         status_before = status.decode("utf-8", "replace")
-        answer = cls(entry_id.decode(), cancel != 0, receivers, attempt, status_before)
+        # The id that a repeated creation gets is from the state, which others may have written.
+        its_id = entry_id.decode("utf-8", "replace")
+        answer = cls(its_id, cancel != 0, receivers, attempt, status_before)
         if not job:
             return answer
         job_type, job_input = job
