@@ -34,7 +34,15 @@ from schema.events import (
     StepChange,
 )
 from schema.owner import Owner
-from schema.state_hash import Attempt, Note, json_raw, json_seconds, state_fields
+from schema.state_hash import (
+    Attempt,
+    Note,
+    attempt_of,
+    json_raw,
+    json_seconds,
+    percent_of,
+    state_fields,
+)
 
 _EntryId = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,19})\Z")]
 """At most 14 digits of milliseconds: until the year 5138, which ``datetime`` can represent."""
@@ -156,8 +164,8 @@ _DECODED: Final[dict[str, Callable[[str], Any]]] = {
 def _decode_strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
     """Decode like ``state_fields``, but faster; raise any exception on an invalid field."""
     read: dict[str, Any] = {name: text for name, text in fields.items() if text is not None}
-    read["attempt"] = int(read["attempt"])
-    read["progress"] = int(read["progress"])
+    read["attempt"] = attempt_of(read["attempt"])
+    read["progress"] = percent_of(read["progress"])
     for name, decode in _DECODED.items():
         if name in read:
             read[name] = decode(read[name])

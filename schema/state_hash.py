@@ -4,6 +4,7 @@ The append script writes the hash without validating the values that workers pas
 field is decoded as the nearest valid value.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar
@@ -17,7 +18,10 @@ from schema.salvage import percent, salvage, salvage_object, salvage_value, seco
 
 STATUSES: Final = ("queued", "running", "succeeded", "failed")
 
-Attempt = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+_MAX_ATTEMPT: Final = 2**53 - 1
+_ATTEMPT: Final = re.compile("[1-9][0-9]{0,15}")
+
+Attempt = Annotated[int, Meta(ge=1, le=_MAX_ATTEMPT)]
 """Up to the largest integer that every JSON parser represents exactly."""
 
 Note = Callable[[str], object]
@@ -26,6 +30,17 @@ Note = Callable[[str], object]
 T = TypeVar("T")
 _MAX_SHOWN: Final = 60
 _INVALID: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def attempt_of(text: str) -> int:
+    """Return the number of an attempt, which is read as the append script reads it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _ATTEMPT.fullmatch(text) is None or int(text) > _MAX_ATTEMPT:
+        raise ValueError(f"{text[:_MAX_SHOWN]!r} is no attempt")
+    return int(text)
 
 
 def json_raw(text: str) -> Raw:
@@ -72,10 +87,12 @@ def state_fields(fields: Mapping[str, str | None], note: Note) -> dict[str, Any]
     default = 100 if status == "succeeded" else 0
     return {
         **{name: text for name, text in fields.items() if text is not None},
-        "attempt": read("attempt", _attempt, _attempt, 1),
+        "attempt": read("attempt", attempt_of, attempt_of, 1),
         "attemptId": read("attemptId", _entry_id, _entry_id, core["created"]),
         "type": fields.get("type") or "",
-        "progress": read("progress", _percent, lambda text: percent(salvage_value(text)), default),
+        "progress": read(
+            "progress", percent_of, lambda text: percent(salvage_value(text)), default
+        ),
         "estimatedTimeRemaining": read(
             "estimatedTimeRemaining", json_seconds, lambda text: seconds(salvage_value(text)), None
         ),
@@ -91,7 +108,7 @@ _REQUIRED: Final[Mapping[str, Callable[[str], object]]] = {
     "created": is_stored_id,
     "last": is_stored_id,
 }
-_percent: Final[Callable[[str], int]] = msgspec.json.Decoder(Percent).decode
+percent_of: Final[Callable[[str], int]] = msgspec.json.Decoder(Percent).decode
 _seconds: Final[Callable[[str], float]] = msgspec.json.Decoder(Seconds).decode
 _object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -102,13 +119,6 @@ def _check(name: str, text: str | None, is_valid: Callable[[str], object]) -> st
             f"not a state of a job: {name} is {None if text is None else text[:_MAX_SHOWN]!r}"
         )
     return text
-
-
-def _attempt(text: str) -> int:
-    try:
-        return msgspec.json.decode(text, type=Attempt)
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from error
 
 
 def _entry_id(text: str) -> str:

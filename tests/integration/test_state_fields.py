@@ -9,7 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
+from eventlog.reader import Reader
 from jobcast import Run
+from jobcast.redis.caller import Caller
 from tests.support.stored import append, cancel, state_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -83,3 +85,24 @@ async def test_an_operation_changes_the_fields_that_the_page_names(
 
 def test_the_page_has_every_operation() -> None:
     assert {"create", *DOES} == set(table())
+
+
+ODD = ("05", "1.0", "1e0", " 2 ", "1_0", "0x5", "+2", "\u0665", "0", "-1", "nan", "", "9" * 16)
+
+
+@pytest.mark.parametrize("text", ["2", *ODD])
+async def test_the_attempt_that_readers_see_is_the_one_that_can_be_started(
+    jobs: jobcast.Jobs, caller: Caller, redis_client: Redis, text: str
+) -> None:
+    await jobs.create("report", user_id="u1", job_id="j1")
+    await redis_client.hset("jobs:{j1}:state", "attempt", text)
+    reader = Reader(caller)
+    state = await reader.load("j1")
+    await reader.close()
+    assert state is not None
+    run = jobs.run("j1", state.attempt)
+    await run.start()
+    assert run.attempt == state.attempt
+    await run.fail("No paper")
+    await jobs.retry("j1")
+    assert (await state_of(redis_client, "j1"))["attempt"] == str(state.attempt + 1)

@@ -63,8 +63,12 @@ local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress'
   'maxEntries', 'seq', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, limit, its_seq = unpack(before, 1, 8)
 -- Others may have written the state: its numbers are checked, so that what follows stays readable.
-local number = tonumber(its_attempt)
-if not (number and number >= 1 and number < 2^53 and number % 1 == 0) then its_attempt = '1' end
+local number
+if its_attempt ~= '1' then
+  number = tonumber(its_attempt)
+  -- Compared as text below, and read as JSON: 01 and 1e0 are no attempt.
+  if not (number and number < 2^53 and string.find(its_attempt, '^[1-9]%d*$')) then its_attempt = '1' end
+end
 last = last or ''
 local finished = status == 'succeeded' or status == 'failed'
 

@@ -23,7 +23,7 @@ deliver them itself. The value is when that begins, in ms of the clock of Redis.
 is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
 """Match a text that is the id of a log entry; None if it is not."""
 
-_NUMBER: Final = re.compile("[0-9]{1,16}")
+_NUMBER: Final = re.compile("0|[1-9][0-9]{0,15}")
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LIST: Final = """
