@@ -5,11 +5,13 @@ import pickle
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
 
 from jobcast._connection import Connection
+from jobcast._event import completed, failed, started
 from jobcast.bridge.bullmq import BullMQ
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Deposed, Leadership
@@ -152,3 +154,51 @@ async def test_one_job_of_rq_that_nothing_can_be_made_of_does_not_hold_up_the_ot
 
 async def exists(redis: Redis, key: str) -> bool:
     return await redis.exists(key) == 1
+
+
+UNREADABLE_META = {
+    "nothing that is progress": pickle.dumps({"progress": "soon"}),
+    "an object": pickle.dumps({"since": datetime(2026, 1, 1, tzinfo=UTC)}),
+    "no dict": pickle.dumps([1]),
+    "junk": b"{",
+}
+
+
+@pytest.mark.parametrize("meta", UNREADABLE_META)
+async def test_a_job_of_rq_whose_meta_is_unreadable_is_followed_to_its_end(
+    redis_client: Redis,
+    connection: Connection,
+    leadership: Leadership,
+    caller: Caller,
+    meta: str,
+) -> None:
+    await redis_client.config_set("notify-keyspace-events", "Kghx")
+    await leadership.take()
+    jobs = bridged(connection, leadership)
+    await jobs.create("a", {"data": {"user": "u1"}}, "report")  # when it could be read
+    source = RQ(caller, jobs, leadership, Notices())
+    called = zlib.compress(pickle.dumps((None, None, ("u1",), {})))
+    await redis_client.hset("rq:job:a", mapping={"data": called, "meta": UNREADABLE_META[meta]})
+    for name, value in (("enqueued_at", "2099"), ("started_at", "2099"), ("status", "finished")):
+        await redis_client.hset("rq:job:a", name, value)
+    source._changed["a"] = None
+
+    async def has_ended() -> bool:
+        return await redis_client.hget("jobs:{a}:state", "status") == "succeeded"
+
+    async with leading(source):
+        await eventually(has_ended, 10)
+
+
+async def test_an_end_that_is_too_large_for_its_job_ends_it_without_its_result(
+    redis_client: Redis, connection: Connection, leadership: Leadership
+) -> None:
+    await leadership.take()
+    jobs = bridged(connection, leadership)
+    for job_id, end in (("a", completed("x" * 2000)), ("b", failed("x" * 2000, None))):
+        await jobs.create(job_id, {"data": {"user": "u1"}}, "report")
+        await redis_client.hset(f"jobs:{{{job_id}}}:state", "maxEventBytes", "1024")
+        await jobs.append(job_id, started(None), 1, "r1", 1)
+        await jobs.append(job_id, end, 1, "r1", 2)
+    assert await redis_client.hmget("jobs:{a}:state", "status", "result") == ["succeeded", None]
+    assert await redis_client.hmget("jobs:{b}:state", "status", "error") == ["failed", "x" * 64]

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
-from jobcast._failure import MAX_MESSAGE_CHARACTERS, brief
+from jobcast._failure import MAX_MESSAGE_CHARACTERS
 from jobcast._json import from_json
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.jobs import BridgedJobs
@@ -182,14 +182,7 @@ class BullMQ:
     async def _append(self, place: _Place, job_id: str, event: Append, entry: EntryId) -> None:
         run = "" if place.start is None else _run_of(place.start)
         number = place.number(entry) if run else None
-        try:
-            await self._jobs.append(job_id, event, place.attempt, run, number)
-        except InvalidEvent:
-            if not event.is_end:
-                raise
-            # Too large for this job, which must end anyway.
-            smaller = _event.completed(None) if event.operation == "complete" else _too_long(event)
-            await self._jobs.append(job_id, smaller, place.attempt, run, number)
+        await self._jobs.append(job_id, event, place.attempt, run, number)
         place.seq = number or 0
         if event.is_end:
             del self._places[job_id]
@@ -268,10 +261,6 @@ def _append_of(kind: str, fields: dict[str, str]) -> Append:
     if kind == "removed":
         return _event.failed("Removed from the queue", "REMOVED")
     return _event.logged("The worker stalled, and the queue runs the job again", "warning", {})
-
-
-def _too_long(event: Append) -> Append:
-    return _event.failed(*brief(event.fields["error"], event.fields.get("errorCode")))
 
 
 def _value(text: str) -> object:

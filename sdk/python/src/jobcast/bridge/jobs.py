@@ -9,8 +9,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
+from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
+from jobcast._failure import brief
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
@@ -174,6 +176,9 @@ class BridgedJobs:
     ) -> Answer:
         """Append an event with ``seq`` as its number within ``run``; None if it has no number.
 
+        An end that is too large for the job is appended without its result, or with less text: the
+        job must end.
+
         Raises a `JobcastError` if it is refused. Without a number only an end is retried; any other
         event without an answer may have been written or not, which raises a `JobcastError`, too.
         """
@@ -189,7 +194,13 @@ class BridgedJobs:
 
         is_end = event.is_end and not (run or number)
         repeatable = self._connection.repeatable(job_id, event, attempt) if is_end else append
-        answer = await self._repeated(repeatable)
+        try:
+            answer = await self._repeated(repeatable)
+        except InvalidEvent:
+            smaller = _smaller(event) if event.is_end else event
+            if smaller == event:
+                raise
+            return await self.append(job_id, smaller, attempt, run, seq)
         self.appended += 1
         return answer
 
@@ -213,6 +224,13 @@ class BridgedJobs:
                     raise
                 _log.info("Redis is unavailable: %s", error)
             await asyncio.sleep(pauses.next())
+
+
+def _smaller(end: Append) -> Append:
+    """Return an end that fits any job's bound of an event."""
+    if end.operation == "complete":
+        return _event.completed(None)
+    return _event.failed(*brief(end.fields["error"], end.fields.get("errorCode")))
 
 
 def _decoded(stored: bytes | None) -> str | None:

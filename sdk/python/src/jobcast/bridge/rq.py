@@ -14,7 +14,9 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from jobcast import _event
+from jobcast._errors import InvalidEvent
 from jobcast._retry import Pauses, is_transient
+from jobcast.adapters._report import is_changed
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -162,6 +164,8 @@ class RQ:
             return
         with self._jobs.logging_refusals(job_id, self._places):
             job = RqJob.from_fields(await self._call("HMGET", f"{PREFIX}{rq_id}", *FIELDS))
+            if job is not None and job.meta is None:
+                self._notices.add("left out", f"job {job_id}", "its meta can't be read")
             if job is None:
                 await self._removed(job_id)
             else:
@@ -184,8 +188,11 @@ class RQ:
             await self._jobs.append(job_id, _event.started(None), place.attempt, run, 1)
             place.status, place.run, place.seq, place.meta = "running", run, 1, {}
         progress = job.progress()
-        if place.run and progress and progress != place.meta:
-            await self._report(job_id, place, progress)
+        if place.run and progress and is_changed({"meta": place.meta}, "meta", progress):
+            try:
+                await self._report(job_id, place, progress)
+            except InvalidEvent as refusal:  # it must not keep the job from ending
+                self._notices.add("malformed", f"job {job_id}", str(refusal))
         if job.status in ENDS:
             results: Any = await self._call("XREVRANGE", results_key(rq_id), "+", "-", "COUNT", "1")
             await self._append(job_id, place, end_of(job, results))
@@ -222,6 +229,8 @@ class RQ:
             return place
 
         async def create() -> None:
+            if job.meta is None:  # which may name another owner than the rest does
+                raise InvalidEvent("its meta can't be read")
             # Jobs that ended before the first bridge are ignored.
             if job.status not in ENDS or job.enqueued_at > self._since:
                 await self._jobs.create(job_id, job.payload(), job.function())

@@ -52,17 +52,20 @@ class RqJob(NamedTuple):
     def from_fields(cls, fields: list[bytes | None]) -> "RqJob | None":
         """Parse the fields of a job's hash; None if there is none.
 
-        Raises `InvalidEvent` if ``meta`` can't be parsed or is not a dict.
+        ``meta`` is None if it can't be parsed, for example because it holds an object of a class.
         """
         stored = [each or b"" for each in fields]
         status, started_at, enqueued_at, meta, data, origin, description, trace = stored
         if not status:
             return None
-        value = value_of(meta) if meta else {}
-        if not isinstance(value, dict):
-            raise InvalidEvent("its meta is no dict")
+        try:
+            value = value_of(meta) if meta else {}
+        except InvalidEvent:
+            value = None
         texts = {"origin": _text(origin), "description": _text(description)}
-        own = {str(name): each for name, each in value.items()}
+        own = None
+        if isinstance(value, dict):
+            own = {str(name): each for name, each in value.items()}
         return cls(_text(status), _text(started_at), _text(enqueued_at), own, data, texts, trace)
 
     def payload(self) -> dict[str, object]:
