@@ -261,6 +261,20 @@ def in_child(jobs: Jobs, inherited: Run, answers: Any) -> None:  # noqa: ANN401 
     answers.put(bool(before))
 
 
+def test_its_connections_are_closed_with_it_not_by_the_collector(
+    redis_url: str, redis: Redis
+) -> None:
+    def is_connected() -> bool:
+        return "closing" in {str(client["name"]) for client in redis.client_list()}
+
+    with connect(f"{redis_url}?client_name=closing") as jobs:
+        jobs.create("report", user_id="u1")
+        kept = jobs._connection._client
+        assert is_connected()
+    until(lambda: not is_connected())
+    assert kept is not None
+
+
 def test_a_client_that_was_inherited_over_fork_opens_its_own_connection_and_thread(
     redis_url: str, redis: Redis
 ) -> None:

@@ -200,4 +200,4 @@ def _opened(address: Address, timeout_s: float) -> Client:
         return cast("Redis", sentinels.master_for(address.name))
     if kind is not None:
         options["connection_class"] = kind
-    return Redis(connection_pool=ConnectionPool(**options))
+    return Redis.from_pool(ConnectionPool(**options))
