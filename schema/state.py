@@ -164,7 +164,7 @@ _DECODED: Final[dict[str, Callable[[str], Any]]] = {
 def _decode_strictly(fields: Mapping[str, str | None]) -> dict[str, Any]:
     """Decode like ``state_fields``, but faster; raise any exception on an invalid field."""
     read: dict[str, Any] = {name: text for name, text in fields.items() if text is not None}
-    read["attempt"] = attempt_of(read["attempt"])
+    read["attempt"] = 1 if read["attempt"] == "1" else attempt_of(read["attempt"])
     read["progress"] = percent_of(read["progress"])
     for name, decode in _DECODED.items():
         if name in read:
