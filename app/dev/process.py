@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -11,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app.whole_number import whole_number
+
 HOST: Final = "127.0.0.1"
 START_S: Final = 30.0
 STOP_S: Final = 15.0  # longer than the service's grace (JOBCAST_GRACE_S)
 POLL_S: Final = 0.1
 
 _LAST_PORT: Final = 65535
-_WHOLE: Final = re.compile("[0-9]{1,9}")
 
 
 class LaunchFailed(Exception):
@@ -108,9 +108,10 @@ def port_of(text: str) -> int:
     Raises:
         ValueError: the text is no port number.
     """
-    if _WHOLE.fullmatch(text) is None or not 0 < int(text) <= _LAST_PORT:
-        raise ValueError(f"{text!r} is no port")
-    return int(text)
+    try:
+        return whole_number(text, _LAST_PORT)
+    except ValueError:
+        raise ValueError(f"{text!r} is no port") from None
 
 
 def listen(candidates: Sequence[int]) -> socket.socket:

@@ -1,7 +1,5 @@
 """``/api/v1/jobs``: create, list, poll, cancel and retry jobs."""
 
-import re
-
 from quart import Blueprint, Response, request
 
 from app.deadline import with_deadline
@@ -9,6 +7,7 @@ from app.errors import BadRequest, Forbidden, NoQueue
 from app.openapi import EVERYBODY, WORKER, Operation, header, query
 from app.prefix import public_path
 from app.requests import as_json, body_as, identify, service, worker_grant
+from app.whole_number import whole_number
 from eventlog.errors import IdempotencyConflict, JobExists, NotCancellable, NotFailed
 from schema.http import (
     CreateJob,
@@ -25,7 +24,6 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 _MAX_PAGE = 100
 _PAGE = 20
 _MAX_KEY = 255
-_WHOLE = re.compile("[0-9]{1,9}")
 
 _KEY = header(
     "Idempotency-Key",
@@ -86,11 +84,12 @@ def _idempotency_key() -> str | None:
 async def listing() -> Response:
     """List the caller's jobs, newest first."""
     identity = await identify()
-    text = request.args.get("limit", str(_PAGE))
-    if _WHOLE.fullmatch(text) is None or not 1 <= int(text) <= _MAX_PAGE:
-        raise BadRequest(f"limit: a whole number from 1 to {_MAX_PAGE}")
+    try:
+        limit = whole_number(request.args.get("limit", str(_PAGE)), _MAX_PAGE)
+    except ValueError:
+        raise BadRequest(f"limit: a whole number from 1 to {_MAX_PAGE}") from None
     cursor = request.args.get("cursor")
-    return as_json(await service().jobs.page(identity.owner, int(text), cursor or None))
+    return as_json(await service().jobs.page(identity.owner, limit, cursor or None))
 
 
 @blueprint.get("/<job_id>/status")
