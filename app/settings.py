@@ -124,6 +124,11 @@ def variable(field: str) -> str:
     return _UNPREFIXED.get(field, _PREFIX + field.upper())
 
 
+def is_setting(name: str) -> bool:
+    """Return whether an environment variable is a setting, of the service or another process."""
+    return name.startswith(_PREFIX) or name in _UNPREFIXED.values()
+
+
 def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 

@@ -60,14 +60,6 @@ def _create_job(stack: Stack, session: str) -> tuple[str, str]:
     return created["jobId"], created["streamUrl"]
 
 
-def _data() -> Path:
-    text = os.environ.get(DATA_VARIABLE, "").strip()
-    try:
-        return Path(text or PROJECT / ".demo").resolve()
-    except (OSError, RuntimeError) as error:  # a loop of symlinks
-        raise LaunchFailed(f"{DATA_VARIABLE}: {text} can't be used ({error})") from error
-
-
 def _port() -> int | None:
     text = os.environ.get(PORT_VARIABLE, "").strip()
     try:
@@ -78,8 +70,9 @@ def _port() -> int | None:
 
 def main() -> int:
     """Run the demo until a signal; return 1 if it failed."""
+    data = Path(os.environ.get(DATA_VARIABLE, "").strip() or PROJECT / ".demo")
     try:
-        return launch(_start, _data(), DATA_VARIABLE, "A demo", _port())
+        return launch(_start, data, DATA_VARIABLE, "A demo", _port())
     except LaunchFailed as error:
         print(error, file=sys.stderr)
         return 1

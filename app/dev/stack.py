@@ -16,20 +16,18 @@ from typing import Final
 
 from app.dev import valkey
 from app.dev.process import HOST, Child, LaunchFailed, listen, port_of, spawn, wait_for
+from app.settings import is_setting
 
 HYPERCORN: Final = Path(__file__).with_name("hypercorn.toml")
 FIRST_PORT: Final = 8000
 PORTS: Final = range(FIRST_PORT, FIRST_PORT + 100)
 _PORT: Final = "valkey.port"
-_UNPREFIXED: Final = frozenset({"REDIS_URL", "JWT_SECRET"})
 
 
 def settings_that_are_set(environment: Mapping[str, str]) -> dict[str, str]:
     """Return variables without the settings that are blank: these count as unset everywhere."""
     return {
-        name: text
-        for name, text in environment.items()
-        if text.strip() or not (name in _UNPREFIXED or name.startswith("JOBCAST_"))
+        name: text for name, text in environment.items() if text.strip() or not is_setting(name)
     }
 
 
@@ -194,6 +192,15 @@ Start = Callable[[Stack, asyncio.TaskGroup], Awaitable[None]]
 
 
 @contextmanager
+def _usable(data: Path, variable: str) -> Iterator[None]:
+    """Raise LaunchFailed, which names the variable of a folder, if it can't be used."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks
+        raise LaunchFailed(f"{variable}: {data} can't be used ({error})") from error
+
+
+@contextmanager
 def locked(data: Path, variable: str, name: str) -> Iterator[int]:
     """Create and lock a data folder.
 
@@ -208,14 +215,12 @@ def locked(data: Path, variable: str, name: str) -> Iterator[int]:
     Raises:
         LaunchFailed: it can't be used, or another launcher uses it.
     """
-    try:
+    with _usable(data, variable):
         is_new = not data.exists()
         data.mkdir(parents=True, exist_ok=True)
         if is_new:  # it holds secrets, and may be inside a repository
             (data / ".gitignore").write_text("*\n")
         file = (data / "lock").open("wb")
-    except OSError as error:
-        raise LaunchFailed(f"{variable}: {data} can't be used ({error})") from error
     with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -235,8 +240,10 @@ def launch(start: Start, data: Path, variable: str, name: str, port: int | None)
         port: port of the service; None for the first free one from 8000 on.
     """
     try:
-        with locked(data, variable, name) as lock:
-            stack = Stack(data, lock, PORTS if port is None else [port])
+        with _usable(data, variable):
+            folder = data.resolve()
+        with locked(folder, variable, name) as lock:
+            stack = Stack(folder, lock, PORTS if port is None else [port])
             return asyncio.run(_run(stack, start))
     except LaunchFailed as error:
         print(error, file=sys.stderr)
