@@ -72,12 +72,15 @@ class Sweeper:
                     await self._queue.remove(job_id, FIRST_ATTEMPT)
             except UnreadableJob as error:
                 _log.debug("job %s can't be swept: %s", job_id, error)
-            except (LogUnavailable, Unreadable) as error:
-                _log.info("job %s can't be swept: %s", job_id, error)
-                if job_id not in overdue:
-                    continue
-            except Exception:  # noqa: BLE001 - one job must not keep the others from being swept
-                _log.exception("job %s can't be swept, for an unexpected reason", job_id)
+            except Exception as error:  # noqa: BLE001 - one job must not keep the others from it
+                is_expected = isinstance(error, LogUnavailable | Unreadable)
+                _log.log(
+                    logging.INFO if is_expected else logging.ERROR,
+                    "job %s can't be swept: %s",
+                    job_id,
+                    error,
+                    exc_info=not is_expected,
+                )
                 if job_id not in overdue:
                     continue
             await self._records.confirm(job_id)

@@ -69,8 +69,13 @@ class Report(NamedTuple):
 
 def is_changed(before: Mapping[str, object], name: str, value: object) -> bool:
     """Return whether a value is new, or differs from the one before."""
+    return name not in before or differ(before[name], value)
+
+
+def differ(before: object, value: object) -> bool:
+    """Return whether two values differ, or can't be compared."""
     try:
-        return name not in before or bool(before[name] != value)
+        return bool(before != value)
     except Exception:  # noqa: BLE001 - a custom class may raise anything, an array does
         return True
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 from jobcast import _event
 from jobcast._errors import InvalidEvent
 from jobcast._retry import Pauses, is_transient
-from jobcast.adapters._report import is_changed
+from jobcast.adapters._report import differ
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -188,7 +188,7 @@ class RQ:
             await self._jobs.append(job_id, _event.started(None), place.attempt, run, 1)
             place.status, place.run, place.seq, place.meta = "running", run, 1, {}
         progress = job.progress()
-        if place.run and progress and is_changed({"meta": place.meta}, "meta", progress):
+        if place.run and progress and differ(place.meta, progress):
             try:
                 await self._report(job_id, place, progress)
             except InvalidEvent as refusal:  # it must not keep the job from ending
