@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tests.support.starting import Process
 
@@ -90,9 +90,11 @@ class _Fork:
     ) -> None:
         self._arguments = arguments
         log.touch()
-        given = (arguments, dict(environment), log, ("error",) if strict else ())
+        given = (arguments, dict(environment), log)
         # A daemon ends with this process.
-        self._process = ForkServerProcess(target=_run, args=given, daemon=True)
+        self._process = ForkServerProcess(
+            target=_run, args=given, kwargs={"strict": strict}, daemon=True
+        )
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -117,10 +119,7 @@ class _Fork:
 
 
 def _run(
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    log: Path,
-    filters: Sequence[Literal["error"]],
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path, *, strict: bool
 ) -> None:
     """Be ``python -m`` with arguments."""
     os.chdir(ROOT)
@@ -130,8 +129,8 @@ def _run(
     for standard in (sys.stdout.fileno(), sys.stderr.fileno()):
         os.dup2(output, standard)
     os.close(output)
-    for name in filters:
-        warnings.simplefilter(name)
+    if strict:
+        warnings.simplefilter("error")
     module, *options = arguments
     sys.argv = [module, *options]
     sys.path.insert(0, str(ROOT))
