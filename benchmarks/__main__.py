@@ -84,10 +84,11 @@ async def _results(case: Case, runs: int, seconds: float) -> list[Result]:
     first: list[Sample] = []
     results = [Result(subject, first) for subject in case.subjects]
     results[0].samples = first
-    for run in range(runs):
+    total = runs * case.repeats
+    for run in range(total):
         for result in results:
             if result.subject.missing() is None and result.failure is None:
-                where = f"{case.name} {run + 1}/{runs} {result.subject.name}"
+                where = f"{case.name} {run + 1}/{total} {result.subject.name}"
                 print(f"{where:<70}", end="\r", file=sys.stderr)
                 result.samples.append(await _sample(result, seconds))
     print(" " * 70, end="\r", file=sys.stderr)

@@ -98,12 +98,21 @@ class Subject:
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured, the same way for each subject; the first is what the case is about."""
+    """What is measured, the same way for each subject; the first is what the case is about.
+
+    Attributes:
+        name: what it is called on the command line.
+        title: one line about it.
+        unit: unit of its figure.
+        subjects: what is measured.
+        repeats: measurements of each subject in a run: more of short ones, which scatter.
+    """
 
     name: str
     title: str
     unit: str
     subjects: Sequence[Subject]
+    repeats: int = 1
 
 
 @dataclass

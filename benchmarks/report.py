@@ -40,6 +40,8 @@ def table(case: Case, results: Sequence[Result]) -> str:
     if len(case.unit) > _NAME:
         lines[0] += f" ({case.unit})"
         lines[1] = f"  {'':{_NAME}} {columns}"
+    if case.repeats > 1:
+        lines[0] += f", {case.repeats} times a run"
     lines += [f"  {result.subject.name:<{_NAME}} {_row(result)}".rstrip() for result in results]
     return "\n".join(lines) + "\n"
 

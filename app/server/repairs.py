@@ -1,16 +1,18 @@
-"""Repairs of Hypercorn 0.18, installed when Hypercorn starts to serve the application.
+"""Repairs of Hypercorn 0.18 and h11, installed when Hypercorn starts to serve the application.
 
-Each replaces one of Hypercorn's functions and names the upstream issue, if any, whose fix makes it
+Each replaces one of their functions and names the upstream issue, if any, whose fix makes it
 unnecessary.
 ``tests/integration/test_unrepaired_hypercorn.py`` fails when a repair is no longer needed.
 """
 
 import asyncio
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 import h11
 from h2.events import DataReceived, Event, RequestReceived
+from h11._headers import Headers
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData
@@ -158,6 +160,15 @@ class _Parser(h11.Connection):
             raise error.with_traceback(None) from None
 
 
+def _iterate(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
+    """Iterate over a request's headers without a call for each.
+
+    Hypercorn does so three times for a request, and h11 leaves it to ``Sequence``, which calls
+    ``__getitem__`` until an IndexError. Not reported upstream.
+    """
+    return iter([(name, value) for _, name, value in headers._full_items])  # noqa: SLF001 - its own
+
+
 def _break_cycles(server: TCPServer) -> None:
     wrapper: Any = vars(server).get("protocol")  # absent if the client disconnected at once
     if wrapper is not None:
@@ -191,6 +202,7 @@ REPAIRED: Final[dict[tuple[Any, str], object]] = {
     (H2Protocol, "_handle_events"): _handle_events_fairly,
     (H11Protocol, "__init__"): _init_with_parser,
     (H11Protocol, "_maybe_recycle"): _recycle_after_body,
+    (Headers, "__iter__"): _iterate,
 }
 """Replacements by class and method."""
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import h11
 import pytest
 from h2.events import DataReceived
+from h11._headers import Headers
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
 from hypercorn.events import Closed
@@ -107,6 +108,22 @@ async def test_a_connection_leaves_cyclic_garbage(monkeypatch: pytest.MonkeyPatc
     assert servers[0]() is not None, NOT_NEEDED
     gc.collect()
     assert servers[0]() is None
+
+
+async def test_headers_are_iterated_over_by_a_call_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = list[int]()
+    get: Any = Headers.__getitem__
+
+    def note(headers: Headers, index: int) -> object:
+        calls.append(index)
+        return get(headers, index)
+
+    monkeypatch.setattr(Headers, "__getitem__", note)
+    request = h11.Request(method="GET", target="/", headers=[("Host", "any"), ("Accept", "any")])
+    assert list(request.headers) == [(b"host", b"any"), (b"accept", b"any")]
+    assert len(calls) > len(request.headers), NOT_NEEDED
 
 
 async def test_a_task_waits_for_idleness_from_the_beginning() -> None:

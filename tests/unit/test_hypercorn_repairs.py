@@ -1,6 +1,11 @@
 import asyncio
 from typing import Any
 
+import h11
+import pytest
+from h11._headers import Headers
+
+from app.server.repairs import REPAIRED
 from app.server.repairs import _read_until_client_closes as read_data
 from tests.support.waiting import until
 
@@ -43,3 +48,14 @@ async def test_a_connection_that_breaks_is_closed() -> None:
     await read_data(server)
     assert [type(event).__name__ for event in server.handled] == ["Closed"]
     assert server.stopped
+
+
+def test_the_headers_of_a_request_are_those_of_h11(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [("Host", "any"), ("X-Any", "1"), ("x-any", "2"), ("Connection", "keep-alive")]
+    request = h11.Request(method="GET", target="/", headers=given)
+    expected = [request.headers[index] for index in range(len(given))]
+    iterate: Any = REPAIRED[Headers, "__iter__"]
+    monkeypatch.setattr(Headers, "__iter__", iterate)
+    assert list(request.headers) == expected
+    assert request.headers == expected
+    assert (b"x-any", b"2") in request.headers
