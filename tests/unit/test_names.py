@@ -75,7 +75,10 @@ def test_each_owner_has_idempotency_keys_of_its_own(
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("7", 7), ("0", 0), ("9" * 16, 10**16 - 1), ("", 1), ("-1", 1), ("٣", 1), ("9" * 5000, 1)],
+    [
+        *(("7", 7), ("0", 0), (str(2**53 - 1), 2**53 - 1), (str(2**53), 1), ("9" * 16, 1)),
+        *((text, 1) for text in ("", "-1", "05", "1e0", "٣", "9" * 5000)),
+    ],
 )
 def test_a_stored_number_that_is_none_is_read_as_its_default(text: str, number: int) -> None:
     assert stored_number(text, 1) == number

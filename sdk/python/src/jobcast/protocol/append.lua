@@ -63,12 +63,14 @@ local before = redis.call('HMGET', state, 'status', 'attempt', 'run', 'progress'
   'maxEntries', 'seq', unpack(ARGV, fields_end + 1))
 local status, its_attempt, its_run, percent, cancel_requested, last, limit, its_seq = unpack(before, 1, 8)
 -- Others may have written the state: its numbers are checked, so that what follows stays readable.
-local number
-if its_attempt ~= '1' then
-  number = tonumber(its_attempt)
-  -- Compared as text below, and read as JSON: 01 and 1e0 are no attempt.
-  if not (number and number < 2^53 and string.find(its_attempt, '^[1-9]%d*$')) then its_attempt = '1' end
+-- 05 and 1e0 are none, as for the readers (stored_number in names.py).
+local function whole(text)
+  local n = tonumber(text)
+  return n and n < 2^53 and (text == '0' or string.find(text, '^[1-9]%d*$')) and n or nil
 end
+
+if its_attempt ~= '1' and (whole(its_attempt) or 0) < 1 then its_attempt = '1' end
+its_seq = its_seq and whole(its_seq) or 0
 last = last or ''
 local finished = status == 'succeeded' or status == 'failed'
 
@@ -91,7 +93,8 @@ if op ~= 'create' then
     if not (seq_number and seq_number >= 1 and seq_number < 2^53 and seq_number % 1 == 0) then
       return refuse('BADEVENT a sequence number must be a whole number from 1')
     end
-    if its_seq and run == its_run and seq_number <= (tonumber(its_seq) or 0) then
+    if not whole(seq) then seq = string.format('%.0f', seq_number) end
+    if run == its_run and seq_number <= its_seq then
       -- The numbers of a run fall from the log's end to the run's start.
       local id, upper, is_over = '', '+', false
       repeat
@@ -99,7 +102,7 @@ if op ~= 'create' then
         for _, entry in ipairs(entries) do
           local fields = entry[2]
           for i = 3, fields[2] == '_checkpoint' and 0 or #fields, 2 do
-            local its_number = fields[i] == 'seq' and tonumber(fields[i + 1])
+            local its_number = fields[i] == 'seq' and whole(fields[i + 1])
             if its_number == seq_number then id = entry[1] end
             is_over = is_over or its_number and its_number <= seq_number or fields[i] == 'run'
           end
@@ -178,9 +181,14 @@ local status_before = status
 local more -- further fields of the state, beside those of the caller
 if op == 'progress' or op == 'step' then
   name = op == 'progress' and 'progress-update' or 'step-change'
-  local reached = tonumber(percent)
-  if not (reached and reached >= 0 and reached <= 100 and reached % 1 == 0) then
-    reached, percent = 0, '0'
+  local reached = whole(percent)
+  if not reached or reached > 100 then
+    -- As readers show it: a number of JSON is rounded down and clamped.
+    local text = string.match(percent or '', '^%s*(%-?%d[%d.eE+-]*)%s*$')
+    local is_json = text and not string.find(text, '^%-?0%d') and not string.find(text .. ' ', '%.%D')
+    local n = is_json and tonumber(text) or 0
+    reached = n == math.huge and 0 or math.floor(math.max(0, math.min(100, n)))
+    percent = string.format('%d', reached)
   end
   local n = progress == '' and reached or tonumber(progress)
   if not n or n < 0 or n > 100 or n % 1 ~= 0 then
@@ -247,7 +255,7 @@ limit = tonumber(limit)
 if not (limit and limit >= 2 and limit < 2^53) then limit = MAX_ENTRIES end
 local length = 0
 if limit < LARGE_LOG or op == 'start' or not seq_number
-  or seq_number - seq_number % UNCHECKED > (tonumber(its_seq) or 0) then
+  or seq_number - seq_number % UNCHECKED > its_seq then
   length = redis.call('XLEN', log)
 end
 if limit >= LARGE_LOG then limit = limit - UNCHECKED end
@@ -331,7 +339,7 @@ if publication then
 end
 
 local cancelled, status_was = cancel_requested and 1 or 0, status_before or ''
-number = tonumber(its_attempt)
+local number = tonumber(its_attempt)
 if op == 'start' then
   local job = redis.call('HMGET', state, 'type', 'input')
   return { id, cancelled, receivers, number, status_was, job[1] or '', job[2] or '' }

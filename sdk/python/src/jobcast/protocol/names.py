@@ -24,6 +24,7 @@ is_entry_id: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,20}").fullmatch
 """Match a text that is the id of a log entry; None if it is not."""
 
 _NUMBER: Final = re.compile("0|[1-9][0-9]{0,15}")
+_MOST: Final = 2**53
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LIST: Final = """
@@ -80,11 +81,13 @@ def parse_job_id(text: object) -> str | None:
 
 
 def stored_number(text: str, default: int) -> int:
-    """Return a whole number of a job's state; ``default`` if it is none of up to 16 digits.
+    """Return a whole number of a job's state, read as the append script reads it.
 
-    The append script takes none from 2^53 on, and Python can't parse one of thousands of digits.
+    ``default`` if it is none, or is not below 2^53. (Python can't parse one of thousands of
+    digits.)
     """
-    return int(text) if _NUMBER.fullmatch(text) else default
+    number = int(text) if _NUMBER.fullmatch(text) else _MOST
+    return number if number < _MOST else default
 
 
 def log_key(job_id: str) -> str:
