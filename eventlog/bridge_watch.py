@@ -17,7 +17,8 @@ _PAUSE_S: Final = 0.5
 """Between two checks: a quarter of the time by which the moment is announced ahead."""
 
 _LOOK: Final = """
-local from = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+$') or '')
+local stored = redis.pcall('GET', KEYS[1])
+local from = type(stored) == 'string' and tonumber(string.match(stored, '^%d+$') or '')
 local left = redis.call('PTTL', KEYS[1])
 if not from or from > 1e15 or left <= 0 then return { 0, 0 } end
 local time = redis.call('TIME')

@@ -1,11 +1,11 @@
-"""Logging of corrupt data, once for each job."""
+"""Logging of corrupt data, once for each job and each index."""
 
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from eventlog.errors import UnreadableJob
+from eventlog.errors import Unreadable, UnreadableJob
 
 _log = logging.getLogger("jobcast.reader")
 
@@ -26,6 +26,11 @@ class Complaints:
         if self._is_new("job", job_id):
             _log.error("job %s can't be read: %s", job_id, error)
         return error
+
+    def not_read(self, key: str, error: Unreadable) -> None:
+        """Log why an index is read as empty."""
+        if self._is_new("index", key):
+            _log.error("%s is read as empty, until it is replaced: %s", key, error)
 
     def substituted(self, job_id: str, faults: Sequence[str]) -> None:
         """Log which fields of a job were substituted."""

@@ -1,13 +1,15 @@
 """Idempotent creation of jobs: idempotency keys, and the set of unconfirmed jobs."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from eventlog.complaints import complaints
 from eventlog.errors import IdempotencyConflict, Unreadable
 from eventlog.redis_calls import available
-from jobcast.protocol.names import UNCONFIRMED_KEY, idempotency_key, parse_job_id
+from jobcast.protocol.names import ADD_LUA, UNCONFIRMED_KEY, idempotency_key, parse_job_id
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import decoded
 
@@ -18,7 +20,7 @@ _NOW: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 """
-_BEGIN: Final = _NOW + "redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1])"
+_BEGIN: Final = ADD_LUA + _NOW + "add(string.format('%.6f', now), ARGV[1])"
 _BEGUN: Final = (
     _NOW
     + """
@@ -112,16 +114,23 @@ class CreationRecords:
         Raises:
             LogUnavailable: Redis is unavailable.
         """
-        async with available():
-            await self._redis.call(UNCONFIRMED_KEY, "ZREM", UNCONFIRMED_KEY, job_id)
+        with suppress(Unreadable):  # the set was replaced by something else, which lists no job
+            async with available():
+                await self._redis.call(UNCONFIRMED_KEY, "ZREM", UNCONFIRMED_KEY, job_id)
 
     async def unconfirmed(self, older_than_s: float) -> list[str]:
         """Return the jobs that have been unconfirmed for this long.
 
+        Empty if the key is no sorted set, which is logged once: the next creation replaces it.
+
         Raises:
             LogUnavailable: Redis is unavailable.
         """
-        job_ids: list[str] = decoded(await self._run(_BEGUN, str(older_than_s)))
+        try:
+            job_ids: list[str] = decoded(await self._run(_BEGUN, str(older_than_s)))
+        except Unreadable as error:
+            complaints.not_read(UNCONFIRMED_KEY, error)
+            return []
         return job_ids
 
     async def _run(self, script: str, argument: str) -> Any:  # noqa: ANN401 - its answer

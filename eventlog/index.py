@@ -5,18 +5,31 @@ previous one.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 
+from eventlog.complaints import complaints
+from eventlog.errors import LogUnavailable, Unreadable
 from eventlog.redis_calls import available
 from jobcast.protocol.names import index_commands, listed_job, owner_keys
 from jobcast.redis.caller import Caller
 from schema.entry_id import position
 from schema.owner import Owner
 
-_OLDEST: Final = "-"
 _NEWEST: Final = b"+"
+
+_PAGE: Final = """
+if redis.call('ZCARD', KEYS[1]) ~= redis.call('ZCOUNT', KEYS[1], 0, 0) then
+  -- Others have written to it. Members with another score would disturb the order of the rest.
+  for _, range in ipairs({ { '-inf', '(0' }, { '(0', '+inf' } }) do
+    local odd = redis.call('ZRANGE', KEYS[1], range[1], range[2], 'BYSCORE', 'LIMIT', 0, 1000)
+    for _, member in ipairs(odd) do redis.pcall('ZADD', KEYS[1], 0, member) end
+  end
+end
+return redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
+"""
 
 
 class IndexEntry(Struct, frozen=True):
@@ -63,6 +76,9 @@ class OwnerIndex:
     ) -> list[bytes]:
         """Return members of an owner's index, newest first; they may be malformed.
 
+        An index that is no sorted set is logged once, and read as empty: the owner's next job
+        replaces it.
+
         Args:
             user_id: the owner's user, if any.
             session_id: the owner's session, if any.
@@ -73,12 +89,8 @@ class OwnerIndex:
             LogUnavailable: Redis is unavailable.
         """
         newest = _NEWEST if after is None else b"(" + after
-        limits = (newest, _OLDEST, "BYLEX", "REV", "LIMIT", "0", str(limit))
         keys = owner_keys(user_id, session_id)
-        async with available():
-            pages: list[list[bytes]] = await asyncio.gather(
-                *(self._redis.call(key, "ZRANGE", key, *limits) for key in keys)
-            )
+        pages = await asyncio.gather(*(self._members(key, newest, limit) for key in keys))
         return sorted({member for page in pages for member in page}, reverse=True)[:limit]
 
     async def remove(
@@ -86,12 +98,23 @@ class OwnerIndex:
     ) -> None:
         """Remove members whose jobs have vanished, or that are malformed.
 
-        Raises:
-            LogUnavailable: Redis is unavailable.
+        If Redis refuses that, for it may accept no writes, the next reader removes them.
         """
-        keys = owner_keys(user_id, session_id)
-        async with available():
-            await asyncio.gather(*(self._redis.call(key, "ZREM", key, *members) for key in keys))
+        for key in owner_keys(user_id, session_id):
+            with suppress(LogUnavailable, Unreadable):
+                async with available():
+                    await self._redis.call(key, "ZREM", key, *members)
+
+    async def _members(self, key: str, newest: bytes, limit: int) -> list[bytes]:
+        try:
+            async with available():
+                members: list[bytes] = await self._redis.call(
+                    key, "EVAL", _PAGE, "1", key, newest, str(limit)
+                )
+        except Unreadable as error:
+            complaints.not_read(key, error)
+            return []
+        return members
 
 
 def parse_member(member: bytes) -> IndexEntry | None:

@@ -8,11 +8,13 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
 
-from eventlog.errors import LogUnavailable
+from eventlog.complaints import complaints
+from eventlog.errors import LogUnavailable, Unreadable
 from eventlog.redis_calls import available
 from jobcast.protocol.leases import (
     ENTER,
@@ -123,7 +125,8 @@ class Leases:
         """Return runs due by a time, the longest overdue first, and postpone them.
 
         So no other process gets them meanwhile, and one that can't be handled does not block the
-        others.
+        others. Empty if the index is no sorted set, which is logged once: the next start or renewal
+        replaces it.
 
         Args:
             until_ms: not later than now.
@@ -133,7 +136,12 @@ class Leases:
         Raises:
             LogUnavailable: Redis is unavailable.
         """
-        due: list[bytes] = await self._run(_CLAIM, str(until_ms), str(limit), str(for_ms))
+        due: list[bytes]
+        try:
+            due = await self._run(_CLAIM, str(until_ms), str(limit), str(for_ms))
+        except Unreadable as error:
+            complaints.not_read(LEASES_KEY, error)
+            return []
         return [LeasedRun(member, *leased_run(member)) for member in due]
 
     async def postpone(self, run: LeasedRun, by_ms: int) -> None:
@@ -150,8 +158,9 @@ class Leases:
         Raises:
             LogUnavailable: Redis is unavailable.
         """
-        async with available():
-            await self._redis.call(LEASES_KEY, "ZREM", LEASES_KEY, run.member)
+        with suppress(Unreadable):  # the index was replaced by something else
+            async with available():
+                await self._redis.call(LEASES_KEY, "ZREM", LEASES_KEY, run.member)
 
     def _key_of_each(self) -> Mapping[Server, str]:
         """Return for each server a key of its slots."""

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 import jobcast
-from tests.support.calls import ON_A_JOB, call, status_of
+from tests.support.calls import ON_A_JOB, call, create, status_of
 from tests.support.service import SESSION, Service
-from tests.support.sse import Event, watch
+from tests.support.sse import Event, watch, watch_many
 from tests.support.stored import append
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -330,12 +330,17 @@ async def test_an_idempotency_key_that_holds_something_else_is_no_outage(
         assert len(await listed(client)) == 1
 
 
-async def test_a_list_that_is_none_is_no_outage(service: Service, redis_client: Redis) -> None:
+async def test_a_list_that_is_none_is_empty_until_the_next_job(
+    service: Service, redis_client: Redis
+) -> None:
     await redis_client.set(f"jobs:by-session:{SESSION}", "no sorted set")
     async with service.client() as client:
-        answer = await call(client, "list")
-        assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
-        assert "retry-after" not in answer.headers
+        assert await listed(client) == []
+        async with watch_many(service.url, "mine=active") as stream:
+            assert (await stream.next()).data["jobIds"] == []
+            job_id = await create(client)
+            assert (await stream.next()).data["jobId"] == job_id
+        assert await listed(client) == [(job_id, "queued")]
 
 
 async def test_a_job_whose_log_cannot_be_read_is_told_of_by_its_state(

@@ -13,6 +13,7 @@ import pytest
 
 from jobcast.protocol.append import SCRIPT
 from jobcast.protocol.leases import ENTER
+from jobcast.protocol.names import ADD_LUA
 from tests.support.npm import SDK, installed, node, packed
 
 SOURCE = SDK / "src"
@@ -89,7 +90,9 @@ def test_what_it_exports_is_packed_and_the_worker_has_the_one_append_script(tmp_
 
 
 def test_the_worker_enters_its_leases_as_the_python_library_does() -> None:
-    assert f"`{ENTER}`" in (SDK / "worker" / "names.js").read_text()
+    names = (SDK / "worker" / "names.js").read_text()
+    assert f"const ADD = `{ADD_LUA}`" in names
+    assert f"`{ENTER}`" in names.replace("${ADD}", ADD_LUA)
 
 
 def test_it_has_the_version_of_the_service() -> None:

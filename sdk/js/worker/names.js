@@ -8,12 +8,25 @@ const ENTRY_ID = /^[0-9]{1,19}-[0-9]{1,20}$/;
 /** The index of leases: a sorted set of runs by the expiry of their leases, in ms of the clock of Redis. */
 export const LEASES_KEY = "jobs:leases";
 
+/**
+ * The beginning of each script that adds to a sorted set of Jobcast. What is no sorted set is replaced: nobody can read
+ * it, and it would refuse every later addition.
+ */
+const ADD = `
+local function add(score, member)
+  local added = redis.pcall('ZADD', KEYS[1], score, member)
+  if type(added) == 'number' then return end
+  if string.find(added.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[1]) end
+  redis.call('ZADD', KEYS[1], score, member)
+end
+`;
+
 /** The script that adds a run to the index, or updates its expiry, to so many ms from now. */
-export const ENTER = `
+export const ENTER = `${ADD}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function enter(member, delay_ms)
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
+  add(string.format('%.0f', now + delay_ms), member)
 end
 enter(ARGV[1], ARGV[2])`;
 
@@ -37,8 +50,8 @@ export const stateKey = (jobId) => `jobs:{${jobId}}:state`;
 export const leaseMember = (jobId, run) => `${jobId}:${run}`;
 
 /** The script that lists a job and publishes its id on its owner's channel, which has the name of the list. */
-const LIST = `
-redis.call('ZADD', KEYS[1], 0, ARGV[1])
+const LIST = `${ADD}
+add(0, ARGV[1])
 if redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 redis.pcall(ARGV[3], KEYS[1], ARGV[4])`;
 

@@ -1,7 +1,7 @@
 /** The index of leases: a sorted set of runs by the expiry of their leases, in ms of the clock of Redis. */
 export declare const LEASES_KEY = "jobs:leases";
 /** The script that adds a run to the index, or updates its expiry, to so many ms from now. */
-export declare const ENTER = "\nlocal time = redis.call('TIME')\nlocal now = time[1] * 1000 + math.floor(time[2] / 1000)\nlocal function enter(member, delay_ms)\n  redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)\nend\nenter(ARGV[1], ARGV[2])";
+export declare const ENTER = "\nlocal function add(score, member)\n  local added = redis.pcall('ZADD', KEYS[1], score, member)\n  if type(added) == 'number' then return end\n  if string.find(added.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[1]) end\n  redis.call('ZADD', KEYS[1], score, member)\nend\n\nlocal time = redis.call('TIME')\nlocal now = time[1] * 1000 + math.floor(time[2] / 1000)\nlocal function enter(member, delay_ms)\n  add(string.format('%.0f', now + delay_ms), member)\nend\nenter(ARGV[1], ARGV[2])";
 /**
  * The job id as keys spell it (a UUID in lower case); null if it is invalid.
  *

@@ -4,7 +4,10 @@ import secrets
 from time import monotonic
 from typing import Final
 
+from redis.exceptions import ResponseError
+
 from jobcast._connection import Connection
+from jobcast.protocol.refusals import is_data_error
 
 RENEWALS: Final = 5
 """Number of renewals within the length of a lease."""
@@ -12,10 +15,14 @@ _SAFE_SHARE: Final = 0.8
 """Share of its lease for which a leader relies on it, because clocks run at different speeds."""
 
 _TAKE: Final = """
-local leader = redis.call('GET', KEYS[1])
+local function get(key) -- a key of another type is replaced
+  local stored = redis.pcall('GET', key)
+  return type(stored) == 'string' and stored
+end
+local leader = get(KEYS[1])
 if leader and leader ~= ARGV[1] and redis.call('PTTL', KEYS[1]) ~= -1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-local fence = tonumber(redis.call('GET', KEYS[2]) or '')
+local fence = tonumber(get(KEYS[2]) or '')
 if not (fence and fence >= 1 and fence < 2^52 and fence % 1 == 0) then
   -- Lost, or not by this script: the time is above every number that was counted before.
   local time = redis.call('TIME')
@@ -32,6 +39,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
 _KEEP: Final = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '')
 if fence and fence > tonumber(ARGV[1]) and fence < 2^52 then return 0 end
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'at', ARGV[2])
@@ -98,7 +106,13 @@ class Leadership:
     async def position(self, source: str) -> str | None:
         """Return the position that is stored for a source, any text; None if there is none."""
         key = self._position_key(source)
-        position: bytes | None = await self._connection.call(key, "HGET", key, "at")
+        position: bytes | None
+        try:
+            position = await self._connection.call(key, "HGET", key, "at")
+        except ResponseError as error:
+            if not is_data_error(str(error)):
+                raise
+            return None
         return None if position is None else position.decode(errors="replace")
 
     async def keep_position(self, source: str, position: str) -> None:

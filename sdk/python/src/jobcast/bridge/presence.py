@@ -21,7 +21,8 @@ _SAFE_SHARE: Final = 0.9
 _ANNOUNCE: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local from = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+$') or '')
+local stored = redis.pcall('GET', KEYS[1]) -- a key of another type is replaced
+local from = type(stored) == 'string' and tonumber(string.match(stored, '^%d+$') or '')
 if not from or from > 1e15 then from = now + ARGV[2] end
 redis.call('SET', KEYS[1], string.format('%.0f', from), 'PX', ARGV[1])
 return math.floor(from - now)

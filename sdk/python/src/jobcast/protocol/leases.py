@@ -2,15 +2,20 @@
 
 from typing import Final
 
+from jobcast.protocol.names import ADD_LUA
+
 LEASES_KEY: Final = "jobs:leases"
 
-LEASE_LUA: Final = """
+LEASE_LUA: Final = (
+    ADD_LUA
+    + """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function enter(member, delay_ms)
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + delay_ms), member)
+  add(string.format('%.0f', now + delay_ms), member)
 end
 """
+)
 """The beginning of each script about leases."""
 
 ENTER: Final = LEASE_LUA + "enter(ARGV[1], ARGV[2])"

@@ -27,11 +27,27 @@ _NUMBER: Final = re.compile("0|[1-9][0-9]{0,15}")
 _MOST: Final = 2**53
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_LIST: Final = """
-redis.call('ZADD', KEYS[1], 0, ARGV[1])
+ADD_LUA: Final = """
+local function add(score, member)
+  local added = redis.pcall('ZADD', KEYS[1], score, member)
+  if type(added) == 'number' then return end
+  if string.find(added.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[1]) end
+  redis.call('ZADD', KEYS[1], score, member)
+end
+"""
+"""The beginning of each script that adds to a sorted set of Jobcast.
+
+What is no sorted set is replaced: nobody can read it, and it would refuse every later addition.
+"""
+
+_LIST: Final = (
+    ADD_LUA
+    + """
+add(0, ARGV[1])
 if redis.call('TTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 redis.pcall(ARGV[3], KEYS[1], ARGV[4])
 """
+)
 _MEMBER: Final = re.compile(r"([0-9]{13,14}):(.+)")
 
 
