@@ -25,9 +25,12 @@ from eventlog.errors import (
     Unreadable,
     UnreadableJob,
 )
+from jobcast._outages import Outages
 from schema.http import EntryIds, ErrorBody
 
 _log = logging.getLogger("jobcast.http")
+_outages = Outages(_log, "requests are answered with 503: %s")
+_corrupt = Outages(_log, "corrupt data in Redis: %s", logging.ERROR)
 
 
 class ApiError(Exception):
@@ -255,14 +258,14 @@ def _of_api(error: ApiError) -> ErrorAnswer:
 
 
 def _of_log(error: LogUnavailable) -> ErrorAnswer:
-    _log.warning("redis is unavailable: %s", error.__cause__ or error)
+    _outages.add(error)
     return _of_api(ServiceUnavailable())
 
 
 def _of_unreadable(error: Unreadable) -> ErrorAnswer:
     if isinstance(error, UnreadableJob):  # the reader logs it, once for each job
         return _INTERNAL._replace(message="What is stored of the job can't be read")
-    _log.error("corrupt data in Redis: %s", error)
+    _corrupt.add(error)
     return _INTERNAL._replace(message="What is stored can't be read")
 
 

@@ -36,6 +36,7 @@ from eventlog.reader import Reader
 from eventlog.redis_calls import connect
 from eventlog.runs import Runs
 from eventlog.subscriptions import Subscriptions
+from jobcast._outages import Outages
 from jobcast.redis.caller import Caller
 
 _log = logging.getLogger("jobcast")
@@ -174,11 +175,12 @@ def attach(app: Quart, service: Service) -> None:
 
 async def _keep_running(work: Callable[[], Awaitable[None]]) -> None:
     """Run a background task; restart it after an unexpected error."""
+    failures = Outages(_log, level=logging.ERROR)
     while True:
         try:
             await work()
-        except Exception:  # noqa: BLE001 - the service needs all of its tasks
-            _log.exception("%s failed and is restarted", work)
+        except Exception as error:  # noqa: BLE001 - the service needs all of its tasks
+            failures.add(f"{work} failed and is restarted: {error}", error=error)
             await asyncio.sleep(_RESTART_S)
         else:
             return

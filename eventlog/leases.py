@@ -16,6 +16,7 @@ from msgspec import Struct
 from eventlog.complaints import complaints
 from eventlog.errors import LogUnavailable, Unreadable
 from eventlog.redis_calls import available
+from jobcast._outages import Outages
 from jobcast.protocol.leases import (
     ENTER,
     LEASE_LUA,
@@ -92,6 +93,7 @@ class Leases:
         self._redis = redis
         self._servers = redis.servers
         self._keys: dict[Server, str] = {}
+        self._outages = Outages(_log)
 
     async def check(self) -> Times:
         """Check each server by a write, as a renewal is one.
@@ -183,7 +185,7 @@ class Leases:
                     self._servers.redirect(str(reply), key, server)
                 return int(answer_of(reply))
         except LogUnavailable as error:
-            _log.info("%s lets no lease be renewed: %s", server, error)
+            self._outages.add(f"{server} lets no lease be renewed: {error}")
             return None
 
     async def _run(self, script: str, *arguments: str | bytes) -> Any:  # noqa: ANN401 - its answer

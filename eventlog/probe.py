@@ -8,6 +8,7 @@ from hiredis import ReplyError
 
 from eventlog.errors import LogUnavailable
 from eventlog.redis_calls import available
+from jobcast._outages import Outages
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import packed
 
@@ -37,12 +38,13 @@ class Probe:
         """Publish an empty message on an unused channel once; log an error if an ACL refuses it."""
         pubsub = self._redis.servers.pubsub
         channel = pubsub.channel(_UNUSED)
+        outages = Outages(_log, "redis can't be probed: %s")
         while self.may_publish is None:
             try:
                 async with available():
                     reply = await self._redis.reply(channel, packed(pubsub.publish, channel, ""))
             except LogUnavailable as error:
-                _log.info("redis can't be probed: %s", error)
+                outages.add(error)
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if not isinstance(reply, ReplyError):

@@ -41,4 +41,5 @@ async def available() -> AsyncIterator[None]:
     except FAILURES as error:
         if is_data_error(str(error)):
             raise Unreadable(f"{Unreadable.text} ({error})") from error
-        raise LogUnavailable(f"{LogUnavailable.text} ({type(error).__name__})") from error
+        cause = ": ".join(filter(None, (type(error).__name__, str(error))))
+        raise LogUnavailable(f"{LogUnavailable.text} ({cause})") from error

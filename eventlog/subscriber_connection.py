@@ -16,6 +16,7 @@ from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.errors import LogUnavailable
 from eventlog.pace import Deliveries
 from eventlog.redis_calls import available
+from jobcast._outages import Outages
 from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Replies, packed
 from jobcast.redis.server import Connect
@@ -100,6 +101,7 @@ class SubscriberConnection:
     async def run(self) -> None:
         """Keep a connection until cancelled, or until ``on_lost`` returns False."""
         pause_s = _FIRST_PAUSE_S
+        outages = Outages(_log, "lost a subscriber connection: %s")
         while True:
             try:
                 async with available():
@@ -110,7 +112,7 @@ class SubscriberConnection:
                     pause_s = _FIRST_PAUSE_S
             except LogUnavailable as error:
                 why = str(error)
-            _log.warning("lost a subscriber connection: %s", why)
+            outages.add(why)
             if not await self._on_lost(self):
                 return
             await asyncio.sleep(jittered(pause_s))

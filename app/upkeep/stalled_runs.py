@@ -17,6 +17,7 @@ from msgspec import Struct
 from eventlog.append import Appender
 from eventlog.errors import AppendRefused, Leased, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.leases import LeasedRun, Leases
+from jobcast._outages import Outages
 
 _log = logging.getLogger("jobcast.stalled_runs")
 
@@ -51,16 +52,18 @@ class StalledRuns:
         self._grace_ms = round(grace_s * _MS)
         self._pause_s = grace_s / _CHECKS
         self._series: dict[str, _CheckSeries] = {}
+        self._failures = Outages(_log)
         self.stalled = 0
 
     async def run(self) -> None:
         """Check at intervals until cancelled."""
+        outages = Outages(_log, "can't look for lost workers: %s")
         while True:
             try:
                 await self.check()
             except (LogUnavailable, Unreadable) as error:
                 self._series.clear()
-                _log.info("can't look for lost workers: %s", error)
+                outages.add(error)
             await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
     async def check(self) -> None:
@@ -110,5 +113,9 @@ class StalledRuns:
                 self.stalled += 1
                 _log.warning("job %s failed: its worker was lost", run.job_id)
             await self._leases.remove(run)
-        except (LogUnavailable, Unreadable) as error:
-            _log.info("job %s: can't tell whether its worker is lost: %s", run.job_id, error)
+        except Exception as error:  # noqa: BLE001 - one run must not keep the others from it
+            is_expected = isinstance(error, LogUnavailable | Unreadable)
+            self._failures.add(
+                f"job {run.job_id}: can't tell whether its worker is lost: {error}",
+                error=None if is_expected else error,
+            )

@@ -15,6 +15,7 @@ from eventlog.append import Appender
 from eventlog.creation_records import CreationRecords
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.reader import Reader
+from jobcast._outages import Outages
 from schema.events import FailedData
 
 _log = logging.getLogger("jobcast.sweeper")
@@ -43,11 +44,12 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep at intervals until cancelled."""
+        outages = Outages(_log, "can't sweep: %s")
         while True:
             try:
                 await self.sweep(PATIENCE_S)
             except (LogUnavailable, Unreadable) as error:
-                _log.info("can't sweep: %s", error)
+                outages.add(error)
             await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
     async def sweep(self, older_than_s: float) -> int:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.calls import create
 from tests.support.deployments import USER
 from tests.support.module_process import run_module
 from tests.support.service import Service
+from tests.support.sse import watch
 from tests.support.valkey import HOST, Valkey, free_port
 from tests.support.waiting import eventually
 from tests.support.worker_process import WorkerProcess
@@ -112,6 +114,38 @@ async def test_a_password_that_changes_ends_no_service_that_runs(own_valkey: Val
         await eventually(is_not_ready)
         own_valkey.ask("ACL", "SETUSER", "service", ">old")
         await eventually(is_ready)
+
+
+async def test_a_right_that_is_missing_is_logged_once_and_missed_no_more_once_granted(
+    own_valkey: Valkey,
+) -> None:
+    with Service(own_valkey.add_user("service", "old", *USER)) as service:
+
+        async def is_ready() -> bool:
+            async with service.client(None) as client:
+                return (await client.get("/readyz")).status_code == 200
+
+        async def has_retried() -> bool:
+            return (await service.metrics())["jobcast_redis_reconnects_total"] >= 4
+
+        await eventually(is_ready)
+        async with service.client() as client:
+            job_id = await create(client)
+        async with watch(service.url, job_id) as stream:
+            await stream.until("progress-update")
+            own_valkey.ask("ACL", "SETUSER", "service", "-subscribe", "-hmget")
+            own_valkey.ask("CLIENT", "KILL", "USER", "service")
+            await eventually(has_retried)
+        async with service.client() as client:
+            for _ in range(3):
+                assert (await client.post("/api/v1/jobs", json={"type": "x"})).status_code == 503
+        own_valkey.ask("ACL", "SETUSER", "service", "+subscribe", "+hmget")
+        await eventually(is_ready)
+        async with service.client() as client:
+            assert (await client.post("/api/v1/jobs", json={"type": "x"})).status_code == 201
+        for said in ("lost a subscriber connection: NOPERM", "requests are answered with 503"):
+            assert service.log.count(said) == 1, service.log
+        assert "NOPERM User service has no permissions to run the 'hmget' command" in service.log
 
 
 def test_a_password_that_changes_ends_no_worker_that_runs(own_valkey: Valkey) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -10,8 +11,9 @@ from redis.asyncio import Redis
 from eventlog.bridge_watch import BridgeWatch
 from jobcast.redis.caller import Caller
 from tests.support.bridge_process import LEADS, BridgeProcess
+from tests.support.deployments import USER
 from tests.support.valkey import Valkey
-from tests.support.waiting import until
+from tests.support.waiting import eventually, until
 
 QUEUE = {"JOBCAST_BRIDGE_BULLMQ": "render"}
 
@@ -42,6 +44,27 @@ def test_it_waits_for_a_redis_that_is_not_there_yet() -> None:
     bridge.wait_for_log("the lease can't be renewed")
     with server, bridge:
         bridge.wait_for_log(LEADS)
+
+
+async def test_rights_that_are_missing_are_logged_once_with_their_cause(
+    redis_client: Redis, valkey: Valkey
+) -> None:
+    async def refused(command: str) -> int:
+        stats: Any = await redis_client.info("commandstats")
+        return int(stats.get(f"cmdstat_{command}", {}).get("rejected_calls", 0))
+
+    async def are_refused_again() -> bool:
+        return await refused("psubscribe") >= 3 <= await refused("xrevrange")
+
+    url = valkey.add_user("bridge", "secret", *USER, "allchannels", "-psubscribe", "-xrevrange")
+    bridge = BridgeProcess(url, **QUEUE, JOBCAST_BRIDGE_PUBLICATIONS="1")
+    bridge.start()
+    await eventually(are_refused_again)
+    valkey.ask("ACL", "SETUSER", "bridge", "+psubscribe", "+xrevrange")
+    bridge.wait_for_log("reading from")
+    with bridge:
+        assert bridge.log.count("not following, events are missed now: NOPERM") == 1
+        assert bridge.log.count("Traceback") == 1
 
 
 async def test_a_service_leaves_events_to_a_bridge_from_the_moment_on_that_it_announces(

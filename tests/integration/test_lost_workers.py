@@ -17,6 +17,7 @@ from eventlog.leases import Leases
 from eventlog.redis_calls import connect
 from jobcast import JobStalled, Run
 from jobcast._settings import LEASE_S
+from jobcast.protocol.append import Answer
 from jobcast.redis.caller import Caller
 from tests.faults.clock import LIBRARY, Clock
 from tests.support.channel import Channel
@@ -25,7 +26,7 @@ from tests.support.lone_worker import LoneWorker
 from tests.support.needs import FAKETIME
 from tests.support.stored import ending_of, log_of, retry, state_of
 from tests.support.valkey import Valkey
-from tests.support.waiting import after, eventually
+from tests.support.waiting import after, eventually, until
 from tests.support.worker_process import enqueue
 from tests.support.working import until_idle, working
 from worker.queue import LOCK_S
@@ -400,6 +401,30 @@ async def test_a_run_whose_lease_is_no_time_is_missed_by_nobody_and_stops_no_loo
         await until_failed(redis_client, "j2")
         await until_unlisted(redis_client)
     assert (await state_of(redis_client, "j1"))["status"] == "running"
+
+
+async def test_a_run_that_fails_unexpectedly_stops_no_look_and_is_logged_once(
+    caller: Caller,
+    redis_client: Redis,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stall, tries = Appender.stall, 0
+
+    async def stall_but_one(appender: Appender, job_id: str, run: str | bytes) -> Answer:
+        nonlocal tries
+        if job_id == "j1":
+            tries += 1
+            raise RuntimeError("something new")
+        return await stall(appender, job_id, run)
+
+    monkeypatch.setattr(Appender, "stall", stall_but_one)
+    await abandoned(redis_url, "j1", "j2")
+    async with looking_out(caller):
+        await until_failed(redis_client, "j2")
+        await until(lambda: tries >= 2)
+    assert caplog.text.count("job j1: can't tell whether its worker is lost") == 1
 
 
 async def test_a_run_whose_job_cannot_be_read_leaves_the_index_and_stops_no_look(

@@ -17,6 +17,7 @@ from jobcast import _event
 from jobcast._errors import InvalidEvent
 from jobcast._failure import MAX_MESSAGE_CHARACTERS
 from jobcast._json import from_json
+from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
@@ -80,6 +81,7 @@ class BullMQ:
         self._notices = notices
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._at = _NONE
+        self._outages = Outages(_log)
         self.name = f"bullmq {queue}"
 
     async def follow(self) -> None:
@@ -132,7 +134,7 @@ class BullMQ:
             except RedisError as error:
                 if not is_transient(error):
                     raise
-                _log.info("%s: Redis is unavailable: %s", self.name, error)
+                self._outages.add(f"{self.name}: Redis is unavailable: {error}")
             await asyncio.sleep(pauses.next())
 
     async def _handle(self, entry_id: str, fields: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from celery import Celery as CeleryApp
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
+from jobcast._outages import Outages
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
@@ -110,12 +111,13 @@ class Celery:
 
     def _capture(self, received: Received, stopping: threading.Event) -> None:
         """Receive until ``stopping`` is set; reconnect when the broker is unavailable."""
+        outages = Outages(_log, "celery: the broker is unavailable: %s")
         while not stopping.is_set():
             try:
                 with self._app.connection_for_read(connect_timeout=_PATIENCE_S) as connection:
                     self._consume(connection, received, stopping)
             except Exception as error:  # noqa: BLE001 - broker libraries raise anything
-                _log.warning("celery: the broker is unavailable: %s", error)
+                outages.add(error)
                 stopping.wait(_RECONNECT_S)
 
     def _consume(self, connection: Any, received: Received, stopping: threading.Event) -> None:  # noqa: ANN401 - it is untyped

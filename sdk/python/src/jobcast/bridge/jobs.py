@@ -13,6 +13,7 @@ from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
 from jobcast._failure import brief
+from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
@@ -66,6 +67,7 @@ class BridgedJobs:
         self._connection = connection
         self._leadership = leadership
         self._bounds = bounds
+        self._outages = Outages(_log, "Redis is unavailable: %s")
         self.appended = 0
 
     @contextmanager
@@ -222,7 +224,7 @@ class BridgedJobs:
             except RedisError as error:
                 if not is_transient(error):
                     raise
-                _log.info("Redis is unavailable: %s", error)
+                self._outages.add(error)
             await asyncio.sleep(pauses.next())
 
 

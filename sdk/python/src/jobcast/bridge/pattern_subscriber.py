@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from jobcast._outages import Outages
 from jobcast._retry import Pauses
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Connection, Replies, answer_of, packed
@@ -56,16 +57,18 @@ class PatternSubscriber:
 
     async def run(self) -> None:
         """Receive until cancelled."""
-        pauses = Pauses()
+        pauses, outages = Pauses(), Outages(_log)
         while True:
             try:
                 server = await self._caller.servers.find(self._name)
                 connection = await server.connect(self._deliver)
-                pauses = Pauses()
+                connections = self.connections
                 why = await self._serve(connection)
+                if self.connections > connections:
+                    pauses = Pauses()  # else Redis refuses the subscription
             except (RedisError, OSError) as error:
                 why = str(error)
-            _log.warning("%s: not following, events are missed now: %s", self._name, why)
+            outages.add(f"{self._name}: not following, events are missed now: {why}")
             await asyncio.sleep(pauses.next())
 
     async def _serve(self, connection: Connection) -> str:

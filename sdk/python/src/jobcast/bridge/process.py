@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from redis.exceptions import RedisError
 
 from jobcast._connection import Connection
+from jobcast._outages import Outages
 from jobcast.bridge.bullmq import BullMQ
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Deposed, Leadership
@@ -64,6 +65,7 @@ class Bridge:
         self._led_as = 0
         self._stopping = asyncio.Event()
         self._has_stood_by = False
+        self._outages = Outages(_log, "the lease can't be renewed: %s")
 
     async def run(self) -> None:
         """Run until `stop` is called. Raises `RedisRefuses` if a URL is refused at the start."""
@@ -100,7 +102,7 @@ class Bridge:
         try:
             await self._leadership.take()
         except RedisError as error:
-            _log.info("the lease can't be renewed: %s", error)
+            self._outages.add(error)
         leads, fence = self._leadership.leads, self._leadership.fence
         if self._leading and not (leads and fence == self._led_as):
             _log.warning("not leading any more")
@@ -165,13 +167,14 @@ class Bridge:
 
 async def _keep_running(work: Callable[[], Awaitable[None]], name: str) -> None:
     """Run a task; restart it after an unexpected error."""
+    failures = Outages(_log, level=logging.ERROR)
     while True:
         try:
             await work()
         except Deposed:
             pass  # the bridge ends this task, or leads again: the lease was only renewed late
-        except Exception:  # noqa: BLE001 - one source must not end the others
-            _log.exception("%s failed and is restarted", name)
+        except Exception as error:  # noqa: BLE001 - one source must not end the others
+            failures.add(f"{name} failed and is restarted: {error}", error=error)
         else:
             return
         await asyncio.sleep(_RESTART_S)

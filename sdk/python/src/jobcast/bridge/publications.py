@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobcastError
+from jobcast._outages import Outages
 from jobcast.bridge.jobs import BridgedJobs, JobView
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
@@ -78,6 +79,7 @@ class Publications:
         self._kept_s = lease_s * _KEPT_LEASES
         self._held: dict[str, deque[Publication]] = {}
         self._count = 0
+        self._outages = Outages(_log, "Redis is unavailable: %s")
         self._seen: OrderedDict[str, str] = OrderedDict()
         self._ours: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._places: dict[str, _Place] = {}
@@ -114,7 +116,7 @@ class Publications:
         try:
             await self._presence.announce()
         except RedisError as error:
-            _log.info("Redis is unavailable: %s", error)
+            self._outages.add(error)
 
     def _receive(self, channel: bytes, message: bytes) -> None:
         now_s = asyncio.get_running_loop().time()

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
+from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.adapters._report import differ
 from jobcast.bridge.jobs import BridgedJobs
@@ -80,6 +81,7 @@ class RQ:
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._compared = 0
         self._since = ""
+        self._outages = Outages(_log, "rq: Redis is unavailable: %s")
         self._subscriber = PatternSubscriber(
             self.name, caller, _pattern, self._receive, lambda: None
         )
@@ -154,7 +156,7 @@ class RQ:
             except RedisError as error:
                 if not is_transient(error):
                     raise
-                _log.info("rq: Redis is unavailable: %s", error)
+                self._outages.add(error)
             await asyncio.sleep(pauses.next())
 
     async def _handle(self, rq_id: str) -> None:
