@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections import defaultdict
 from typing import Final
 
 from app.settings import Settings
 from app.streaming.viewer import RETRY_MS, Viewer
+from jobcast._outages import Outages
+
+_failures: Final = Outages(logging.getLogger("jobcast.streaming"), level=logging.ERROR)
 
 _TICK_S: Final = 1.0
 """Resolution of the keepalives, and so their maximum delay."""
@@ -71,7 +75,10 @@ class Viewers:
                         await asyncio.sleep(0)  # many may be due at once
                     if viewer not in self._open:
                         continue
-                    viewer.keep_alive(now - self._settings.keepalive_s)
+                    try:
+                        viewer.keep_alive(now - self._settings.keepalive_s)
+                    except Exception as error:  # noqa: BLE001 - the others of this second are due
+                        _failures.add(f"a viewer got no keepalive: {error}", error=error)
                     wrote_at = now if viewer.outlet is None else viewer.outlet.wrote_at
                     self._slots[max(self._slot(wrote_at), slot + 1)].append(viewer)
             done = int(now) + 1

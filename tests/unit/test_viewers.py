@@ -211,6 +211,36 @@ def test_a_viewer_is_looked_at_once_or_twice_in_each_interval(
     in_virtual_time(scenario(), 1000.25)
 
 
+def test_a_viewer_whose_keepalive_fails_costs_no_other_one_and_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_alive, failed = Viewer.keep_alive, list[Viewer]()
+
+    def fail_for_one(viewer: Viewer, silent_since: float) -> None:
+        if viewer in failed or not failed:
+            failed.append(viewer)
+            raise RuntimeError("something new")
+        keep_alive(viewer, silent_since)
+
+    monkeypatch.setattr(Viewer, "keep_alive", fail_for_one)
+
+    async def scenario() -> None:
+        viewers = Viewers(Settings(keepalive_s=10))
+        visits = [Visit() for _ in range(3)]
+        async with alive(viewers):
+            for visit in visits:
+                visit.begin(viewers)
+            await after(35)
+            assert sorted(len(keepalives(visit)) for visit in visits) == [0, 3, 3]
+            assert len(failed) > 1
+            for visit in visits:
+                visit.leave()
+                await visit.ended()
+
+    in_virtual_time(scenario(), 1000.25)
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_a_viewer_that_does_not_read_gets_no_keepalives_on_top() -> None:
     async def scenario() -> None:
         viewers = Viewers(Settings(keepalive_s=5))
