@@ -36,7 +36,7 @@ class Settings(Struct, frozen=True):
 
     Attributes:
         redis_url: the Redis or Valkey that holds the logs.
-        jwt_secret: shared secret for HS256, HS384 and HS512.
+        jwt_secret: shared secret for HS256, HS384 and HS512, with the white space at its ends.
         jwt_algorithms: accepted signing algorithms.
         jwt_public_key: PEM text, or the path of a PEM file.
         jwt_jwks: path or http(s) URL of a JSON Web Key Set.
@@ -144,9 +144,10 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
     for field in msgspec.structs.fields(Settings):
         name = variable(field.name)
         known.add(name)
-        text = environment.get(name, "").strip()
-        if text:
-            values[field.name] = _value(name, text, field.type)
+        given = environment.get(name, "")
+        if text := given.strip():
+            verbatim = field.name == "jwt_secret"  # white space may be part of a secret
+            values[field.name] = _value(name, given if verbatim else text, field.type)
     _warn_of_unknown(environment, known)
     try:
         settings = msgspec.convert(values, Settings, strict=False)

@@ -117,23 +117,29 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
 
 
 def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
-    """Return the keys for a shared secret, one for each algorithm.
+    """Return the keys for a shared secret, for each algorithm.
+
+    White space at its ends may belong to it, or be the line feed of a file that the issuer strips.
+    So tokens are accepted that are signed with it or without it.
 
     Raises:
         ValueError: it is a public key, or otherwise unsuitable as a secret.
     """
-    key = {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}
-    keys = []
-    for name in algorithms:
-        algorithm: Any = jwt.get_algorithm_by_name(name)
-        try:
-            algorithm.prepare_key(secret)
-            material = jwt.PyJWK(key, name)
-        except (jwt.PyJWTError, TypeError) as error:
-            raise ValueError(str(error)) from error
-        material.Algorithm = _PreparedHmac(algorithm.hash_alg)
-        keys.append(Key(None, frozenset({name}), material))
+    texts = dict.fromkeys((secret, secret.strip()))
+    keys = [_hmac_key(text, name) for text in texts for name in algorithms]
     return Keys(keys, match_key_id=False)
+
+
+def _hmac_key(secret: str, name: str) -> Key:
+    algorithm: Any = jwt.get_algorithm_by_name(name)
+    try:
+        algorithm.prepare_key(secret)
+        encoded = base64.urlsafe_b64encode(secret.encode()).decode()
+        material = jwt.PyJWK({"kty": "oct", "k": encoded}, name)
+    except (jwt.PyJWTError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    material.Algorithm = _PreparedHmac(algorithm.hash_alg)
+    return Key(None, frozenset({name}), material)
 
 
 class _PreparedHmac(HMACAlgorithm):

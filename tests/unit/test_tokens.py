@@ -159,6 +159,15 @@ async def test_a_secret_and_a_key_set_do_not_mix(source: Source) -> None:
             assert await user_of(given, judge) is None
 
 
+@pytest.mark.parametrize("given", [f"{SECRET}\n", f"{SECRET} ", f"\t{SECRET}\r\n"])
+async def test_white_space_around_a_secret_is_part_of_it_or_not(given: str) -> None:
+    judge = tokens(JWT_SECRET=given)
+    for secret in (given, SECRET):
+        assert await user_of(jwt.encode({"sub": "user-1"}, secret, "HS256"), judge) == "user-1"
+    assert await user_of(jwt.encode({"sub": "user-1"}, f"{SECRET}x", "HS256"), judge) is None
+    assert await user_of(jwt.encode({"sub": "user-1"}, f"{SECRET} ", "HS256"), tokens()) is None
+
+
 # Keys that change, or can't be had
 
 
