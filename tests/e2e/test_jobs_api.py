@@ -235,7 +235,7 @@ async def test_unknown_query_parameters_are_ignored(service: Service) -> None:
 
 @pytest.mark.parametrize("host", ["", "a..b", ".a", "x" * 64, "a b", "[::1", "a:port", "\xff"])
 async def test_a_host_that_is_no_domain_name_does_not_matter(service: Service, host: str) -> None:
-    given = {"Host": host.encode("latin-1")}
+    given = {b"Host": host.encode("latin-1")}
     async with service.client() as client:
         assert (await call(client, "list", headers=given)).status_code == 200
         assert (await client.get("/nothing", headers=given)).status_code == 404
