@@ -15,6 +15,8 @@ import msgspec
 from jwt.algorithms import HMACAlgorithm
 from msgspec import Struct
 
+from schema.salvage import salvage_object
+
 _log = logging.getLogger("jobcast.keys")
 
 _KINDS: Final[dict[Any, frozenset[str]]] = {
@@ -96,10 +98,7 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
     Raises:
         ValueError: it is not a key set, or none of its keys can verify a token.
     """
-    try:
-        found = msgspec.json.decode(document.removeprefix(_BYTE_ORDER_MARK), type=_Document).keys
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"no JSON Web Key Set: {error}") from None
+    found = _members(document.removeprefix(_BYTE_ORDER_MARK))
     keys, unreadable = [], []
     for number, member in enumerate(found, 1):
         try:
@@ -177,6 +176,22 @@ def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
 
 class _Document(Struct):
     keys: list[Any]
+
+
+def _members(document: bytes) -> list[Any]:
+    """Return the members of a key set. A text that strict parsers reject spoils only its own key.
+
+    Raises:
+        ValueError: it is not a key set.
+    """
+    try:
+        return msgspec.json.decode(document, type=_Document).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            lenient = salvage_object(document.decode(errors="replace"))
+            return msgspec.convert(lenient, _Document).keys
+        except (msgspec.MsgspecError, ValueError):
+            raise ValueError(f"no JSON Web Key Set: {error}") from None
 
 
 def _key_of(member: Any, algorithms: frozenset[str]) -> Key | None:  # noqa: ANN401 - any JSON
