@@ -157,10 +157,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
     except msgspec.ValidationError as error:
         raise InvalidSettings(_named(str(error))) from None
     _check(settings)
-    if settings.cors_headers and not settings.cors_origins:
-        _log.warning(
-            "%s has no effect without %s", variable("cors_headers"), variable("cors_origins")
-        )
+    _warn_of_unused_origins(settings)
     return settings
 
 
@@ -207,6 +204,14 @@ def _warn_of_unknown(environment: Mapping[str, str], known: set[str]) -> None:
             continue
         if name.startswith(_PREFIX) and name not in known | of_the_worker:
             _log.warning("%s is no setting of Jobcast and is ignored", name)
+
+
+def _warn_of_unused_origins(settings: Settings) -> None:
+    headers, origins = variable("cors_headers"), variable("cors_origins")
+    if settings.cors_headers and not settings.cors_origins:
+        _log.warning("%s has no effect without %s", headers, origins)
+    if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
+        _log.warning("%s: beside * the others have no effect, all do without cookies", origins)
 
 
 def _check(settings: Settings) -> None:

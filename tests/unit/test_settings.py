@@ -202,6 +202,15 @@ def test_headers_without_origins_are_pointed_out(caplog: pytest.LogCaptureFixtur
     ]
 
 
+def test_origins_beside_all_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    settings_from({**ENOUGH, "JOBCAST_CORS_ORIGINS": "*"})
+    assert caplog.messages == []
+    settings_from({**ENOUGH, "JOBCAST_CORS_ORIGINS": "https://a.example *"})
+    assert caplog.messages == [
+        "JOBCAST_CORS_ORIGINS: beside * the others have no effect, all do without cookies"
+    ]
+
+
 @pytest.mark.parametrize(
     ("secret", "algorithms", "message"),
     [
