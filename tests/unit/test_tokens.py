@@ -189,6 +189,17 @@ async def test_a_new_key_without_an_id_counts_too() -> None:
     assert await user_of(signed(NEW), judge) == "user-1"
 
 
+async def test_a_new_key_may_have_the_id_of_the_one_it_replaces() -> None:
+    issuer = Issuer(named(OLD, "1"))
+    judge = tokens(KeySet("issuer", issuer.fetch))
+    assert await user_of(signed(OLD, "1"), judge) == "user-1"
+    issuer.keys = (named(NEW, "1"),)
+    assert await user_of(signed(NEW, "1"), judge) == "user-1"
+    for _ in range(20):
+        assert await user_of(signed(OLD, "1"), judge) is None
+    assert issuer.fetches == 2
+
+
 async def test_a_flood_of_made_up_key_ids_is_bad_and_no_flood_of_fetches() -> None:
     issuer = Issuer(named(OLD, "old"))
     judge = tokens(KeySet("issuer", issuer.fetch))
