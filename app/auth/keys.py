@@ -6,6 +6,7 @@ Source: RFC 7515 §4.1.4 (``kid``), RFC 7517 (JSON Web Key), RFC 7518 §6 and RF
 import base64
 import hashlib
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -31,6 +32,7 @@ _KINDS: Final[dict[Any, frozenset[str]]] = {
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _LONGEST_REASON: Final = 80
+_PEM: Final = re.compile("-----BEGIN .*?-----END [^-]*-----", re.DOTALL)
 
 
 class Key(Struct, frozen=True):
@@ -152,26 +154,32 @@ class _PreparedHmac(HMACAlgorithm):
 
 
 def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
-    """Parse a PEM public key, which verifies tokens whatever their ``kid``.
+    """Parse PEM public keys, which verify tokens whatever their ``kid``.
 
     Args:
-        pem: the key.
+        pem: one key, or several one after the other.
         algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: the key fits none of the algorithms.
+        ValueError: no key fits any of the algorithms.
     """
-    keys, reasons = [], []
-    for name in sorted(algorithms):
-        try:
-            material = _public(jwt.get_algorithm_by_name(name).prepare_key(pem))
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
-            reasons.append(str(error))
-        else:
-            keys.append(Key(None, frozenset({name}), material))
+    keys, unreadable = [], []
+    for number, block in enumerate(_PEM.findall(pem) or [pem], 1):
+        found, reasons = [], []
+        for name in sorted(algorithms):
+            try:
+                material = _public(jwt.get_algorithm_by_name(name).prepare_key(block))
+            except (jwt.PyJWTError, ValueError, TypeError) as error:
+                is_other = str(error).startswith("Expected")  # names a generator, no kind of key
+                reasons.append(f"no key for {name}" if is_other else str(error))
+            else:
+                found.append(Key(None, frozenset({name}), material))
+        keys += found
+        if not found:
+            unreadable.append(f"key {number}: {reasons[0]}")
     if not keys:
-        raise ValueError(reasons[0])
-    return Keys(keys, match_key_id=False)
+        raise ValueError("; ".join(unreadable))
+    return Keys(keys, match_key_id=False, unreadable=unreadable)
 
 
 class _Document(Struct):
