@@ -188,6 +188,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def the_connection_is_back(self) -> None:
+        """Confirm the subscription: after a loss, or anew, as for a slot that is being moved."""
+        self._subscribe_if_asked()  # a new actor's own confirmation comes first
         self.connected = True
         self.followed = self.feed.inbox
         if self.feed.inbox is not None:
