@@ -257,8 +257,7 @@ class JobActor(LoopActor):
             return
         whole = start is From.START
         cursor = state.attempt_id if whole else start
-        # Even if the attempt has no other entry yet: the actor may be behind the log.
-        if isinstance(cursor, str) and (whole or cursor != state.last):
+        if isinstance(cursor, str) and cursor != state.last:
             resumption = Resumption(cursor, whole=whole)
             self._audience.resume(mailbox, resumption)
             self._read_page(mailbox, resumption)
