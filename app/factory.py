@@ -7,8 +7,10 @@ from functools import cache, partial
 from typing import Any
 
 from quart import Quart
+from quart.wrappers.base import BaseRequestWebsocket
 from quart_cors import cors
 from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import MapAdapter
 
 from app import errors
 from app.contract import contract_of
@@ -34,6 +36,19 @@ class _Application(Quart):
         """Log an error, except invalid settings, which the server prints."""
         if not isinstance(exception_info[1], InvalidSettings):
             super().log_exception(exception_info)
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """Match routes whatever the ``Host``: Werkzeug raises on one that is no domain name."""
+        if request is None:
+            return None
+        return self.url_map.bind(
+            "",
+            request.root_path,
+            url_scheme=request.scheme,
+            default_method=request.method,
+            path_info=request.path,
+            query_args=request.query_string.decode(),
+        )
 
 
 def create_app(settings: Settings | None = None) -> Quart:

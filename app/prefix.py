@@ -24,7 +24,9 @@ from urllib.parse import quote, unquote
 from app.asgi import Scope
 
 _HEADER: Final = b"x-forwarded-prefix"
-_FORWARDED: Final = re.compile(r"(?:/[A-Za-z0-9_~.!$'()*+,;:@&=-]+)+/?", re.ASCII)
+_FORWARDED: Final = re.compile(r"(?:/[A-Za-z0-9_~.!$'()*+,;:@&=-]+){1,16}/?", re.ASCII)
+"""Of few segments, as the interpretations of a path grow with their square."""
+
 _MAX_LENGTH: Final = 256
 _DOTS: Final = frozenset({".", ".."})
 

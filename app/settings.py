@@ -22,9 +22,12 @@ _log = logging.getLogger("jobcast.settings")
 _HMAC: Final = frozenset({"HS256", "HS384", "HS512"})
 _ASYMMETRIC: Final = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"})
 
-Positive = Annotated[int, Meta(gt=0)]
+_MAX_INTEGER: Final = 2**53 - 1
+
+Positive = Annotated[int, Meta(gt=0, le=_MAX_INTEGER)]
 Time = Annotated[float, Meta(ge=0, le=3600)]
-PositiveTime = Annotated[float, Meta(gt=0, le=31_536_000)]
+Period = Annotated[float, Meta(ge=0.1, le=31_536_000)]
+"""A time that passes again and again: each end is work for the service."""
 
 
 class InvalidSettings(ValueError):
@@ -36,7 +39,7 @@ class Settings(Struct, frozen=True):
 
     Attributes:
         redis_url: the Redis or Valkey that holds the logs.
-        jwt_secret: shared secret for HS256, HS384 and HS512.
+        jwt_secret: shared secret for HS256, HS384 and HS512, with the white space at its ends.
         jwt_algorithms: accepted signing algorithms.
         jwt_public_key: PEM text, or the path of a PEM file.
         jwt_jwks: path or http(s) URL of a JSON Web Key Set.
@@ -82,10 +85,10 @@ class Settings(Struct, frozen=True):
     exp_leeway_s: Time = 0
     cookie_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")] | None = None
     demo: bool = False
-    stream_max_age_s: PositiveTime = 600
-    keepalive_s: PositiveTime = 15
+    stream_max_age_s: Period = 600
+    keepalive_s: Period = 15
     notice_s: Time = 2
-    grace_s: PositiveTime = 10
+    grace_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 10
     reconnects_per_s: Positive = 1000
     stall_grace_s: Annotated[float, Meta(ge=1, le=31_536_000)] = 20
     retention_s: Annotated[int, Meta(gt=0, le=315_360_000)] = 86_400
@@ -94,7 +97,7 @@ class Settings(Struct, frozen=True):
     streams_per_owner: Positive = 10_000
     streams_per_job: Positive = 10_000
     streams_per_process: Positive = 50_000
-    mailbox_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
+    mailbox_bytes: Annotated[int, Meta(ge=1024, le=_MAX_INTEGER)] = 256 * 1024
     cors_origins: tuple[str, ...] = ()
     cors_headers: tuple[str, ...] = ()
     trust_forwarded_prefix: bool = False
@@ -144,19 +147,17 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
     for field in msgspec.structs.fields(Settings):
         name = variable(field.name)
         known.add(name)
-        text = environment.get(name, "").strip()
-        if text:
-            values[field.name] = _value(name, text, field.type)
+        given = environment.get(name, "")
+        if text := given.strip():
+            verbatim = field.name == "jwt_secret"  # white space may be part of a secret
+            values[field.name] = _value(name, given if verbatim else text, field.type)
     _warn_of_unknown(environment, known)
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettings(_named(str(error))) from None
     _check(settings)
-    if settings.cors_headers and not settings.cors_origins:
-        _log.warning(
-            "%s has no effect without %s", variable("cors_headers"), variable("cors_origins")
-        )
+    _warn_of_unused_origins(settings)
     return settings
 
 
@@ -205,6 +206,14 @@ def _warn_of_unknown(environment: Mapping[str, str], known: set[str]) -> None:
             _log.warning("%s is no setting of Jobcast and is ignored", name)
 
 
+def _warn_of_unused_origins(settings: Settings) -> None:
+    headers, origins = variable("cors_headers"), variable("cors_origins")
+    if settings.cors_headers and not settings.cors_origins:
+        _log.warning("%s has no effect without %s", headers, origins)
+    if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
+        _log.warning("%s: beside * the others have no effect, all do without cookies", origins)
+
+
 def _check(settings: Settings) -> None:
     algorithms = frozenset(settings.jwt_algorithms)
     unknown = algorithms - _HMAC - _ASYMMETRIC
@@ -234,8 +243,18 @@ def _check(settings: Settings) -> None:
             f"{variable('jwt_public_key')} or {variable('jwt_jwks')}; {variable('demo')}=1 "
             "starts without, for trying out)"
         )
+    _warn_of_unused_algorithms(algorithms, has_secret=bool(settings.jwt_secret))
     _check_sources(settings)
     _check_queue(settings)
+
+
+def _warn_of_unused_algorithms(algorithms: frozenset[str], *, has_secret: bool) -> None:
+    secret, listed = variable("jwt_secret"), variable("jwt_algorithms")
+    if has_secret and not algorithms & _HMAC:
+        _log.warning("%s has no effect: %s lists none of HS256, HS384, HS512", secret, listed)
+    if not has_secret and algorithms & _HMAC and algorithms & _ASYMMETRIC:
+        hmac = ", ".join(sorted(algorithms & _HMAC))
+        _log.warning("%s: without %s no token of %s is accepted", listed, secret, hmac)
 
 
 def queue_tasks(settings: Settings) -> Mapping[str, str]:

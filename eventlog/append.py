@@ -8,7 +8,7 @@ from hiredis import ReplyError
 from msgspec import Struct
 
 from eventlog.complaints import complaints
-from eventlog.errors import REFUSALS, UnreadableJob
+from eventlog.errors import REFUSALS, BadEvent, UnreadableJob
 from eventlog.redis_calls import available
 from jobcast.protocol.append import (
     CANCEL,
@@ -20,6 +20,7 @@ from jobcast.protocol.append import (
     completed,
     created,
     failed,
+    shortened,
 )
 from jobcast.protocol.refusals import is_data_error
 from jobcast.redis.caller import Caller
@@ -117,6 +118,9 @@ class Appender:
     async def settle(self, job_id: str, event: Terminal, *, attempt: int | None = None) -> Answer:
         """Append the terminal event of a publish-only worker, also to a queued job.
 
+        One that is too large for the job is appended without its result, or with less text: the
+        job must end.
+
         Args:
             job_id: the job.
             event: the terminal event.
@@ -133,7 +137,10 @@ class Appender:
             append = completed(bytes(event.data.result).decode())
         else:
             append = _failed(event.data)
-        return await self.append(job_id, append, attempt=attempt)
+        try:
+            return await self.append(job_id, append, attempt=attempt)
+        except BadEvent:
+            return await self.append(job_id, shortened(append), attempt=attempt)
 
     async def append(
         self,

@@ -182,5 +182,6 @@ class Subscriptions:
     def _notify_of_move(self, slots: Container[int]) -> None:
         for connection in self._connections.values():
             for name, subscriber in list(connection.subscribers.items()):
-                if self._servers.slot_of(name) in slots:
+                # Others may get publications for an earlier subscriber, until they are confirmed.
+                if name not in connection.unconfirmed and self._servers.slot_of(name) in slots:
                     subscriber.hand(Subscribed())

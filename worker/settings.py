@@ -1,6 +1,5 @@
 """The worker's settings, from environment variables."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from jobcast import parse_address
+from jobcast._settings import parse_seconds, parse_whole
 
 MAX_CONCURRENCY: Final = 1000
 MAX_GRACE_S: Final = 24 * 3600
@@ -84,11 +84,10 @@ def _concurrency(environment: Mapping[str, str]) -> int:
     text = _text(environment, "JOBCAST_CONCURRENCY")
     if text is None:
         return Settings.concurrency
-    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_CONCURRENCY:
-        raise InvalidSettings(
-            f"JOBCAST_CONCURRENCY: must be a whole number from 1 to {MAX_CONCURRENCY}, not {text}"
-        )
-    return int(text)
+    try:
+        return parse_whole(text, 1, MAX_CONCURRENCY)
+    except ValueError as error:
+        raise InvalidSettings(f"JOBCAST_CONCURRENCY: {error}") from None
 
 
 def _grace_s(environment: Mapping[str, str]) -> float:
@@ -96,14 +95,9 @@ def _grace_s(environment: Mapping[str, str]) -> float:
     if text is None:
         return Settings.grace_s
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= MAX_GRACE_S:
-        raise InvalidSettings(
-            f"JOBCAST_GRACE_S: must be a number of seconds from 0 to {MAX_GRACE_S}, not {text}"
-        )
-    return seconds
+        return parse_seconds(text, 0, MAX_GRACE_S)
+    except ValueError as error:
+        raise InvalidSettings(f"JOBCAST_GRACE_S: {error}") from None
 
 
 def _text(environment: Mapping[str, str], name: str) -> str | None:

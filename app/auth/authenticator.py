@@ -148,7 +148,9 @@ def _keys(settings: Settings) -> Keys | KeySet | None:
 
 def _public_key(source: str, algorithms: frozenset[str]) -> Keys | KeySet:
     pem = source if "-----BEGIN" in source else Path(source).read_text()
-    return read_pem(pem, algorithms)
+    keys = read_pem(pem, algorithms)
+    log_unreadable(variable("jwt_public_key"), keys)
+    return keys
 
 
 def _key_set(source: str, algorithms: frozenset[str]) -> Keys | KeySet:

@@ -6,6 +6,7 @@ Source: RFC 7515 §4.1.4 (``kid``), RFC 7517 (JSON Web Key), RFC 7518 §6 and RF
 import base64
 import hashlib
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -14,6 +15,8 @@ import jwt
 import msgspec
 from jwt.algorithms import HMACAlgorithm
 from msgspec import Struct
+
+from schema.salvage import salvage_object
 
 _log = logging.getLogger("jobcast.keys")
 
@@ -29,6 +32,7 @@ _KINDS: Final[dict[Any, frozenset[str]]] = {
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _LONGEST_REASON: Final = 80
+_PEM: Final = re.compile("-----BEGIN .*?-----END [^-]*-----", re.DOTALL)
 
 
 class Key(Struct, frozen=True):
@@ -96,10 +100,7 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
     Raises:
         ValueError: it is not a key set, or none of its keys can verify a token.
     """
-    try:
-        found = msgspec.json.decode(document.removeprefix(_BYTE_ORDER_MARK), type=_Document).keys
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"no JSON Web Key Set: {error}") from None
+    found = _members(document.removeprefix(_BYTE_ORDER_MARK))
     keys, unreadable = [], []
     for number, member in enumerate(found, 1):
         try:
@@ -117,23 +118,29 @@ def read_key_set(document: bytes, algorithms: frozenset[str]) -> Keys:
 
 
 def read_secret(secret: str, algorithms: frozenset[str]) -> Keys:
-    """Return the keys for a shared secret, one for each algorithm.
+    """Return the keys for a shared secret, for each algorithm.
+
+    White space at its ends may belong to it, or be the line feed of a file that the issuer strips.
+    So tokens are accepted that are signed with it or without it.
 
     Raises:
         ValueError: it is a public key, or otherwise unsuitable as a secret.
     """
-    key = {"kty": "oct", "k": base64.urlsafe_b64encode(secret.encode()).decode()}
-    keys = []
-    for name in algorithms:
-        algorithm: Any = jwt.get_algorithm_by_name(name)
-        try:
-            algorithm.prepare_key(secret)
-            material = jwt.PyJWK(key, name)
-        except (jwt.PyJWTError, TypeError) as error:
-            raise ValueError(str(error)) from error
-        material.Algorithm = _PreparedHmac(algorithm.hash_alg)
-        keys.append(Key(None, frozenset({name}), material))
+    texts = dict.fromkeys((secret, secret.strip()))
+    keys = [_hmac_key(text, name) for text in texts for name in algorithms]
     return Keys(keys, match_key_id=False)
+
+
+def _hmac_key(secret: str, name: str) -> Key:
+    algorithm: Any = jwt.get_algorithm_by_name(name)
+    try:
+        algorithm.prepare_key(secret)
+        encoded = base64.urlsafe_b64encode(secret.encode()).decode()
+        material = jwt.PyJWK({"kty": "oct", "k": encoded}, name)
+    except (jwt.PyJWTError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    material.Algorithm = _PreparedHmac(algorithm.hash_alg)
+    return Key(None, frozenset({name}), material)
 
 
 class _PreparedHmac(HMACAlgorithm):
@@ -147,30 +154,52 @@ class _PreparedHmac(HMACAlgorithm):
 
 
 def read_pem(pem: str, algorithms: frozenset[str]) -> Keys:
-    """Parse a PEM public key, which verifies tokens whatever their ``kid``.
+    """Parse PEM public keys, which verify tokens whatever their ``kid``.
 
     Args:
-        pem: the key.
+        pem: one key, or several one after the other.
         algorithms: the accepted signing algorithms.
 
     Raises:
-        ValueError: the key fits none of the algorithms.
+        ValueError: no key fits any of the algorithms.
     """
-    keys, reasons = [], []
-    for name in sorted(algorithms):
-        try:
-            material = _public(jwt.get_algorithm_by_name(name).prepare_key(pem))
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
-            reasons.append(str(error))
-        else:
-            keys.append(Key(None, frozenset({name}), material))
+    keys, unreadable = [], []
+    for number, block in enumerate(_PEM.findall(pem) or [pem], 1):
+        found, reasons = [], []
+        for name in sorted(algorithms):
+            try:
+                material = _public(jwt.get_algorithm_by_name(name).prepare_key(block))
+            except (jwt.PyJWTError, ValueError, TypeError) as error:
+                is_other = str(error).startswith("Expected")  # names a generator, no kind of key
+                reasons.append(f"no key for {name}" if is_other else str(error))
+            else:
+                found.append(Key(None, frozenset({name}), material))
+        keys += found
+        if not found:
+            unreadable.append(f"key {number}: {reasons[0]}")
     if not keys:
-        raise ValueError(reasons[0])
-    return Keys(keys, match_key_id=False)
+        raise ValueError("; ".join(unreadable))
+    return Keys(keys, match_key_id=False, unreadable=unreadable)
 
 
 class _Document(Struct):
     keys: list[Any]
+
+
+def _members(document: bytes) -> list[Any]:
+    """Return the members of a key set. A text that strict parsers reject spoils only its own key.
+
+    Raises:
+        ValueError: it is not a key set.
+    """
+    try:
+        return msgspec.json.decode(document, type=_Document).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            lenient = salvage_object(document.decode(errors="replace"))
+            return msgspec.convert(lenient, _Document).keys
+        except (msgspec.MsgspecError, ValueError):
+            raise ValueError(f"no JSON Web Key Set: {error}") from None
 
 
 def _key_of(member: Any, algorithms: frozenset[str]) -> Key | None:  # noqa: ANN401 - any JSON

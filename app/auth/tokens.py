@@ -11,6 +11,7 @@ from app.auth.grant import grant_of
 from app.auth.key_set import KeySet
 from app.auth.keys import Keys, read_secret
 from app.auth.verified_tokens import Claims, VerifiedTokens, digest_of
+from app.errors import ServiceUnavailable
 from app.settings import InvalidSettings, Settings, variable
 from schema.http import MAX_ID
 
@@ -97,12 +98,33 @@ class Tokens:
             try:
                 return await self._verify_with(token, digest, algorithm, keys)
             except jwt.InvalidSignatureError:
-                if self._key_set is None or (key_id and keys):
+                if self._key_set is None:
                     raise
             self._decode(token, signed=False)  # raises if it is invalid whatever the keys: expired
-            if not await self._key_set.refresh():
+            if not await self._is_newer(self._key_set, known=bool(key_id and keys)):
                 raise jwt.InvalidSignatureError
             self._use_newest_keys()
+
+    @staticmethod
+    async def _is_newer(key_set: KeySet, *, known: bool) -> bool:
+        """Fetch newer keys for a token; return False if the current ones are decisive.
+
+        Args:
+            key_set: the keys.
+            known: whether one of them has the token's ``kid``. A newer key may have replaced it,
+                but while none can be fetched it is the key of that id.
+
+        Raises:
+            ServiceUnavailable: the set is unavailable, and the key is unknown.
+        """
+        if known and not key_set.available:
+            return False
+        try:
+            return await key_set.refresh()
+        except ServiceUnavailable:
+            if known:
+                return False
+            raise
 
     async def _verify_with(
         self, token: str, digest: bytes, algorithm: str, keys: Iterable[Any]

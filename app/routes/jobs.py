@@ -72,10 +72,15 @@ async def _create() -> Response:
 
 
 def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key.strip()) <= _MAX_KEY:
+    keys = {key.strip() for key in request.headers.getlist("Idempotency-Key")}
+    if not keys:
+        return None
+    if len(keys) > 1:
+        raise BadRequest("Idempotency-Key: one, not several")
+    (key,) = keys
+    if not 0 < len(key) <= _MAX_KEY:
         raise BadRequest(f"Idempotency-Key: 1 to {_MAX_KEY} characters")
-    return key and key.strip()
+    return key
 
 
 @blueprint.get("")

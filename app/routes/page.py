@@ -4,11 +4,16 @@ from html import escape
 from pathlib import Path
 
 from quart import Blueprint, Response, request, send_from_directory
+from werkzeug.exceptions import NotFound
 
 from app.prefix import public_path
 
-blueprint = Blueprint("page", __name__, static_folder="../static", static_url_path="/static")
+blueprint = Blueprint("page", __name__)
 
+_STATIC = Path(__file__).parent.parent / "static"
+_FILES = frozenset(
+    path.relative_to(_STATIC).as_posix() for path in _STATIC.rglob("*") if path.is_file()
+)
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 CSP = "default-src 'self'; base-uri {base_uri}; form-action 'self'; frame-ancestors 'none'"
 
@@ -27,6 +32,14 @@ async def page() -> Response:
     response.headers["Content-Security-Policy"] = CSP.format(base_uri=base_uri)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+@blueprint.get("/static/<path:name>")
+async def file(name: str) -> Response:
+    """Return a file of the page. Others are not looked for: a long name would be an OSError."""
+    if name not in _FILES:
+        raise NotFound
+    return await send_from_directory(_STATIC, name)
 
 
 @blueprint.after_request

@@ -8,10 +8,13 @@ unnecessary.
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import h11
+from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, RequestReceived
+from h2.exceptions import ProtocolError
 from h11._headers import Headers
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
@@ -93,11 +96,13 @@ async def _read_until_client_closes(server: TCPServer) -> None:
 
 
 async def _handle_events_fairly(protocol: H2Protocol, events: list[Event]) -> None:
-    """Drop body data of requests that have their response, and start ten requests at a time.
+    """Drop late body data, reset unreadable requests, and start ten requests at a time.
 
-    Hypercorn raises KeyError for such data, which ends the HTTP/2 connection with all its streams:
-    pgjones/hypercorn#329, fixed by #312 or #334. It also starts all requests of one read, up to a
-    hundred, without yielding to the event loop: not reported upstream.
+    Hypercorn raises KeyError for body data of a request that has its response, which ends the
+    HTTP/2 connection with all its streams: pgjones/hypercorn#329, fixed by #312 or #334. So does a
+    request without a path (CONNECT), or whose path or method is not ASCII. Hypercorn also starts
+    all requests of one read, up to a hundred, without yielding to the event loop. Neither is
+    reported upstream.
     """
     started = 0
     for event in events:
@@ -105,12 +110,27 @@ async def _handle_events_fairly(protocol: H2Protocol, events: list[Event]) -> No
             started += 1
             if not started % _REQUESTS_PER_TURN:
                 await asyncio.sleep(0)
+            if not _is_readable(event):
+                with suppress(ProtocolError):  # the client has reset it already
+                    protocol.connection.reset_stream(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+                continue
         if isinstance(event, DataReceived) and event.stream_id not in protocol.streams:
             length = event.flow_controlled_length or 0
             protocol.connection.acknowledge_received_data(length, event.stream_id)
         else:
             await _ORIGINALS["_handle_events"](protocol, [event])
     await protocol._flush()  # noqa: SLF001 - as Hypercorn does, even without an event
+
+
+def _is_readable(request: RequestReceived) -> bool:
+    """Return whether Hypercorn can read a request's method, and its path without the query."""
+    path = b"\xff"
+    for name, value in request.headers:
+        if name == b":path":
+            path, _, _ = value.partition(b"?")
+        elif name == b":method" and not value.isascii():
+            return False
+    return path.isascii()
 
 
 async def _recycle_after_body(protocol: H11Protocol) -> None:

@@ -106,6 +106,9 @@ async def test_other_ids_are_compared_letter_by_letter(
         ("GET", "/api/v1/jobs/x/entries"),
         ("GET", "/static/../app/auth.py"),
         ("GET", "/static/%2e%2e/auth.py"),
+        ("GET", "/static/css"),
+        ("GET", f"/static/{'a' * 300}"),
+        ("GET", f"/static{'/a' * 3000}"),
     ],
 )
 async def test_an_unknown_address_is_a_404(service: Service, method: str, path: str) -> None:

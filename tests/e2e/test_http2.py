@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
+from h2.errors import ErrorCodes
 
 import jobcast
 from tests.support.certificate import Certificate
@@ -252,6 +253,24 @@ async def test_a_request_that_is_refused_before_its_end_harms_no_stream_of_its_c
         await connection.upload(refused, body)
         await refused.read_head()
         assert refused.status == 400
+    async with jobs.run(job_id):
+        pass
+    assert [event.name for event in await stream.rest()] == ["step-change", "complete"]
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("GET", "/\udcff"), ("G\udcff", "/"), ("CONNECT", "")]
+)
+async def test_a_request_that_cant_be_read_harms_no_stream_of_its_connection(
+    connection: Http2Connection, jobs: jobcast.Jobs, job_id: str, method: str, target: str
+) -> None:
+    stream = await connection.watch(job_id)
+    await stream.until("progress-update")
+    for _ in range(2):
+        refused = connection.request(target, method=method)
+        await refused.read_head()
+        assert refused.reset == ErrorCodes.PROTOCOL_ERROR
+    assert not connection.terminated
     async with jobs.run(job_id):
         pass
     assert [event.name for event in await stream.rest()] == ["step-change", "complete"]

@@ -165,6 +165,16 @@ async def test_a_key_of_no_or_too_many_characters_is_a_400(service: Service, key
         assert (await post(client, "k" * 255)).status_code == 201
 
 
+async def test_different_keys_of_one_call_are_a_400(service: Service) -> None:
+    async with service.client() as client:
+        for keys, status in ((("a", "b"), 400), (("a", ""), 400), (("a", "a"), 201)):
+            headers = [*(("Idempotency-Key", key) for key in keys), ("x-session-id", SESSION)]
+            answer = await client.post("/api/v1/jobs", json=BODY, headers=headers)
+            assert answer.status_code == status
+            if status == 400:
+                assert answer.json()["message"] == "Idempotency-Key: one, not several"
+
+
 async def test_a_key_counts_for_a_day(service: Service, redis_client: Redis) -> None:
     async with service.client() as client:
         first = await post(client, "key")

@@ -233,6 +233,14 @@ async def test_unknown_query_parameters_are_ignored(service: Service) -> None:
             assert (await call(client, name, answer.json()["jobId"], **more)).status_code == 200
 
 
+@pytest.mark.parametrize("host", ["", "a..b", ".a", "x" * 64, "a b", "[::1", "a:port", "\xff"])
+async def test_a_host_that_is_no_domain_name_does_not_matter(service: Service, host: str) -> None:
+    given = {b"Host": host.encode("latin-1")}
+    async with service.client() as client:
+        assert (await call(client, "list", headers=given)).status_code == 200
+        assert (await client.get("/nothing", headers=given)).status_code == 404
+
+
 async def test_the_status_of_a_fresh_job_has_every_field(service: Service) -> None:
     async with service.client() as client:
         job_id = await create(client)

@@ -152,6 +152,40 @@ async def test_a_published_end_of_a_retried_job_ends_its_new_attempt(
     assert (await ending_of(redis_client, job_id))[0] == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("event", "data", "end"),
+    [
+        ("complete", {"result": "x" * 1024}, {"result": None}),
+        (
+            "failed",
+            {"error": "\0ä" * 512, "errorCode": "E"},
+            {"error": "\0ä" * 32, "errorCode": "E"},
+        ),
+        (
+            "failed",
+            {"error": "No disk", "errorCode": "E" * 1024},
+            {"error": "No disk", "errorCode": None},
+        ),
+    ],
+)
+async def test_a_published_end_that_is_too_large_ends_its_job_all_the_same(  # noqa: PLR0913, PLR0917 - the cases
+    service: Service,
+    redis_client: Redis,
+    redis_url: str,
+    event: str,
+    data: dict[str, Any],
+    end: dict[str, Any],
+) -> None:
+    async with jobcast.connect(redis_url, max_event_bytes=1024) as jobs:
+        job_id = await jobs.create("report", session_id=SESSION)
+    async with watch(service.url, job_id) as stream:
+        await begun(stream)
+        await publish(redis_client, job_id, event, data)
+        rest = await stream.rest()
+    assert [(each.name, each.data) for each in rest] == [(event, end)]
+    assert await names_in_log(redis_client, job_id) == ["_created", event]
+
+
 async def test_what_is_published_while_a_viewer_connects_does_not_harm_it(
     service: Service, jobs: jobcast.Jobs, redis_client: Redis
 ) -> None:

@@ -7,17 +7,19 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import h11
 import pytest
-from h2.events import DataReceived
+from h2.events import DataReceived, RequestReceived
 from h11._headers import Headers
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
 from hypercorn.events import Closed
+from hypercorn.protocol.h2 import H2Protocol
 
 from app.server.repairs import _ORIGINALS, REPAIRED
 from tests.support.hypercorn_server import serving
@@ -70,6 +72,15 @@ async def test_a_late_body_ends_an_http_2_connection() -> None:
     late = DataReceived(stream_id=1, data=b"late", flow_controlled_length=4)
     with pytest.raises(KeyError):
         await _ORIGINALS["_handle_events"](protocol, [late])
+
+
+async def test_a_method_that_is_not_ascii_ends_an_http_2_connection() -> None:
+    context = SimpleNamespace(terminated=asyncio.Event())
+    protocol: Any = SimpleNamespace(context=context)
+    protocol._create_stream = partial(H2Protocol._create_stream, protocol)
+    odd = RequestReceived(stream_id=1, headers=[(b":method", b"\xff"), (b":path", b"/")])
+    with pytest.raises(UnicodeDecodeError):
+        await _ORIGINALS["_handle_events"](protocol, [odd])
 
 
 async def test_a_connection_is_closed_while_its_client_still_sends() -> None:

@@ -139,7 +139,9 @@ class Http2Connection(asyncio.Protocol):
         """Send a request or, if it ``uploads`` a body, its head."""
         number = self._h2.get_next_available_stream_id()
         stream = self._streams[number] = Http2Stream(self, number, reads=reads)
-        own = {":method": method, ":path": target, ":scheme": self._scheme}
+        own = {":method": method}
+        if method != "CONNECT":
+            own.update({":path": target, ":scheme": self._scheme})
         given = {name.lower(): value for name, value in (headers or {}).items()}
         head = {**own, ":authority": self._authority, "x-session-id": SESSION, **given}
         pairs = [

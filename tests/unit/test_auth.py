@@ -268,6 +268,27 @@ def test_a_key_of_several_algorithms_counts_for_those_that_it_fits() -> None:
         ).ready
 
 
+async def test_each_of_several_public_keys_counts(caplog: pytest.LogCaptureFixture) -> None:
+    first, second = PAIRS["ES256"], new_pair("ES256")
+    texts = [first.pem, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", second.pem]
+    both = authenticator(
+        JOBCAST_JWT_ALGORITHMS="HS256 ES256", JOBCAST_JWT_PUBLIC_KEY="".join(texts)
+    )
+    for pair in (first, second):
+        assert await user_of(pair.token(), both) == "user-1"
+    assert await user_of(new_pair("ES256").token(), both) is None
+    assert ["JOBCAST_JWT_PUBLIC_KEY" in text and "key 2: " in text for text in caplog.messages] == [
+        True
+    ]
+
+
+def test_a_public_key_of_another_kind_is_told_in_words() -> None:
+    with pytest.raises(InvalidSettings, match=r"^JOBCAST_JWT_PUBLIC_KEY: key 1: no key for RS256$"):
+        authenticator(
+            JOBCAST_JWT_ALGORITHMS="HS256 RS256", JOBCAST_JWT_PUBLIC_KEY=PAIRS["ES256"].pem
+        )
+
+
 async def test_a_key_pair_verifies_as_its_public_key_does(tmp_path: Path) -> None:
     pair = PAIRS["RS256"]
     jwk: Any = jwt.get_algorithm_by_name("RS256")

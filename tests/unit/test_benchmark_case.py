@@ -62,3 +62,9 @@ def test_the_table_says_when_others_were_on_the_core_of_the_server() -> None:
 def test_the_table_says_why_a_result_does_not_count() -> None:
     failed = Result(Subject("subject", unmeasured), [], [Sample(failure="3 of 4 deliveries")])
     assert "FAILED: 3 of 4 deliveries" in table(Case("case", "title", "unit", []), [failed])
+
+
+def test_a_table_says_how_often_a_short_measurement_is_taken_in_a_run() -> None:
+    for repeats, is_said in ((1, False), (5, True)):
+        case = Case("case", "title", "unit", [], repeats)
+        assert ("case: title, 5 times a run\n" in table(case, [])) is is_said

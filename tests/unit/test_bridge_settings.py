@@ -52,7 +52,7 @@ def test_each_setting_is_read() -> None:
 
 INVALID = {
     "REDIS_URL": ["http://x", "redis://h:x"],
-    "JOBCAST_RETENTION_S": ["0", "1.5", "x"],
+    "JOBCAST_RETENTION_S": ["0", "1.5", "x", "315360001"],
     "JOBCAST_LOG_ENTRIES": ["9", "1000001"],
     "JOBCAST_EVENT_BYTES": ["1023", "1048577"],
     "JOBCAST_BRIDGE_QUEUE_URL": ["x"],
@@ -64,7 +64,7 @@ INVALID = {
     "JOBCAST_BRIDGE_SESSION": ["data."],
     "JOBCAST_BRIDGE_TYPE": [".type", "a\udcff"],
     "JOBCAST_BRIDGE_NAME": ["a b", "a:b", "x" * 65],
-    "JOBCAST_BRIDGE_LEASE_S": ["0.9", "61", "nan", "x"],
+    "JOBCAST_BRIDGE_LEASE_S": ["0.9", "61", "nan", "x", "1_0", "\u0663"],
 }
 
 

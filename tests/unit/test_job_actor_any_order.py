@@ -188,6 +188,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def the_connection_is_back(self) -> None:
+        """Confirm the subscription: after a loss, or anew, as for a slot that is being moved."""
+        self._subscribe_if_asked()  # a new actor's own confirmation comes first
         self.connected = True
         self.followed = self.feed.inbox
         if self.feed.inbox is not None:
@@ -424,7 +426,8 @@ def _check_reset(life: Life, event: Event, at: int | None, cursor: Beginning) ->
     """Check the reason for a reset of a viewer that had come to a place of the history."""
     reason, attempt = Reason(event.data["reason"]), event.data["attempt"]
     if at is None and cursor is From.START:
-        assert reason is Reason.TRIMMED
+        # The attempt may have been trimmed, and be over, before any of it was shown.
+        assert reason is Reason.TRIMMED or (reason is Reason.ATTEMPT and attempt > 1)
     elif at is None:
         assert reason in {Reason.UNKNOWN, *_guesses(life, cursor)}
     elif reason is Reason.ATTEMPT:

@@ -73,6 +73,21 @@ async def test_of_a_queued_job_nothing_comes_until_something_happens(
     assert watcher.names == ["step-change"]
 
 
+async def test_an_attempt_that_was_trimmed_before_any_of_it_came_is_reset_to_the_next_one(
+    scene: Scene, log: JobLog
+) -> None:
+    await scene.live()
+    watcher = await scene.watch(From.START)
+    log.start()
+    log.append("failed", {"error": "x", "errorCode": None})
+    log.append("_retried")
+    log.cut()
+    await scene.subscribed()
+    await scene.answer_all()
+    assert watcher.resets == [(2, "attempt")]
+    assert watcher.names == ["reset", "progress-update"]
+
+
 async def test_who_comes_before_the_job_is_known_gets_the_same(log: JobLog, scene: Scene) -> None:
     log.start()
     log.progress(10)

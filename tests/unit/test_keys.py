@@ -137,6 +137,14 @@ def test_what_holds_no_key_is_no_key_set(document: bytes) -> None:
         read_key_set(document, ALL)
 
 
+@pytest.mark.parametrize("odd", [b'"\\ud83d"', b'"caf\xe9"', b"NaN", b"1e999"])
+def test_a_member_that_is_no_strict_json_does_not_spoil_the_others(odd: bytes) -> None:
+    document = key_set(PAIRS["ES256"]).encode()
+    first = b'{"keys":[{"kty":"oct","kid":' + odd + b"},"
+    keys = read_key_set(first + document.removeprefix(b'{"keys": ['), ALL)
+    assert len(keys.candidates("ES256", "ES256")) == 1
+
+
 def test_keys_that_no_token_may_be_signed_with_make_no_set() -> None:
     with pytest.raises(ValueError, match="none of its 1 keys verifies RS256"):
         read_key_set(key_set(PAIRS["ES256"]).encode(), frozenset({"RS256", "HS256"}))

@@ -107,6 +107,8 @@ def test_an_address_never_leads_to_another_host(root: str, address: str) -> None
         (["/a, /b"], "/root"),
         (["/a", "/b"], "/root"),
         (["/" + "a" * 256], "/root"),
+        (["/a" * 16], "/a" * 16),
+        (["/a" * 17], "/root"),
     ],
 )
 def test_a_prefix_that_a_proxy_names_is_one_plain_path_or_none(

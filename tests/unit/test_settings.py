@@ -8,6 +8,7 @@ import pytest
 
 from app.settings import InvalidSettings, Settings, settings_from, variable
 from tests.support.keys import PAIRS
+from worker.settings import Settings as WorkerSettings
 
 ENOUGH = {"JWT_SECRET": "secret"}
 
@@ -97,6 +98,16 @@ def test_an_empty_text_is_unset() -> None:
     assert settings_from({**empty, **ENOUGH}) == settings_from(ENOUGH)
 
 
+def test_a_secret_is_taken_as_it_is_given() -> None:
+    for text in (" secret", "secret\t ", "secret\r\n"):
+        assert settings_from({"JWT_SECRET": text}).jwt_secret == text
+
+
+def test_streams_and_jobs_may_end_at_once_at_a_shutdown() -> None:
+    given = {**ENOUGH, "JOBCAST_GRACE_S": "0"}
+    assert settings_from(given).grace_s == WorkerSettings.from_environment(given).grace_s == 0
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -117,7 +128,10 @@ def test_an_empty_text_is_unset() -> None:
         ("JOBCAST_STREAM_MAX_AGE_S", "nan"),
         ("JOBCAST_STREAM_MAX_AGE_S", "inf"),
         ("JOBCAST_STREAM_MAX_AGE_S", "10m"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "0.09"),
+        ("JOBCAST_STREAM_MAX_AGE_S", "1e-300"),
         ("JOBCAST_KEEPALIVE_S", "0"),
+        ("JOBCAST_KEEPALIVE_S", "1e-300"),
         ("JOBCAST_KEEPALIVE_S", "never"),
         ("JOBCAST_GRACE_S", "-5"),
         ("JOBCAST_STALL_GRACE_S", "0.5"),
@@ -130,6 +144,9 @@ def test_an_empty_text_is_unset() -> None:
         ("JOBCAST_STREAMS_PER_OWNER", "0"),
         ("JOBCAST_STREAMS_PER_JOB", "many"),
         ("JOBCAST_STREAMS_PER_PROCESS", "-1"),
+        ("JOBCAST_STREAMS_PER_PROCESS", "9" * 4300),
+        ("JOBCAST_RECONNECTS_PER_S", "9" * 400),
+        ("JOBCAST_MAILBOX_BYTES", "9" * 400),
         ("JOBCAST_MAILBOX_BYTES", "1023"),
         ("JOBCAST_CORS_ORIGINS", "a.example"),
         ("JOBCAST_CORS_ORIGINS", "https://a.example/"),
@@ -183,6 +200,43 @@ def test_headers_without_origins_are_pointed_out(caplog: pytest.LogCaptureFixtur
     assert [record.getMessage() for record in caplog.records] == [
         "JOBCAST_CORS_HEADERS has no effect without JOBCAST_CORS_ORIGINS"
     ]
+
+
+def test_origins_beside_all_are_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    settings_from({**ENOUGH, "JOBCAST_CORS_ORIGINS": "*"})
+    assert caplog.messages == []
+    settings_from({**ENOUGH, "JOBCAST_CORS_ORIGINS": "https://a.example *"})
+    assert caplog.messages == [
+        "JOBCAST_CORS_ORIGINS: beside * the others have no effect, all do without cookies"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("secret", "algorithms", "message"),
+    [
+        (
+            *("secret", "RS256"),
+            "JWT_SECRET has no effect: JOBCAST_JWT_ALGORITHMS lists none of HS256, HS384, HS512",
+        ),
+        (
+            *("", "HS512 RS256 HS256"),
+            "JOBCAST_JWT_ALGORITHMS: without JWT_SECRET no token of HS256, HS512 is accepted",
+        ),
+        ("secret", "HS256 RS256", None),
+        ("", "RS256", None),
+    ],
+)
+def test_a_secret_and_algorithms_that_do_not_fit_are_pointed_out(
+    secret: str, algorithms: str, message: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings_from(
+        {
+            "JWT_SECRET": secret,
+            "JOBCAST_JWT_ALGORITHMS": algorithms,
+            "JOBCAST_JWT_PUBLIC_KEY": PAIRS["RS256"].pem,
+        }
+    )
+    assert caplog.messages == ([] if message is None else [message])
 
 
 def test_a_misspelt_setting_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:

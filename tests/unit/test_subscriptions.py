@@ -43,6 +43,7 @@ class Map(Cluster):
         self.truth: list[str | None] = [NODES[number % 3] for number in range(300)]
         self.refreshes = 0
         self.answers = True
+        self.under_way: frozenset[int] = frozenset()
         self._learnt: list[str | None] = []
 
     async def _read_map(self) -> None:
@@ -65,7 +66,7 @@ class Map(Cluster):
         return [self.nodes[node] for node in sorted({node for node in self._learnt if node})]
 
     async def moving(self) -> frozenset[int]:
-        return frozenset()
+        return self.under_way
 
     def move(self, slot: int, target: str | None) -> None:
         """Have another node serve a slot, and the one before say so."""
@@ -199,6 +200,21 @@ def test_a_channel_is_followed_soon_that_moved_before_the_map_was_known_to_say_s
             played.map.answers = True
             await after(1 + 0.1 + 2 * SOON_S)
             assert len(played.map.followed()) == 300
+
+    in_virtual_time(scenario())
+
+
+def test_while_a_slot_is_being_moved_only_who_is_subscribed_reads_the_log_again() -> None:
+    async def scenario() -> None:
+        played = Played()
+        played.follow(range(3))
+        played.map.servers[NODES[0]].refusals[b""] = DOWN
+        played.map.under_way = frozenset({0, 1})
+        async with running(played.subscriptions):
+            await after(5.5)
+            counts = [len(played.recorders[slot].messages) for slot in range(3)]
+            assert (counts[0], counts[2]) == (0, 1)
+            assert counts[1] > 4
 
     in_virtual_time(scenario())
 

@@ -159,6 +159,15 @@ async def test_a_secret_and_a_key_set_do_not_mix(source: Source) -> None:
             assert await user_of(given, judge) is None
 
 
+@pytest.mark.parametrize("given", [f"{SECRET}\n", f"{SECRET} ", f"\t{SECRET}\r\n"])
+async def test_white_space_around_a_secret_is_part_of_it_or_not(given: str) -> None:
+    judge = tokens(JWT_SECRET=given)
+    for secret in (given, SECRET):
+        assert await user_of(jwt.encode({"sub": "user-1"}, secret, "HS256"), judge) == "user-1"
+    assert await user_of(jwt.encode({"sub": "user-1"}, f"{SECRET}x", "HS256"), judge) is None
+    assert await user_of(jwt.encode({"sub": "user-1"}, f"{SECRET} ", "HS256"), tokens()) is None
+
+
 # Keys that change, or can't be had
 
 
@@ -178,6 +187,17 @@ async def test_a_new_key_without_an_id_counts_too() -> None:
     assert await user_of(signed(OLD), judge) == "user-1"
     issuer.keys = (named(NEW, None),)
     assert await user_of(signed(NEW), judge) == "user-1"
+
+
+async def test_a_new_key_may_have_the_id_of_the_one_it_replaces() -> None:
+    issuer = Issuer(named(OLD, "1"))
+    judge = tokens(KeySet("issuer", issuer.fetch))
+    assert await user_of(signed(OLD, "1"), judge) == "user-1"
+    issuer.keys = (named(NEW, "1"),)
+    assert await user_of(signed(NEW, "1"), judge) == "user-1"
+    for _ in range(20):
+        assert await user_of(signed(OLD, "1"), judge) is None
+    assert issuer.fetches == 2
 
 
 async def test_a_flood_of_made_up_key_ids_is_bad_and_no_flood_of_fetches() -> None:

@@ -59,6 +59,8 @@ def test_an_empty_variable_is_unset() -> None:
         ("JOBCAST_GRACE_S", "nan"),
         ("JOBCAST_GRACE_S", "inf"),
         ("JOBCAST_GRACE_S", "soon"),
+        ("JOBCAST_GRACE_S", "1_0"),
+        ("JOBCAST_GRACE_S", "\u0661"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:

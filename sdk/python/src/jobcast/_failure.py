@@ -10,9 +10,6 @@ from typing import Final
 from jobcast._errors import JobCancelled
 
 MAX_MESSAGE_CHARACTERS: Final = 4096
-BRIEF_CHARACTERS: Final = 64
-"""Two texts of this length, however escaped, fit into the smallest event bound that a job may
-have."""
 
 _INTERRUPTIONS: Final[dict[type[BaseException], str]] = {
     asyncio.CancelledError: "The run was cancelled by its worker before it ended",
@@ -29,12 +26,6 @@ def describe(error: BaseException) -> tuple[str, str | None]:
         if is_a(error, kind):
             return message, None
     return text_of(error), _code_of(error)
-
-
-def brief(message: str, code: str | None) -> tuple[str, str | None]:
-    """Shorten an error to fit into any job's event: truncate the message, drop a long code."""
-    fits = code is not None and len(code) <= BRIEF_CHARACTERS
-    return message[:BRIEF_CHARACTERS], code if fits else None
 
 
 def is_a(error: BaseException | None, kind: type[BaseException]) -> bool:

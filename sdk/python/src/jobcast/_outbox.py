@@ -21,9 +21,8 @@ from jobcast._errors import (
     JobSuperseded,
     UnknownJob,
 )
-from jobcast._failure import brief
 from jobcast._retry import is_transient
-from jobcast.protocol.append import Answer, Append
+from jobcast.protocol.append import Answer, Append, brief
 
 _log: Final = logging.getLogger("jobcast")
 

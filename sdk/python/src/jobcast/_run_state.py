@@ -13,11 +13,11 @@ from weakref import ref
 from jobcast import _event
 from jobcast._count import Count
 from jobcast._errors import InvalidEvent
-from jobcast._failure import brief, describe
+from jobcast._failure import describe
 from jobcast._json import from_json
 from jobcast._level import Level
 from jobcast._pace import Pace, merged
-from jobcast.protocol.append import Answer, Append
+from jobcast.protocol.append import Answer, Append, brief
 
 _log: Final = logging.getLogger("jobcast")
 

@@ -1,4 +1,7 @@
-"""Validation of the arguments of `connect`, for the asyncio and the blocking API."""
+"""Validation of settings: the arguments of `connect`, and numbers in variables of commands."""
+
+import math
+import re
 
 from jobcast._errors import InvalidEvent
 from jobcast._json import MAX_EVENT_BYTES
@@ -20,6 +23,7 @@ BUFFER_EVENTS = 1000
 BUFFER_BYTES = 4 * MAX_EVENT_BYTES
 MIN_PER_S = 0.01
 MAX_PER_S = 1000
+_MAX_SHOWN = 80
 
 
 def checked(  # noqa: PLR0913 - keyword-only settings
@@ -84,6 +88,30 @@ def check_seconds(name: str, seconds: object) -> None:
         raise InvalidEvent(
             f"{name} must be a number of seconds from {MIN_S} to {DAY_SECONDS}, or None"
         )
+
+
+def parse_seconds(text: str, least: float, most: float) -> float:
+    """Return a number of seconds. Raises ValueError unless it is from ``least`` to ``most``."""
+    try:  # Python also reads digits of other scripts, and 1_0 as 10
+        seconds = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not least <= seconds <= most:
+        raise ValueError(
+            f"must be a number of seconds from {least:g} to {most:g}, not {_shown(text)}"
+        )
+    return seconds
+
+
+def parse_whole(text: str, least: int, most: int) -> int:
+    """Return a whole number. Raises ValueError unless it is from ``least`` to ``most``."""
+    if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= most:
+        raise ValueError(f"must be a whole number from {least} to {most}, not {_shown(text)}")
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text[:_MAX_SHOWN])
 
 
 def _check_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> None:

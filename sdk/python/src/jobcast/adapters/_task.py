@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import BufferFull, InvalidEvent
-from jobcast._failure import brief, class_name, describe, presentable
+from jobcast._failure import class_name, describe, presentable
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._outbox import Limits
 from jobcast._owner import Owner, current_owner, owner_by
@@ -25,7 +25,7 @@ from jobcast._settings import (
     check_seconds,
     checked,
 )
-from jobcast.protocol.append import Answer, Append, Bounds
+from jobcast.protocol.append import Answer, Append, Bounds, brief
 from jobcast.protocol.names import new_job_id, parse_job_id
 from jobcast.protocol.refusals import is_data_error
 

@@ -9,16 +9,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
-from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
-from jobcast._failure import brief
 from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.owners import OwnerRule
-from jobcast.protocol.append import RETRY, Answer, Append, Bounds
+from jobcast.protocol.append import RETRY, Answer, Append, Bounds, shortened
 from jobcast.protocol.names import log_key, state_key, stored_number
 from jobcast.protocol.refusals import is_data_error
 
@@ -199,7 +197,7 @@ class BridgedJobs:
         try:
             answer = await self._repeated(repeatable)
         except InvalidEvent:
-            smaller = _smaller(event) if event.is_end else event
+            smaller = shortened(event) if event.is_end else event
             if smaller == event:
                 raise
             return await self.append(job_id, smaller, attempt, run, seq)
@@ -226,13 +224,6 @@ class BridgedJobs:
                     raise
                 self._outages.add(error)
             await asyncio.sleep(pauses.next())
-
-
-def _smaller(end: Append) -> Append:
-    """Return an end that fits any job's bound of an event."""
-    if end.operation == "complete":
-        return _event.completed(None)
-    return _event.failed(*brief(end.fields["error"], end.fields.get("errorCode")))
 
 
 def _decoded(stored: bytes | None) -> str | None:

@@ -1,7 +1,6 @@
 """The bridge's settings, from its environment."""
 
 import logging
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,14 @@ from importlib.util import find_spec
 from typing import Final, Self, TypeVar
 
 from jobcast._json import MAX_EVENT_BYTES
-from jobcast._settings import DAY_SECONDS, MIN_EVENT_BYTES
+from jobcast._settings import (
+    DAY_SECONDS,
+    MAX_ENTRIES,
+    MAX_RETENTION_S,
+    MIN_EVENT_BYTES,
+    parse_seconds,
+    parse_whole,
+)
 from jobcast.adapters._broker import check_broker
 from jobcast.bridge.owners import OwnerRule, parse_paths
 from jobcast.protocol.append import Bounds
@@ -20,8 +26,7 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("jobcast.bridge")
 
 MAX_LEASE_S: Final = 60.0
-MAX_ENTRIES: Final = 1_000_000
-MAX_RETENTION_S: Final = 10**9
+_MAX_SHOWN: Final = 80
 
 _PREFIX: Final = "JOBCAST_BRIDGE_"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -146,27 +151,16 @@ def _address(text: str) -> str:
 
 def _switch(text: str) -> bool:
     if text.lower() not in _SWITCHES:
-        raise ValueError(f"{text!r} is neither 1 nor 0")
+        raise ValueError(f"{text[:_MAX_SHOWN]!r} is neither 1 nor 0")
     return _SWITCHES[text.lower()]
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}, not {text}")
-        return int(text)
-
-    return parse
+    return lambda text: parse_whole(text, least, most)
 
 
 def _lease(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 1 <= seconds <= MAX_LEASE_S:
-        raise ValueError(f"must be a number of seconds from 1 to {MAX_LEASE_S:g}, not {text}")
-    return seconds
+    return parse_seconds(text, 1, MAX_LEASE_S)
 
 
 def _queues(text: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The append script: its source, arguments and answer; no I/O."""
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -14,6 +15,10 @@ _DIGEST: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 ENDS: Final = MappingProxyType({"complete": "succeeded", "fail": "failed"})
 """The operations that end a run, and the status after each."""
+
+BRIEF_CHARACTERS: Final = 64
+"""Two texts of this length, however escaped, fit into the smallest event bound that a job may
+have."""
 
 _TRACES: Final = ("last", "attempt", "status", "cancel", "error")
 
@@ -171,6 +176,24 @@ def failed(data: str, error: str, code: str | None, operation: str = "fail") -> 
     if code is None:
         return Append(operation, data=data, fields={"error": error}, cleared=("errorCode",))
     return Append(operation, data=data, fields={"error": error, "errorCode": code})
+
+
+def brief(message: str, code: str | None) -> tuple[str, str | None]:
+    """Shorten an error to fit into any job's event: truncate the message, drop a long code."""
+    fits = code is not None and len(code) <= BRIEF_CHARACTERS
+    return message[:BRIEF_CHARACTERS], code if fits else None
+
+
+def shortened(end: Append) -> Append:
+    """Return an end that fits any job's bound of an event: without its result, or with less text.
+
+    For one that is too large, as the job must end.
+    """
+    if end.operation == "complete":
+        return completed("null")
+    error, code = brief(end.fields["error"], end.fields.get("errorCode"))
+    data = json.dumps({"error": error, "errorCode": code}, ensure_ascii=False)
+    return failed(data, error, code, end.operation)
 
 
 STALLED: Final = failed(
