@@ -25,7 +25,7 @@ from eventlog.errors import (
     Unreadable,
     UnreadableJob,
 )
-from jobcast._outages import Outages
+from jobcast.redis.outages import Outages
 from schema.http import EntryIds, ErrorBody
 
 _log = logging.getLogger("jobcast.http")

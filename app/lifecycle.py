@@ -36,8 +36,8 @@ from eventlog.reader import Reader
 from eventlog.redis_calls import connect
 from eventlog.runs import Runs
 from eventlog.subscriptions import Subscriptions
-from jobcast._outages import Outages
 from jobcast.redis.caller import Caller
+from jobcast.redis.outages import Outages
 
 _log = logging.getLogger("jobcast")
 

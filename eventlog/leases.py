@@ -16,7 +16,6 @@ from msgspec import Struct
 from eventlog.complaints import complaints
 from eventlog.errors import LogUnavailable, Unreadable
 from eventlog.redis_calls import available
-from jobcast._outages import Outages
 from jobcast.protocol.leases import (
     ENTER,
     LEASE_LUA,
@@ -28,6 +27,7 @@ from jobcast.protocol.leases import (
 from jobcast.protocol.names import state_key
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import answer_of, packed
+from jobcast.redis.outages import Outages
 from jobcast.redis.server import Server
 
 _log = logging.getLogger("jobcast.leases")

@@ -8,9 +8,9 @@ from hiredis import ReplyError
 
 from eventlog.errors import LogUnavailable
 from eventlog.redis_calls import available
-from jobcast._outages import Outages
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import packed
+from jobcast.redis.outages import Outages
 
 _log = logging.getLogger("jobcast.probe")
 

@@ -16,9 +16,9 @@ from eventlog.channel import Published, Subscribed, Subscriber
 from eventlog.errors import LogUnavailable
 from eventlog.pace import Deliveries
 from eventlog.redis_calls import available
-from jobcast._outages import Outages
 from jobcast.protocol.names import PubSub
 from jobcast.redis.connection import Connection, Replies, packed
+from jobcast.redis.outages import Outages
 from jobcast.redis.server import Connect
 
 _log = logging.getLogger("jobcast.subscriptions")

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.settings import Settings
 from app.streaming.viewer import RETRY_MS, Viewer
-from jobcast._outages import Outages
+from jobcast.redis.outages import Outages
 
 _failures: Final = Outages(logging.getLogger("jobcast.streaming"), level=logging.ERROR)
 

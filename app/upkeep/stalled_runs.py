@@ -17,7 +17,7 @@ from msgspec import Struct
 from eventlog.append import Appender
 from eventlog.errors import AppendRefused, Leased, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.leases import LeasedRun, Leases
-from jobcast._outages import Outages
+from jobcast.redis.outages import Outages
 
 _log = logging.getLogger("jobcast.stalled_runs")
 

@@ -15,7 +15,7 @@ from eventlog.append import Appender
 from eventlog.creation_records import CreationRecords
 from eventlog.errors import AppendRefused, LogUnavailable, Unreadable, UnreadableJob
 from eventlog.reader import Reader
-from jobcast._outages import Outages
+from jobcast.redis.outages import Outages
 from schema.events import FailedData
 
 _log = logging.getLogger("jobcast.sweeper")

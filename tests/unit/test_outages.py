@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from jobcast import _outages
-from jobcast._outages import Outages
+from jobcast.redis.outages import Outages
 
 _log = logging.getLogger("jobcast.test")
 
@@ -14,7 +13,7 @@ _log = logging.getLogger("jobcast.test")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the present time, to be set."""
     now = [1000.0]
-    monkeypatch.setattr(_outages, "monotonic", lambda: now[0])
+    monkeypatch.setattr("jobcast.redis.outages.monotonic", lambda: now[0])
     return now
 
 

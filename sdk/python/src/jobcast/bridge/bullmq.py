@@ -17,7 +17,6 @@ from jobcast import _event
 from jobcast._errors import InvalidEvent
 from jobcast._failure import MAX_MESSAGE_CHARACTERS
 from jobcast._json import from_json
-from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
@@ -27,6 +26,7 @@ from jobcast.protocol.append import Append
 from jobcast.protocol.names import is_entry_id, parse_job_id
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast.bridge")
 

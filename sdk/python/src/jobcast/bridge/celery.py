@@ -18,11 +18,11 @@ from celery import Celery as CeleryApp
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
-from jobcast._outages import Outages
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Leadership
 from jobcast.bridge.notices import Notices
 from jobcast.bridge.task_event import ENDS, TaskEvent, append_of, read
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast.bridge")
 

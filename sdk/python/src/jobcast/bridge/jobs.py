@@ -11,7 +11,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobcastError, JobExists, JobNotFailed
-from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
@@ -19,6 +18,7 @@ from jobcast.bridge.owners import OwnerRule
 from jobcast.protocol.append import RETRY, Answer, Append, Bounds, shortened
 from jobcast.protocol.names import log_key, state_key, stored_number
 from jobcast.protocol.refusals import is_data_error
+from jobcast.redis.outages import Outages
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from jobcast._outages import Outages
 from jobcast._retry import Pauses
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Connection, Replies, answer_of, packed
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast.bridge")
 

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 from redis.exceptions import RedisError
 
 from jobcast._connection import Connection
-from jobcast._outages import Outages
 from jobcast.bridge.bullmq import BullMQ
 from jobcast.bridge.jobs import BridgedJobs
 from jobcast.bridge.leadership import Deposed, Leadership
@@ -20,6 +19,7 @@ from jobcast.bridge.rq import RQ
 from jobcast.bridge.settings import Settings
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast.bridge")
 

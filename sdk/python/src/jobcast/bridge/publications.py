@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobcastError
-from jobcast._outages import Outages
 from jobcast.bridge.jobs import BridgedJobs, JobView
 from jobcast.bridge.leadership import Deposed, Leadership
 from jobcast.bridge.notices import Notices
@@ -24,6 +23,7 @@ from jobcast.bridge.presence import Presence
 from jobcast.bridge.publication import PATTERN, Appended, Publication, job_of, parse
 from jobcast.protocol.names import parse_job_id
 from jobcast.redis.caller import Caller
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast.bridge")
 

@@ -15,7 +15,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
-from jobcast._outages import Outages
 from jobcast._retry import Pauses, is_transient
 from jobcast.adapters._report import differ
 from jobcast.bridge.jobs import BridgedJobs
@@ -34,6 +33,7 @@ from jobcast.bridge.rq_job import (
 from jobcast.protocol.names import parse_job_id
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import Reply
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast.bridge")
 
