@@ -51,7 +51,9 @@ local LATEST_MS = 1e15 -- later than any lease
 
 local log, state = KEYS[1], KEYS[2]
 local publish, op, attempt, run, name, data, progress = unpack(ARGV, 1, 7)
-local count, seq = string.match(ARGV[8], '^(%S*) ?(.*)$')
+local count, seq = string.match(ARGV[8], '^(%d+) ([1-9]%d*)$')
+local is_plain = seq ~= nil -- as most are; other spellings of a number are replaced below
+if not is_plain then count, seq = string.match(ARGV[8], '^(%S*) ?(.*)$') end
 local fields_end = 8 + 2 * count
 local lease_ms = (op == 'start' or op == 'renew') and progress ~= '' and tonumber(progress)
 
@@ -93,7 +95,7 @@ if op ~= 'create' then
     if not (seq_number and seq_number >= 1 and seq_number < 2^53 and seq_number % 1 == 0) then
       return refuse('BADEVENT a sequence number must be a whole number from 1')
     end
-    if not whole(seq) then seq = string.format('%.0f', seq_number) end
+    if not is_plain then seq = string.format('%.0f', seq_number) end
     if run == its_run and seq_number <= its_seq then
       -- The numbers of a run fall from the log's end to the run's start.
       local id, upper, is_over = '', '+', false
