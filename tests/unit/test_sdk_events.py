@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import jobcast
 from jobcast import InvalidEvent, JobNotRunning
 from jobcast._event import completed, created, emitted, failed, progressed, stepped
-from jobcast.protocol.append import Append, Bounds
+from jobcast.protocol.append import Append, Bounds, shortened
 
 # Nothing listens on port 1: whatever reaches for Redis there fails with a ConnectionError.
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -262,3 +262,10 @@ def test_the_public_names_are_these() -> None:
         *("JobNotRunning", "JobNotFailed", "JobStalled", "JobCancelled", "InvalidEvent"),
         "BufferFull",
     }
+
+
+def test_an_end_that_is_shortened_is_written_like_any_other() -> None:
+    assert shortened(completed({"pages": 3})) == completed(None)
+    long = failed("Ü" * 100, "X" * 100)
+    assert shortened(long) == failed("Ü" * 64, None)
+    assert shortened(failed('"No paper"\n', "E")) == failed('"No paper"\n', "E")

@@ -17,7 +17,7 @@ from jobcast._failure import describe
 from jobcast._json import from_json
 from jobcast._level import Level
 from jobcast._pace import Pace, merged
-from jobcast.protocol.append import Answer, Append, brief
+from jobcast.protocol.append import Answer, Append, shortened
 
 _log: Final = logging.getLogger("jobcast")
 
@@ -256,7 +256,8 @@ def failure(error: str | BaseException, code: str | None) -> tuple[Append, Appen
         return _event.failed(error, code), None
     message, its_code = describe(error)
     code = its_code if code is None else code
-    return _event.failed(message, code), _event.failed(*brief(message, code))
+    event = _event.failed(message, code)
+    return event, shortened(event)
 
 
 def _input_of(answer: Answer) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from jobcast._settings import (
     check_seconds,
     checked,
 )
-from jobcast.protocol.append import Answer, Append, Bounds, brief
+from jobcast.protocol.append import Answer, Append, Bounds, brief, shortened
 from jobcast.protocol.names import new_job_id, parse_job_id
 from jobcast.protocol.refusals import is_data_error
 
@@ -219,6 +219,11 @@ class Outage:
         """Record that Redis did not answer in time."""
         self._until_s = monotonic() + PAUSE_S
 
+    def note(self, error: RedisError) -> None:
+        """Record that Redis is unavailable, unless the error is about one job or its owner."""
+        if not is_data_error(str(error)):
+            self.begin()
+
     @property
     def is_on(self) -> bool:
         """Whether Redis was unavailable in the last `PAUSE_S` seconds."""
@@ -254,8 +259,7 @@ class Enqueueing:
         If Redis was unavailable, the worker creates the job from the ticket.
         """
         if isinstance(error, RedisError):
-            if not is_data_error(str(error)):  # which is about this job, or its owner
-                self._outage.begin()
+            self._outage.note(error)
             self._notices.warn_once(
                 "away", "Jobcast's Redis is unavailable; tasks are enqueued all the same: %s", error
             )
@@ -354,8 +358,8 @@ def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str |
 
 def failing(error: str | BaseException, code: str | None) -> tuple[Append, Append]:
     """Return the event that fails a job, and a smaller one that fits the limit of any job."""
-    message, code = failure_of(error, code)
-    return _event.failed(message, code), _event.failed(*brief(message, code))
+    event = _event.failed(*failure_of(error, code))
+    return event, shortened(event)
 
 
 def completion(result: object, max_bytes: int) -> tuple[Append, str | None]:

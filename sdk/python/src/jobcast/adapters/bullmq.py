@@ -87,8 +87,7 @@ class EntryTasks(Tasks):
         try:
             reply: Any = await self._connection.call(state, "HMGET", state, *names)
         except RedisError as error:
-            if not is_data_error(str(error)):  # which is about this job alone
-                self._outage.begin()
+            self._outage.note(error)
             raise
         created, name, user_id, session_id = (
             part and part.decode(errors="replace") for part in reply

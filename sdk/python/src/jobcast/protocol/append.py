@@ -192,8 +192,9 @@ def shortened(end: Append) -> Append:
     if end.operation == "complete":
         return completed("null")
     error, code = brief(end.fields["error"], end.fields.get("errorCode"))
-    data = json.dumps({"error": error, "errorCode": code}, ensure_ascii=False)
-    return failed(data, error, code, end.operation)
+    data = {"error": error, "errorCode": code}
+    compact = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return failed(compact, error, code, end.operation)
 
 
 STALLED: Final = failed(
