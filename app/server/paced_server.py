@@ -30,8 +30,8 @@ _LIMIT: Final = 2**16
 OnConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Connection(socket.socket):
-    """An accepted socket whose ``family`` and ``type`` are plain numbers.
+class AcceptedSocket(socket.socket):
+    """A connection whose ``family`` and ``type`` are plain numbers.
 
     ``socket.socket`` converts them to an enum each time, and they are read three times for a
     connection: 1 % of the CPU of a connect.
@@ -129,7 +129,7 @@ class PacedServer:
                 self._pause(error)
                 return
             self._pace.count()
-            connection.__class__ = Connection
+            connection.__class__ = AcceptedSocket
             connection.setblocking(False)  # noqa: FBT003 - its signature
             task = self._loop.create_task(self._open(connection))
             self._tasks.add(task)

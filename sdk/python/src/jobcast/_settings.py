@@ -98,7 +98,7 @@ def parse_seconds(text: str, least: float, most: float) -> float:
         seconds = math.nan
     if not least <= seconds <= most:
         raise ValueError(
-            f"must be a number of seconds from {least:g} to {most:g}, not {_shown(text)}"
+            f"must be a number of seconds from {least:g} to {most:g}, not {shown(text)}"
         )
     return seconds
 
@@ -106,11 +106,12 @@ def parse_seconds(text: str, least: float, most: float) -> float:
 def parse_whole(text: str, least: int, most: int) -> int:
     """Return a whole number. Raises ValueError unless it is from ``least`` to ``most``."""
     if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= most:
-        raise ValueError(f"must be a whole number from {least} to {most}, not {_shown(text)}")
+        raise ValueError(f"must be a whole number from {least} to {most}, not {shown(text)}")
     return int(text)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Return a value for an error message: quoted, and of bounded length."""
     return repr(text[:_MAX_SHOWN])
 
 

@@ -15,6 +15,7 @@ from jobcast._settings import (
     MIN_EVENT_BYTES,
     parse_seconds,
     parse_whole,
+    shown,
 )
 from jobcast.adapters._broker import check_broker
 from jobcast.bridge.owners import OwnerRule, parse_paths
@@ -26,7 +27,6 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("jobcast.bridge")
 
 MAX_LEASE_S: Final = 60.0
-_MAX_SHOWN: Final = 80
 
 _PREFIX: Final = "JOBCAST_BRIDGE_"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -151,7 +151,7 @@ def _address(text: str) -> str:
 
 def _switch(text: str) -> bool:
     if text.lower() not in _SWITCHES:
-        raise ValueError(f"{text[:_MAX_SHOWN]!r} is neither 1 nor 0")
+        raise ValueError(f"{shown(text)} is neither 1 nor 0")
     return _SWITCHES[text.lower()]
 
 
