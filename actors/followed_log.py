@@ -149,7 +149,7 @@ class FollowedLog:
     def subscribed(self) -> Iterator[Output]:
         """Handle a confirmed subscription: earlier publications may have been missed."""
         self._following = True
-        return self._catch_up()
+        return self.catch_up(has_more=False)
 
     def caught_up(self, answer: CatchUp, *, whole: bool = True) -> Iterator[Output]:
         """Handle the answer to ``Read`` or ``ReadIfChanged``.
@@ -188,9 +188,22 @@ class FollowedLog:
         if not self.ended:
             yield from self._continue(more=answer.more)
 
-    def catch_up(self) -> Iterator[Output]:
-        """Read the log, which has more than is known."""
-        return self._catch_up(has_more=True)
+    def catch_up(self, *, has_more: bool = True) -> Iterator[Output]:
+        """Read the log.
+
+        Args:
+            has_more: whether it has more than is known.
+        """
+        self._catching_up = True
+        if self._reading:
+            self._read_again = True
+            return
+        self._reading = True
+        self._deferred_at_read = len(self._deferred)
+        if self.state is None or has_more:
+            yield Read(None if self.state is None else self.state.last)
+        else:
+            yield ReadIfChanged(self.state)
 
     def verify(self) -> Iterator[Output]:
         """Check whether the job still exists, unless it has changed since the preceding call.
@@ -256,18 +269,6 @@ class FollowedLog:
         self._previous = state
         self.state = apply(state, entry)
         return encode(entry.name, entry.data, entry.id)
-
-    def _catch_up(self, *, has_more: bool = False) -> Iterator[Output]:
-        self._catching_up = True
-        if self._reading:
-            self._read_again = True
-            return
-        self._reading = True
-        self._deferred_at_read = len(self._deferred)
-        if self.state is None or has_more:
-            yield Read(None if self.state is None else self.state.last)
-        else:
-            yield ReadIfChanged(self.state)
 
     def _continue(self, *, more: bool) -> Iterator[Output]:
         """Read again if there is more, else handle the deferred publications.

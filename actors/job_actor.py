@@ -22,7 +22,6 @@ from actors.followed_log import (
 )
 from actors.mailbox import Ending, Recipient, conflate
 from actors.messages import (
-    CaughtUp,
     Deregister,
     Emptied,
     Expire,
@@ -134,17 +133,13 @@ class JobActor(LoopActor):
         if isinstance(message, Register | Resumed):
             message.mailbox.end(Ending.RETRY)
 
-    def on_receive(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
+    def on_receive(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         """Handle one message."""
-        if type(message) is not Published:
-            self._receive_other(message)
-        elif len(message.payloads) == 1:
-            self._do(self._log.published(message.payloads[0]), self._audience.broadcast)
-        else:
-            self._published_together(message.payloads)
-
-    def _receive_other(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         match message:
+            case Published([payload]):
+                self._do(self._log.published(payload), self._audience.broadcast)
+            case Published(payloads):
+                self._published_together(payloads)
             case Register(mailbox, start):
                 self._register(mailbox, start)
             case Deregister(mailbox):
@@ -153,8 +148,8 @@ class JobActor(LoopActor):
                 self._resumed(mailbox, answer)
             case Emptied(mailbox):
                 self._emptied(mailbox)
-            case CaughtUp(answer):
-                self._caught_up(answer)
+            case CatchUp():
+                self._caught_up(message)
             case Subscribed():
                 self._do(self._log.subscribed())
             case Verify():
@@ -190,9 +185,9 @@ class JobActor(LoopActor):
         part, rest = answer.split()
         self._do(self._log.caught_up(part, whole=rest is None))
         if rest is not None:
-            Pages.here().do(self.actor_inbox.tell, CaughtUp(rest))
+            Pages.here().do(self.actor_inbox.tell, rest)
 
-    def _do(
+    def _do(  # noqa: C901 - one case an output
         self, outputs: Iterable[Output], deliver: Callable[[Frame], object] | None = None
     ) -> None:
         """Carry out outputs of the followed log, in order.
@@ -201,37 +196,30 @@ class JobActor(LoopActor):
             outputs: the outputs.
             deliver: takes the frames; broadcasts them if None.
         """
-        deliver = deliver or self._audience.broadcast
+        job_id, inbox = self._job_id, self.actor_inbox
         for output in outputs:
-            if type(output) is Frame:
-                deliver(output)
-            else:
-                self._do_other(output)
-
-    def _do_other(self, output: Output) -> None:
-        inbox = self.actor_inbox
-        match output:
-            case Read(cursor):
-                on_answer = partial(_send_as, inbox, CaughtUp)
-                self._questions.catch_up(self._job_id, cursor, on_answer, inbox.is_open)
-            case ReadIfChanged(known):
-                on_answer = partial(_send_as, inbox, CaughtUp)
-                self._questions.catch_up_if_changed(self._job_id, known, on_answer, inbox.is_open)
-            case CheckExistence(known):
-                on_answer = partial(_send_as, inbox, Verified)
-                self._questions.catch_up_if_changed(self._job_id, known, on_answer, inbox.is_open)
-            case Settle(event, known, attempt):
-                self._questions.settle(self._job_id, event, known, attempt)
-            case Dropped(why):
-                self._drop(why)
-            case Milestone.KNOWN:
-                self._admit_waiting()
-            case Milestone.ATTEMPT_ENDED:
-                self._audience.dismiss()
-            case Milestone.ENDED:
-                self._conclude()
-            case Milestone.GONE:
-                self._retire()
+            match output:
+                case Frame():
+                    (deliver or self._audience.broadcast)(output)
+                case Read(cursor):
+                    self._questions.catch_up(job_id, cursor, inbox.hand, inbox.is_open)
+                case ReadIfChanged(known):
+                    self._questions.catch_up_if_changed(job_id, known, inbox.hand, inbox.is_open)
+                case CheckExistence(known):
+                    verified = partial(_hand_as, inbox, Verified)
+                    self._questions.catch_up_if_changed(job_id, known, verified, inbox.is_open)
+                case Settle(event, known, attempt):
+                    self._questions.settle(job_id, event, known, attempt)
+                case Dropped(why):
+                    self._drop(why)
+                case Milestone.KNOWN:
+                    self._admit_waiting()
+                case Milestone.ATTEMPT_ENDED:
+                    self._audience.dismiss()
+                case Milestone.ENDED:
+                    self._conclude()
+                case Milestone.GONE:
+                    self._retire()
 
     def _drop(self, why: str) -> None:
         self._directory.note_dropped()
@@ -267,7 +255,7 @@ class JobActor(LoopActor):
     def _read_page(self, mailbox: Recipient, resumption: Resumption) -> None:
         resumption.begin_page()
         inbox, at, most = self.actor_inbox, resumption.at, resumption.page_size
-        on_answer = partial(_send_as, inbox, partial(Resumed, mailbox))
+        on_answer = partial(_hand_as, inbox, partial(Resumed, mailbox))
         self._questions.catch_up(self._job_id, at, on_answer, inbox.is_open, most)
 
     def _send_state(self, mailbox: Recipient, start: Beginning) -> None:
@@ -359,6 +347,6 @@ class JobActor(LoopActor):
         self._audience.send_back()
 
 
-def _send_as(inbox: LoopInbox, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
+def _hand_as(inbox: LoopInbox, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
     """Hand an answer to an actor as a message."""
     inbox.hand(kind(answer))

@@ -13,6 +13,7 @@ from quart import Quart
 import jobcast
 from app import Settings, create_app
 from tests.integration.test_way_of_a_viewer import BESIDE, OURS, watching
+from tests.support.architecture import is_part_of, ways
 from tests.support.function_calls import calls
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS
@@ -24,7 +25,7 @@ ON_THE_WAY = [
     *("JobActor.on_receive", "FollowedLog.published"),
     *("decode_publication", "parse_event", "normalize_json", "_parse_complete"),
     *("FollowedLog._accept", "is_after", "JobActor._do", "FollowedLog._defer"),
-    *("FollowedLog.catch_up", "FollowedLog._catch_up", "JobActor._do_other"),
+    "FollowedLog.catch_up",
     *("Questions.catch_up", "Reader.ask", "BatchReader.ask", "state_key", "OneServer.known"),
     *("ServerBatches.ask", "ServerBatches._flush"),
     *("ServerBatches._read", "ServerBatches._answer"),
@@ -38,8 +39,7 @@ ON_THE_WAY = [
     *("JobState.finished", "entry_from_log", "parse_event", "normalize_json", "_parse_complete"),
     *("Entry.is_terminal", "JobState.finished", "Complaints.substituted", "_reply"),
     *("Reader.ask.<locals>.handle", "CatchUp.may_be_trimmed", "_answered"),
-    *("_send_as", "LoopInbox.hand"),
-    *("JobActor.on_receive", "JobActor._receive_other", "JobActor._caught_up", "CatchUp.split"),
+    *("LoopInbox.hand", "JobActor.on_receive", "JobActor._caught_up", "CatchUp.split"),
     *("JobActor._do", "FollowedLog.caught_up", "FollowedLog._is_another", "JobState.creation"),
     *("FollowedLog._deliver_missed", "apply", "encode_entry", "encode"),
     *("Audience.broadcast", "Mailbox.put", "TransportOutlet.offer"),
@@ -98,3 +98,7 @@ async def test_the_end_of_a_job_passes_these_functions(valkey: Valkey) -> None:
     first, shown = passed.index("Connection.buffer_updated"), passed.index("TransportOutlet.offer")
     assert passed[first : shown + 1] == ON_THE_WAY
     assert set(passed[shown:]) >= set(AFTERWARDS)
+
+
+def test_the_page_describes_this_way() -> None:
+    assert is_part_of(ways()[1], ON_THE_WAY)

@@ -203,8 +203,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
     service.reading.before[1] = retried(log)
     decision = await service.decide(cursor)
     assert isinstance(decision, LiveStream)
-    with decision.place:
-        shown = await service.shown(decision.viewer)
+    shown = await service.shown(decision.viewer)
     assert [(event.name, event.id) for event in shown] == [
         ("connected", ""),
         *[("reset", "")] * resets,
@@ -237,8 +236,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
 async def test_pings_are_for_who_asks_for_them_with_a_1(query: bytes, keepalive: Frame) -> None:
     decision = await Service(JobLog()).decide(None, query=query)
     assert isinstance(decision, LiveStream)
-    with decision.place:
-        assert decision.viewer._keepalive is keepalive
+    assert decision.viewer._keepalive is keepalive
 
 
 async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_back(
@@ -249,7 +247,7 @@ async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_ba
     decision = await service.decide(None)
     assert isinstance(decision, LiveStream)
     watcher = Watcher()
-    with decision.place, decision.viewer._watch(watcher.mailbox):
+    with decision.viewer._watch(watcher.mailbox):
         inbox = service.feed.inbox
         assert inbox is not None
         inbox.tell(Subscribed())
