@@ -9,7 +9,7 @@ from typing import Final
 
 from actors.job_actor import JobActor, Questions, Subscriptions
 from actors.mailbox import Recipient
-from actors.messages import Deregister, Register, Retire, Verify
+from actors.messages import Deregister, Register, Replaced, Verify
 from actors.reminders import Reminders
 from actors.runtime import LoopInbox
 from schema.resume import Beginning
@@ -71,9 +71,9 @@ class Directory:
         """Return the inbox of a job's actor, of a new one if there is none; see ``viewing``."""
         actor = self._actors.get(job_id)
         if actor is not None and actor.creation != state.creation:
-            # At once: its inbox may delay ``Retire``.
+            # At once: its inbox may delay ``Replaced``.
             self.forget(job_id, actor)
-            actor.actor_inbox.hand(Retire())
+            actor.actor_inbox.hand(Replaced())
             actor = None
         if actor is None:
             actor = JobActor.launch(job_id, self._subscriptions, self._questions, self, state)

@@ -27,8 +27,8 @@ from actors.messages import (
     Expire,
     Forgotten,
     Register,
+    Replaced,
     Resumed,
-    Retire,
     Verified,
     Verify,
 )
@@ -113,7 +113,7 @@ class JobActor(LoopActor):
         self._log = FollowedLog(state, directory.is_bridged)
         self._audience = Audience()
         self.creation = self._log.creation
-        self._is_unlisted = False
+        self._is_forgotten = False
         self._has_logged_drop = False
 
     def on_start(self) -> None:
@@ -122,11 +122,11 @@ class JobActor(LoopActor):
 
     def on_stop(self) -> None:
         """Send the viewers back, if Pykka stopped this actor."""
-        self._release()
+        self._send_back()
 
     def on_failure(self, *_error: object) -> None:
         """Send the viewers back: a new actor reads everything from Redis."""
-        self._release()
+        self._send_back()
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Send back a viewer that registered while the actor was stopping."""
@@ -156,14 +156,14 @@ class JobActor(LoopActor):
                 self._do(self._log.verify())
             case Verified(answer):
                 self._do(self._log.verified(answer))
-            case Retire():
-                self._abandon()
+            case Replaced():
+                self._do(self._log.lose())
             case Forgotten():
-                self._is_unlisted = True
+                self._is_forgotten = True
                 self._stop_if_done()
             case Expire():
                 if not self._audience:
-                    self._retire()
+                    self._send_back_and_stop()
             case _:
                 super().on_receive(message)
 
@@ -183,7 +183,7 @@ class JobActor(LoopActor):
 
     def _caught_up(self, answer: CatchUp) -> None:
         part, rest = answer.split()
-        self._do(self._log.caught_up(part, whole=rest is None))
+        self._do(self._log.caught_up(part, is_last=rest is None))
         if rest is not None:
             Pages.here().do(self.actor_inbox.tell, rest)
 
@@ -212,14 +212,14 @@ class JobActor(LoopActor):
                     self._questions.settle(job_id, event, known, attempt)
                 case Dropped(why):
                     self._drop(why)
-                case Milestone.KNOWN:
+                case Milestone.CURRENT:
                     self._admit_waiting()
                 case Milestone.ATTEMPT_ENDED:
                     self._audience.dismiss()
                 case Milestone.ENDED:
                     self._conclude()
                 case Milestone.GONE:
-                    self._retire()
+                    self._send_back_and_stop()
 
     def _drop(self, why: str) -> None:
         self._directory.note_dropped()
@@ -230,7 +230,7 @@ class JobActor(LoopActor):
     def _register(self, mailbox: Recipient, start: Beginning) -> None:
         if mailbox.ending is not None:
             return
-        if not self._log.known:
+        if not self._log.is_current:
             self._audience.wait(mailbox, start)
         else:
             self._admit(mailbox, start)
@@ -278,7 +278,7 @@ class JobActor(LoopActor):
             return
         step = resumption.deliver(mailbox, answer, self._log.state)
         if step is Step.GONE:
-            self._abandon()
+            self._do(self._log.lose())
         elif step is Step.MORE:
             self._continue(mailbox, resumption)
         else:
@@ -329,19 +329,15 @@ class JobActor(LoopActor):
         self.actor_inbox.tell(Forgotten())
 
     def _stop_if_done(self) -> None:
-        if self._is_unlisted and not self._audience:
+        if self._is_forgotten and not self._audience:
             self.stop()
 
-    def _abandon(self) -> None:
-        """Stop: the job has vanished, or another one has its id."""
-        self._log.stop_delivery()
-        self._retire()
-
-    def _retire(self) -> None:
-        self._release()
+    def _send_back_and_stop(self) -> None:
+        self._send_back()
         self.stop()
 
-    def _release(self) -> None:
+    def _send_back(self) -> None:
+        """Send all viewers back, route none here, and unfollow the channel."""
         self._directory.forget(self._job_id, self)
         self._subscriptions.unfollow(self._job_id, self.actor_inbox)
         self._audience.send_back()

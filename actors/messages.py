@@ -51,8 +51,8 @@ class Forgotten(Struct, frozen=True):
     """The directory no longer routes here; every earlier ``Register`` has been handled."""
 
 
-class Retire(Struct, frozen=True):
-    """Stop: another job with the same id has an actor of its own."""
+class Replaced(Struct, frozen=True):
+    """Another job with the same id has an actor of its own."""
 
 
 class Expire(Struct, frozen=True):

@@ -17,7 +17,6 @@ from schema.events import (
     CONTROL_NAMES,
     MAX_EVENT_BYTES,
     NO_REASON,
-    TERMINAL,
     Complete,
     CompleteData,
     Custom,
@@ -30,6 +29,7 @@ from schema.events import (
     ProgressUpdate,
     Seconds,
     StepChange,
+    Terminal,
     is_custom_name,
     is_stored_custom_name,
     normalize_json,
@@ -69,7 +69,7 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def is_terminal(self) -> bool:
         """Whether the entry ends its attempt."""
-        return type(self.event) in TERMINAL
+        return isinstance(self.event, Terminal)
 
 
 class _FullProgress(Struct, rename="camel", forbid_unknown_fields=True, gc=False):

@@ -203,7 +203,6 @@ class Custom(Struct, frozen=True):
 FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed | Log
 Event = ProgressUpdate | StepChange | Complete | Failed | Custom
 Terminal = Complete | Failed
-TERMINAL: Final = frozenset({Complete, Failed})
 
 
 class InvalidEvent(ValueError):

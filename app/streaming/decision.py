@@ -51,7 +51,7 @@ class LiveStream(Struct):
     place: Place
 
 
-class Replay(Struct):
+class WholeStream(Struct):
     """A complete response body."""
 
     body: bytes
@@ -67,7 +67,7 @@ class Refusal(Struct):
     error: Exception
 
 
-Decision = LiveStream | Replay | NoContent | Refusal
+Decision = LiveStream | WholeStream | NoContent | Refusal
 
 MANY: Final = ""
 """Stands for the job id of a stream of many jobs."""
@@ -127,13 +127,13 @@ class Streams:
                 return NoContent()
             missed = await replay(self._reader, job_id, state, start)
             if missed is not None:
-                return Replay(self._greeting(job_id).data + missed)
+                return WholeStream(self._greeting(job_id).data + missed)
         if self._viewers.draining:
             raise ServiceUnavailable
         place = self._limits.reserve(job_id, identity.owner)
         if request.method == "HEAD":
             place.free()
-            return Replay(self._greeting(job_id).data)
+            return WholeStream(self._greeting(job_id).data)
         watch = partial(self._watch, job_id, state, start)
         return LiveStream(self._viewer(watch, request, identity), place)
 
@@ -153,7 +153,7 @@ class Streams:
         place = self._limits.reserve(None, identity.owner)
         if request.method == "HEAD":
             place.free()
-            return Replay(self._greeting_of_many(job_ids).data)
+            return WholeStream(self._greeting_of_many(job_ids).data)
         is_open = selection.job_ids is None
         watch = partial(self._watch_many, identity.owner, job_ids, is_open=is_open)
         return LiveStream(self._viewer(watch, request, identity), place)

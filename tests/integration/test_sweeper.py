@@ -313,8 +313,8 @@ async def test_what_keeps_jobs_from_being_swept_is_logged_once(
     for _ in range(2):
         with pytest.raises(LogUnavailable):
             await service.jobs.create(ME, REPORT, None)
-    for name, began in await redis.zrange("jobs:unconfirmed", 0, -1, withscores=True):
-        await redis.zadd("jobs:unconfirmed", {name: began - 60})
+    for name in await redis.zrange("jobs:unconfirmed", 0, -1):
+        await redis.zincrby("jobs:unconfirmed", -60, str(name))
     caplog.clear()
     for _ in range(3):
         assert await service.sweeper.sweep(30) == 0

@@ -54,7 +54,7 @@ ON_THE_WAY = [
         "Parameters.get",
         "Viewer.__init__",
     ),
-    *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
+    *("Headers.get", "StreamHead.of", "Viewers.add", "Viewer.serve"),
     *("open_outlet", "server_behind", "begin_response"),
     *("TransportOutlet.__init__", "MailboxPump.__init__", "Mailbox.__init__"),
     *("Streams._watch", "Streams._greeting", "encode_greeting", "raw_frame", "chunked"),

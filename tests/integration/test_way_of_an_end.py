@@ -33,7 +33,7 @@ ON_THE_WAY = [
     *("_replies", "available", "Server.ask", "Server.open", "Connection.is_idle"),
     *("Connection.is_open", "Connection.ask"),
     *("Connection.get_buffer", "Connection.buffer_updated"),
-    *("Question.answer", "Question._caught_up", "_share"),
+    *("Question.answer", "Question._decoded", "_share"),
     *("JobState.from_hash", "_decode_strictly"),
     *("decode_catch_up", "position", "position", "position", "_decode_entries", "_decode_entry"),
     *("JobState.finished", "entry_from_log", "parse_event", "normalize_json", "_parse_complete"),
@@ -48,7 +48,7 @@ ON_THE_WAY = [
 
 AFTERWARDS = [
     *("FollowedLog._conclude", "JobActor._conclude", "Directory.forget", "Subscriptions.unfollow"),
-    *("Audience.dismiss", "Mailbox.end", "Viewer._wake", "Viewers.close", "Place.free"),
+    *("Audience.dismiss", "Mailbox.end", "Viewer._wake", "Viewers.remove", "Place.free"),
     "JobActor._deregister",
 ]
 """What lets the viewer and the actor go; its order is that of the event loop."""

@@ -13,7 +13,7 @@ from app.auth import Authenticator
 from app.errors import ServiceUnavailable
 from app.raw_request import RawRequest
 from app.settings import Settings
-from app.streaming.decision import Decision, LiveStream, NoContent, Refusal, Replay, Streams
+from app.streaming.decision import Decision, LiveStream, NoContent, Refusal, Streams, WholeStream
 from app.streaming.replay import replay
 from app.streaming.viewer import COMMENT, PING_EVENT, Viewer
 from app.streaming.viewers import Viewers
@@ -142,7 +142,7 @@ def replaced(log: JobLog) -> Callable[[], object]:
 
 def told(decision: Decision) -> list[str]:
     """Return the names of the events of a whole stream."""
-    assert isinstance(decision, Replay)
+    assert isinstance(decision, WholeStream)
     parser = Parser()
     events = parser.feed(decision.body)
     assert not parser.retries
@@ -192,7 +192,7 @@ async def test_a_long_history_is_left_to_an_actor_whatever_a_page_holds(
         log.append("note", {"text": "x" * 120 * 1024})
     log.append("complete", {"result": "x" * 500 * 1024})
     decision = await Service(log).decide("1-0")
-    assert isinstance(decision, Replay) == is_replayed
+    assert isinstance(decision, WholeStream) == is_replayed
 
 
 @pytest.mark.parametrize(("cursor", "resets"), [(None, 0), ("2-0", 1)])

@@ -12,7 +12,7 @@ from eventlog.batch_reader import BatchReader
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.question import Question
 from eventlog.server_batches import ServerBatches
-from jobcast.protocol.names import PLAIN, SHARDED
+from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from tests.support.channel_server import ChannelServer
@@ -64,7 +64,7 @@ async def test_all_who_find_a_server_unavailable_begin_to_look_for_another() -> 
         known=lambda _name: server,
         serving=lambda: [server],
         refresh_soon=refresh_soon,
-        pubsub=SHARDED,
+        is_cluster=True,
     )
     batches = BatchReader(cast("Any", SimpleNamespace(servers=servers)))
 

@@ -328,13 +328,13 @@ def test_keepalives_that_are_due_in_one_second_are_sent_a_few_at_a_time(
 def test_viewers_whose_time_is_over_at_once_are_ended_a_few_at_a_time() -> None:
     async def scenario() -> None:
         rounds, viewers = LoopTurns(), Viewers(Settings())
-        close = viewers.close
+        remove = viewers.remove
 
         def noted(viewer: Viewer) -> None:
             rounds.note()
-            close(viewer)
+            remove(viewer)
 
-        viewers.close = noted  # type: ignore[method-assign]
+        viewers.remove = noted  # type: ignore[method-assign]
         visits = [Visit(lifetime_s=30) for _ in range(1000)]
         for visit in visits:
             visit.begin(viewers)
