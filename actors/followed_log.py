@@ -269,7 +269,7 @@ class FollowedLog:
             return None  # only the log ends a job: see ``eventlog.catch_up``
         self._previous = state
         self.state = apply(state, entry)
-        return encode(entry.name, entry.data, entry.id)
+        return encode(entry.name, entry.data, entry.id)  # ``encode_entry`` would be one call more
 
     def _continue(self, *, more: bool) -> Iterator[Output]:
         """Read again if there is more, else handle the deferred publications.
