@@ -23,7 +23,7 @@ from eventlog.outline import mark
 from eventlog.publication import decode_publication, may_be_logged
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
-from schema.events import InvalidEvent, Terminal
+from schema.events import TERMINAL_TYPES, InvalidEvent, Terminal
 from schema.resume import Reason
 from schema.sse import Frame, encode, encode_entry, encode_reset, encode_snapshot
 from schema.state import Creation, JobState, apply
@@ -265,7 +265,7 @@ class FollowedLog:
             return encode_entry(entry)
         if entry.prev != state.last or not is_after(entry.id, state.last):
             return None
-        if isinstance(entry.event, Terminal):
+        if type(entry.event) in TERMINAL_TYPES:
             return None  # only the log ends a job: see ``eventlog.catch_up``
         self._previous = state
         self.state = apply(state, entry)

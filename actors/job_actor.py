@@ -135,11 +135,14 @@ class JobActor(LoopActor):
 
     def on_receive(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         """Handle one message."""
-        match message:
-            case Published([payload]):
-                self._do(self._log.published(payload), self._audience.broadcast)
-            case Published(payloads):
+        if type(message) is Published:  # before the patterns, which take longer than the rest
+            payloads = message.payloads
+            if len(payloads) == 1:
+                self._do(self._log.published(payloads[0]), self._audience.broadcast)
+            else:
                 self._published_together(payloads)
+            return
+        match message:
             case Register(mailbox, start):
                 self._register(mailbox, start)
             case Deregister(mailbox):
@@ -196,11 +199,13 @@ class JobActor(LoopActor):
             outputs: the outputs.
             deliver: takes the frames; broadcasts them if None.
         """
+        deliver = deliver or self._audience.broadcast
         job_id, inbox = self._job_id, self.actor_inbox
         for output in outputs:
+            if type(output) is Frame:
+                deliver(output)
+                continue
             match output:
-                case Frame():
-                    (deliver or self._audience.broadcast)(output)
                 case Read(cursor):
                     self._questions.catch_up(job_id, cursor, inbox.hand, inbox.is_open)
                 case ReadIfChanged(known):

@@ -17,6 +17,7 @@ from schema.events import (
     CONTROL_NAMES,
     MAX_EVENT_BYTES,
     NO_REASON,
+    TERMINAL_TYPES,
     Complete,
     CompleteData,
     Custom,
@@ -29,7 +30,6 @@ from schema.events import (
     ProgressUpdate,
     Seconds,
     StepChange,
-    Terminal,
     is_custom_name,
     is_stored_custom_name,
     normalize_json,
@@ -69,7 +69,7 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def is_terminal(self) -> bool:
         """Whether the entry ends its attempt."""
-        return isinstance(self.event, Terminal)
+        return type(self.event) in TERMINAL_TYPES
 
 
 class _FullProgress(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
