@@ -35,7 +35,7 @@ class BatchReader:
             return
         batches = self._batches.get(server) or self._begin(server)
         if not self._servers.is_cluster:
-            batches.ask(question, reply)
+            batches.add(question, reply)
             return
 
         def handle(answer: Any) -> None:  # noqa: ANN401 - any answer
@@ -46,7 +46,7 @@ class BatchReader:
                 self._servers.refresh_soon()
             reply(answer)
 
-        batches.ask(question, handle)
+        batches.add(question, handle)
 
     async def close(self) -> None:
         """Wait for pending batches."""

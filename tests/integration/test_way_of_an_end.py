@@ -27,7 +27,7 @@ ON_THE_WAY = [
     *("FollowedLog._accept", "is_after", "JobActor._do", "FollowedLog._defer"),
     "FollowedLog.catch_up",
     *("Questions.catch_up", "Reader.ask", "BatchReader.ask", "state_key", "OneServer.known"),
-    *("ServerBatches.ask", "ServerBatches._flush"),
+    *("ServerBatches.add", "ServerBatches._flush"),
     *("ServerBatches._read", "ServerBatches._answer"),
     *("Question.commands", "state_key", "log_key", "packed"),
     *("_replies", "available", "Server.ask", "Server.open", "Connection.is_idle"),

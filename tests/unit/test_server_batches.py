@@ -41,7 +41,7 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
     for number in range(20):
         job_id = f"j{number}"
         question = Question(job_id, "1-0", only_mark=True)
-        batches.ask(question, partial(answers.__setitem__, job_id))
+        batches.add(question, partial(answers.__setitem__, job_id))
     await until(lambda: len(answers) == 20)
     assert isinstance(answers.pop(ODD), UnreadableJob)
     assert set(answers.values()) == {"1-0"}

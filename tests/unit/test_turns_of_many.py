@@ -228,7 +228,7 @@ async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
     monkeypatch.setattr(Server, "ask", ask)
     batches, rounds = ServerBatches(Server(ChannelServer(PLAIN).connect)), LoopTurns()
     for number in range(1000):
-        batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
+        batches.add(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
     await until(lambda: rounds.total == 1000)
     assert rounds.most <= 2 * 10
     await batches.close()
