@@ -39,3 +39,9 @@ class Outages:
         if last_s is None or now_s - last_s > _QUIET_S:
             told = f"{met_by}: {text}" if met_by else text
             self._log.log(self._level, self._message, told, exc_info=error)
+
+    def end(self, message: str) -> None:
+        """Log a message if a cause was logged since the last call."""
+        if self._seen:
+            self._seen.clear()
+            self._log.log(self._level, message)
