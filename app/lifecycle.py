@@ -120,7 +120,7 @@ def build(settings: Settings) -> Service:
         streams=streams,
         sweeper=Sweeper(records, reader, appender, queue),
         stalled_runs=stalled_runs,
-        probe=Probe(redis),
+        probe=Probe(redis, subscriptions),
         metrics=Metrics(
             viewers,
             directory,
