@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import time
@@ -30,6 +31,7 @@ shown that the promises are kept, and the exit code says so."""
 def main(words: Sequence[str] | None = None) -> int:
     """Play scenarios and return the exit code: 1 if a promise was broken."""
     asked = _parser().parse_args(words)
+    logging.getLogger("jobcast").setLevel(logging.ERROR)  # outages are what this is about
     is_endless = asked.minutes is not None
     return asyncio.run(_played(_chosen(asked), asked.at_once, inf if is_endless else _LIMIT_S))
 
