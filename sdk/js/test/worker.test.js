@@ -7,6 +7,7 @@ import { brief, describe } from "../worker/failure.js";
 import { fromJson, toJson } from "../worker/json.js";
 import { read } from "../worker/report.js";
 import { Reports } from "../worker/reports.js";
+import { causeOf } from "../worker/run.js";
 import { connect, InvalidEvent, JobCancelled, JobcastError, JobFinished, JobStalled } from "../worker/index.js";
 
 const named = (value) => ({ name: "InvalidEvent", message: value });
@@ -108,6 +109,23 @@ test("whatever is thrown fails a job with a text", () => {
   }
   assert.equal(describe(new Error("🚀".repeat(9000)))[0], "🚀".repeat(4096));
   assert.deepEqual(brief("x".repeat(99), "c".repeat(99)), ["x".repeat(64), null]);
+});
+
+test("calls that race and are all stopped by a cancel request are a cancellation", () => {
+  const stop = new AbortController();
+  const run = { signal: stop.signal };
+  const aborted = new DOMException("stopped", "AbortError");
+  const all = new AggregateError([aborted, new JobCancelled()]);
+  const some = new AggregateError([new JobCancelled(), new Error("no paper")]);
+  assert.equal(causeOf(run, all), all);
+  const ours = new AggregateError([new JobCancelled()]);
+  assert.equal(causeOf(run, ours), ours.errors[0]);
+  stop.abort(new JobCancelled());
+  assert.equal(causeOf(run, all), stop.signal.reason);
+  assert.equal(causeOf(run, some), some);
+  for (const odd of [new AggregateError([]), Object.assign(new AggregateError([]), { errors: null }), null, "x"]) {
+    assert.equal(causeOf(run, odd), odd);
+  }
 });
 
 test("what a task reports in its queue's own way is read, and what can't be read is left out", () => {

@@ -10,7 +10,7 @@ from typing import Self, cast
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
-from jobcast._failure import is_a, text_of
+from jobcast._failure import is_cancellation, text_of
 from jobcast._lease import Leases
 from jobcast._reports import Reports
 from jobcast._run_state import current, failure
@@ -30,9 +30,10 @@ class Run(Reports):
     unless the block has ended it already. When the block raises, it fails the job and lets the
     exception propagate, even if the job can't be failed. The error is the exception's message (or
     the name of its class, if there is no message), the error code its ``code``, if that is a
-    string. `JobCancelled` fails the job with ``Cancelled`` and does not propagate; but if the job
-    was cancelled before this run takes it over, ``async with`` itself raises it, because the
-    block can't be skipped otherwise.
+    string; an exception group of only one exception counts as that one. `JobCancelled`, or a group
+    of nothing else, fails the job with ``Cancelled`` and does not propagate; but if the job was
+    cancelled before this run takes it over, ``async with`` itself raises it, because the block
+    can't be skipped otherwise.
 
     From its start it holds a lease (see `connect`), until the run or the block ends, its `Jobs` is
     closed, or no reference to the run is left.
@@ -133,7 +134,7 @@ class Run(Reports):
     async def _leave(self, error: BaseException | None) -> bool:
         if not self.has_ended:
             await (self._complete() if error is None else self._fail_with(error))
-        return is_a(error, JobCancelled)
+        return is_cancellation(error)
 
     async def _complete(self) -> None:
         try:
@@ -156,7 +157,7 @@ class Run(Reports):
         except Exception as obstacle:  # of any kind: the original exception takes precedence
             with suppress(BaseException):  # not every exception accepts a note
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
-            if is_a(error, JobCancelled):
+            if is_cancellation(error):
                 raise
 
     async def _finish(self, event: Append, otherwise: Append | None = None) -> str:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import BufferFull, InvalidEvent
-from jobcast._failure import class_name, describe, presentable
+from jobcast._failure import class_name, describe, presentable, ungrouped
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._outbox import Limits
 from jobcast._owner import Owner, current_owner, owner_by
@@ -350,6 +350,7 @@ def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str |
     """Return message and code of a failure; the default code of an exception is its class name."""
     if not isinstance(error, BaseException):
         return presentable(error), code  # of a queue, which takes texts that JSON can't carry
+    error = ungrouped(error)
     message, its_code = describe(error)
     if code is None and message != "Cancelled":
         code = its_code or class_name(error)

@@ -29,7 +29,7 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from celery.worker import WorkController
 
 from jobcast._errors import JobCancelled
-from jobcast._failure import text_of
+from jobcast._failure import is_cancellation, text_of
 from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._task import (
@@ -229,7 +229,9 @@ def _follow_run(task: CeleryTask) -> None:
         if not execution.is_cancelled:
             try:
                 return run(*args, **kwargs)
-            except JobCancelled:
+            except BaseException as error:
+                if not is_cancellation(error):
+                    raise
                 execution.is_cancelled = True
         quietly(task.backend.mark_as_revoked, task.request.id, "cancelled", request=task.request)
         raise Ignore("cancelled")

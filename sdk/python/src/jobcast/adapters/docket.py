@@ -34,8 +34,7 @@ from docket.dependencies import (
 )
 from redis.exceptions import RedisError
 
-from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_cancellation
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._task import HEADER, Settings, Ticket
 from jobcast.protocol.names import new_job_id
@@ -112,7 +111,7 @@ class Jobcast(Dependency["Jobcast"]):
             return
         _current.set(None)
         await following.end(error)
-        if is_a(error, JobCancelled):
+        if is_cancellation(error):
             raise asyncio.CancelledError
 
 
@@ -157,7 +156,7 @@ class Following:
             await self._cancelled()
         elif isinstance(error, AdmissionBlocked) and (error.handled or error.reschedule):
             await self.task.retry("The task waits for its turn", "BLOCKED")
-        elif not is_a(error, JobCancelled) and self._will_retry:
+        elif not is_cancellation(error) and self._will_retry:
             await self.task.retry(error)
         else:
             await self.task.fail(error)

@@ -19,6 +19,7 @@ from dramatiq.middleware import SkipMessage
 from dramatiq.middleware.threading import raise_thread_exception
 
 from jobcast._errors import JobCancelled
+from jobcast._failure import is_cancellation
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
 
@@ -40,6 +41,7 @@ class Execution:
     def __init__(self, tasks: Tasks, message: MessageProxy, throws: Throws) -> None:
         self.message_id = message.message_id
         self.ticket = ticket_of(message)
+        self._options = message.options
         self._throws = message.options.get(_THROWS)
         message.options[_THROWS] = (JobCancelled, *_as_tuple(self._throws or throws))
         self._thread = get_ident()
@@ -55,6 +57,8 @@ class Execution:
         with self._lock:
             self._has_returned = True
         self._result, self._error = result, error
+        if error is not None and is_cancellation(error):
+            self._options[_THROWS] = type(error)  # also for a group of exceptions
 
     def retried(self, message: Message[Any], delay_ms: int | None) -> None:
         """End the attempt before the message of the retry is sent."""

@@ -27,6 +27,7 @@ from rq.command import send_stop_job_command
 from rq.job import JobStatus, Retry
 
 from jobcast._errors import JobCancelled
+from jobcast._failure import is_cancellation
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._report import KNOWN, is_changed
 from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owned_by, owner_of
@@ -99,7 +100,7 @@ class Job(rq.job.Job):
                 raise JobCancelled  # noqa: TRY301 - as a call of the run would
             result = super().perform()
         except BaseException as error:
-            if isinstance(error, JobCancelled):
+            if is_cancellation(error):
                 self.retries_left = None
             self._fail(task, error)
             raise

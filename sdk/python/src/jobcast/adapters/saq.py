@@ -20,7 +20,7 @@ from typing import Any, Final, Unpack
 from saq import Job, Queue, Status
 
 from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_cancellation
 from jobcast._owner import current_owner
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._report import is_changed
@@ -197,7 +197,7 @@ class FollowedQueue:
         return error or "The worker was lost", _LOST
 
     def _was_cancelled(self, job: Job) -> bool:
-        return self._execution(job) is not None and is_a(sys.exception(), JobCancelled)
+        return self._execution(job) is not None and is_cancellation(sys.exception())
 
     def _execution(self, job: Job) -> Execution | None:
         """Return the execution of this object; other objects may stand for the same job."""

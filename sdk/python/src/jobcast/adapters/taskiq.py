@@ -25,7 +25,7 @@ from taskiq.depends.progress_tracker import TaskProgress, TaskState
 from taskiq.exceptions import NoResultError
 
 from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_cancellation
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._report import STEP
 from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
@@ -132,7 +132,7 @@ class Execution:
         """Store what the task has raised; prevent a retry if it was cancelled."""
         self._error = error
         self._uncancel()
-        if self._is_stopped or is_a(error, JobCancelled):
+        if self._is_stopped or is_cancellation(error):
             message.labels["retry_on_error"] = False
 
     async def will_be_retried(self, message: TaskiqMessage) -> None:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
-from jobcast._failure import is_a, text_of
+from jobcast._failure import is_cancellation, text_of
 from jobcast._level import Level
 from jobcast._log_lines import LineHandler
 from jobcast._run_state import RunState, current, failure
@@ -204,7 +204,7 @@ class Run(RunState):
                     self._complete()
                 else:
                     self._fail_with(error)
-            return is_a(error, JobCancelled)
+            return is_cancellation(error)
         finally:
             if self._lease is not None and not self._sender.has_end:
                 self._lease.stop()
@@ -232,7 +232,7 @@ class Run(RunState):
             # Not every exception accepts a note.
             with suppress(BaseException):
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
-            if is_a(error, JobCancelled):
+            if is_cancellation(error):
                 raise
 
     def _report(self, event: Append) -> str:
