@@ -7,6 +7,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self, cast
 
+from redis.exceptions import RedisError
+
 from jobcast import _event
 from jobcast._connection import Connection
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
@@ -144,14 +146,14 @@ class Run(Reports):
             await self._fail_with(unusable)
             raise
         try:
-            await self._finish(event)
+            await self._settle(event)
         except InvalidEvent as too_long:
             await self._fail_with(too_long)
             raise
 
     async def _fail_with(self, error: BaseException) -> None:
         try:
-            await self.fail(error)
+            await self._settle(*failure(error, None))
         except JobcastError:
             return  # The job ended or was taken over meanwhile: this run has nothing to end.
         except Exception as obstacle:  # of any kind: the original exception takes precedence
@@ -159,6 +161,16 @@ class Run(Reports):
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
             if is_cancellation(error):
                 raise
+
+    async def _settle(self, event: Append, otherwise: Append | None = None) -> None:
+        """End the run as its block has ended, even if the task is cancelled meanwhile."""
+        try:
+            await self._finish(event, otherwise)
+        except asyncio.CancelledError:
+            if not self.has_ended:
+                with suppress(JobcastError, RedisError):
+                    await self._finish(event, otherwise)
+            raise
 
     async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
         if self._has_pending:

@@ -374,7 +374,7 @@ class TaskRun(Run):
 
     async def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
-        await self._finish(event, otherwise)
+        await self._settle(event, otherwise)
 
     def stop_renewing(self) -> None:
         """Stop renewing the lease, unless the end of the run is still buffered."""

@@ -379,7 +379,7 @@ class TaskRun(Run):
 
     def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
-        self._finish(event, otherwise)
+        self._settle(event, otherwise)
 
     def stop_renewing(self) -> None:
         """Stop renewing the lease, unless the end of the run is still buffered."""

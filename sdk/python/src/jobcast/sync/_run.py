@@ -217,14 +217,14 @@ class Run(RunState):
             self._fail_with(unusable)
             raise
         try:
-            self._finish(event)
+            self._settle(event)
         except InvalidEvent as too_long:
             self._fail_with(too_long)
             raise
 
     def _fail_with(self, error: BaseException) -> None:
         try:
-            self.fail(error)
+            self._settle(*failure(error, None))
         except JobcastError:
             # The job ended or was taken over meanwhile: nothing is left for this run to end.
             return
@@ -242,6 +242,18 @@ class Run(RunState):
         if self.cancel_requested:
             raise JobCancelled
         return entry_id
+
+    def _settle(self, event: Append, otherwise: Append | None = None) -> None:
+        """End the run as its block has ended, even if the thread is interrupted meanwhile."""
+        try:
+            self._finish(event, otherwise)
+        except (JobcastError, RedisError):
+            raise
+        except BaseException:  # Ctrl-C, or what a queue raises in a thread that is late
+            if not self.has_ended:
+                with suppress(JobcastError, RedisError):
+                    self._finish(event, otherwise)
+            raise
 
     def _finish(self, event: Append, otherwise: Append | None = None) -> str:
         if self._has_pending:

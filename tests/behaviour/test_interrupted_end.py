@@ -1,0 +1,139 @@
+"""A run whose block has ended ends its job, even if it is interrupted while it does so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import jobcast.testing
+from jobcast import Run
+from jobcast.adapters import _asyncio, _blocking
+from jobcast.protocol.append import Answer, Append
+from jobcast.sync import Run as BlockingRun
+from tests.support.stores import InRedis, Store
+
+ENDINGS = {"complete": ("succeeded", "3", None), "fail": ("failed", None, "No paper")}
+"""Operations that end a job, with its status, result and error then."""
+
+
+class Hanging:
+    """Stands in front of the ``append`` of a connection; the first one of a kind hangs."""
+
+    def __init__(self, append: Callable[..., Awaitable[Answer]], operation: str) -> None:
+        self._append = append
+        self._operation = operation
+        self.began = asyncio.Event()
+
+    async def __call__(self, job_id: str, event: Append, *rest: Any) -> Answer:  # noqa: ANN401
+        if event.operation == self._operation and not self.began.is_set():
+            self.began.set()
+            await asyncio.Event().wait()
+        return await self._append(job_id, event, *rest)
+
+
+class Interrupted:
+    """Stands in front of the ``append`` of a blocking connection; the first of a kind is hit."""
+
+    def __init__(
+        self, append: Callable[..., Answer], operation: str, interruption: BaseException
+    ) -> None:
+        self._append = append
+        self._operation = operation
+        self._interruption = interruption
+        self._is_over = False
+
+    def __call__(self, job_id: str, event: Append, *rest: Any) -> Answer:  # noqa: ANN401
+        if event.operation == self._operation and not self._is_over:
+            self._is_over = True
+            raise self._interruption
+        return self._append(job_id, event, *rest)
+
+
+async def block(run: Run, ending: str) -> None:
+    async with run:
+        await run.progress(20)
+        run.result = 3
+        if ending == "fail":
+            raise ValueError("No paper")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("place", ["progress", "end"])
+async def test_a_task_that_is_cancelled_while_its_block_ends_ends_the_job_as_the_block_did(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ending: str, place: str
+) -> None:
+    async with store.connect(progress_per_s=1) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        run = jobs.run("j1")
+        connection = run._sender._connection
+        hanging = Hanging(connection.append, ending if place == "end" else "progress")
+        monkeypatch.setattr(connection, "append", hanging)
+        run._pace.record_sent()  # so that progress waits for the end
+        task = asyncio.create_task(block(run, ending))
+        await hanging.began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (await store.ending())[:3] == ENDINGS[ending]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(1)], ids=repr)
+def test_a_thread_that_is_interrupted_while_its_block_ends_ends_the_job_as_the_block_did(
+    monkeypatch: pytest.MonkeyPatch, ending: str, interruption: BaseException
+) -> None:
+    memory = jobcast.testing.Memory()
+    with memory.connect_sync() as jobs:
+        run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+        connection = run._sender._connection
+        interrupted = Interrupted(connection.append, ending, interruption)
+        monkeypatch.setattr(connection, "append", interrupted)
+        with pytest.raises(type(interruption)):
+            blocking_block(run, ending)
+    state = memory.state("j1")
+    assert tuple(map(state.get, ("status", "result", "error"))) == ENDINGS[ending]
+
+
+def blocking_block(run: BlockingRun, ending: str) -> None:
+    with run:
+        run.result = 3
+        if ending == "fail":
+            raise ValueError("No paper")
+
+
+async def test_a_queue_s_task_that_is_cancelled_while_it_completes_its_job_completes_it(
+    redis_url: str, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = _asyncio.Tasks(redis_url)
+    with jobcast.owner(user_id="u1"):
+        ticket = await tasks.enqueued("j1", "work")
+    task = await tasks.begin(ticket)
+    hanging = Hanging(tasks._connection.append, "complete")
+    monkeypatch.setattr(tasks._connection, "append", hanging)
+    completing = asyncio.create_task(task.complete(3))
+    await hanging.began.wait()
+    completing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await completing
+    await tasks.aclose()
+    assert (await InRedis(redis_url, redis_client).ending())[:3] == ENDINGS["complete"]
+
+
+class LateError(Exception):
+    """What a queue raises in a thread whose task takes too long."""
+
+
+async def test_a_queue_s_task_that_is_late_while_it_completes_its_job_completes_it(
+    redis_url: str, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = _blocking.Tasks(redis_url)
+    with jobcast.owner(user_id="u1"):
+        ticket = tasks.enqueued("j1", "work")
+    task = tasks.begin(ticket)
+    interrupted = Interrupted(tasks._connection.append, "complete", LateError())
+    monkeypatch.setattr(tasks._connection, "append", interrupted)
+    task.complete(3)
+    tasks.close()
+    assert (await InRedis(redis_url, redis_client).ending())[:3] == ENDINGS["complete"]
