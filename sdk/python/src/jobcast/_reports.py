@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
+from jobcast._lease import Lease
 from jobcast._level import Level
 from jobcast._log_lines import LineHandler
 from jobcast._pace import Turns
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 class Reports(RunState):
     """A run as far as it reports; `Run` adds how it starts and ends."""
+
+    _lease: Lease | None
 
     def __init__(self, sender: Sender, senders: Senders, job_id: str, attempt: int | None) -> None:
         super().__init__(job_id, attempt, senders.limits.interval_s)
@@ -175,7 +178,15 @@ class Reports(RunState):
         """
         return await self._report(_event.emitted(name, data))
 
+    def _follow_loop(self) -> None:
+        """Continue in the running event loop: timers of an earlier one that ended never fire."""
+        self._loop, self._timer = asyncio.get_running_loop(), None
+        if self._lease is not None:
+            self._lease.resume()
+
     async def _report(self, event: Append) -> str:
+        if self._loop is not asyncio.get_running_loop():
+            self._follow_loop()
         if self._has_pending:
             await self._flush()
         entry_id = self._id_of(await self._sender.send(event, self._answered))
@@ -185,6 +196,8 @@ class Reports(RunState):
 
     async def _report_soon(self) -> str:
         """Send the current progress at once, or when the pace allows it."""
+        if self._loop is not asyncio.get_running_loop():
+            self._follow_loop()
         self._sender.check()
         self._has_pending = True
         delay_s, entry_id = self._due_in_s, ""

@@ -91,10 +91,10 @@ class Run(Reports):
             if lease is not None:
                 lease.end()
             raise
+        self._follow_loop()
         if lease is not None:
             lease.keep(weakref.WeakMethod(self._renew))
             self._lease = lease
-        self._loop = asyncio.get_running_loop()
         self._sender.attempt = answer.attempt
         try:
             self._began(answer)
