@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from jobcast import _event
-from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
+from jobcast._errors import InvalidEvent, JobCancelled, JobcastError, JobNotRunning
 from jobcast._lease import Lease
 from jobcast._level import Level
 from jobcast._log_lines import LineHandler
@@ -33,6 +34,7 @@ class Reports(RunState):
         self._sender = sender
         self._senders = senders
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._turns = Turns()
@@ -179,8 +181,14 @@ class Reports(RunState):
         return await self._report(_event.emitted(name, data))
 
     def _follow_loop(self) -> None:
-        """Continue in the running event loop: timers of an earlier one that ended never fire."""
-        self._loop, self._timer = asyncio.get_running_loop(), None
+        """Continue in the running event loop: timers of an earlier one that ended never fire.
+
+        Raises `JobNotRunning` if the earlier one is running, in another thread, or was forked.
+        """
+        loop, pid = asyncio.get_running_loop(), os.getpid()
+        if self._loop is not None and (self._loop.is_running() or self._pid != pid):
+            raise JobNotRunning("A run is of the event loop and the process that have started it")
+        self._loop, self._pid, self._timer = loop, pid, None
         if self._lease is not None:
             self._lease.resume()
 

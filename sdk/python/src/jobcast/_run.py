@@ -91,6 +91,7 @@ class Run(Reports):
             if lease is not None:
                 lease.end()
             raise
+        self._loop = None
         self._follow_loop()
         if lease is not None:
             lease.keep(weakref.WeakMethod(self._renew))
@@ -173,6 +174,8 @@ class Run(Reports):
             raise
 
     async def _finish(self, event: Append, otherwise: Append | None = None) -> str:
+        if self._loop is not asyncio.get_running_loop():
+            self._follow_loop()
         if self._has_pending:
             with suppress(JobcastError):  # waiting progress must not prevent the end
                 await self._flush()
