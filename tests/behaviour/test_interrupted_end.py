@@ -1,21 +1,29 @@
 """A run whose block has ended ends its job, even if it is interrupted while it does so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+import jobcast.sync
 import jobcast.testing
 from jobcast import Run
 from jobcast.adapters import _asyncio, _blocking
 from jobcast.protocol.append import Answer, Append
 from jobcast.sync import Run as BlockingRun
 from tests.support.stores import InRedis, Store
+from tests.support.valkey import Valkey
 
 ENDINGS = {"complete": ("succeeded", "3", None), "fail": ("failed", None, "No paper")}
 """Operations that end a job, with its status, result and error then."""
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    with Valkey() as server:
+        yield server
 
 
 class Hanging:
@@ -137,3 +145,39 @@ async def test_a_queue_s_task_that_is_late_while_it_completes_its_job_completes_
     task.complete(3)
     tasks.close()
     assert (await InRedis(redis_url, redis_client).ending())[:3] == ENDINGS["complete"]
+
+
+async def test_jobs_whose_closing_is_cancelled_are_closed(own_valkey: Valkey) -> None:
+    jobs = jobcast.connect(own_valkey.url, block_s=0.2, progress_per_s=None)
+    run = jobs.run(await jobs.create("report", user_id="u1"))
+    await run.start()
+    own_valkey.pause()
+    assert not await run.emit("note", {})  # is in the buffer
+    jobs._senders.limits = jobs._senders.limits._replace(block_s=None)
+    closing = asyncio.create_task(jobs.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert run._sender.is_idle
+    assert not jobs._leases._kept
+    assert jobs._connection.closings == 1
+
+
+def test_blocking_jobs_whose_closing_is_interrupted_are_closed(
+    own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = jobcast.sync.connect(own_valkey.url, block_s=0.2, progress_per_s=None)
+    run = jobs.run(jobs.create("report", user_id="u1"))
+    run.start()
+    own_valkey.pause()
+    assert not run.emit("note", {})  # is in the buffer
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run._sender, "until_idle", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.close()
+    assert run._sender.unsent() == []
+    assert jobs._connection.closings == 1

@@ -292,14 +292,17 @@ class Senders:
 
     def close(self) -> None:
         """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
-        for send in tuple(self.pending_flushes):
-            send()
         block_s = self.limits.block_s
-        until_s = None if block_s is None else monotonic() + block_s
-        for sender in tuple(self._busy):
-            sender.until_idle(until_s)
-            if not sender.has_end:
-                sender.abandon()
+        try:
+            for send in tuple(self.pending_flushes):
+                send()
+            until_s = None if block_s is None else monotonic() + block_s
+            for sender in tuple(self._busy):
+                sender.until_idle(until_s)
+        finally:
+            for sender in tuple(self._busy):
+                if not sender.has_end:
+                    sender.abandon()
 
     def forget(self) -> None:
         """In a forked process, leave all outboxes to the parent."""
