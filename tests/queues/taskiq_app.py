@@ -97,6 +97,12 @@ async def enqueue(name: str, arguments: list[Any]) -> str:
     return (await task.kiq(*arguments)).task_id
 
 
+async def enqueue_unknown() -> str:
+    """Enqueue a task that the worker lacks, and return its id."""
+    unknown = broker.register_task(async_work.fail, "unknown")
+    return (await unknown.kiq()).task_id
+
+
 async def deliver_again(task_id: str) -> None:
     """Deliver a task once more, as a queue does that believes its worker to be lost."""
     await broker.kick(_sent[task_id])

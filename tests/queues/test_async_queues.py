@@ -129,6 +129,27 @@ async def test_a_failure_has_a_code(queue: Producer, log: Log) -> None:
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_task_that_the_worker_lacks_fails(kind: Kind, queue: Producer, log: Log) -> None:
+    if not kind.can_lack_tasks:
+        return
+    job_id = str(queue.call("enqueue_unknown", owner="7"))
+    state = await log.ended(job_id)
+    assert (state["error"], state["errorCode"]) == ("The worker has no such task", "UNKNOWN_TYPE")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_another_program_aborts_before_it_begins_is_cancelled(
+    kind: Kind, queue: Producer, log: Log, key: str
+) -> None:
+    if kind.name != "arq":
+        return
+    job_id = str(queue.call("abort_by_another", "say_nothing", [key], owner="7"))
+    await log.ended(job_id)
+    assert log.names(job_id) == ["_created", "failed"]
+    assert log.events(job_id)[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_retry_is_an_attempt(queue: Producer, log: Log, key: str) -> None:
     job_id = queue.enqueue("fail_once", key)
     await log.until(job_id, lambda state: state.get("status") == "succeeded")

@@ -179,6 +179,18 @@ async def test_what_has_expired_says_so(tasks: ModuleType, log: Log) -> None:
 
 
 @pytest.mark.usefixtures("worker", "owner")
+async def test_a_task_that_the_worker_lacks_fails(tasks: ModuleType, log: Log) -> None:
+    state = await log.ended(tasks.app.send_task("unknown").id)
+    assert (state["error"], state["errorCode"]) == ("The worker has no such task", "UNKNOWN_TYPE")
+
+
+@pytest.mark.usefixtures("worker", "owner")
+async def test_a_message_that_celery_rejects_fails(tasks: ModuleType, log: Log) -> None:
+    state = await log.ended(tasks.app.send_task(tasks.fail.name, eta="tomorrow").id)
+    assert state["errorCode"] == "InvalidTaskError"
+
+
+@pytest.mark.usefixtures("worker", "owner")
 async def test_a_process_that_is_killed_is_known_at_once(
     tasks: ModuleType, log: Log, redis: Redis
 ) -> None:

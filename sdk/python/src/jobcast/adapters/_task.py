@@ -386,6 +386,8 @@ def will_retry(
         return _event.will_retry(message, code, None)
 
 
+UNKNOWN_TASK: Final = "The worker has no such task", "UNKNOWN_TYPE"
+"""Error and code of a job whose message the worker drops, because it has no task of that name."""
 COMPLETED: Final = _event.completed(None)
 UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - in the order of the script's answer
 """The answer for a run that starts in the background."""

@@ -34,6 +34,7 @@ from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._task import (
     HEADER,
+    UNKNOWN_TASK,
     Settings,
     Ticket,
     failure_of,
@@ -75,6 +76,8 @@ def install(
         (signals.task_postrun, adapter.on_end),
         (signals.task_revoked, adapter.on_revoked),
         (signals.task_failure, adapter.on_failure),
+        (signals.task_unknown, adapter.on_unknown),
+        (signals.task_rejected, adapter.on_rejected),
         (signals.worker_process_shutdown, adapter.on_exit),
         (signals.worker_shutdown, adapter.on_exit),
     ):
@@ -213,6 +216,14 @@ class Adapter:
             failure = failure_of(exception, None)
         self._tasks.end(ticket or Ticket.from_header({"id": task_id, "type": "-"}), *failure)
 
+    def on_unknown(self, message: Any, **_: object) -> None:  # noqa: ANN401 - kombu's
+        """Handle a message that Celery drops, because the worker has no task of that name."""
+        self._tasks.end(_ticket_in(message), *UNKNOWN_TASK)
+
+    def on_rejected(self, message: Any, exc: BaseException, **_: object) -> None:  # noqa: ANN401
+        """Handle a message that Celery drops as invalid."""
+        self._tasks.end(_ticket_in(message), *failure_of(exc, None))
+
     def on_exit(self, **_: object) -> None:
         """Handle the exit of a process: write the buffered events, and close the connections."""
         self._tasks.close()
@@ -288,6 +299,11 @@ def _execution_of(request: Context) -> Execution | None:
 
 def _ticket_of(request: Context) -> Ticket | None:
     return Ticket.from_header(getattr(request, HEADER, None), request.id)
+
+
+def _ticket_in(message: Any) -> Ticket | None:  # noqa: ANN401 - kombu's
+    headers = message.headers or {}
+    return Ticket.from_header(headers.get(HEADER), headers.get("id"))
 
 
 def _seconds_until(eta: str | None) -> float | None:

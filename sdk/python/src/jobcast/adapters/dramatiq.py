@@ -21,7 +21,7 @@ from dramatiq.middleware.threading import raise_thread_exception
 from jobcast._errors import JobCancelled
 from jobcast._failure import is_cancellation
 from jobcast.adapters._blocking import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
+from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, owned_by, owner_of
 
 __all__ = ["Jobcast", "owned_by"]
 
@@ -32,7 +32,6 @@ _THROWS: Final = "throws"
 """The option that lists them."""
 
 _SKIPPED: Final = "The message was skipped", "SKIPPED"
-_UNKNOWN: Final = "The worker has no such actor", "UNKNOWN_TYPE"
 
 
 class Execution:
@@ -154,7 +153,7 @@ class Jobcast(Middleware):
         if get_ident() in self._executions:
             self.before_ack(broker, message)
         else:
-            self._tasks.end(ticket_of(message), *_UNKNOWN)
+            self._tasks.end(ticket_of(message), *UNKNOWN_TASK)
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
         """Write the buffered events, and close the connections."""

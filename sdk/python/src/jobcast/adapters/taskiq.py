@@ -20,6 +20,7 @@ from typing import Any, Final, Unpack
 
 from pydantic import BaseModel
 from taskiq import TaskiqMessage, TaskiqMiddleware, TaskiqResult
+from taskiq.abc.formatter import TaskiqFormatter
 from taskiq.abc.result_backend import AsyncResultBackend
 from taskiq.depends.progress_tracker import TaskProgress, TaskState
 from taskiq.exceptions import NoResultError
@@ -28,7 +29,7 @@ from jobcast._errors import JobCancelled
 from jobcast._failure import is_cancellation
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._report import STEP
-from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
+from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, owner_of
 
 _REQUEUED: Final = "X-Taskiq-requeue"
 _STATES: Final = frozenset(TaskState)
@@ -51,6 +52,8 @@ class JobcastMiddleware(TaskiqMiddleware):
         super().__init__()
         self._tasks = Tasks(url, **settings)
         self._backend: AsyncResultBackend[Any] | None = None
+        self._formatter: TaskiqFormatter | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def startup(self) -> None:
         """Move to the end of the broker's middlewares, and forward the progress of its tasks."""
@@ -60,10 +63,32 @@ class JobcastMiddleware(TaskiqMiddleware):
         if self._backend is not self.broker.result_backend:
             self._backend = self.broker.result_backend
             _forward_progress(self._backend)
+        if self.broker.is_worker_process and self._formatter is not self.broker.formatter:
+            self._formatter = self.broker.formatter
+            self._watch(self._formatter)
 
     async def shutdown(self) -> None:
         """Close the connections."""
+        if self._ending:
+            await asyncio.wait(self._ending)
         await self._tasks.aclose()
+
+    def _watch(self, formatter: TaskiqFormatter) -> None:
+        """Fail the jobs of messages that taskiq drops, because the worker has no such task."""
+        loads = formatter.loads
+
+        def watched(message: bytes) -> TaskiqMessage:
+            loaded = loads(message=message)
+            if self.broker.find_task(loaded.task_name) is None:
+                ticket = Ticket.from_header(_header(loaded.labels.get(HEADER)))
+                ending = asyncio.get_running_loop().create_task(
+                    self._tasks.end(ticket, *UNKNOWN_TASK)
+                )
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+            return loaded
+
+        formatter.loads = watched  # type: ignore[method-assign]
 
     async def pre_send(self, message: TaskiqMessage) -> TaskiqMessage:
         """Create the job of a task; if the message has a ticket already, it is a retry."""
