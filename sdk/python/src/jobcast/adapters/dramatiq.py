@@ -25,7 +25,7 @@ from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, owned
 
 __all__ = ["Jobcast", "owned_by"]
 
-Throws = type[BaseException] | tuple[type[BaseException], ...] | None
+Throws = type | tuple[type, ...] | None
 """Exceptions after which Dramatiq does not retry."""
 
 _THROWS: Final = "throws"
@@ -34,15 +34,21 @@ _THROWS: Final = "throws"
 _SKIPPED: Final = "The message was skipped", "SKIPPED"
 
 
+class _OfCancellations(type):
+    def __instancecheck__(cls, error: object) -> bool:
+        return isinstance(error, BaseException) and is_cancellation(error)
+
+
+class Cancellation(metaclass=_OfCancellations):
+    """The class of `JobCancelled` and of groups of nothing else, for ``throws``."""
+
+
 class Execution:
     """One execution of a message, in the thread that creates this object."""
 
-    def __init__(self, tasks: Tasks, message: MessageProxy, throws: Throws) -> None:
+    def __init__(self, tasks: Tasks, message: MessageProxy) -> None:
         self.message_id = message.message_id
         self.ticket = ticket_of(message)
-        self._options = message.options
-        self._throws = message.options.get(_THROWS)
-        message.options[_THROWS] = (JobCancelled, *_as_tuple(self._throws or throws))
         self._thread = get_ident()
         self._lock = Lock()
         self._has_returned = False
@@ -56,14 +62,9 @@ class Execution:
         with self._lock:
             self._has_returned = True
         self._result, self._error = result, error
-        if error is not None and is_cancellation(error):
-            self._options[_THROWS] = type(error)  # also for a group of exceptions
 
-    def retried(self, message: Message[Any], delay_ms: int | None) -> None:
+    def retried(self, delay_ms: int | None) -> None:
         """End the attempt before the message of the retry is sent."""
-        message.options.pop(_THROWS, None)  # classes can't be sent as JSON
-        if self._throws is not None:
-            message.options[_THROWS] = self._throws
         job, self._job = self._job, None
         if job is not None:
             error = "The actor asked for a retry" if self._error is None else self._error
@@ -106,7 +107,7 @@ class Jobcast(Middleware):
         execution = self._executions.get(get_ident())
         if execution is not None and execution.message_id == message.message_id:
             ticket = execution.ticket
-            execution.retried(message, delay)
+            execution.retried(delay)
         else:
             ticket = ticket_of(message)
             if ticket is None:
@@ -118,8 +119,8 @@ class Jobcast(Middleware):
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin an execution. Raises SkipMessage if the job was cancelled before."""
-        throws = broker.get_actor(message.actor_name).options.get(_THROWS)
-        execution = Execution(self._tasks, message, throws)
+        _retry_no_cancellation(broker, message)
+        execution = Execution(self._tasks, message)
         self._executions[get_ident()] = execution
         if execution.is_cancelled:
             raise SkipMessage("The job was cancelled")
@@ -165,7 +166,20 @@ def ticket_of(message: "Message[Any] | MessageProxy") -> Ticket | None:
     return Ticket.from_header(message.options.get(HEADER), message.message_id)
 
 
-def _as_tuple(throws: Throws) -> tuple[type[BaseException], ...]:
+def _retry_no_cancellation(broker: Broker, message: MessageProxy) -> None:
+    """Add to the actor's ``throws``; the message's own, which are rare, take their place.
+
+    The options of a message must stay as they are: Dramatiq sends them to the actors of callbacks,
+    as JSON, which has no classes.
+    """
+    own = message.options
+    options = own if own.get(_THROWS) else broker.get_actor(message.actor_name).options
+    throws = _as_tuple(options.get(_THROWS))
+    if Cancellation not in throws:
+        options[_THROWS] = (Cancellation, *throws)
+
+
+def _as_tuple(throws: Throws) -> tuple[type, ...]:
     if throws is None:
         return ()
     return throws if isinstance(throws, tuple) else (throws,)
