@@ -137,6 +137,18 @@ async def test_a_task_that_the_worker_lacks_fails(kind: Kind, queue: Producer, l
     assert (state["error"], state["errorCode"]) == ("The worker has no such task", "UNKNOWN_TYPE")
 
 
+@pytest.mark.parametrize("arguments", [[], ["key", 1]], ids=["not JSON", "refused"])
+async def test_a_task_that_can_t_be_sent_is_cancelled(
+    kind: Kind, queue: Producer, log: Log, arguments: list[object]
+) -> None:
+    if kind.name != "taskiq":
+        return
+    job_id = f"refused-{uuid4()}" if arguments else str(uuid4())
+    queue.call("enqueue_in_vain", job_id, *arguments, owner="7")
+    await log.ended(job_id)
+    assert log.events(job_id)[-1] == CANCELLED
+
+
 @pytest.mark.usefixtures("worker")
 async def test_what_another_program_aborts_before_it_begins_is_cancelled(
     kind: Kind, queue: Producer, log: Log, key: str

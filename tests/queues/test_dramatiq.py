@@ -91,6 +91,14 @@ async def test_a_failure_has_a_code(actors: ModuleType, log: Log) -> None:
     assert log.events(job_id)[-1] == ("failed", failure)
 
 
+@pytest.mark.usefixtures("owner")
+def test_a_message_that_can_t_be_sent_is_cancelled(actors: ModuleType, log: Log) -> None:
+    message = actors.report.message({1, 2})
+    with pytest.raises(TypeError):
+        actors.broker.enqueue(message)
+    assert log.events(message.message_id)[-1] == CANCELLED
+
+
 @pytest.mark.usefixtures("worker", "owner")
 async def test_a_retry_is_an_attempt(actors: ModuleType, log: Log) -> None:
     job_id = actors.fail_once.send().message_id

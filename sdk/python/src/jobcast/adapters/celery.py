@@ -32,6 +32,7 @@ from jobcast._errors import JobCancelled
 from jobcast._failure import is_cancellation, text_of
 from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
+from jobcast.adapters._sending import Sending
 from jobcast.adapters._task import (
     HEADER,
     UNKNOWN_TASK,
@@ -84,6 +85,7 @@ def install(
         signal.disconnect(dispatch_uid=_UID)  # from an earlier call
         signal.connect(receiver, weak=False, dispatch_uid=_UID)
     app.on_after_finalize.connect(adapter.wrap_tasks, weak=False)
+    adapter.wrap_sending()
 
 
 class Execution:
@@ -148,6 +150,19 @@ class Adapter:
         self._tasks = tasks
         self._may_terminate = may_terminate
         self._can_terminate = False
+        self._sending = Sending(tasks)
+
+    def wrap_sending(self) -> None:
+        """Wrap the method of the app by which all tasks are sent."""
+        send: Any = self._app.send_task
+
+        @wraps(send)
+        def send_task(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Celery's
+            with self._sending.begin():
+                return send(*args, **kwargs)
+
+        app: Any = self._app
+        app.send_task = send_task
 
     def on_publish(self, sender: str, headers: dict[str, Any], **_: object) -> None:
         """Handle a message before it is sent: of a new task, a retry or a replacement."""
@@ -163,6 +178,7 @@ class Adapter:
             ticket = Ticket.from_header(header)
         else:
             ticket = self._tasks.enqueued(task_id, sender, owner_of(header))
+        self._sending.is_of(ticket)
         if ticket is not None:
             headers[HEADER] = ticket.to_header(task_id)
 

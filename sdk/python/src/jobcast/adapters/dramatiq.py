@@ -13,6 +13,7 @@ is skipped.
 
 from threading import Lock, get_ident
 from typing import Any, Final, Unpack
+from weakref import WeakSet
 
 from dramatiq import Broker, Message, MessageProxy, Middleware, Worker
 from dramatiq.middleware import SkipMessage
@@ -21,6 +22,7 @@ from dramatiq.middleware.threading import raise_thread_exception
 from jobcast._errors import JobCancelled
 from jobcast._failure import is_cancellation
 from jobcast.adapters._blocking import Task, Tasks
+from jobcast.adapters._sending import Sending
 from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, owned_by, owner_of
 
 __all__ = ["Jobcast", "owned_by"]
@@ -101,6 +103,21 @@ class Jobcast(Middleware):
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
         self._tasks = Tasks(url, **settings)
         self._executions: dict[int, Execution] = {}
+        self._sending = Sending(self._tasks)
+        self._wrapped = WeakSet[Broker]()
+
+    def after_declare_queue(self, broker: Broker, _queue_name: str) -> None:
+        """Wrap the method by which the broker sends messages; no hook is called if it raises."""
+        if broker in self._wrapped:
+            return
+        self._wrapped.add(broker)
+        enqueue = broker.enqueue
+
+        def watched(message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+            with self._sending.begin():
+                return enqueue(message, delay=delay)
+
+        broker.enqueue = watched  # type: ignore[method-assign]
 
     def before_enqueue(self, _broker: Broker, message: Message[Any], delay: int | None) -> None:
         """Handle a message before it is sent: a new one or a retry."""
@@ -113,6 +130,7 @@ class Jobcast(Middleware):
             if ticket is None:
                 name, owner = message.actor_name, owner_of(message.options.get(HEADER))
                 ticket = self._tasks.enqueued(message.message_id, name, owner)
+        self._sending.is_of(ticket)
         message.options.pop(HEADER, None)
         if ticket is not None:
             message.options[HEADER] = ticket.to_header(message.message_id)

@@ -16,7 +16,8 @@ a job, it is stopped in RQ.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Final, Unpack
 from urllib.parse import quote, urlencode
 
@@ -68,14 +69,28 @@ class Job(rq.job.Job):
     _task: Task | None = None
     _meta_before: Mapping[str, object] = {}
     _has_ended = False
+    _is_sent = True
 
     def announce(self) -> None:
         """Create the job in Jobcast, if it has an owner."""
         owner = owner_of(self.meta.get(HEADER))
         if (tasks := self._tasks) is not None:
             self._ticket = tasks.enqueued(self.id, self.func_name or "", owner)
+        self._is_sent = False
         self.meta.pop(HEADER, None)
         self._keep_ticket()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Enqueue the job in this block; if that raises for a new job, cancel it in Jobcast."""
+        try:
+            yield
+        except BaseException:
+            if not self._is_sent:
+                self._cancel()
+            raise
+        finally:
+            self._is_sent = True
 
     def restore(self, raw_data: Mapping[Any, Any]) -> None:
         """Load the job, and its ticket, from its hash in Redis."""
@@ -237,6 +252,16 @@ class Queue(rq.Queue):
         if isinstance(job, Job):
             job.announce()
         return job
+
+    def enqueue_job(self, job: rq.job.Job, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401
+        """Enqueue a job; if that fails, cancel it in Jobcast."""
+        with job.sending() if isinstance(job, Job) else nullcontext():
+            return super().enqueue_job(job, *args, **kwargs)
+
+    def schedule_job(self, job: rq.job.Job, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401
+        """Schedule a job; if that fails, cancel it in Jobcast."""
+        with job.sending() if isinstance(job, Job) else nullcontext():
+            return super().schedule_job(job, *args, **kwargs)
 
 
 _of_urls: Final[dict[str, Tasks]] = {}

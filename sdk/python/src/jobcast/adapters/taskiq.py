@@ -15,11 +15,12 @@ cancels its task, if that is a coroutine.
 import asyncio
 import inspect
 import json
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, Unpack
 
 from pydantic import BaseModel
-from taskiq import TaskiqMessage, TaskiqMiddleware, TaskiqResult
+from taskiq import BrokerMessage, TaskiqMessage, TaskiqMiddleware, TaskiqResult
 from taskiq.abc.formatter import TaskiqFormatter
 from taskiq.abc.result_backend import AsyncResultBackend
 from taskiq.depends.progress_tracker import TaskProgress, TaskState
@@ -63,15 +64,44 @@ class JobcastMiddleware(TaskiqMiddleware):
         if self._backend is not self.broker.result_backend:
             self._backend = self.broker.result_backend
             _forward_progress(self._backend)
-        if self.broker.is_worker_process and self._formatter is not self.broker.formatter:
+        if self._formatter is not self.broker.formatter:
             self._formatter = self.broker.formatter
-            self._watch(self._formatter)
+            self._watch_sending(self._formatter)
+            if self.broker.is_worker_process:
+                self._watch(self._formatter)
 
     async def shutdown(self) -> None:
         """Close the connections."""
         if self._ending:
             await asyncio.wait(self._ending)
         await self._tasks.aclose()
+
+    def _watch_sending(self, formatter: TaskiqFormatter) -> None:
+        """Cancel the jobs of messages that can't be sent; taskiq calls no hook then."""
+        dumps, kick = formatter.dumps, self.broker.kick
+
+        def watched(message: TaskiqMessage) -> BrokerMessage:
+            try:
+                return dumps(message)
+            except BaseException:
+                self._later(self._tasks.cancel(_ticket(message)))
+                raise
+
+        async def watched_kick(message: BrokerMessage) -> None:
+            try:
+                await kick(message)
+            except BaseException:
+                await self._tasks.cancel(_ticket(message))
+                raise
+
+        formatter.dumps = watched  # type: ignore[method-assign]
+        self.broker.kick = watched_kick  # type: ignore[method-assign]
+
+    def _later(self, ending: Coroutine[Any, Any, None]) -> None:
+        """End a job in the background."""
+        task = asyncio.get_running_loop().create_task(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     def _watch(self, formatter: TaskiqFormatter) -> None:
         """Fail the jobs of messages that taskiq drops, because the worker has no such task."""
@@ -80,12 +110,7 @@ class JobcastMiddleware(TaskiqMiddleware):
         def watched(message: bytes) -> TaskiqMessage:
             loaded = loads(message=message)
             if self.broker.find_task(loaded.task_name) is None:
-                ticket = Ticket.from_header(_header(loaded.labels.get(HEADER)))
-                ending = asyncio.get_running_loop().create_task(
-                    self._tasks.end(ticket, *UNKNOWN_TASK)
-                )
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
+                self._later(self._tasks.end(_ticket(loaded), *UNKNOWN_TASK))
             return loaded
 
         formatter.loads = watched  # type: ignore[method-assign]
@@ -240,6 +265,10 @@ def _meta(progress: TaskProgress[Any]) -> object:
         return meta
     step = {} if meta and any(name in meta for name in STEP) else {"step": str(progress.state)}
     return {**step, **(meta or {})}
+
+
+def _ticket(message: TaskiqMessage | BrokerMessage) -> Ticket | None:
+    return Ticket.from_header(_header(message.labels.get(HEADER)))
 
 
 def _header(label: object) -> dict[object, object]:
