@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from jobcast._log_lines import LineHandler
 from jobcast._pace import Turns
 from jobcast._run_state import RunState
 from jobcast._sender import Sender, Senders
-from jobcast._track import Track
+from jobcast._track import Track, length_of
 from jobcast.protocol.append import Append
 
 T = TypeVar("T")
@@ -112,8 +112,7 @@ class Reports(RunState):
         while the percentage and the seconds left are those of the outermost loop, in which a nested
         loop or step is a share of the current item.
         """
-        if total is None and isinstance(items, Sized):
-            total = len(items)
+        total = length_of(items) if total is None else total
         begin = partial(self._begin_loop, step, total, unit)
         return Track(items, begin, self._item_done, self._end_loop, self._counting().leave)
 

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +16,7 @@ from jobcast._failure import is_cancellation, text_of
 from jobcast._level import Level
 from jobcast._log_lines import LineHandler
 from jobcast._run_state import RunState, current, failure
+from jobcast._track import length_of
 from jobcast.protocol.append import Append
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Leases
@@ -126,8 +127,7 @@ class Run(RunState):
         total: float | None = None,
     ) -> Iterator[T]:
         """Iterate over items and report each: see `jobcast.Run.track`."""
-        if total is None and isinstance(items, Sized):
-            total = len(items)
+        total = length_of(items) if total is None else total
         if self._has_pending:
             self._flush()
         count = self._counting()
