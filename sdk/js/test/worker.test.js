@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressOf } from "../worker/address.js";
+import { Count } from "../worker/count.js";
 import * as event from "../worker/event.js";
 import { brief, describe } from "../worker/failure.js";
 import { fromJson, toJson } from "../worker/json.js";
@@ -109,6 +110,12 @@ test("whatever is thrown fails a job with a text", () => {
   }
   assert.equal(describe(new Error("🚀".repeat(9000)))[0], "🚀".repeat(4096));
   assert.deepEqual(brief("x".repeat(99), "c".repeat(99)), ["x".repeat(64), null]);
+});
+
+test("a plan without usable weights is refused", () => {
+  for (const weights of [null, undefined, {}, { a: 0 }, { a: "1" }, { a: Infinity }, { a: 1.7e308, b: 1.7e308 }]) {
+    assert.throws(() => new Count().plan(weights), InvalidEvent);
+  }
 });
 
 test("calls that race and are all stopped by a cancel request are a cancellation", () => {
@@ -227,7 +234,9 @@ test("an address that can't be meant is refused, and no password repeated", () =
     () => connect("redis://u:secret/1@h:1/0"),
     (error) => !error.message.includes("secret"),
   );
-  for (const target of [null, undefined, 5, [], { duplicate() {} }]) assert.throws(() => connect(target), InvalidEvent);
+  for (const target of [null, undefined, 5, [], { duplicate() {} }, { url: undefined }, { url: 5, db: 1 }]) {
+    assert.throws(() => connect(target), InvalidEvent);
+  }
 });
 
 test("settings that can't be meant are refused by name", () => {

@@ -171,7 +171,7 @@ export class Reports {
    * @returns {Promise<string>}
    */
   log(text, level = "info", more = {}) {
-    return this.#reported(() => event.logged(text, level, more));
+    return this.#reported(() => event.logged(text, level, more ?? {}));
   }
 
   /**

@@ -8,9 +8,9 @@
 In the terminal it is tqdm's own bar. Viewers see the count, the total, and the bar's description as
 the step, in runs of both APIs; without a run, or after its end, it is only a bar. A bar within
 another's loop is a share of the current item, as with `Run.track`. A bar that tqdm disables
-(``disable=True``) still reports. What tqdm accepts and a job does not (a count below 0, a total that
-is not a number) is left out of the report. Raises `JobCancelled` if the job was asked to stop. Needs
-the extra ``jobcast[tqdm]``.
+(``disable=True``) still reports. What tqdm accepts and a job does not (a count below 0, a total
+that is no number) is left out of the report. Raises `JobCancelled` if the job was asked to stop.
+Needs the extra ``jobcast[tqdm]``.
 """
 
 import operator
