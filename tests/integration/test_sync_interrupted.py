@@ -123,6 +123,50 @@ def interrupt_within(run: Run) -> None:
         raise KeyboardInterrupt from None
 
 
+def test_what_a_signal_handler_reports_comes_after_the_call_that_it_interrupts(
+    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+    run.start()
+    connection = run._sender._connection
+    append = connection.append
+
+    def interrupted(*call: Any) -> object:  # noqa: ANN401 - what `append` takes
+        monkeypatch.setattr(connection, "append", append)
+        # It can't wait for the call, which goes on only after it.
+        assert run.log("got SIGTERM") == run.progress(10) == ""
+        return append(*call)
+
+    monkeypatch.setattr(connection, "append", interrupted)
+    assert run.emit("note", {})
+    run.complete()
+    entries: Any = redis.xrange("jobs:{j1}:log")
+    names = [fields["event"] for _, fields in entries]
+    assert names[2:] == ["note", "log", "progress-update", "complete"]
+
+
+def test_a_signal_handler_may_end_the_run(
+    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+    append = run._sender._connection.append
+
+    def stopped(*_: object) -> None:
+        monkeypatch.setattr(run._sender._connection, "append", append)
+        run.fail("got SIGTERM")
+        sys.exit(1)
+
+    def work() -> None:
+        with run:
+            monkeypatch.setattr(run._sender._connection, "append", stopped)
+            run.emit("note", {})
+
+    with pytest.raises(SystemExit):
+        work()
+    jobs.close()
+    assert redis.hmget("jobs:{j1}:state", "status", "error") == ["failed", "got SIGTERM"]
+
+
 ENDLESS = """
 import sys, time
 import jobcast.sync
