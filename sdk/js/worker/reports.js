@@ -196,6 +196,7 @@ export class Reports {
   /** @protected */
   _begin() {
     this.finished = false;
+    this.#unsent(); // of an earlier run by this object
     this.#stop = new AbortController();
   }
 
