@@ -186,7 +186,12 @@ class Run(RunState):
     def __enter__(self) -> Self:
         try:
             self.start()
-        except (JobCancelled, KeyboardInterrupt, SystemExit) as error:
+        except JobCancelled as error:
+            self._fail_with(error)
+            raise
+        except (JobcastError, RedisError):
+            raise
+        except BaseException as error:  # Ctrl-C, or what a queue raises in a thread that is late
             if self._sender.token is not None:
                 self._fail_with(error)
             raise
