@@ -147,6 +147,31 @@ async def test_a_queue_s_task_that_is_late_while_it_completes_its_job_completes_
     assert (await InRedis(redis_url, redis_client).ending())[:3] == ENDINGS["complete"]
 
 
+async def test_a_queue_s_time_limit_is_raised_in_whatever_the_task_calls(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = _blocking.Tasks(redis_url, time_limits=(LateError,))
+    with jobcast.owner(user_id="u1"):
+        ticket = tasks.enqueued("j1", "work")
+    task = tasks.begin(ticket)
+
+    def late(*_: object, **__: object) -> None:
+        raise LateError
+
+    monkeypatch.setattr(tasks._connection, "append", late)
+    monkeypatch.setattr(tasks._creating._connection, "append", late)
+    calls: list[Callable[[], object]] = [
+        lambda: task.report({"progress": 50}),
+        lambda: tasks.enqueued("j2", "work"),
+        lambda: tasks.begin(ticket),
+    ]
+    for call in calls:
+        with pytest.raises(LateError):
+            call()
+    task.complete(None)  # a task that has ended is not late
+    tasks.close()
+
+
 async def test_jobs_whose_closing_is_cancelled_are_closed(own_valkey: Valkey) -> None:
     jobs = jobcast.connect(own_valkey.url, block_s=0.2, progress_per_s=None)
     run = jobs.run(await jobs.create("report", user_id="u1"))

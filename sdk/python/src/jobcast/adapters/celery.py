@@ -25,7 +25,7 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery, signals, states
 from celery import Task as CeleryTask
 from celery.app.task import Context
-from celery.exceptions import Ignore, Reject, TimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.worker import WorkController
 
 from jobcast._errors import JobCancelled
@@ -56,6 +56,7 @@ _MAIN_PROCESS_FAILURES: Final = (WorkerLostError, TimeLimitExceeded, Reject)
 """Failures that the worker's main process reports, because the pool's process can't."""
 _EXECUTION: Final = "jobcast_execution"
 """The attribute that holds a request's execution, and marks tasks that are wrapped."""
+_TIME_LIMITS: Final = (SoftTimeLimitExceeded,)
 _UID: Final = "jobcast"
 
 
@@ -69,7 +70,9 @@ def install(
     `jobcast.connect`, and ``enqueue_s``: how many seconds enqueueing a task may wait for Jobcast's
     Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a setting is.
     """
-    adapter = Adapter(app, Tasks(url, **settings), may_terminate=may_terminate)
+    adapter = Adapter(
+        app, Tasks(url, time_limits=_TIME_LIMITS, **settings), may_terminate=may_terminate
+    )
     for signal, receiver in (
         (signals.before_task_publish, adapter.on_publish),
         (signals.worker_init, adapter.on_worker),

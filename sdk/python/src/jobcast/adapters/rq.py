@@ -26,6 +26,7 @@ from redis import Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 from rq.command import send_stop_job_command
 from rq.job import JobStatus, Retry
+from rq.timeouts import BaseTimeoutException
 
 from jobcast._errors import JobCancelled
 from jobcast._failure import is_cancellation
@@ -46,6 +47,7 @@ _UNSENT: Final = "rq:jobcast:unsent"
 """A list in RQ's Redis of events that work horses could not send: see `Unsent`."""
 _UNSENT_S: Final = 24 * 3600
 _MOST_DELIVERED: Final = 100
+_TIME_LIMITS: Final = (BaseTimeoutException,)
 _LOST: Final = "The worker was lost", "STALLED"
 
 
@@ -57,7 +59,7 @@ def install(url: str, **settings: Unpack[Settings]) -> None:
     and ``enqueue_s``: how many seconds enqueueing a job may wait for that Redis. Raises ValueError
     if the URL is invalid, and `InvalidEvent` if a setting is.
     """
-    Job.jobcast = Tasks(url, **settings)
+    Job.jobcast = Tasks(url, time_limits=_TIME_LIMITS, **settings)
 
 
 class Job(rq.job.Job):
@@ -277,7 +279,7 @@ def _tasks_of(connection: Redis) -> Tasks | None:
         return None
     tasks = _of_urls.get(url)
     if tasks is None:
-        tasks = _of_urls[url] = Tasks(url)
+        tasks = _of_urls[url] = Tasks(url, time_limits=_TIME_LIMITS)
     return tasks
 
 
