@@ -118,6 +118,19 @@ def test_a_job_that_can_t_be_sent_is_cancelled(
 
 
 @pytest.mark.usefixtures("owner")
+def test_jobs_that_can_t_be_sent_together_are_cancelled(queue: Queue, log: Log) -> None:
+    ids = [str(uuid4()), str(uuid4())]
+    jobs = [
+        Queue.prepare_data(rq_tasks.report, (1,), job_id=ids[0]),
+        Queue.prepare_data(rq_tasks.report, (lambda: 1,), job_id=ids[1]),
+    ]
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        queue.enqueue_many(jobs)
+    assert "queued" not in {log.state(each).get("status") for each in ids}
+    assert log.events(ids[0])[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("owner")
 def test_a_duplicate_that_rq_refuses_leaves_no_job_that_waits(
     queue: Queue, log: Log, redis: Redis
 ) -> None:

@@ -17,7 +17,8 @@ a job, it is stopped in RQ.
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, ClassVar, Final, Unpack
 from urllib.parse import quote, urlencode
 
@@ -254,7 +255,19 @@ class Queue(rq.Queue):
         job = super().create_job(*args, **kwargs)
         if isinstance(job, Job):
             job.announce()
+            together = _together.get()
+            if together is not None:
+                together.enter_context(job.sending())
         return job
+
+    def enqueue_many(self, *args: Any, **kwargs: Any) -> list[rq.job.Job]:  # noqa: ANN401 - RQ's
+        """Enqueue jobs; if that fails, cancel them in Jobcast."""
+        with ExitStack() as together:
+            before = _together.set(together)
+            try:
+                return super().enqueue_many(*args, **kwargs)
+            finally:
+                _together.reset(before)
 
     def enqueue_job(self, job: rq.job.Job, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401
         """Enqueue a job; if that fails, cancel it in Jobcast."""
@@ -267,6 +280,8 @@ class Queue(rq.Queue):
             return super().schedule_job(job, *args, **kwargs)
 
 
+_together: Final[ContextVar[ExitStack | None]] = ContextVar("jobcast_rq", default=None)
+"""The sending of the jobs that are enqueued together in this context."""
 _of_urls: Final[dict[str, Tasks]] = {}
 _notices: Final = Notices()
 
