@@ -133,7 +133,12 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def is_open(self) -> bool:
         """Whether it takes calls, and was opened by the event loop that runs here."""
-        return not self._is_over and not self._transport.is_closing() and self._is_here
+        if self._is_over or self._transport.is_closing():
+            return False
+        try:  # not by `_is_here`: each call of the hot path counts
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     @property
     def _is_here(self) -> bool:
