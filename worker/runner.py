@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from jobcast import JobCancelled, JobcastError, JobFinished, Jobs, JobSuperseded, Run
-from jobcast._failure import text_of
+from jobcast._failure import is_a, text_of, ungrouped
 from jobcast._retry import UNAVAILABLE, refuses_writes
 from worker.failure import Failure
 from worker.queue_entry import QueueEntry
@@ -103,20 +103,12 @@ class Runner:
     async def _work(self, run: Run, entry: QueueEntry) -> Outcome:
         try:
             await self._call(run)
-        except (JobCancelled, JobSuperseded, JobFinished) as ended:
-            return await _fail(run, ended)
         except asyncio.CancelledError as error:
             return await _fail(run, _STOPPED if _is_cancelled() else error)
-        except UNAVAILABLE as error:
-            if entry.deliveries < MAX_DELIVERIES and not run.finished:
-                _log.warning("job %s: Redis is unavailable: %s", run.job_id, _text(error))
-                return Outcome.LATER
-            return await _fail(run, error)
         except GeneratorExit:
             raise  # the event loop may be closing, so nothing can be awaited here
         except BaseException as error:  # noqa: BLE001 - signals are handled by the event loop
-            _log_failure(run, error)
-            return await _fail(run, error)
+            return await _failed(run, entry, error)
         return _done(run)
 
     async def _call(self, run: Run) -> None:
@@ -147,6 +139,18 @@ async def _start(run: Run) -> Outcome | None:
         return Outcome.LATER
     _log.info("job %s: %s, attempt %s", run.job_id, run.type, run.attempt)
     return None
+
+
+async def _failed(run: Run, entry: QueueEntry, raised: BaseException) -> Outcome:
+    """End a job whose function has raised, or have its entry redelivered."""
+    error = ungrouped(raised)
+    is_outage = is_a(error, *UNAVAILABLE)
+    if is_outage and entry.deliveries < MAX_DELIVERIES and not run.finished:
+        _log.warning("job %s: Redis is unavailable: %s", run.job_id, _text(error))
+        return Outcome.LATER
+    if not is_outage and not is_a(error, JobCancelled, JobSuperseded, JobFinished):
+        _log_failure(run, raised)
+    return await _fail(run, error)
 
 
 def _done(run: Run) -> Outcome:

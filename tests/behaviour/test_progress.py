@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -537,3 +537,37 @@ def test_the_blocking_run_that_goes_on_is_known(blocking: jobcast.sync.Run) -> N
     assert of_either_form is blocking
     blocking.complete()
     assert jobcast.sync.current_run() is None
+
+
+class Unsized:
+    """Items with a length that can't be told, as those of an array without dimensions."""
+
+    def __len__(self) -> int:
+        raise TypeError("len() of unsized object")
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([1, 2])
+
+
+@pytest.mark.parametrize("items", [Unsized(), range(10**20)], ids=["unsized", "too long"])
+async def test_items_whose_length_can_t_be_told_are_counted(
+    store: Store, items: Iterable[int]
+) -> None:
+    async with store.connect(progress_per_s=None) as jobs:
+        await jobs.create("report", user_id="u1", job_id="j1")
+        async with jobs.run("j1") as run:
+            async for item in run.track(items):
+                if item == 2:
+                    break
+    assert (await store.events())[-2][1]["indeterminate"]
+
+
+@pytest.mark.parametrize("items", [Unsized(), range(10**20)], ids=["unsized", "too long"])
+async def test_items_whose_length_can_t_be_told_are_counted_without_asyncio(
+    store: Store, items: Iterable[int]
+) -> None:
+    with store.connect_sync(progress_per_s=None) as jobs:
+        jobs.create("report", user_id="u1", job_id="j1")
+        with jobs.run("j1") as run:
+            assert next(item for item in run.track(items) if item) == 1
+    assert (await store.events())[-2][1]["indeterminate"]

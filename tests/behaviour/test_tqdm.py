@@ -199,3 +199,47 @@ def test_what_tqdm_takes_is_taken_and_what_it_refuses_is_refused(
         jobs.create("report", user_id="u1", job_id="j1")
         with jobs.run("j1"):
             assert outcome(tqdm) == expected
+
+
+class Scalar:
+    """Counts as a number of numpy does, which is neither int nor float."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+    def __add__(self, other: Any) -> "Scalar":  # noqa: ANN401 - any number
+        return Scalar(self._number + int(other))
+
+    __radd__ = __add__
+
+
+async def test_a_bar_may_count_with_numbers_of_other_libraries(store: Store) -> None:
+    with store.connect_sync(progress_per_s=None) as jobs:
+        jobs.create("report", user_id="u1", job_id="j1")
+        with jobs.run("j1"), tqdm(total=10, disable=True) as bar:
+            bar.update(Scalar(3))
+            bar.update(4)
+    assert (await counts_of(store))[-1]["current"] == 7
+
+
+async def test_a_bar_that_is_left_open_is_no_matter_of_the_next_job(store: Store) -> None:
+    terminal = io.StringIO()
+    with store.connect_sync(progress_per_s=None) as jobs:
+        for name in ("j1", "j2"):
+            jobs.create("report", user_id="u1", job_id=name)
+        with jobs.run("j1") as first:
+            bar = tqdm(total=5, file=terminal)
+            first.complete()
+            bar.update()
+        other = jobs.run(jobs.create("report", user_id="u1"))
+        other.start()
+        left = tqdm(total=5, file=terminal)
+        jobs.run(other.job_id).start()  # takes it over
+        with jobs.run("j2"):
+            tqdm.write("drawn above all open bars", file=terminal)
+        for each in (bar, left):
+            each.close()
+    assert (await store.state("j2"))["status"] == "succeeded"

@@ -11,8 +11,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 import jobcast
 from jobcast import JobFinished
-from tests.support.stored import log_of
+from tests.support.stored import log_of, state_of
 from tests.support.valkey import HOST, Valkey
+from tests.support.waiting import eventually
 
 RUNS: list[Callable[[Coroutine[Any, Any, None]], None]] = [asyncio.run, uvloop.run]
 
@@ -155,3 +156,35 @@ def test_another_event_loop_gets_a_connection_of_its_own(redis_url: str) -> None
 
     asyncio.run(begin())
     asyncio.run(go_on())
+
+
+@pytest.mark.parametrize("run_on", RUNS, ids=["asyncio", "uvloop"])
+def test_a_run_goes_on_in_another_event_loop(
+    redis_url: str, run_on: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    jobs = jobcast.connect(redis_url, lease_s=86_400)
+    runs: list[jobcast.Run] = []
+    leases: list[str] = []
+
+    async def state(name: str) -> str:
+        async with Redis.from_url(redis_url, decode_responses=True) as client:
+            return (await state_of(client, "j1"))[name]
+
+    async def begin() -> None:
+        runs.append(await started(jobs, "j1"))
+        await runs[0].progress(10)
+        assert not await runs[0].progress(20)  # waits for the pace
+        leases.append(await state("lease"))
+        await jobs._connection.aclose()  # its socket would be left to the collector
+
+    async def is_seen() -> bool:
+        return await state("progress") == "30" and await state("lease") > leases[0]
+
+    async def go_on() -> None:
+        await runs[0].progress(30)
+        await eventually(is_seen)
+        await runs[0].complete()
+        await jobs.aclose()
+
+    run_on(begin())
+    run_on(go_on())

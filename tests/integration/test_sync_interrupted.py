@@ -86,8 +86,24 @@ def test_an_answer_that_was_not_read_is_taken_for_no_other_ones(
     assert [json.loads(log[entry_id]["data"]) for entry_id in ids] == [{"n": 2}, {"n": 3}]
 
 
+class LateError(Exception):
+    """What a queue raises in a thread whose task takes too long."""
+
+
+@pytest.mark.parametrize(
+    ("interruption", "error"),
+    [
+        (KeyboardInterrupt(), "The run was interrupted before it ended"),
+        (LateError("too late"), "too late"),
+    ],
+    ids=["Ctrl-C", "late"],
+)
 def test_an_interrupted_start_leaves_no_job_that_runs(
-    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    interruption: BaseException,
+    error: str,
 ) -> None:
     jobs.create("report", user_id="u1", job_id="j1")
     run = jobs.run("j1")
@@ -95,14 +111,12 @@ def test_an_interrupted_start_leaves_no_job_that_runs(
 
     def interrupt(answer: Any) -> None:  # noqa: ANN401 - an answer
         began(answer)
-        raise KeyboardInterrupt
+        raise interruption
 
     monkeypatch.setattr(run, "_began", interrupt)
-    with pytest.raises(KeyboardInterrupt), run:
+    with pytest.raises(type(interruption)), run:
         pytest.fail("the block was entered")
-    assert redis.hmget("jobs:{j1}:state", "status", "error") == [
-        *("failed", "The run was interrupted before it ended"),
-    ]
+    assert redis.hmget("jobs:{j1}:state", "status", "error") == ["failed", error]
 
 
 def test_a_call_that_was_interrupted_as_it_began_to_send_blocks_no_other(jobs: Jobs) -> None:
@@ -121,6 +135,50 @@ def interrupt_within(run: Run) -> None:
     except AttributeError:
         run._sender._connection.closings = 0
         raise KeyboardInterrupt from None
+
+
+def test_what_a_signal_handler_reports_comes_after_the_call_that_it_interrupts(
+    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+    run.start()
+    connection = run._sender._connection
+    append = connection.append
+
+    def interrupted(*call: Any) -> object:  # noqa: ANN401 - what `append` takes
+        monkeypatch.setattr(connection, "append", append)
+        # It can't wait for the call, which goes on only after it.
+        assert run.log("got SIGTERM") == run.progress(10) == ""
+        return append(*call)
+
+    monkeypatch.setattr(connection, "append", interrupted)
+    assert run.emit("note", {})
+    run.complete()
+    entries: Any = redis.xrange("jobs:{j1}:log")
+    names = [fields["event"] for _, fields in entries]
+    assert names[2:] == ["note", "log", "progress-update", "complete"]
+
+
+def test_a_signal_handler_may_end_the_run(
+    jobs: Jobs, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Run = jobs.run(jobs.create("report", user_id="u1", job_id="j1"))
+    append = run._sender._connection.append
+
+    def stopped(*_: object) -> None:
+        monkeypatch.setattr(run._sender._connection, "append", append)
+        run.fail("got SIGTERM")
+        sys.exit(1)
+
+    def work() -> None:
+        with run:
+            monkeypatch.setattr(run._sender._connection, "append", stopped)
+            run.emit("note", {})
+
+    with pytest.raises(SystemExit):
+        work()
+    jobs.close()
+    assert redis.hmget("jobs:{j1}:state", "status", "error") == ["failed", "got SIGTERM"]
 
 
 ENDLESS = """

@@ -210,6 +210,28 @@ async def test_a_cancel_request_ends_the_job(
     assert await ending_of(redis_client, job_id) == ("failed", None, "Cancelled", None)
 
 
+async def test_a_cancel_request_ends_a_job_whose_tasks_report(
+    redis_url: str,
+    redis_client: Redis,
+    registry: Registry,
+    job_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @registry.job("report")
+    async def report(run: jobcast.Run) -> object:
+        await cancel(redis_client, job_id)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(run.emit("note", {}))
+        pytest.fail("the job went on after it was cancelled")
+
+    async with working(redis_url, registry):
+        await enqueue(redis_client, job_id)
+        await until_idle(redis_client)
+    assert await ending_of(redis_client, job_id) == ("failed", None, "Cancelled", None)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 async def test_no_more_jobs_run_at_once_than_allowed(
     redis_url: str, redis_client: Redis, registry: Registry, jobs: jobcast.Jobs
 ) -> None:

@@ -95,6 +95,18 @@ async def enqueue(name: str, arguments: list[Any]) -> str:
     return str(job.job_id)
 
 
+async def enqueue_unknown() -> str:
+    """Enqueue a job of a function that the worker lacks, and return its id."""
+    return await enqueue("unknown", [])
+
+
+async def abort_by_another(name: str, arguments: list[Any]) -> str:
+    """Abort a job that no worker has begun, in a program that follows nothing; return its id."""
+    job = await _pools[1].enqueue_job(name, *arguments, _defer_by=100)
+    assert await Job(job.job_id, _pools[0]).abort()
+    return str(job.job_id)
+
+
 async def deliver_again(job_id: str) -> None:
     """Deliver a job once more, as a queue does that believes its worker to be lost."""
     plain = _pools[0]

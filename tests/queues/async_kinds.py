@@ -18,6 +18,7 @@ class Kind(NamedTuple):
     """The environment that it needs, if it is not this one."""
     can_abort: bool = True
     keeps_what_json_lacks: bool = True
+    can_lack_tasks: bool = True
 
     def settings(self, redis_url: str, jobcast_url: str, folder: Path = ROOT) -> dict[str, str]:
         """Return the variables of a process that uses it."""
@@ -53,6 +54,7 @@ KINDS = {
             "",  # BullMQ says nothing, and entries wait
             can_abort=False,
             keeps_what_json_lacks=False,
+            can_lack_tasks=False,  # it has one processor for all
         ),
         Kind(
             "docket",

@@ -87,6 +87,15 @@ async def enqueue(name: str, arguments: list[Any]) -> str:
     return execution.key
 
 
+async def unknown() -> None:
+    """Be a task that the worker lacks."""
+
+
+async def enqueue_unknown() -> str:
+    """Add a task that the worker lacks, and return its key."""
+    return (await _dockets[1].add(unknown)()).key
+
+
 async def deliver_again(key: str) -> None:
     """Deliver a task once more, as a queue does that believes its worker to be lost."""
     docket = _dockets[0]

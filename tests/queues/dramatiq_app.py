@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -9,6 +10,7 @@ from dramatiq.middleware import CurrentMessage
 from redis import Redis
 
 import jobcast.sync
+from jobcast import JobCancelled
 from jobcast.adapters.dramatiq import Jobcast
 
 PATIENCE_S = 60.0
@@ -84,3 +86,36 @@ say_nothing_elsewhere = dramatiq.actor(
 @dramatiq.actor(max_age=1)
 def stay_fresh() -> None:
     """Do nothing, if it is not too late."""
+
+
+@dramatiq.actor
+def remember(message: dict[str, Any], _outcome: object) -> None:
+    """Store that a message was called back for; Dramatiq passes it, with its options."""
+    with Redis.from_url(url) as redis:
+        redis.set(message["args"][0], message["options"].get("throws", "as sent"))
+
+
+@dramatiq.actor(max_retries=0, on_failure="remember")
+def fail_and_call_back(_key: str) -> None:
+    """Fail."""
+    raise ValueError("no such page")
+
+
+@dramatiq.actor(max_retries=0, on_retry_exhausted="remember")
+def fail_for_good(_key: str) -> None:
+    """Fail."""
+    raise ValueError("no such page")
+
+
+@dramatiq.actor(on_success="remember")
+def succeed_and_call_back(_key: str) -> None:
+    """Do nothing."""
+
+
+@dramatiq.actor(max_retries=3, min_backoff=10)
+def work_on_in_a_group() -> None:
+    """Report until somebody stops it, which reaches Dramatiq as a group of exceptions."""
+    try:
+        work_on()
+    except JobCancelled as cancelled:
+        raise ExceptionGroup("stopped", [cancelled]) from None

@@ -84,6 +84,11 @@ async def enqueue(name: str, arguments: list[Any]) -> str:
     return str(job.key)
 
 
+async def enqueue_unknown() -> str:
+    """Enqueue a job of a function that the worker lacks, and return its key."""
+    return await enqueue("unknown", [])
+
+
 async def deliver_again(key: str) -> None:
     """Deliver a job once more, as a queue does that believes its worker to be lost."""
     job = await queue.job(key)

@@ -1,9 +1,11 @@
 """A project that uses taskiq, as its users write it."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from taskiq import AsyncBroker, BrokerMessage, SimpleRetryMiddleware, TaskiqDepends
 from taskiq.depends.progress_tracker import ProgressTracker
+from taskiq.exceptions import SendTaskError
 from taskiq_redis import ListQueueBroker
 
 from jobcast.adapters.taskiq import JobcastMiddleware
@@ -17,7 +19,9 @@ class Broker(ListQueueBroker):
     """Remembers what it has sent, so that it can be delivered once more."""
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Send a message."""
+        """Send a message, unless the test wants the broker to be unavailable."""
+        if message.task_id.startswith("refused"):
+            raise ConnectionError
         _sent[message.task_id] = message
         await super().kick(message)
 
@@ -95,6 +99,19 @@ async def enqueue(name: str, arguments: list[Any]) -> str:
     task = broker.find_task(f"{__name__}:{name}")
     assert task is not None
     return (await task.kiq(*arguments)).task_id
+
+
+async def enqueue_in_vain(task_id: str, *arguments: object) -> None:
+    """Enqueue a task that can't be sent: the broker refuses it, or JSON lacks its argument."""
+    given = arguments or (object(),)
+    with suppress(SendTaskError):
+        await report.kicker().with_task_id(task_id).kiq(*given)  # type: ignore[call-overload]
+
+
+async def enqueue_unknown() -> str:
+    """Enqueue a task that the worker lacks, and return its id."""
+    unknown = broker.register_task(async_work.fail, "unknown")
+    return (await unknown.kiq()).task_id
 
 
 async def deliver_again(task_id: str) -> None:

@@ -129,6 +129,39 @@ async def test_a_failure_has_a_code(queue: Producer, log: Log) -> None:
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_task_that_the_worker_lacks_fails(kind: Kind, queue: Producer, log: Log) -> None:
+    if not kind.can_lack_tasks:
+        return
+    job_id = str(queue.call("enqueue_unknown", owner="7"))
+    state = await log.ended(job_id)
+    assert (state["error"], state["errorCode"]) == ("The worker has no such task", "UNKNOWN_TYPE")
+
+
+@pytest.mark.parametrize("arguments", [[], ["key", 1]], ids=["not JSON", "refused"])
+async def test_a_task_that_can_t_be_sent_is_cancelled(
+    kind: Kind, queue: Producer, log: Log, arguments: list[object]
+) -> None:
+    if kind.name != "taskiq":
+        return
+    job_id = f"refused-{uuid4()}" if arguments else str(uuid4())
+    queue.call("enqueue_in_vain", job_id, *arguments, owner="7")
+    await log.ended(job_id)
+    assert log.events(job_id)[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_another_program_aborts_before_it_begins_is_cancelled(
+    kind: Kind, queue: Producer, log: Log, key: str
+) -> None:
+    if kind.name != "arq":
+        return
+    job_id = str(queue.call("abort_by_another", "say_nothing", [key], owner="7"))
+    await log.ended(job_id)
+    assert log.names(job_id) == ["_created", "failed"]
+    assert log.events(job_id)[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_retry_is_an_attempt(queue: Producer, log: Log, key: str) -> None:
     job_id = queue.enqueue("fail_once", key)
     await log.until(job_id, lambda state: state.get("status") == "succeeded")

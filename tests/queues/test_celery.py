@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from celery import Celery, chain, chord, group
+from kombu.exceptions import EncodeError
 from redis import Redis
 
 import jobcast
@@ -176,6 +177,29 @@ async def test_what_is_terminated_is_cancelled(tasks: ModuleType, log: Log, redi
 async def test_what_has_expired_says_so(tasks: ModuleType, log: Log) -> None:
     task_id = tasks.fail.apply_async(expires=datetime.now(UTC) - timedelta(seconds=5)).id
     assert (await log.ended(task_id))["errorCode"] == "EXPIRED"
+
+
+@pytest.mark.usefixtures("owner")
+@pytest.mark.parametrize("arguments", [({1, 2}, 3), (object(), 3)], ids=["a set", "an object"])
+def test_a_task_that_can_t_be_sent_is_cancelled(
+    tasks: ModuleType, log: Log, arguments: tuple[object, ...]
+) -> None:
+    job_id = str(uuid4())
+    with pytest.raises(EncodeError):
+        tasks.add.apply_async(arguments, task_id=job_id)
+    assert log.events(job_id)[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("worker", "owner")
+async def test_a_task_that_the_worker_lacks_fails(tasks: ModuleType, log: Log) -> None:
+    state = await log.ended(tasks.app.send_task("unknown").id)
+    assert (state["error"], state["errorCode"]) == ("The worker has no such task", "UNKNOWN_TYPE")
+
+
+@pytest.mark.usefixtures("worker", "owner")
+async def test_a_message_that_celery_rejects_fails(tasks: ModuleType, log: Log) -> None:
+    state = await log.ended(tasks.app.send_task(tasks.fail.name, eta="tomorrow").id)
+    assert state["errorCode"] == "InvalidTaskError"
 
 
 @pytest.mark.usefixtures("worker", "owner")

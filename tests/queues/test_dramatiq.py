@@ -91,6 +91,14 @@ async def test_a_failure_has_a_code(actors: ModuleType, log: Log) -> None:
     assert log.events(job_id)[-1] == ("failed", failure)
 
 
+@pytest.mark.usefixtures("owner")
+def test_a_message_that_can_t_be_sent_is_cancelled(actors: ModuleType, log: Log) -> None:
+    message = actors.report.message({1, 2})
+    with pytest.raises(TypeError):
+        actors.broker.enqueue(message)
+    assert log.events(message.message_id)[-1] == CANCELLED
+
+
 @pytest.mark.usefixtures("worker", "owner")
 async def test_a_retry_is_an_attempt(actors: ModuleType, log: Log) -> None:
     job_id = actors.fail_once.send().message_id
@@ -103,11 +111,24 @@ async def test_a_retry_is_an_attempt(actors: ModuleType, log: Log) -> None:
     assert failed["retryInSeconds"] <= 0.02
 
 
-@pytest.mark.usefixtures("worker", "owner")
-async def test_what_its_owner_cancels_is_interrupted_and_not_retried(
-    actors: ModuleType, log: Log, cancel: Callable[[str], None]
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("owner", [{"user_id": "u1"}, {}], ids=["followed", "not followed"])
+@pytest.mark.parametrize("name", ["fail_and_call_back", "fail_for_good", "succeed_and_call_back"])
+async def test_dramatiq_s_callbacks_are_called(
+    actors: ModuleType, redis: Redis, name: str, owner: dict[str, str]
 ) -> None:
-    job_id = actors.work_on.send().message_id
+    key = new_key()
+    with jobcast.owner(**owner):
+        getattr(actors, name).send(key)
+    await until(lambda: redis.get(key) == b"as sent")
+
+
+@pytest.mark.usefixtures("worker", "owner")
+@pytest.mark.parametrize("name", ["work_on", "work_on_in_a_group"])
+async def test_what_its_owner_cancels_is_interrupted_and_not_retried(
+    actors: ModuleType, log: Log, cancel: Callable[[str], None], name: str
+) -> None:
+    job_id = getattr(actors, name).send().message_id
     await log.until(job_id, lambda state: state.get("currentStep") == "Working")
     cancel(job_id)
     await log.ended(job_id)

@@ -2,8 +2,11 @@
 
 import json
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +14,7 @@ import pytest
 from redis import Redis, SSLConnection
 from rq import Retry, SimpleWorker
 from rq.command import send_stop_job_command
+from rq.exceptions import DuplicateJobError
 
 import jobcast
 import jobcast.sync
@@ -99,6 +103,45 @@ async def test_an_owner_may_be_an_argument(queue: Queue, log: Log) -> None:
     job = queue.enqueue(rq_tasks.report, 1, meta={**owned_by(session_id="s1"), "kept": True})
     assert (await log.ended(job.id))["sessionId"] == "s1"
     assert job.get_meta()["kept"]
+
+
+@pytest.mark.usefixtures("owner")
+@pytest.mark.parametrize("delay", [None, timedelta(seconds=1)], ids=["at once", "later"])
+def test_a_job_that_can_t_be_sent_is_cancelled(
+    queue: Queue, log: Log, delay: timedelta | None
+) -> None:
+    job_id = str(uuid4())
+    enqueue = queue.enqueue if delay is None else partial(queue.enqueue_in, delay)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        enqueue(rq_tasks.report, lambda: 1, job_id=job_id)
+    assert log.events(job_id)[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("owner")
+def test_jobs_that_can_t_be_sent_together_are_cancelled(queue: Queue, log: Log) -> None:
+    ids = [str(uuid4()), str(uuid4())]
+    jobs = [
+        Queue.prepare_data(rq_tasks.report, (1,), job_id=ids[0]),
+        Queue.prepare_data(rq_tasks.report, (lambda: 1,), job_id=ids[1]),
+    ]
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        queue.enqueue_many(jobs)
+    assert "queued" not in {log.state(each).get("status") for each in ids}
+    assert log.events(ids[0])[-1] == CANCELLED
+
+
+@pytest.mark.usefixtures("owner")
+def test_a_duplicate_that_rq_refuses_leaves_no_job_that_waits(
+    queue: Queue, log: Log, redis: Redis
+) -> None:
+    before = set(redis.keys("jobs:{*}:state"))
+    other = Queue("others", connection=queue.connection)
+    job_id = other.enqueue(rq_tasks.report, 1, unique=True, job_id=str(uuid4())).id
+    with pytest.raises(DuplicateJobError):
+        other.enqueue(rq_tasks.report, 1, unique=True, job_id=job_id)
+    states = {redis.hget(key, "status") for key in set(redis.keys("jobs:{*}:state")) - before}
+    assert states == {b"queued", b"failed"}
+    assert log.state(job_id)["status"] == "queued"
 
 
 @pytest.mark.usefixtures("worker", "owner")

@@ -190,7 +190,7 @@ UNPRINTABLE: dict[str, BaseException] = {
     "recursion": Endless(),
     "its argument": BadArgument(),
     "a metaclass": NameOfItsOwn(),
-    "a group": OddGroup("no text", [ValueError()]),
+    "a group": OddGroup("no text", [ValueError(), KeyError()]),
 }
 """Exceptions that can't be converted to a string: their class name is used instead."""
 
@@ -208,7 +208,7 @@ ODD: dict[str, tuple[BaseException, str, str | None]] = {
     "no name": (Empty(), "Exception", None),
     "frozen": (Frozen("No paper"), "No paper", None),
     "noteless": (Noteless("No paper"), "No paper", None),
-    "a group": (OddGroup("no text", [ValueError()]), "OddGroup", None),
+    "a group": (OddGroup("no text", [ValueError(), KeyError()]), "OddGroup", None),
     "no Exception": (Foreign("No paper"), "No paper", None),
     "generator exit": (GeneratorExit("No paper"), "No paper", None),
 }

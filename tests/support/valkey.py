@@ -142,7 +142,7 @@ class Valkey(Started):
 
     def add_user(self, name: str, password: str, *rules: str) -> str:
         """Add a user with rules of ``ACL SETUSER``; return the URL for this user."""
-        self.ask("ACL", "SETUSER", name, "on", f">{password}", *rules)
+        self.ask("ACL", "SETUSER", name, "reset", "on", f">{password}", *rules)
         return f"redis://{name}:{quote(password, safe='')}@{HOST}:{self.port}/0"
 
     def ask(self, *command: str | int) -> Any:  # noqa: ANN401 - what Redis answers

@@ -1,4 +1,5 @@
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -71,6 +72,12 @@ def test_tls_and_its_certificates_hold_for_sentinels_too() -> None:
     assert address.options == {"connection_class": SSLConnection, **tls}
     assert address.is_tls
     assert address.sentinel_options == {"ssl": True, **tls}
+
+
+@pytest.mark.parametrize("url", [None, 6379, b"redis://h", PurePath("/run/redis.sock"), ["h"]])
+def test_what_is_no_text_is_refused_by_its_class_alone(url: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match=f"must be a string, not {type(url).__name__}"):
+        parse_address(url)
 
 
 @pytest.mark.parametrize(

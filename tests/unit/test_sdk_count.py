@@ -14,8 +14,10 @@ from jobcast._run_state import RunState
 from jobcast.protocol.append import Append
 
 OFTEN = 5000
-WRONG_WEIGHTS: list[dict[str, Any]] = [
+WRONG_WEIGHTS: list[Any] = [
     {},
+    None,
+    ["a"],
     {"a": 0},
     {"a": -1},
     {"a": float("nan")},
@@ -172,7 +174,7 @@ def test_a_plan_weighs_its_steps(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("weights", WRONG_WEIGHTS)
-def test_a_plan_needs_weights(weights: dict[str, Any]) -> None:
+def test_a_plan_needs_weights(weights: Any) -> None:  # noqa: ANN401
     with pytest.raises(InvalidEvent, match="weight"):
         Count().plan(weights)
 

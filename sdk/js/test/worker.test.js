@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressOf } from "../worker/address.js";
+import { Count } from "../worker/count.js";
 import * as event from "../worker/event.js";
 import { brief, describe } from "../worker/failure.js";
 import { fromJson, toJson } from "../worker/json.js";
 import { read } from "../worker/report.js";
 import { Reports } from "../worker/reports.js";
+import { causeOf } from "../worker/run.js";
 import { connect, InvalidEvent, JobCancelled, JobcastError, JobFinished, JobStalled } from "../worker/index.js";
 
 const named = (value) => ({ name: "InvalidEvent", message: value });
@@ -110,6 +112,29 @@ test("whatever is thrown fails a job with a text", () => {
   assert.deepEqual(brief("x".repeat(99), "c".repeat(99)), ["x".repeat(64), null]);
 });
 
+test("a plan without usable weights is refused", () => {
+  for (const weights of [null, undefined, {}, { a: 0 }, { a: "1" }, { a: Infinity }, { a: 1.7e308, b: 1.7e308 }]) {
+    assert.throws(() => new Count().plan(weights), InvalidEvent);
+  }
+});
+
+test("calls that race and are all stopped by a cancel request are a cancellation", () => {
+  const stop = new AbortController();
+  const run = { signal: stop.signal };
+  const aborted = new DOMException("stopped", "AbortError");
+  const all = new AggregateError([aborted, new JobCancelled()]);
+  const some = new AggregateError([new JobCancelled(), new Error("no paper")]);
+  assert.equal(causeOf(run, all), all);
+  const ours = new AggregateError([new JobCancelled()]);
+  assert.equal(causeOf(run, ours), ours.errors[0]);
+  stop.abort(new JobCancelled());
+  assert.equal(causeOf(run, all), stop.signal.reason);
+  assert.equal(causeOf(run, some), some);
+  for (const odd of [new AggregateError([]), Object.assign(new AggregateError([]), { errors: null }), null, "x"]) {
+    assert.equal(causeOf(run, odd), odd);
+  }
+});
+
 test("what a task reports in its queue's own way is read, and what can't be read is left out", () => {
   const said = [];
   const of = (progress) => read(progress, (text) => said.push(text));
@@ -209,7 +234,9 @@ test("an address that can't be meant is refused, and no password repeated", () =
     () => connect("redis://u:secret/1@h:1/0"),
     (error) => !error.message.includes("secret"),
   );
-  for (const target of [null, undefined, 5, [], { duplicate() {} }]) assert.throws(() => connect(target), InvalidEvent);
+  for (const target of [null, undefined, 5, [], { duplicate() {} }, { url: undefined }, { url: 5, db: 1 }]) {
+    assert.throws(() => connect(target), InvalidEvent);
+  }
 });
 
 test("settings that can't be meant are refused by name", () => {

@@ -36,6 +36,9 @@ export function addressOf(target) {
     throw new InvalidEvent("connect takes the address of Redis, a client of ioredis, or its options");
   }
   const client = /** @type {any} */ (target);
+  if ("url" in client && typeof client.url !== "string" && !(client.host || client.path || client.sentinels)) {
+    throw new InvalidEvent("url has to be a string"); // else ioredis would connect to this machine
+  }
   if (typeof client.url === "string") {
     const { url, ...options } = client; // as in BullMQ's options
     const { open, timeoutS } = parseAddress(url);

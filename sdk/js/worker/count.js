@@ -62,11 +62,12 @@ export class Count {
 
   /** Sets the steps, in order, and the share of the work that each is. @param {Record<string, number>} weights */
   plan(weights) {
-    const shares = Object.values(weights);
+    const shares = Object.values(weights ?? {});
     if (!shares.length || !shares.every((share) => isNumber(share) && share > 0)) {
       throw new InvalidEvent("a plan needs a weight above 0 for each of its steps");
     }
     const whole = shares.reduce((sum, share) => sum + share, 0);
+    if (!isNumber(whole)) throw new InvalidEvent("the weights of a plan are too large");
     let done = 0;
     this.#plan = new Map(
       Object.entries(weights).map(([step, share]) => {

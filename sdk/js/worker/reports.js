@@ -171,7 +171,7 @@ export class Reports {
    * @returns {Promise<string>}
    */
   log(text, level = "info", more = {}) {
-    return this.#reported(() => event.logged(text, level, more));
+    return this.#reported(() => event.logged(text, level, more ?? {}));
   }
 
   /**
@@ -196,6 +196,7 @@ export class Reports {
   /** @protected */
   _begin() {
     this.finished = false;
+    this.#unsent(); // of an earlier run by this object
     this.#stop = new AbortController();
   }
 

@@ -34,13 +34,19 @@ export async function within(run, work) {
 }
 
 /**
- * What was thrown; JobCancelled instead of an AbortError that the run's signal has caused.
+ * What was thrown; JobCancelled instead of an AbortError that the run's signal has caused, and instead of an
+ * AggregateError of nothing else, as `Promise.any` throws it.
  *
- * @param {Run} run
+ * @param {{ signal: AbortSignal }} run
  * @param {any} thrown
  */
 export function causeOf(run, thrown) {
-  return run.signal.aborted && thrown?.name === "AbortError" ? run.signal.reason : thrown;
+  const errors = thrown instanceof AggregateError && Array.isArray(thrown.errors) ? thrown.errors : [];
+  const isStopped = (/** @type {any} */ error) => run.signal.aborted && error?.name === "AbortError";
+  if (isStopped(thrown) || (errors.length && errors.every((each) => each instanceof JobCancelled || isStopped(each)))) {
+    return run.signal.aborted ? run.signal.reason : errors[0];
+  }
+  return thrown;
 }
 
 /**

@@ -15,12 +15,15 @@ export declare function currentRun(): Run | null;
  */
 export declare function within<T>(run: Run, work: (run: Run) => T | Promise<T>): Promise<T>;
 /**
- * What was thrown; JobCancelled instead of an AbortError that the run's signal has caused.
+ * What was thrown; JobCancelled instead of an AbortError that the run's signal has caused, and instead of an
+ * AggregateError of nothing else, as `Promise.any` throws it.
  *
- * @param {Run} run
+ * @param {{ signal: AbortSignal }} run
  * @param {any} thrown
  */
-export declare function causeOf(run: Run, thrown: any): any;
+export declare function causeOf(run: {
+    signal: AbortSignal;
+}, thrown: any): any;
 /**
  * One run of one job, from its start to its end. Created by `Jobs.run`.
  *

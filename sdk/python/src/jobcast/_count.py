@@ -38,7 +38,8 @@ class Count:
 
         Raises `InvalidEvent` if there are none, a weight is not above 0, or the sum is too large.
         """
-        shares = list(weights.values())
+        given: object = weights
+        shares = list(given.values()) if isinstance(given, Mapping) else []
         if not shares or not all(is_number(share) and share > 0 for share in shares):
             raise InvalidEvent("a plan needs a weight above 0 for each of its steps")
         done, whole = 0.0, sum(map(float, shares))

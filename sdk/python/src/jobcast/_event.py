@@ -105,7 +105,8 @@ def changed(
 
 def emitted(name: str, data: Mapping[str, object]) -> Append:
     """Return a custom event."""
-    if not _NAME.fullmatch(_text(name, "an event name")):
+    name = _text(name, "an event name")
+    if not _NAME.fullmatch(name):
         raise InvalidEvent("an event name is a-z, then up to 63 of a-z, 0-9 and hyphens")
     if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
         raise InvalidEvent(f"the event name {name} is reserved")
@@ -191,7 +192,7 @@ def _percent(progress: object) -> str:
         raise InvalidEvent("progress must be an int")
     if not 0 <= progress <= MAX_PROGRESS:
         raise InvalidEvent(f"progress must be from 0 to {MAX_PROGRESS}")
-    return str(progress)
+    return int.__repr__(progress)  # even if a subclass overrides it, as an Enum does
 
 
 def _seconds(eta: object, what: str = "eta") -> str:
@@ -210,8 +211,9 @@ def _json_text(value: object, what: str) -> str:
 
 
 def _text(value: str, what: str) -> str:
+    """Return a text as a plain str. Raises `InvalidEvent` if it is none, or JSON can't carry it."""
     _json_text(value, what)
-    return value
+    return str.__str__(value)
 
 
 def _check_user(user_id: str) -> None:

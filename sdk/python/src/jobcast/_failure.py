@@ -20,6 +20,7 @@ _INTERRUPTIONS: Final[dict[type[BaseException], str]] = {
 
 def describe(error: BaseException) -> tuple[str, str | None]:
     """Return the message for viewers, and the exception's ``code`` if that is a string."""
+    error = ungrouped(error)
     if is_a(error, JobCancelled):
         return "Cancelled", None
     for kind, message in _INTERRUPTIONS.items():
@@ -28,9 +29,33 @@ def describe(error: BaseException) -> tuple[str, str | None]:
     return text_of(error), _code_of(error)
 
 
-def is_a(error: BaseException | None, kind: type[BaseException]) -> bool:
+def is_cancellation(error: BaseException | None) -> bool:
+    """Return whether it is `JobCancelled`, or a group of nothing else."""
+    return error is not None and is_a(ungrouped(error), JobCancelled)
+
+
+def ungrouped(error: BaseException) -> BaseException:
+    """Return the only exception of a group, or the first of a group of `JobCancelled`; else itself.
+
+    Calls of a run may be in a ``TaskGroup``, which raises a group even if one task failed. A cancel
+    request ends several tasks at once.
+    """
+    leaves, rest = list[BaseException](), [error]
+    while rest:
+        each = rest.pop()
+        if is_a(each, BaseExceptionGroup):
+            # Read through the class's descriptor: a subclass may override it.
+            rest.extend(BaseExceptionGroup.__dict__["exceptions"].__get__(each))
+        else:
+            leaves.append(each)
+    if len(leaves) == 1 or all(is_a(leaf, JobCancelled) for leaf in leaves):
+        return leaves[0]
+    return error
+
+
+def is_a(error: BaseException | None, *kinds: type[BaseException]) -> bool:
     """Return whether an ``except`` clause would match, even if the exception fakes its class."""
-    return issubclass(type(error), kind)
+    return issubclass(type(error), kinds)
 
 
 def text_of(error: object) -> str:

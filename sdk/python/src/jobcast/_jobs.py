@@ -189,9 +189,11 @@ class Jobs:
         Waits up to ``block_s`` for buffered events to be written, then drops them, except those of
         runs whose end is buffered: these still retry. Stops renewing the leases of its runs.
         """
-        await self._senders.close()
-        self._leases.close()
-        await self._connection.aclose()
+        try:
+            await self._senders.close()
+        finally:
+            self._leases.close()
+            await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -49,6 +49,7 @@ class Lease:
         self._kept = kept
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._renewal: Renewal | None = None
 
     async def announce(self) -> None:
         """Enter the run into the index of leases, or postpone its due time there.
@@ -64,7 +65,13 @@ class Lease:
     def keep(self, renew: Renewal) -> None:
         """Start renewing the lease."""
         self._kept.add(self)
+        self._renewal = renew
         self._wait_for_next(renew)
+
+    def resume(self) -> None:
+        """Renew the lease in the running event loop, from now on, unless that was stopped."""
+        if self in self._kept and self._renewal is not None:
+            self._wait(0, self._renewal)
 
     def stop(self) -> None:
         """Stop renewing the lease: it expires unless the run has ended."""

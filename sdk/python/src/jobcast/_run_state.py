@@ -240,6 +240,8 @@ class RunState(ABC):
 
     def _began(self, answer: Answer) -> None:
         """Adopt the start's answer. Raises ValueError, after all else, if the input is invalid."""
+        with self._held_lock:
+            self._pop_progress()  # of an earlier run by this object
         self.attempt = answer.attempt
         self.cancel_requested = answer.cancel_requested
         self.type = answer.type

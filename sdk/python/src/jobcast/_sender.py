@@ -256,14 +256,16 @@ class Senders:
 
     async def close(self) -> None:
         """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
-        await asyncio.gather(*(send() for send in tuple(self.pending_flushes)))
-        tasks = [sender.task for sender in self._busy if sender.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.limits.block_s)
-        for sender in tuple(self._busy):
-            if not sender.has_end:
-                sender.abandon()
-        self._is_closed = bool(self._busy)
+        try:
+            await asyncio.gather(*(send() for send in tuple(self.pending_flushes)))
+            tasks = [sender.task for sender in self._busy if sender.task is not None]
+            if tasks:
+                await asyncio.wait(tasks, timeout=self.limits.block_s)
+        finally:
+            for sender in tuple(self._busy):
+                if not sender.has_end:
+                    sender.abandon()
+            self._is_closed = bool(self._busy)
 
     async def close_if_over(self, connection: Connection) -> None:
         """Close the connection again that was reopened for the ends of runs."""

@@ -41,33 +41,32 @@ def checked(  # noqa: PLR0913 - keyword-only settings
 
     Raises `InvalidEvent`, which names the setting, if one is out of range.
     """
-    _check_number("retention_s", retention_s, at_least=1, at_most=MAX_RETENTION_S)
-    _check_number("max_entries", max_entries, at_least=MIN_ENTRIES, at_most=MAX_ENTRIES)
-    _check_number(
-        "max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES, at_most=MAX_EVENT_BYTES
+    bounds = Bounds(
+        _whole("retention_s", retention_s, at_least=1, at_most=MAX_RETENTION_S),
+        _whole("max_entries", max_entries, at_least=MIN_ENTRIES, at_most=MAX_ENTRIES),
+        _whole(
+            "max_event_bytes", max_event_bytes, at_least=MIN_EVENT_BYTES, at_most=MAX_EVENT_BYTES
+        ),
     )
     if lease_s is not None:
         check_seconds("lease_s", lease_s)
     if block_s is not None:
         check_seconds("block_s", block_s)
-    _check_number("buffer_events", buffer_events, at_least=1)
-    _check_number("buffer_bytes", buffer_bytes, at_least=1)
+    events = _whole("buffer_events", buffer_events, at_least=1)
+    size = _whole("buffer_bytes", buffer_bytes, at_least=1)
     if progress_per_s is not None and not (
         is_number(progress_per_s) and MIN_PER_S <= progress_per_s <= MAX_PER_S
     ):
         raise InvalidEvent(
             f"progress_per_s must be a number from {MIN_PER_S} to {MAX_PER_S}, or None"
         )
-    bounds = Bounds(retention_s, max_entries, max_event_bytes)
     interval_s = 0.0 if progress_per_s is None else 1 / progress_per_s
-    return bounds, Limits(block_s, buffer_events, buffer_bytes, interval_s)
+    return bounds, Limits(block_s, events, size, interval_s)
 
 
 def checked_attempt(attempt: int | None) -> int | None:
     """Return the number of an attempt, None for any. Raises `InvalidEvent` if it is invalid."""
-    if attempt is not None:
-        _check_number("attempt", attempt, at_least=1)
-    return attempt
+    return None if attempt is None else _whole("attempt", attempt, at_least=1)
 
 
 def canonical(job_id: object) -> str:
@@ -115,8 +114,10 @@ def shown(text: str) -> str:
     return repr(text[:_MAX_SHOWN])
 
 
-def _check_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
+def _whole(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
+    """Return a whole number as a plain int. Raises `InvalidEvent` if it is none or out of range."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise InvalidEvent(f"{name} must be a whole number, {at_least} or more")
     if at_most is not None and value > at_most:
         raise InvalidEvent(f"{name} must be at most {at_most}")
+    return int.__int__(value)

@@ -1,11 +1,19 @@
 """Iteration over items that counts each one when the next is requested."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from typing import Generic, Self, TypeVar
 
 from jobcast._level import Level
 
 T = TypeVar("T")
+
+
+def length_of(items: object) -> int | None:
+    """Return the number of items; None if they have no length, or don't tell it."""
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except Exception:  # noqa: BLE001 - too long for `len`, or an array without a length
+        return None
 
 
 class Track(AsyncIterator[T], Generic[T]):

@@ -6,13 +6,14 @@
         ...
 
 In the terminal it is tqdm's own bar. Viewers see the count, the total, and the bar's description as
-the step, in runs of both APIs; without a run it is only a bar. A bar within another's loop is a
-share of the current item, as with `Run.track`. A bar that tqdm disables (``disable=True``) still
-reports. What tqdm accepts and a job does not (a count below 0, a total that is not a number) is
-left out of the report. Raises `JobCancelled` if the job was asked to stop. Needs the extra
-``jobcast[tqdm]``.
+the step, in runs of both APIs; without a run, or after its end, it is only a bar. A bar within
+another's loop is a share of the current item, as with `Run.track`. A bar that tqdm disables
+(``disable=True``) still reports. What tqdm accepts and a job does not (a count below 0, a total
+that is no number) is left out of the report. Raises `JobCancelled` if the job was asked to stop.
+Needs the extra ``jobcast[tqdm]``.
 """
 
+import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
     _job: RunState | None = None  # until it is set: tqdm's constructor may raise
     _level: Level
     _is_iterated = False
+    _reported: tuple[object, object] | None = None
 
     def __init__(
         self,
@@ -75,7 +77,9 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
     def refresh(self, *args: Any, **kwargs: Any) -> bool | None:  # noqa: ANN401 - as tqdm's
         """Draw the bar, and report ``n`` and ``total`` if they were set directly."""
         shown: bool | None = super().refresh(*args, **kwargs)
-        if self._job is not None and not self._is_iterated and not self.disable:
+        # tqdm calls this for all bars that are open, also those of other jobs.
+        is_changed = (self.n, self.total) != self._reported
+        if self._job is not None and is_changed and not self._is_iterated and not self.disable:
             self._done = self.n
             self._report()
         return shown
@@ -100,15 +104,29 @@ class tqdm(_tqdm):  # type: ignore[misc] # noqa: N801 - tqdm's name, and it ship
         super().close()
 
     def _report(self) -> None:
-        if self._job is not None:
-            total = self.total if is_number(self.total) and self.total >= 0 else None
-            done = self._done if is_number(self._done) else 0
-            self._job.note(max(0, done), total, self._of, self._step, self._level)
+        if self._job is None or self._job.has_ended:
+            return
+        self._reported = self._done, self.total
+        total, done = _number(self.total), _number(self._done)
+        if total is not None and total < 0:
+            total = None
+        self._job.note(max(0, done or 0), total, self._of, self._step, self._level)
 
 
 def trange(*args: Any, **kwargs: Any) -> tqdm:  # noqa: ANN401 - as tqdm's
     """Return a bar over ``range(*args)``, as ``tqdm.trange`` does."""
     return tqdm(range(*args), **kwargs)
+
+
+def _number(given: Any) -> float | None:  # noqa: ANN401 - tqdm takes anything
+    """Return a number as a job takes it, also one of numpy's; None if it is no finite number."""
+    if is_number(given):
+        return given
+    try:
+        number = operator.index(given) if hasattr(given, "__index__") else given.__float__()
+    except Exception:  # noqa: BLE001 - not our class
+        return None
+    return number if is_number(number) else None
 
 
 def _text(given: object) -> str | None:

@@ -287,7 +287,7 @@ class TaskRun(Run, TaskRunState):
 
     async def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
-        await self._finish(event, otherwise)
+        await self._settle(event, otherwise)
 
     def stop_renewing(self) -> None:
         if self._lease is not None and not self._sender.has_end:

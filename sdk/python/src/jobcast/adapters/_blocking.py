@@ -45,8 +45,14 @@ from jobcast.sync._sender import Sender, Senders
 class Tasks(TasksState):
     """Creates and runs the jobs of one queue's tasks, in one Redis; connects at first use."""
 
-    def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
-        super().__init__(settings)
+    def __init__(
+        self,
+        url: str,
+        *,
+        time_limits: tuple[type[Exception], ...] = (),
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(settings, time_limits)
         bounds, limits, lease_s, enqueue_s = self._parts
         connection = Connection(url, try_s=enqueue_s)
         senders = Senders(limits._replace(block_s=enqueue_s))
@@ -67,6 +73,8 @@ class Tasks(TasksState):
             return ticket
         try:
             return self._created(ticket)
+        except self.time_limits:
+            raise
         except Exception as error:  # noqa: BLE001 - the task is enqueued in any case
             return self._enqueueing.creation_failed(ticket, error)
 
@@ -130,7 +138,7 @@ class Tasks(TasksState):
 
     def _is_cancelled_at_start(self, run: "TaskRun", ticket: Ticket, leniency: Leniency) -> bool:
         """Start the run, or silence it if it can't start; return whether the task must not run."""
-        with leniency.silencing():
+        with leniency.silencing(*self.time_limits):
             for _ in range(MAX_STARTS):
                 try:
                     run.start()
@@ -293,7 +301,7 @@ class TaskRun(Run, TaskRunState):
 
     def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
-        self._finish(event, otherwise)
+        self._settle(event, otherwise)
 
     def stop_renewing(self) -> None:
         if self._lease is not None and not self._sender.has_end:

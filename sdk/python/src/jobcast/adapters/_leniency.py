@@ -94,10 +94,15 @@ class Leniency:
             self.handle(error)
 
     @contextmanager
-    def silencing(self) -> Iterator[None]:
-        """Silence the run if anything goes wrong in the block: the task goes on."""
+    def silencing(self, *passed: type[Exception]) -> Iterator[None]:
+        """Silence the run if anything goes wrong in the block: the task goes on.
+
+        Exceptions of the classes ``passed`` are raised.
+        """
         try:
             yield
+        except passed:
+            raise
         except Exception as error:  # noqa: BLE001 - of any kind
             self.silence(error)
 

@@ -8,7 +8,7 @@ from weakref import ref
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent
-from jobcast._failure import class_name, describe, presentable
+from jobcast._failure import class_name, describe, presentable, ungrouped
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._outbox import Limits
 from jobcast._owner import Owner, current_owner, owner_by
@@ -234,6 +234,7 @@ def failure_of(error: str | BaseException, code: str | None) -> tuple[str, str |
     """Return message and code of a failure; the default code of an exception is its class name."""
     if not isinstance(error, BaseException):
         return presentable(error), code  # of a queue, which takes texts that JSON can't carry
+    error = ungrouped(error)
     message, its_code = describe(error)
     if code is None and message != "Cancelled":
         code = its_code or class_name(error)
@@ -269,6 +270,8 @@ def will_retry(
         return _event.will_retry(message, code, None)
 
 
+UNKNOWN_TASK: Final = "The worker has no such task", "UNKNOWN_TYPE"
+"""Error and code of a job whose message the worker drops, because it has no task of that name."""
 COMPLETED: Final = _event.completed(None)
 UNKNOWN: Final = Answer("", False, 0, 0, "")  # noqa: FBT003 - in the order of the script's answer
 """The answer for a run that starts in the background."""

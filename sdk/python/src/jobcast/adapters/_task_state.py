@@ -72,9 +72,14 @@ class Enqueueing:
 
 
 class TasksState:
-    """The settings of one queue's tasks, and what is known of their Redis."""
+    """The settings of one queue's tasks, and what is known of their Redis.
 
-    def __init__(self, settings: Settings) -> None:
+    ``time_limits`` are the exceptions that the queue raises in the thread of a task that is late,
+    wherever it is. They are raised by all calls in a task, but its end.
+    """
+
+    def __init__(self, settings: Settings, time_limits: tuple[type[Exception], ...] = ()) -> None:
+        self.time_limits = time_limits
         self._parts = Parts.of(settings)
         self.max_event_bytes = self._parts.bounds.max_event_bytes
         self.notices = Notices()
@@ -107,6 +112,7 @@ class TaskState(Generic[R]):
         self.is_cancelled = is_cancelled
         self._notices = tasks.notices
         self._max_event_bytes = tasks.max_event_bytes
+        self._time_limits = tasks.time_limits
         self._leniency = leniency
         self._scope = scope
 
@@ -122,10 +128,15 @@ class TaskState(Generic[R]):
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Log whatever goes wrong in the block but `JobCancelled`: it must not fail the task."""
+        """Log whatever goes wrong in the block: it must not fail the task.
+
+        Raises `JobCancelled`, and the time limits of the queue.
+        """
         try:
             yield
         except JobCancelled:
+            raise
+        except self._time_limits:
             raise
         except Exception as error:  # noqa: BLE001 - of any kind
             self._complain(text_of(error))

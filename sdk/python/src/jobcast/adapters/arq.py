@@ -17,6 +17,7 @@ cancelled in the worker. Jobs enqueued by ``ctx["redis"]`` are followed too; cro
 import asyncio
 import json
 import logging
+import pickle
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,12 +27,12 @@ from uuid import uuid4
 from arq.connections import ArqRedis
 from arq.constants import job_key_prefix, result_key_prefix
 from arq.jobs import Job
-from arq.worker import Function, Retry, RetryJob, func
+from arq.worker import Function, JobExecutionFailed, Retry, RetryJob, func
 from redis.exceptions import RedisError
 
 from jobcast._errors import JobCancelled
 from jobcast.adapters._asyncio import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket
+from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, failure_of
 
 _log: Final = logging.getLogger("jobcast.adapters")
 
@@ -125,6 +126,10 @@ class Followed:
             name: getattr(settings, name, None)
             for name in ("on_startup", "on_shutdown", "after_job_end")
         }
+        self._serialize = getattr(settings, "job_serializer", None) or pickle.dumps
+        self._pool: ArqRedis | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._executed: set[str] = set()
         self._retries = getattr(settings, "retry_jobs", True)
         self._max_tries = getattr(settings, "max_tries", _MAX_TRIES)
 
@@ -134,19 +139,38 @@ class Followed:
         settings.on_startup = self.startup
         settings.on_shutdown = self.shutdown
         settings.after_job_end = self.after_job_end
+        settings.job_serializer = self.serialize
 
     async def startup(self, ctx: dict[Any, Any]) -> None:
         """Follow the jobs that ``ctx["redis"]`` enqueues."""
-        _follow(ctx["redis"], self._tasks)
+        self._pool = _follow(ctx["redis"], self._tasks)
         await self._call("on_startup", ctx)
 
     async def shutdown(self, ctx: dict[Any, Any]) -> None:
         """Close the connections."""
+        if self._ending:
+            await asyncio.wait(self._ending)
         await self._tasks.aclose()
         await self._call("on_shutdown", ctx)
 
+    def serialize(self, data: dict[str, Any]) -> bytes:
+        """Serialize a job or a result; if arq has not executed the job, end it.
+
+        arq has no hook for that: the worker has no such function, or the job has expired or was
+        aborted before.
+        """
+        error, job_id = data.get("r"), str(data.get("id"))
+        is_unexecuted = "id" in data and job_id not in self._executed
+        if is_unexecuted and isinstance(error, JobExecutionFailed | asyncio.CancelledError):
+            ending = asyncio.get_running_loop().create_task(self._end_unexecuted(job_id, error))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        serialized: bytes = self._serialize(data)
+        return serialized
+
     async def after_job_end(self, ctx: dict[Any, Any]) -> None:
         """End the job if arq cancelled it; by now arq has stored the reason."""
+        self._executed.discard(ctx["job_id"])
         execution = ctx.pop(_EXECUTION, None)
         if execution is not None and execution.is_interrupted:
             try:
@@ -182,6 +206,7 @@ class Followed:
 
     async def _begin(self, ctx: dict[Any, Any]) -> Execution:
         ticket = await _ticket_of(ctx["redis"], ctx["job_id"])
+        self._executed.add(ctx["job_id"])
         ctx[_EXECUTION] = execution = Execution()
         execution.task = await self._tasks.begin(ticket, execution.stop)
         return execution
@@ -194,6 +219,11 @@ class Followed:
         else:
             defer_ms = getattr(error, "defer_score", None)
             await task.retry(cause, code, in_s=None if defer_ms is None else defer_ms / 1000)
+
+    async def _end_unexecuted(self, job_id: str, error: BaseException) -> None:
+        if self._pool is not None:
+            ticket = await _ticket_of(self._pool, job_id)
+            await self._tasks.end(ticket, *_failure_of(error))
 
     async def _end_interrupted(self, ctx: dict[Any, Any], task: Task) -> None:
         pool, job_id = ctx["redis"], ctx["job_id"]
@@ -209,6 +239,16 @@ class Followed:
         hook = self._hooks[name]
         if hook is not None:
             await hook(ctx)
+
+
+def _failure_of(error: BaseException) -> tuple[str, str | None]:
+    """Return error and code of a job that arq has not executed; its errors differ by their text."""
+    text = str(error)
+    if isinstance(error, asyncio.CancelledError):
+        return "Cancelled", None
+    if text.startswith("function ") and text.endswith(" not found"):
+        return UNKNOWN_TASK
+    return ("The job has expired", "EXPIRED") if text == "job expired" else failure_of(error, None)
 
 
 def _follow(pool: ArqRedis, tasks: Tasks) -> ArqRedis:

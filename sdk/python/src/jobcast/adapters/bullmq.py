@@ -27,8 +27,7 @@ from bullmq.backoffs import Backoffs
 from bullmq.custom_errors import DelayedError, UnrecoverableError, WaitingChildrenError
 from redis.exceptions import RedisError
 
-from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_a, is_cancellation
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of, type_of
 from jobcast.protocol.names import parse_job_id, state_key
@@ -268,7 +267,7 @@ class Execution:
             raise UnrecoverableError("Cancelled") from None
         except Exception as error:
             self._uncancel()
-            if self._is_stopped or is_a(error, JobCancelled):
+            if self._is_stopped or is_cancellation(error):
                 await self.task.cancel()
                 raise UnrecoverableError("Cancelled") from error
             await self._failed(error)

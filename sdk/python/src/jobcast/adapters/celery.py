@@ -25,16 +25,18 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery, signals, states
 from celery import Task as CeleryTask
 from celery.app.task import Context
-from celery.exceptions import Ignore, Reject, TimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.worker import WorkController
 
 from jobcast._errors import JobCancelled
-from jobcast._failure import text_of
+from jobcast._failure import is_cancellation, text_of
 from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._leniency import quietly
+from jobcast.adapters._sending import Sending
 from jobcast.adapters._task import (
     HEADER,
+    UNKNOWN_TASK,
     Settings,
     Ticket,
     failure_of,
@@ -54,6 +56,7 @@ _MAIN_PROCESS_FAILURES: Final = (WorkerLostError, TimeLimitExceeded, Reject)
 """Failures that the worker's main process reports, because the pool's process can't."""
 _EXECUTION: Final = "jobcast_execution"
 """The attribute that holds a request's execution, and marks tasks that are wrapped."""
+_TIME_LIMITS: Final = (SoftTimeLimitExceeded,)
 _UID: Final = "jobcast"
 
 
@@ -67,7 +70,9 @@ def install(
     `jobcast.connect`, and ``enqueue_s``: how many seconds enqueueing a task may wait for Jobcast's
     Redis. Raises ValueError if the URL is invalid, and `InvalidEvent` if a setting is.
     """
-    adapter = Adapter(app, Tasks(url, **settings), may_terminate=may_terminate)
+    adapter = Adapter(
+        app, Tasks(url, time_limits=_TIME_LIMITS, **settings), may_terminate=may_terminate
+    )
     for signal, receiver in (
         (signals.before_task_publish, adapter.on_publish),
         (signals.worker_init, adapter.on_worker),
@@ -75,12 +80,15 @@ def install(
         (signals.task_postrun, adapter.on_end),
         (signals.task_revoked, adapter.on_revoked),
         (signals.task_failure, adapter.on_failure),
+        (signals.task_unknown, adapter.on_unknown),
+        (signals.task_rejected, adapter.on_rejected),
         (signals.worker_process_shutdown, adapter.on_exit),
         (signals.worker_shutdown, adapter.on_exit),
     ):
         signal.disconnect(dispatch_uid=_UID)  # from an earlier call
         signal.connect(receiver, weak=False, dispatch_uid=_UID)
     app.on_after_finalize.connect(adapter.wrap_tasks, weak=False)
+    adapter.wrap_sending()
 
 
 class Execution:
@@ -145,6 +153,19 @@ class Adapter:
         self._tasks = tasks
         self._may_terminate = may_terminate
         self._can_terminate = False
+        self._sending = Sending(tasks)
+
+    def wrap_sending(self) -> None:
+        """Wrap the method of the app by which all tasks are sent."""
+        send: Any = self._app.send_task
+
+        @wraps(send)
+        def send_task(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Celery's
+            with self._sending.begin():
+                return send(*args, **kwargs)
+
+        app: Any = self._app
+        app.send_task = send_task
 
     def on_publish(self, sender: str, headers: dict[str, Any], **_: object) -> None:
         """Handle a message before it is sent: of a new task, a retry or a replacement."""
@@ -160,6 +181,7 @@ class Adapter:
             ticket = Ticket.from_header(header)
         else:
             ticket = self._tasks.enqueued(task_id, sender, owner_of(header))
+        self._sending.is_of(ticket)
         if ticket is not None:
             headers[HEADER] = ticket.to_header(task_id)
 
@@ -213,6 +235,14 @@ class Adapter:
             failure = failure_of(exception, None)
         self._tasks.end(ticket or Ticket.from_header({"id": task_id, "type": "-"}), *failure)
 
+    def on_unknown(self, message: Any, **_: object) -> None:  # noqa: ANN401 - kombu's
+        """Handle a message that Celery drops, because the worker has no task of that name."""
+        self._tasks.end(_ticket_in(message), *UNKNOWN_TASK)
+
+    def on_rejected(self, message: Any, exc: BaseException, **_: object) -> None:  # noqa: ANN401
+        """Handle a message that Celery drops as invalid."""
+        self._tasks.end(_ticket_in(message), *failure_of(exc, None))
+
     def on_exit(self, **_: object) -> None:
         """Handle the exit of a process: write the buffered events, and close the connections."""
         self._tasks.close()
@@ -229,7 +259,9 @@ def _follow_run(task: CeleryTask) -> None:
         if not execution.is_cancelled:
             try:
                 return run(*args, **kwargs)
-            except JobCancelled:
+            except BaseException as error:
+                if not is_cancellation(error):
+                    raise
                 execution.is_cancelled = True
         quietly(task.backend.mark_as_revoked, task.request.id, "cancelled", request=task.request)
         raise Ignore("cancelled")
@@ -286,6 +318,11 @@ def _execution_of(request: Context) -> Execution | None:
 
 def _ticket_of(request: Context) -> Ticket | None:
     return Ticket.from_header(getattr(request, HEADER, None), request.id)
+
+
+def _ticket_in(message: Any) -> Ticket | None:  # noqa: ANN401 - kombu's
+    headers = message.headers or {}
+    return Ticket.from_header(headers.get(HEADER), headers.get("id"))
 
 
 def _seconds_until(eta: str | None) -> float | None:

@@ -32,12 +32,12 @@ from docket.dependencies import (
     current_worker,
     get_single_dependency_parameter_of_type,
 )
+from docket.worker import default_fallback_task
 from redis.exceptions import RedisError
 
-from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_cancellation
 from jobcast.adapters._asyncio import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket
+from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket
 from jobcast.protocol.names import new_job_id
 
 _log: Final = logging.getLogger("jobcast.adapters")
@@ -112,7 +112,7 @@ class Jobcast(Dependency["Jobcast"]):
             return
         _current.set(None)
         await following.end(error)
-        if is_a(error, JobCancelled):
+        if is_cancellation(error):
             raise asyncio.CancelledError
 
 
@@ -151,13 +151,15 @@ class Following:
     async def end(self, error: BaseException | None) -> None:
         """End the job or the attempt, or leave the job to the worker that continues the task."""
         self._running = None
-        if error is None:
+        if error is None and self._execution.function is default_fallback_task:
+            await self.task.fail(*UNKNOWN_TASK)
+        elif error is None:
             await self.task.complete(await self._result())
         elif isinstance(error, asyncio.CancelledError):
             await self._cancelled()
         elif isinstance(error, AdmissionBlocked) and (error.handled or error.reschedule):
             await self.task.retry("The task waits for its turn", "BLOCKED")
-        elif not is_a(error, JobCancelled) and self._will_retry:
+        elif not is_cancellation(error) and self._will_retry:
             await self.task.retry(error)
         else:
             await self.task.fail(error)

@@ -13,35 +13,44 @@ is skipped.
 
 from threading import Lock, get_ident
 from typing import Any, Final, Unpack
+from weakref import WeakSet
 
 from dramatiq import Broker, Message, MessageProxy, Middleware, Worker
 from dramatiq.middleware import SkipMessage
 from dramatiq.middleware.threading import raise_thread_exception
 
 from jobcast._errors import JobCancelled
+from jobcast._failure import is_cancellation
 from jobcast.adapters._blocking import Task, Tasks
-from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
+from jobcast.adapters._sending import Sending
+from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, owned_by, owner_of
 
 __all__ = ["Jobcast", "owned_by"]
 
-Throws = type[BaseException] | tuple[type[BaseException], ...] | None
+Throws = type | tuple[type, ...] | None
 """Exceptions after which Dramatiq does not retry."""
 
 _THROWS: Final = "throws"
 """The option that lists them."""
 
 _SKIPPED: Final = "The message was skipped", "SKIPPED"
-_UNKNOWN: Final = "The worker has no such actor", "UNKNOWN_TYPE"
+
+
+class _OfCancellations(type):
+    def __instancecheck__(cls, error: object) -> bool:
+        return isinstance(error, BaseException) and is_cancellation(error)
+
+
+class Cancellation(metaclass=_OfCancellations):
+    """The class of `JobCancelled` and of groups of nothing else, for ``throws``."""
 
 
 class Execution:
     """One execution of a message, in the thread that creates this object."""
 
-    def __init__(self, tasks: Tasks, message: MessageProxy, throws: Throws) -> None:
+    def __init__(self, tasks: Tasks, message: MessageProxy) -> None:
         self.message_id = message.message_id
         self.ticket = ticket_of(message)
-        self._throws = message.options.get(_THROWS)
-        message.options[_THROWS] = (JobCancelled, *_as_tuple(self._throws or throws))
         self._thread = get_ident()
         self._lock = Lock()
         self._has_returned = False
@@ -56,11 +65,8 @@ class Execution:
             self._has_returned = True
         self._result, self._error = result, error
 
-    def retried(self, message: Message[Any], delay_ms: int | None) -> None:
+    def retried(self, delay_ms: int | None) -> None:
         """End the attempt before the message of the retry is sent."""
-        message.options.pop(_THROWS, None)  # classes can't be sent as JSON
-        if self._throws is not None:
-            message.options[_THROWS] = self._throws
         job, self._job = self._job, None
         if job is not None:
             error = "The actor asked for a retry" if self._error is None else self._error
@@ -97,26 +103,42 @@ class Jobcast(Middleware):
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
         self._tasks = Tasks(url, **settings)
         self._executions: dict[int, Execution] = {}
+        self._sending = Sending(self._tasks)
+        self._wrapped = WeakSet[Broker]()
+
+    def after_declare_queue(self, broker: Broker, _queue_name: str) -> None:
+        """Wrap the method by which the broker sends messages; no hook is called if it raises."""
+        if broker in self._wrapped:
+            return
+        self._wrapped.add(broker)
+        enqueue = broker.enqueue
+
+        def watched(message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+            with self._sending.begin():
+                return enqueue(message, delay=delay)
+
+        broker.enqueue = watched  # type: ignore[method-assign]
 
     def before_enqueue(self, _broker: Broker, message: Message[Any], delay: int | None) -> None:
         """Handle a message before it is sent: a new one or a retry."""
         execution = self._executions.get(get_ident())
         if execution is not None and execution.message_id == message.message_id:
             ticket = execution.ticket
-            execution.retried(message, delay)
+            execution.retried(delay)
         else:
             ticket = ticket_of(message)
             if ticket is None:
                 name, owner = message.actor_name, owner_of(message.options.get(HEADER))
                 ticket = self._tasks.enqueued(message.message_id, name, owner)
+        self._sending.is_of(ticket)
         message.options.pop(HEADER, None)
         if ticket is not None:
             message.options[HEADER] = ticket.to_header(message.message_id)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin an execution. Raises SkipMessage if the job was cancelled before."""
-        throws = broker.get_actor(message.actor_name).options.get(_THROWS)
-        execution = Execution(self._tasks, message, throws)
+        _retry_no_cancellation(broker, message)
+        execution = Execution(self._tasks, message)
         self._executions[get_ident()] = execution
         if execution.is_cancelled:
             raise SkipMessage("The job was cancelled")
@@ -150,7 +172,7 @@ class Jobcast(Middleware):
         if get_ident() in self._executions:
             self.before_ack(broker, message)
         else:
-            self._tasks.end(ticket_of(message), *_UNKNOWN)
+            self._tasks.end(ticket_of(message), *UNKNOWN_TASK)
 
     def after_worker_shutdown(self, _broker: Broker, _worker: Worker) -> None:
         """Write the buffered events, and close the connections."""
@@ -162,7 +184,20 @@ def ticket_of(message: "Message[Any] | MessageProxy") -> Ticket | None:
     return Ticket.from_header(message.options.get(HEADER), message.message_id)
 
 
-def _as_tuple(throws: Throws) -> tuple[type[BaseException], ...]:
+def _retry_no_cancellation(broker: Broker, message: MessageProxy) -> None:
+    """Add to the actor's ``throws``; the message's own, which are rare, take their place.
+
+    The options of a message must stay as they are: Dramatiq sends them to the actors of callbacks,
+    as JSON, which has no classes.
+    """
+    own = message.options
+    options = own if own.get(_THROWS) else broker.get_actor(message.actor_name).options
+    throws = _as_tuple(options.get(_THROWS))
+    if Cancellation not in throws:
+        options[_THROWS] = (Cancellation, *throws)
+
+
+def _as_tuple(throws: Throws) -> tuple[type, ...]:
     if throws is None:
         return ()
     return throws if isinstance(throws, tuple) else (throws,)

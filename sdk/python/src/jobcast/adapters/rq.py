@@ -16,7 +16,9 @@ a job, it is stopped in RQ.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, ClassVar, Final, Unpack
 from urllib.parse import quote, urlencode
 
@@ -25,8 +27,10 @@ from redis import Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 from rq.command import send_stop_job_command
 from rq.job import JobStatus, Retry
+from rq.timeouts import BaseTimeoutException
 
 from jobcast._errors import JobCancelled
+from jobcast._failure import is_cancellation
 from jobcast.adapters._blocking import Task, Tasks
 from jobcast.adapters._leniency import Notices
 from jobcast.adapters._report import KNOWN, is_changed
@@ -44,6 +48,7 @@ _UNSENT: Final = "rq:jobcast:unsent"
 """A list in RQ's Redis of events that work horses could not send: see `Unsent`."""
 _UNSENT_S: Final = 24 * 3600
 _MOST_DELIVERED: Final = 100
+_TIME_LIMITS: Final = (BaseTimeoutException,)
 _LOST: Final = "The worker was lost", "STALLED"
 
 
@@ -55,7 +60,7 @@ def install(url: str, **settings: Unpack[Settings]) -> None:
     and ``enqueue_s``: how many seconds enqueueing a job may wait for that Redis. Raises ValueError
     if the URL is invalid, and `InvalidEvent` if a setting is.
     """
-    Job.jobcast = Tasks(url, **settings)
+    Job.jobcast = Tasks(url, time_limits=_TIME_LIMITS, **settings)
 
 
 class Job(rq.job.Job):
@@ -68,14 +73,28 @@ class Job(rq.job.Job):
     _task: Task | None = None
     _meta_before: Mapping[str, object] = {}
     _has_ended = False
+    _is_sent = True
 
     def announce(self) -> None:
         """Create the job in Jobcast, if it has an owner."""
         owner = owner_of(self.meta.get(HEADER))
         if (tasks := self._tasks) is not None:
             self._ticket = tasks.enqueued(self.id, self.func_name or "", owner)
+        self._is_sent = False
         self.meta.pop(HEADER, None)
         self._keep_ticket()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Enqueue the job in this block; if that raises for a new job, cancel it in Jobcast."""
+        try:
+            yield
+        except BaseException:
+            if not self._is_sent:
+                self._cancel()
+            raise
+        finally:
+            self._is_sent = True
 
     def restore(self, raw_data: Mapping[Any, Any]) -> None:
         """Load the job, and its ticket, from its hash in Redis."""
@@ -100,7 +119,7 @@ class Job(rq.job.Job):
                 raise JobCancelled  # noqa: TRY301 - as a call of the run would
             result = super().perform()
         except BaseException as error:
-            if isinstance(error, JobCancelled):
+            if is_cancellation(error):
                 self.retries_left = None
             self._fail(task, error)
             raise
@@ -236,9 +255,33 @@ class Queue(rq.Queue):
         job = super().create_job(*args, **kwargs)
         if isinstance(job, Job):
             job.announce()
+            together = _together.get()
+            if together is not None:
+                together.enter_context(job.sending())
         return job
 
+    def enqueue_many(self, *args: Any, **kwargs: Any) -> list[rq.job.Job]:  # noqa: ANN401 - RQ's
+        """Enqueue jobs; if that fails, cancel them in Jobcast."""
+        with ExitStack() as together:
+            before = _together.set(together)
+            try:
+                return super().enqueue_many(*args, **kwargs)
+            finally:
+                _together.reset(before)
 
+    def enqueue_job(self, job: rq.job.Job, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401
+        """Enqueue a job; if that fails, cancel it in Jobcast."""
+        with job.sending() if isinstance(job, Job) else nullcontext():
+            return super().enqueue_job(job, *args, **kwargs)
+
+    def schedule_job(self, job: rq.job.Job, *args: Any, **kwargs: Any) -> rq.job.Job:  # noqa: ANN401
+        """Schedule a job; if that fails, cancel it in Jobcast."""
+        with job.sending() if isinstance(job, Job) else nullcontext():
+            return super().schedule_job(job, *args, **kwargs)
+
+
+_together: Final[ContextVar[ExitStack | None]] = ContextVar("jobcast_rq", default=None)
+"""The sending of the jobs that are enqueued together in this context."""
 _of_urls: Final[dict[str, Tasks]] = {}
 _notices: Final = Notices()
 
@@ -251,7 +294,7 @@ def _tasks_of(connection: Redis) -> Tasks | None:
         return None
     tasks = _of_urls.get(url)
     if tasks is None:
-        tasks = _of_urls[url] = Tasks(url)
+        tasks = _of_urls[url] = Tasks(url, time_limits=_TIME_LIMITS)
     return tasks
 
 

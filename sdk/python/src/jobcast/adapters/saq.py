@@ -20,11 +20,19 @@ from typing import Any, Final, Unpack
 from saq import Job, Queue, Status
 
 from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_cancellation
 from jobcast._owner import current_owner
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._report import is_changed
-from jobcast.adapters._task import HEADER, Settings, Ticket, failure_of, owned_by, owner_of
+from jobcast.adapters._task import (
+    HEADER,
+    UNKNOWN_TASK,
+    Settings,
+    Ticket,
+    failure_of,
+    owned_by,
+    owner_of,
+)
 
 __all__ = ["follow", "owned_by"]
 
@@ -135,7 +143,7 @@ class FollowedQueue:
         if self._was_cancelled(job):
             await self.finish(job, Status.FAILED, error=error)
             return
-        cause, code = _cause(error)
+        cause, code = _cause(job, error)
         execution = self._pop_execution(job)
         if execution is not None:
             await execution.task.retry(cause, code, in_s=job.next_retry_delay() or None)
@@ -188,7 +196,7 @@ class FollowedQueue:
         elif status == Status.ABORTED:
             await execution.task.fail(*self._end_by_queue(status, error))
         else:
-            await execution.task.fail(*_cause(error))
+            await execution.task.fail(*_cause(job, error))
 
     def _end_by_queue(self, status: Status, error: str | None) -> tuple[str, str | None]:
         """Return error and code of a job that was aborted, or is not executed in this process."""
@@ -197,7 +205,7 @@ class FollowedQueue:
         return error or "The worker was lost", _LOST
 
     def _was_cancelled(self, job: Job) -> bool:
-        return self._execution(job) is not None and is_a(sys.exception(), JobCancelled)
+        return self._execution(job) is not None and is_cancellation(sys.exception())
 
     def _execution(self, job: Job) -> Execution | None:
         """Return the execution of this object; other objects may stand for the same job."""
@@ -241,9 +249,11 @@ def _reported(job: Job) -> dict[str, object]:
     return {"progress": share * 100, **said} if isinstance(share, int | float) else said
 
 
-def _cause(error: str | None) -> tuple[str | BaseException, str | None]:
+def _cause(job: Job, error: str | None) -> tuple[str | BaseException, str | None]:
     """Return error and code of a failed job: the exception that SAQ handles, not its traceback."""
     cause = sys.exception()
     if isinstance(cause, asyncio.CancelledError):
         return "The worker was stopped", "WORKER_STOPPED"
+    if isinstance(cause, KeyError) and cause.args == (job.function,):
+        return UNKNOWN_TASK
     return (error or "The job has failed", None) if cause is None else (cause, None)

@@ -15,20 +15,22 @@ cancels its task, if that is a coroutine.
 import asyncio
 import inspect
 import json
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any, Final, Unpack
 
 from pydantic import BaseModel
-from taskiq import TaskiqMessage, TaskiqMiddleware, TaskiqResult
+from taskiq import BrokerMessage, TaskiqMessage, TaskiqMiddleware, TaskiqResult
+from taskiq.abc.formatter import TaskiqFormatter
 from taskiq.abc.result_backend import AsyncResultBackend
 from taskiq.depends.progress_tracker import TaskProgress, TaskState
 from taskiq.exceptions import NoResultError
 
 from jobcast._errors import JobCancelled
-from jobcast._failure import is_a
+from jobcast._failure import is_cancellation
 from jobcast.adapters._asyncio import Task, Tasks
 from jobcast.adapters._report import STEP
-from jobcast.adapters._task import HEADER, Settings, Ticket, owner_of
+from jobcast.adapters._task import HEADER, UNKNOWN_TASK, Settings, Ticket, owner_of
 
 _REQUEUED: Final = "X-Taskiq-requeue"
 _STATES: Final = frozenset(TaskState)
@@ -51,6 +53,8 @@ class JobcastMiddleware(TaskiqMiddleware):
         super().__init__()
         self._tasks = Tasks(url, **settings)
         self._backend: AsyncResultBackend[Any] | None = None
+        self._formatter: TaskiqFormatter | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def startup(self) -> None:
         """Move to the end of the broker's middlewares, and forward the progress of its tasks."""
@@ -60,10 +64,56 @@ class JobcastMiddleware(TaskiqMiddleware):
         if self._backend is not self.broker.result_backend:
             self._backend = self.broker.result_backend
             _forward_progress(self._backend)
+        if self._formatter is not self.broker.formatter:
+            self._formatter = self.broker.formatter
+            self._watch_sending(self._formatter)
+            if self.broker.is_worker_process:
+                self._watch(self._formatter)
 
     async def shutdown(self) -> None:
         """Close the connections."""
+        if self._ending:
+            await asyncio.wait(self._ending)
         await self._tasks.aclose()
+
+    def _watch_sending(self, formatter: TaskiqFormatter) -> None:
+        """Cancel the jobs of messages that can't be sent; taskiq calls no hook then."""
+        dumps, kick = formatter.dumps, self.broker.kick
+
+        def watched(message: TaskiqMessage) -> BrokerMessage:
+            try:
+                return dumps(message)
+            except BaseException:
+                self._later(self._tasks.cancel(_ticket(message)))
+                raise
+
+        async def watched_kick(message: BrokerMessage) -> None:
+            try:
+                await kick(message)
+            except BaseException:
+                await self._tasks.cancel(_ticket(message))
+                raise
+
+        formatter.dumps = watched  # type: ignore[method-assign]
+        self.broker.kick = watched_kick  # type: ignore[method-assign]
+
+    def _later(self, ending: Coroutine[Any, Any, None]) -> None:
+        """End a job in the background."""
+        task = asyncio.get_running_loop().create_task(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    def _watch(self, formatter: TaskiqFormatter) -> None:
+        """Fail the jobs of messages that taskiq drops, because the worker has no such task."""
+        loads = formatter.loads
+
+        def watched(message: bytes) -> TaskiqMessage:
+            loaded = loads(message=message)
+            if self.broker.find_task(loaded.task_name) is None:
+                self._later(self._tasks.end(_ticket(loaded), *UNKNOWN_TASK))
+            return loaded
+
+        formatter.loads = watched  # type: ignore[method-assign]
 
     async def pre_send(self, message: TaskiqMessage) -> TaskiqMessage:
         """Create the job of a task; if the message has a ticket already, it is a retry."""
@@ -132,7 +182,7 @@ class Execution:
         """Store what the task has raised; prevent a retry if it was cancelled."""
         self._error = error
         self._uncancel()
-        if self._is_stopped or is_a(error, JobCancelled):
+        if self._is_stopped or is_cancellation(error):
             message.labels["retry_on_error"] = False
 
     async def will_be_retried(self, message: TaskiqMessage) -> None:
@@ -215,6 +265,10 @@ def _meta(progress: TaskProgress[Any]) -> object:
         return meta
     step = {} if meta and any(name in meta for name in STEP) else {"step": str(progress.state)}
     return {**step, **(meta or {})}
+
+
+def _ticket(message: TaskiqMessage | BrokerMessage) -> Ticket | None:
+    return Ticket.from_header(_header(message.labels.get(HEADER)))
 
 
 def _header(label: object) -> dict[object, object]:

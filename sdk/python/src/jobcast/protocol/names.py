@@ -89,10 +89,10 @@ def new_job_id() -> str:
 
 
 def parse_job_id(text: object) -> str | None:
-    """Return an id as keys spell it (a UUID in lower case); None if it is malformed."""
+    """Return an id as keys spell it: a plain str, a UUID in lower case; None if it is malformed."""
     if not isinstance(text, str) or _JOB_ID.fullmatch(text) is None:
         return None
-    return text.lower() if _UUID.fullmatch(text) else text
+    return text.lower() if _UUID.fullmatch(text) else str.__str__(text)
 
 
 def stored_number(text: str, default: int) -> int:
@@ -118,10 +118,11 @@ def state_key(job_id: str) -> str:
 def owner_keys(user_id: str | None, session_id: str | None) -> list[str]:
     """Return the keys of the indexes that list the jobs of these owners."""
     keys = []
+    # The characters themselves: a subclass of str, such as an Enum, may format itself as others.
     if user_id is not None:
-        keys.append(f"jobs:by-user:{user_id}")
+        keys.append(f"jobs:by-user:{str.__str__(user_id)}")
     if session_id is not None:
-        keys.append(f"jobs:by-session:{session_id}")
+        keys.append(f"jobs:by-session:{str.__str__(session_id)}")
     return keys
 
 

@@ -158,6 +158,9 @@ class Address:
 
 def parse_address(url: str) -> Address:
     """Parse a URL. Raises a ValueError, which contains no password, if the URL is invalid."""
+    if not isinstance(url, str):
+        # As the settings of pydantic have it: such an object may hide the password in its text.
+        raise ValueError(f"the address must be a string, not {type(url).__name__}")  # noqa: TRY004
     parts = _split(url)
     kind = _KINDS.get(parts.scheme)
     if kind is None:

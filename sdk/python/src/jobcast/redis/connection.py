@@ -6,9 +6,10 @@ hiredis, and the messages of one read are dispatched at once.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self, cast
 
 import hiredis
@@ -131,13 +132,29 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes calls, and the event loop that it was opened on is running."""
-        return not self._is_over and not self._transport.is_closing() and self._loop.is_running()
+        """Whether it takes calls, and was opened by the event loop that runs here."""
+        if self._is_over or self._transport.is_closing():
+            return False
+        try:  # not by `_is_here`: each call of the hot path counts
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the running event loop is the one that opened it.
+
+        Another thread's loop, or that of a parent process that was forked, must not be touched.
+        """
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     @property
     def is_closed(self) -> bool:
         """Whether it is closed, and each call has got its replies or an exception."""
-        return self._transport.is_closing() and not self._calls
+        return self._loop.is_closed() or (self._transport.is_closing() and not self._calls)
 
     @property
     def is_idle(self) -> bool:
@@ -183,13 +200,19 @@ class Connection(asyncio.BufferedProtocol):
     def retire(self) -> None:
         """Take no more calls, and close when the last one has its replies."""
         self._is_over = True
-        if not self._calls:
+        if self._loop.is_closed():
+            self._release()
+        elif not self._is_here:
+            with suppress(RuntimeError):  # closed just now
+                self._loop.call_soon_threadsafe(self.retire)
+        elif not self._calls:
             self._transport.abort()
 
     async def close(self) -> None:
         """Close it at once; pending calls raise ``ConnectionError``."""
-        if not self._loop.is_running():
-            return  # its event loop has ended, so it can't be closed
+        if not self._is_here:
+            self.retire()
+            return
         self.give_up("Connection closed.")
         await asyncio.wait([self._closed], timeout=self._timeout_s)
 
@@ -248,6 +271,13 @@ class Connection(asyncio.BufferedProtocol):
         self.give_up(f"Connection lost: {error}" if error else "Connection closed by server.")
         if not self._closed.done():
             self._closed.set_result(None)
+
+    def _release(self) -> None:
+        """End the connection of an event loop that was closed without closing it."""
+        with suppress(OSError, TypeError):  # uvloop has closed it
+            self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        # Ends a reference cycle, so that the transport closes the socket now and not at some time.
+        self._transport.set_protocol(asyncio.Protocol())
 
     def _write_soon(self, commands: bytes) -> None:
         """Batch the writes of one turn of the event loop: a write is half the cost of a call.

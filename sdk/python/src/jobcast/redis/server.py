@@ -164,8 +164,10 @@ class Server:
             self._has_failed = True
             raise
         self._has_failed = False
-        self._earlier = [each for each in self._earlier if not each.is_closed]
         if self._connection is not None:
             self._earlier.append(self._connection)
+        for each in self._earlier:
+            each.retire()  # perhaps another event loop's
+        self._earlier = [each for each in self._earlier if not each.is_closed]
         self._connection = opened
         return opened

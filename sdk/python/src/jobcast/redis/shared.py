@@ -20,11 +20,13 @@ class Shared(Generic[T]):
         self._task: asyncio.Task[T] | None = None
 
     def begin(self) -> asyncio.Task[T]:
-        """Start the coroutine, unless it is running."""
-        if self._task is None or self._task.done():
+        """Start the coroutine, unless it is running in this event loop."""
+        task = self._task
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
             self._task = asyncio.create_task(self._work())
             self._task.add_done_callback(self._forget)
-        return self._task
+            return self._task
+        return task
 
     async def result(self) -> T:
         """Start the coroutine, unless it is running; return its result or raise its error."""
@@ -40,11 +42,14 @@ class Shared(Generic[T]):
     async def cancel(self) -> None:
         """Cancel the coroutine; its callers get a ``ConnectionError``."""
         task = self._task
-        if task is not None and not task.done() and task.get_loop().is_running():
+        if task is None or task.done():
+            return
+        if task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.wait({task})
 
     def _forget(self, task: asyncio.Task[T]) -> None:
-        self._task = None
+        if self._task is task:
+            self._task = None
         if not task.cancelled():
             task.exception()  # retrieved: perhaps all callers were cancelled

@@ -123,9 +123,11 @@ class Jobs:
 
     def close(self) -> None:
         """Close its connections, for use without ``with``: see `jobcast.Jobs.aclose`."""
-        self._senders.close()
-        self._leases.close()
-        self._connection.close()
+        try:
+            self._senders.close()
+        finally:
+            self._leases.close()
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -12,10 +12,11 @@ from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import InvalidEvent, JobCancelled, JobcastError
-from jobcast._failure import is_a, text_of
+from jobcast._failure import is_cancellation, text_of
 from jobcast._level import Level
 from jobcast._log_lines import LineHandler
 from jobcast._run_state import RunState, current, failure
+from jobcast._track import length_of
 from jobcast.protocol.append import Append
 from jobcast.sync._connection import Connection
 from jobcast.sync._lease import Leases
@@ -126,8 +127,7 @@ class Run(RunState):
         total: float | None = None,
     ) -> Iterator[T]:
         """Iterate over items and report each: see `jobcast.Run.track`."""
-        if total is None and isinstance(items, Sized):
-            total = len(items)
+        total = length_of(items) if total is None else total
         if self._has_pending:
             self._flush()
         count = self._counting()
@@ -186,7 +186,12 @@ class Run(RunState):
     def __enter__(self) -> Self:
         try:
             self.start()
-        except (JobCancelled, KeyboardInterrupt, SystemExit) as error:
+        except JobCancelled as error:
+            self._fail_with(error)
+            raise
+        except (JobcastError, RedisError):
+            raise
+        except BaseException as error:  # Ctrl-C, or what a queue raises in a thread that is late
             if self._sender.token is not None:
                 self._fail_with(error)
             raise
@@ -204,7 +209,7 @@ class Run(RunState):
                     self._complete()
                 else:
                     self._fail_with(error)
-            return is_a(error, JobCancelled)
+            return is_cancellation(error)
         finally:
             if self._lease is not None and not self._sender.has_end:
                 self._lease.stop()
@@ -217,14 +222,14 @@ class Run(RunState):
             self._fail_with(unusable)
             raise
         try:
-            self._finish(event)
+            self._settle(event)
         except InvalidEvent as too_long:
             self._fail_with(too_long)
             raise
 
     def _fail_with(self, error: BaseException) -> None:
         try:
-            self.fail(error)
+            self._settle(*failure(error, None))
         except JobcastError:
             # The job ended or was taken over meanwhile: nothing is left for this run to end.
             return
@@ -232,7 +237,7 @@ class Run(RunState):
             # Not every exception accepts a note.
             with suppress(BaseException):
                 error.add_note(f"The job could not be failed: {text_of(obstacle)}")
-            if is_a(error, JobCancelled):
+            if is_cancellation(error):
                 raise
 
     def _report(self, event: Append) -> str:
@@ -242,6 +247,18 @@ class Run(RunState):
         if self.cancel_requested:
             raise JobCancelled
         return entry_id
+
+    def _settle(self, event: Append, otherwise: Append | None = None) -> None:
+        """End the run as its block has ended, even if the thread is interrupted meanwhile."""
+        try:
+            self._finish(event, otherwise)
+        except (JobcastError, RedisError):
+            raise
+        except BaseException:  # Ctrl-C, or what a queue raises in a thread that is late
+            if not self.has_ended:
+                with suppress(JobcastError, RedisError):
+                    self._finish(event, otherwise)
+            raise
 
     def _finish(self, event: Append, otherwise: Append | None = None) -> str:
         if self._has_pending:

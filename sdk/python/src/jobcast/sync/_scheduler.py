@@ -36,14 +36,23 @@ class Scheduler:
         self._is_closed = False
 
     def after(self, delay_s: float, task: Task) -> None:
-        """Run a task in ``delay_s`` seconds."""
+        """Run a task in ``delay_s`` seconds, or later if no thread can be started now."""
         with self._changed:
             self._is_closed = False
             heapq.heappush(self._due, (monotonic() + delay_s, next(self._numbers), task))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._start()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        """Start the thread; if there can be none now, the next task tries again."""
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # too many threads, or the interpreter is shutting down
+            _log.warning("%s: no thread in the background: %s", self._name, error)
+        else:
+            self._thread = thread
 
     def close(self) -> None:
         """Drop all tasks, and end the thread after the task that it is running."""

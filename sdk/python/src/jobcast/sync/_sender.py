@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from inspect import currentframe
 from time import monotonic, sleep
-from typing import TypeVar
+from types import FrameType
+from typing import NamedTuple, TypeVar
 from weakref import WeakSet
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -17,6 +19,21 @@ from jobcast.sync._connection import Connection
 from jobcast.sync._scheduler import Scheduler
 
 T = TypeVar("T")
+
+
+class Call(NamedTuple):
+    """A call that is sending an event: its thread and its frame; None for the background thread."""
+
+    thread: int
+    frame: FrameType | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the current call, of the same thread, has interrupted it in a signal handler."""
+        frame = currentframe()
+        while frame is not None and frame is not self.frame:
+            frame = frame.f_back
+        return frame is not None
 
 
 class Sender:
@@ -40,8 +57,7 @@ class Sender:
         self._outbox = Outbox(job_id, senders.limits)
         self._changed = threading.Condition()
         self.flush_lock = threading.RLock()
-        self._is_sending = False
-        self._sent_by: int | None = None
+        self._call: Call | None = None
         self._is_repeating = False
         self._pauses = Pauses()
         self._refusal_text: str | None = None
@@ -95,12 +111,15 @@ class Sender:
             if self.token is None:
                 raise JobNotRunning(self._refusal_text)
             outbox.check()
-            if self._sent_by == threading.get_ident():
-                self._is_sending = False  # a call of this thread was interrupted, e.g. by Ctrl-C
-            if self._is_sending or outbox.waiting:
+            if self._call is not None and self._call.thread == threading.get_ident():
+                if self._call.is_running:
+                    # A signal handler has interrupted it, so it can't be waited for.
+                    outbox.add(Waiting(event, answered, otherwise))
+                    return None
+                self._call = None  # it was interrupted, e.g. by Ctrl-C
+            if self._call is not None or outbox.waiting:
                 return self._queue(Waiting(event, answered, otherwise), began_s)
-            self._sent_by = threading.get_ident()
-            self._is_sending = True
+            self._call = Call(threading.get_ident(), currentframe())
             outbox.last_number = number = outbox.last_number + 1
         closings = self._connection.closings
         waiting = None
@@ -119,7 +138,7 @@ class Sender:
                     raise
         finally:
             with self._changed:
-                self._is_sending = False
+                self._call = None
                 if outbox.waiting:
                     self._repeat()
                 self._changed.notify_all()
@@ -134,7 +153,7 @@ class Sender:
         except JobNotRunning:
             # A failover has lost the start. An event in flight finds that out by itself.
             with self._changed:
-                if not self._is_sending and not self._outbox.waiting:
+                if self._call is None and not self._outbox.waiting:
                     self._outbox.restart()
                     self._repeat()
             return False
@@ -164,7 +183,7 @@ class Sender:
         self._changed = threading.Condition()
         self.flush_lock = threading.RLock()
         self._outbox = Outbox(self._job_id, self._senders.limits)
-        self._is_sending = self._is_repeating = False
+        self._call, self._is_repeating = None, False
         if self.token is not None:
             self.token, self._refusal_text = None, "A run is of the process that has started it"
 
@@ -200,7 +219,7 @@ class Sender:
                     raise
             else:
                 break
-        if not self._is_sending:
+        if self._call is None:
             self._repeat()
         if self._outbox.is_behind and not waiting.event.is_end:
             return None
@@ -234,12 +253,11 @@ class Sender:
         """
         with self._changed:
             first = self._outbox.first
-            if first is None or self._is_sending:
+            if first is None or self._call is not None:
                 self._is_repeating = False
                 self._senders.discard(self)
                 return None
-            self._sent_by = threading.get_ident()
-            self._is_sending = True
+            self._call = Call(threading.get_ident(), None)
             number = self._outbox.numbered(first)
         answer, problem = None, None
         try:
@@ -247,7 +265,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - passed on to the caller
             problem = error
         with self._changed:
-            self._is_sending = False
+            self._call = None
             pause_s = 0.0
             if self._outbox.first is not first:
                 pass  # dropped meanwhile
@@ -292,14 +310,17 @@ class Senders:
 
     def close(self) -> None:
         """Wait for the outboxes, up to ``block_s``; then drop those that hold no end of a run."""
-        for send in tuple(self.pending_flushes):
-            send()
         block_s = self.limits.block_s
-        until_s = None if block_s is None else monotonic() + block_s
-        for sender in tuple(self._busy):
-            sender.until_idle(until_s)
-            if not sender.has_end:
-                sender.abandon()
+        try:
+            for send in tuple(self.pending_flushes):
+                send()
+            until_s = None if block_s is None else monotonic() + block_s
+            for sender in tuple(self._busy):
+                sender.until_idle(until_s)
+        finally:
+            for sender in tuple(self._busy):
+                if not sender.has_end:
+                    sender.abandon()
 
     def forget(self) -> None:
         """In a forked process, leave all outboxes to the parent."""
