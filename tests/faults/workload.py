@@ -119,8 +119,10 @@ class Worker:
         self._may_work.set()
 
     async def run(self) -> None:
-        """Work to the end of the job."""
-        while self.work.end is None:
+        """Work to the end of the job, and on if Redis loses that end before all has healed."""
+        is_over = False
+        while not is_over:
+            has_healed = self._finish.is_set()
             await self._may_work.wait()
             try:
                 async with self._working:
@@ -132,6 +134,9 @@ class Worker:
                 await after(_PAUSE_S)
             except jobcast.UnknownJob:
                 self.work.end = ""
+            if self.work.end is not None:
+                is_over = has_healed
+                await after(0 if is_over else _PAUSE_S)
 
     async def _proceed(self) -> None:
         """Do what the state of the job asks for next."""
@@ -143,11 +148,13 @@ class Worker:
             case _ if state["created"] != self.work.created:
                 self.work.end = ""  # somebody else has its id
             case "failed" if not is_last:
+                self.work.end = None
                 await after(10 * self._random.uniform(0, self.work.plan.pause_s))
                 await retry(self._redis, self.work.job_id)
             case "succeeded" | "failed":
                 self.work.end = state["last"]
             case _:
+                self.work.end = None
                 plan, job_id = self.work.plan, self.work.job_id
                 async with opened(
                     plan.form, self._url, job_id, lease_s=plan.lease_s, block_s=_BLOCK_S
