@@ -14,6 +14,7 @@ import jobcast
 from eventlog.append import Appender
 from eventlog.errors import Leased
 from jobcast import InvalidEvent, JobFinished, JobStalled, JobSuperseded, Run
+from jobcast._lease import OUTAGES
 from jobcast.protocol.append import Answer
 from jobcast.redis.caller import Caller
 from tests.support.channel import Channel
@@ -242,7 +243,10 @@ def test_an_event_loop_may_end_at_any_time(
     assert "destroyed" not in caplog.text
 
 
-async def test_a_lease_is_renewed_again_when_redis_is_back() -> None:
+async def test_a_lease_is_renewed_again_when_redis_is_back_and_both_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    OUTAGES.end("what other tests have left")
     with Valkey() as own:
         async with (
             jobcast.connect(own.url, lease_s=LEASE_S, progress_per_s=None) as jobs,
@@ -258,6 +262,8 @@ async def test_a_lease_is_renewed_again_when_redis_is_back() -> None:
             await until_renewed(client)
             assert await lease_of(client) > before + 2 * LEASE_S * 1000
             await run.complete()
+    assert any("leases of runs can't be renewed: " in each for each in caplog.messages)
+    assert "leases of runs are renewed again" in caplog.messages
 
 
 async def test_a_lease_is_renewed_again_after_something_unforeseen(

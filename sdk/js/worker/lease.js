@@ -14,6 +14,9 @@ const TRIES = 12;
 /** Maximum pause between two tries: shorter than the service waits after an outage. */
 const MAX_PAUSE_MS = 5000;
 
+/** Whether an outage that lasts was reported. */
+let isOut = false;
+
 /** @typedef {{ renew(leaseMs: number): Promise<void> }} Held renews the lease in the job's state */
 
 /**
@@ -89,12 +92,15 @@ export class Lease {
       await run.renew(this.#lengthMs);
       if (!this.#isKept) return;
       await this.announce();
+      isOut = false;
     } catch (error) {
       if (!this.#isKept) return;
       if (error instanceof JobcastError) {
         process.emitWarning(`a lease is renewed no longer (${this.#member}): ${textOf(error)}`, "JobcastWarning");
         return this.end();
       }
+      if (!isOut) process.emitWarning(`leases of runs can't be renewed: ${textOf(error)}`, "JobcastWarning");
+      isOut = true;
       const pauseMs = Math.min(this.#lengthMs / TRIES, MAX_PAUSE_MS);
       return this.#wait(held, pauseMs * (0.5 + Math.random()));
     }

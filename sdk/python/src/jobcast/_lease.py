@@ -12,6 +12,7 @@ from jobcast._connection import Connection
 from jobcast._errors import JobcastError
 from jobcast._retry import jittered
 from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
+from jobcast.redis.outages import Outages
 
 RENEWALS: Final = 3
 """Least number of renewals within the length of a lease."""
@@ -24,7 +25,10 @@ MAX_PAUSE_S: Final = 5.0
 """Longest pause between two tries, in seconds: shorter than the service's grace time after an
 outage."""
 
-_log = logging.getLogger("jobcast")
+_log: Final = logging.getLogger("jobcast")
+
+OUTAGES: Final = Outages(_log, "leases of runs can't be renewed: %s")
+RENEWED: Final = "leases of runs are renewed again"
 
 Renewal = WeakMethod[Callable[[int], Awaitable[None]]]
 """Renews the lease in the job's state; a weak reference, so a run that nobody holds is not
@@ -112,12 +116,13 @@ class Lease:
             self._task = None
             self.end()
         except RedisError as error:
-            _log.info("job %s: its lease could not be renewed: %s", self._job_id, error)
+            OUTAGES.add(error)
             self._wait_to_try_again(renew)
         except Exception:  # noqa: BLE001 - a live run must not be taken for lost
             _log.exception("job %s: its lease could not be renewed", self._job_id)
             self._wait_to_try_again(renew)
         else:
+            OUTAGES.end(RENEWED)
             self._wait_for_next(renew)
 
 

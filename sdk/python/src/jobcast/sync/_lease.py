@@ -8,7 +8,7 @@ from weakref import WeakMethod
 from redis.exceptions import RedisError
 
 from jobcast._errors import JobcastError
-from jobcast._lease import MAX_INTERVAL_S, MAX_PAUSE_S, RENEWALS, TRIES
+from jobcast._lease import MAX_INTERVAL_S, MAX_PAUSE_S, OUTAGES, RENEWALS, RENEWED, TRIES
 from jobcast._retry import jittered
 from jobcast.protocol.leases import ENTER, LEASES_KEY, lease_member
 from jobcast.sync._connection import Connection
@@ -75,11 +75,12 @@ class Lease:
             self.end()
             return None
         except RedisError as error:
-            _log.info("job %s: its lease could not be renewed: %s", self._job_id, error)
+            OUTAGES.add(error)
             return self._pause_s()
         except Exception:  # noqa: BLE001 - a live run must not be taken for lost
             _log.exception("job %s: its lease could not be renewed", self._job_id)
             return self._pause_s()
+        OUTAGES.end(RENEWED)
         return self._interval_s()
 
     def _pause_s(self) -> float:
