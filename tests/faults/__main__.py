@@ -31,7 +31,6 @@ shown that the promises are kept, and the exit code says so."""
 def main(words: Sequence[str] | None = None) -> int:
     """Play scenarios and return the exit code: 1 if a promise was broken."""
     asked = _parser().parse_args(words)
-    logging.getLogger("jobcast").setLevel(logging.ERROR)  # outages are what this is about
     is_endless = asked.minutes is not None
     return asyncio.run(_played(_chosen(asked), asked.at_once, inf if is_endless else _LIMIT_S))
 
@@ -162,4 +161,5 @@ def _both(numbers: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
+    logging.getLogger("jobcast").setLevel(logging.ERROR)  # outages are what this is about
     sys.exit(main())

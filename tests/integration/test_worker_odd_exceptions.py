@@ -71,7 +71,7 @@ async def test_a_failure_with_a_text_that_json_cannot_carry_keeps_its_code(
     redis_url: str, redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The log has the text as it is, which pytest-xdist can't carry any more than JSON can.
-    caplog.set_level(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, "jobcast.worker")
     failure = Failure("no \ud83d here", "E_PAPER")
     expected = ("failed", None, "no ? here", "E_PAPER")
     assert await ended(redis_url, redis_client, failure) == expected
