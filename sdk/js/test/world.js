@@ -140,8 +140,9 @@ export class World {
     const answer = await (typeof next === "function" ? next() : next);
     const { status, body = {}, retryAfter = null, stream } = answer;
     if (status === 0) throw new TypeError("Failed to fetch");
-    const given = new Headers(retryAfter ? { "retry-after": retryAfter } : {});
-    return { status, headers: given, body: stream, json: async () => body };
+    const { type = stream ? "text/event-stream; charset=utf-8" : "application/json" } = answer;
+    const given = new Headers({ "content-type": type, ...(retryAfter && { "retry-after": retryAfter }) });
+    return { status, headers: given, body: stream, json: async () => (type === "text/html" ? JSON.parse("<p>") : body) };
   }
 
   /** The newest EventSource. */
