@@ -1,5 +1,5 @@
-/** @import { Iterate, JobEvent, Problem, WatchJob, WatchOptions } from "./types.js" */
-import { call, connect } from "./link.js";
+/** @import { Iterate, JobEvent, JobState, Problem, WatchJob, WatchOptions } from "./types.js" */
+import { call, connect, problemOf } from "./link.js";
 import { initial, reduce } from "./state.js";
 
 export { initial };
@@ -79,13 +79,11 @@ export function watchJob(options) {
 
   async function post(name = "") {
     const { status, body } = await call(o, name, "POST");
-    if (status !== 200) throw failure({ ...body, status });
+    if (status !== 200 || !(body?.cancelled || body?.jobId)) throw failure(problemOf(status, body));
   }
 
   renew();
   const link = connect(o, [...callbacks.keys(), ...[events ?? []].flat()], take);
-  if (o.signal?.aborted) link.close();
-  o.signal?.addEventListener("abort", link.close);
 
   return {
     get state() {
@@ -95,9 +93,10 @@ export function watchJob(options) {
       return end.promise;
     },
     subscribe(subscriber) {
-      subscribers.add(subscriber);
-      run(subscriber, shown);
-      return () => subscribers.delete(subscriber);
+      const own = (/** @type {JobState} */ told) => subscriber(told);
+      subscribers.add(own);
+      run(own, shown);
+      return () => subscribers.delete(own);
     },
     [Symbol.asyncIterator]: () => iterate(readers, () => isEnded, end.promise),
     cancel: () => post("cancel"),

@@ -1,22 +1,47 @@
-/** @import { Address, Call, Connect, Hear, Open } from "./types.js" */
+/** @import { Address, Call, Connect, Hear, Open, Problem, ProblemOf } from "./types.js" */
 
 const PATIENCE = 6e3;
 const SLEPT = 2e3;
 const FIRST_PAUSE = 2e3;
 const LONGEST_PAUSE = 15e3;
+const LONGEST_WAIT = 600e3;
+const TOKEN_TIME = 30e3;
 
 const CONTRACT = ["connected", "reset", "ping", "progress-update", "step-change", "complete", "failed", "log"];
+
+/** Calls that have not settled, of each function. @type {WeakMap<Function, Promise<string | null | undefined>>} */
+const tokens = new WeakMap();
+
+/** Coalesces calls of one function, because a refresh token may be valid once only. Fails if it never settles. */
+function tokenOf(/** @type {Function} */ give) {
+  let token = tokens.get(give);
+  if (!token) {
+    /** @type {any} */
+    let late;
+    const call = async () => give();
+    const lateness = new Promise((_, fail) => (late = setTimeout(() => fail(Error("No token in time")), TOKEN_TIME)));
+    token = Promise.race([call(), lateness]).finally(() => {
+      clearTimeout(late);
+      tokens.delete(give);
+    });
+    tokens.set(give, token);
+  }
+  return token;
+}
 
 /** @type {Address} */
 export async function address(o, call, query) {
   const { jobId, token, session: sessionId } = o;
   const base = new URL(`${o.base}`.replace(/\/?$/, "/"), globalThis.location?.href);
-  const url = new URL(o.url ?? `api/v1/jobs/${encodeURIComponent(`${jobId}`)}`, base);
+  const url = new URL(o.url ?? `api/v1/jobs/${encodeURIComponent(`${jobId}`)}/status`, base);
   url.pathname = url.pathname.replace(/(\/(stream|status))?\/?$/, "/" + call);
-  const given = { ...query, sessionId, token: typeof token === "function" ? await token() : token };
+  const given = { ...query, sessionId, token: typeof token === "function" ? await tokenOf(token) : token };
   for (const [name, value] of Object.entries(given)) if (value) url.searchParams.set(name, value);
   return url;
 }
+
+/** @type {ProblemOf} */
+export const problemOf = (status, body) => ({ code: "UNKNOWN", message: `The service answered ${status}`, ...body, status });
 
 /** @type {Call} */
 export async function call(o, name, method) {
@@ -57,7 +82,7 @@ export function connect(o, names, emit) {
   let [seen, lastId] = ["", ""];
   const page = new AbortController();
 
-  const say = (connection = hasBegun ? "reconnecting" : "connecting", problem = null) =>
+  const say = (connection = hasBegun ? "reconnecting" : "connecting", /** @type {Problem | null} */ problem = null) =>
     (page.signal.aborted && connection !== "closed") ||
     emit({ name: "$link", data: { connection, transport: isPolling ? "polling" : "stream", problem } });
 
@@ -75,7 +100,7 @@ export function connect(o, names, emit) {
     clearTimeout(next);
   }
 
-  function end(connection = "closed", problem = null) {
+  function end(connection = "closed", /** @type {Problem | null} */ problem = null) {
     stop();
     isPolling = false;
     say(connection, problem);
@@ -98,7 +123,13 @@ export function connect(o, names, emit) {
 
   function backOff(least = 0) {
     const most = Math.min(60e3, 2 ** failures++ * 1e3);
-    openAt = Date.now() + Math.max(least, (most * (1 + Math.random())) / 2);
+    openAt = Date.now() + Math.min(LONGEST_WAIT, Math.max(least, (most * (1 + Math.random())) / 2));
+  }
+
+  /** How long until a stream may be opened. The clock may have been put back. */
+  function untilOpen() {
+    const ms = openAt - Date.now();
+    return ms > LONGEST_WAIT ? 0 : ms;
   }
 
   function expect(ms = 2.5 * keepalive) {
@@ -159,7 +190,7 @@ export function connect(o, names, emit) {
       connectedAt = heardAt;
       phase = "trial";
     }
-    if (phase === "trial" && (!isSuspect || heardAt > connectedAt + 1e3)) {
+    if (phase === "trial" && (!isSuspect || Math.abs(heardAt - connectedAt) > 1e3)) {
       phase = "live";
       isSuspect = isPolling = false;
       failures = refusals = 0;
@@ -204,25 +235,25 @@ export function connect(o, names, emit) {
       say();
       return goOn();
     }
-    const problem = { ...body, status };
+    const problem = problemOf(status, body);
     const mayChange = status === 401 && typeof o.token === "function" && !refusals++;
     if (/40[134]/.test(`${status}`) && !mayChange) return end("denied", problem);
     if (phase === "live") return;
     backOff(wait);
     say("unavailable", problem);
-    after(openAt - Date.now(), ask);
+    after(untilOpen(), ask);
   }
 
   function goOn() {
-    if (source === none && openAt <= Date.now()) open();
-    const wait = source === none ? openAt - Date.now() : Infinity;
+    if (source === none && untilOpen() <= 0) open();
+    const wait = source === none ? untilOpen() : Infinity;
     if (isPolling) after(Math.min(wait, pause), ask);
     else if (source === none) after(wait);
   }
 
   function wake() {
     if (page.signal.aborted) return;
-    if (phase === "live" && Date.now() - heardAt < 1.2 * keepalive) return;
+    if (phase === "live" && Math.abs(Date.now() - heardAt) < 1.2 * keepalive) return;
     if (phase === "live") expect(PATIENCE);
     openAt = 0;
     pause = FIRST_PAUSE;
@@ -239,12 +270,14 @@ export function connect(o, names, emit) {
   on("resume", wake, globalThis.document);
   on("visibilitychange", () => document.hidden || wake(), globalThis.document);
   open();
-  return {
-    wake,
-    close() {
-      page.abort();
-      end();
-      queueMicrotask(stop);
-    },
-  };
+
+  function close() {
+    page.abort();
+    end();
+    queueMicrotask(stop);
+  }
+
+  on("abort", close, o.signal);
+  if (o.signal?.aborted) close();
+  return { wake, close };
 }

@@ -202,6 +202,12 @@ export {};
  */
 
 /**
+ * What an answer says of a failure. A proxy answers with a page, or with JSON of its own.
+ *
+ * @typedef {(status: number, body: any) => Problem} ProblemOf
+ */
+
+/**
  * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
  *
  * @typedef {(o: Options, call: string, method?: string) => Promise<{ status: number, body: any, wait: number }>} Call

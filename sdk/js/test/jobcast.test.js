@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { defaults, watchJob } from "../src/jobcast.js";
 import { running, settled, World } from "./world.js";
@@ -192,7 +193,48 @@ test("a call that is refused says why", async () => {
   await assert.rejects(job.cancel(), { status: 0, code: "UNREACHABLE" });
 });
 
+for (const [answer, problem] of [
+  [{ status: 502, type: "text/html" }, { status: 502, code: "UNKNOWN", message: "The service answered 502" }],
+  [{ status: 403, body: { message: "Forbidden" } }, { status: 403, code: "UNKNOWN", message: "Forbidden" }],
+  [{ status: 500, body: "No" }, { status: 500, code: "UNKNOWN", message: "The service answered 500" }],
+  [{ status: 200, type: "text/html" }, { status: 200, code: "UNKNOWN", message: "The service answered 200" }],
+]) {
+  test(`a call that is answered by another than the service fails: ${JSON.stringify(answer)}`, async () => {
+    const job = await world.live();
+    world.answers = [answer];
+    await assert.rejects(job.cancel(), problem);
+    await assert.rejects(job.retry(), problem);
+    job.close();
+  });
+}
+
+test("a signal holds no job that has ended or was closed", async () => {
+  const { signal } = new AbortController();
+  const own = await world.live({ signal });
+  world.source.send("complete", { result: 1 });
+  await own.closed;
+  (await world.live({ signal })).close();
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+});
+
+test("a function that subscribes twice ends once what it began", async () => {
+  const told = [];
+  const subscriber = ({ progress }) => told.push(progress);
+  const job = await world.live({ onState: subscriber });
+  const [first, second] = [job.subscribe(subscriber), job.subscribe(subscriber)];
+  first();
+  first();
+  told.length = 0;
+  world.source.progress(50);
+  assert.deepEqual(told, [50, 50]);
+  second();
+  world.source.progress(60);
+  assert.deepEqual(told, [50, 50, 60]);
+});
+
 for (const [options, expected] of [
+  [{ jobId: "stream" }, "https://app.example/api/v1/jobs/stream/stream"],
+  [{ jobId: "status" }, "https://app.example/api/v1/jobs/status/stream"],
   [{ jobId: "a.b_c-1" }, "https://app.example/api/v1/jobs/a.b_c-1/stream"],
   [{ jobId: "a/b?c" }, "https://app.example/api/v1/jobs/a%2Fb%3Fc/stream"],
   [{ jobId: "j", base: "https://jobs.example/below" }, "https://jobs.example/below/api/v1/jobs/j/stream"],

@@ -199,6 +199,44 @@ test("a Retry-After that is a date makes no loop", async () => {
   assert.equal(world.requests.length, 3);
 });
 
+test("a Retry-After of years makes no loop, and no wait of years", async () => {
+  world.answers = [{ status: 503, retryAfter: "4000000000" }];
+  const job = await world.watch();
+  world.source.refuse();
+  await world.seconds(590);
+  assert.equal(world.requests.length, 1);
+  await world.seconds(20);
+  assert.equal(world.requests.length, 2);
+  job.close();
+});
+
+test("a clock that is put back while the service is unavailable delays nothing", async () => {
+  world.answers = [unavailable, { status: 200, body: running() }];
+  const job = await world.watch();
+  world.source.refuse();
+  await world.clock.run(1);
+  const real = Date.now;
+  Date.now = () => real() - 86_400_000;
+  await world.seconds(4);
+  assert.equal(world.open.length, 1);
+  world.source.connect();
+  assert.equal(job.state.connection, "live");
+  job.close();
+});
+
+test("a clock that is put back after a mute stream does not keep the next one on trial", async () => {
+  const job = await world.live();
+  await world.seconds(60);
+  assert.equal(job.state.transport, "polling");
+  world.source.connect();
+  const real = Date.now;
+  Date.now = () => real() - 86_400_000;
+  await world.seconds(2);
+  world.source.send("ping");
+  assert.deepEqual([job.state.connection, job.state.transport], ["live", "stream"]);
+  job.close();
+});
+
 test("back-off grows to a minute, at random", async () => {
   await world.watch();
   world.answers = [unavailable];
@@ -251,6 +289,33 @@ test("a token that can't be had is tried for again", async () => {
   await world.seconds(10);
   world.source.connect();
   assert.equal(job.state.connection, "live");
+});
+
+test("calls of a token function coalesce, so that what it refreshes is refreshed once", async () => {
+  let calls = 0;
+  let give;
+  const token = () => {
+    calls += 1;
+    return new Promise((resolve) => (give = resolve));
+  };
+  const jobs = [await world.watch({ token }), await world.watch({ token })];
+  await world.seconds(20);
+  assert.equal(calls, 1);
+  give("t");
+  await settled();
+  assert.deepEqual(world.sources.map(({ url }) => url.searchParams.get("token")), ["t", "t"]);
+  assert.ok(world.requests.every(({ url }) => url.searchParams.get("token") === "t"));
+  jobs.forEach((job) => job.close());
+});
+
+test("a token function that never settles is called again", async () => {
+  const given = [new Promise(() => {}), "t"];
+  const job = await world.watch({ token: () => given.shift() ?? "t" });
+  await world.seconds(30);
+  assert.deepEqual([job.state.connection, job.state.problem.message], ["unavailable", "Error: No token in time"]);
+  await world.seconds(4);
+  assert.equal(world.source.url.searchParams.get("token"), "t");
+  job.close();
 });
 
 test("a new stream, which can't resume, voids what was gathered", async () => {

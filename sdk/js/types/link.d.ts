@@ -1,7 +1,9 @@
-/** @import { Address, Call, Connect, Hear, Open } from "./types.js" */
-import type { Hear } from "./types.js";
+/** @import { Address, Call, Connect, Hear, Open, Problem, ProblemOf } from "./types.js" */
+import type { Hear, ProblemOf } from "./types.js";
 /** @type {Address} */
 export declare function address(o: import("./types.js").Options, call: string, query: object | undefined): Promise<URL>;
+/** @type {ProblemOf} */
+export declare const problemOf: ProblemOf;
 /** @type {Call} */
 export declare function call(o: import("./types.js").Options, name: string, method: string | undefined): Promise<{
     status: number;

@@ -212,6 +212,7 @@ export type Connect = (o: Options & {
     close(): void;
 };
 export type Address = (o: Options, call: string, query?: object) => Promise<URL>;
+export type ProblemOf = (status: number, body: any) => Problem;
 export type Call = (o: Options, call: string, method?: string) => Promise<{
     status: number;
     body: any;
@@ -393,6 +394,11 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * sends no headers, and because a page of another origin needs no preflight then.
  *
  * @typedef {(o: Options, call: string, query?: object) => Promise<URL>} Address
+ */
+/**
+ * What an answer says of a failure. A proxy answers with a page, or with JSON of its own.
+ *
+ * @typedef {(status: number, body: any) => Problem} ProblemOf
  */
 /**
  * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
