@@ -1,4 +1,4 @@
-/** @import { JobState, ManyEvent, Options, WatchJobs } from "./types.js" */
+/** @import { JobState, ManyEvent, Options, Problem, WatchJobs } from "./types.js" */
 import { callbacksOf, defaults, failure, iterate, run } from "./jobcast.js";
 import { call, connect } from "./link.js";
 import { initial, reduce } from "./state.js";
@@ -14,9 +14,13 @@ const plain = (/** @type {any} */ Source) =>
     return new (Source ?? EventSource)(`${url}`.replaceAll("%2C", ","), init);
   };
 
+/** Any other id can't be one of a job. */
+const JOB_ID = /^[\w.-]{1,128}$/;
+
 const canonical = (id = "") => (/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id) ? id.toLowerCase() : id);
 
 /** What a job that left is denied for. */
+/** @type {Map<string, Problem>} */
 const denials = new Map([
   ["not-found", { status: 404, code: "JOB_NOT_FOUND", message: "Job not found or access denied" }],
   ["gone", { status: 404, code: "JOB_NOT_FOUND", message: "The job is gone" }],
@@ -30,11 +34,13 @@ export function watchJobs(options) {
   o.base ??= defaults.base;
   const { onState, onEvent, onJobs, jobs: listed, mine, events, ...rest } = o;
   if (!listed === !mine) throw new TypeError("either jobs or mine");
-  const ids = [...new Set((listed ?? []).map(canonical))];
+  const named = [...new Set((listed ?? []).map((id) => canonical(`${id}`)))];
+  const ids = named.filter((id) => JOB_ID.test(id));
   const callbacks = callbacksOf(rest);
   const readers = new Set([onEvent]);
   const subscribers = new Set([onJobs]);
-  const states = new Map(ids.map((id) => [id, initial]));
+  const unknown = { ...initial, connection: /** @type {const} */ ("denied"), problem: denials.get("not-found") ?? null };
+  const states = new Map(named.map((id) => [id, JOB_ID.test(id) ? initial : unknown]));
   /** @type {Map<string, JobState> | null} */
   let shown = null;
   let isEnded = false;
@@ -114,7 +120,7 @@ export function watchJobs(options) {
       const id = data.jobId;
       if (name === "$link") return takeLink(data);
       if (name === "connected") {
-        left.clear();
+        if (!mine) left.clear(); // of the caller's jobs only those come again that are active
         for (const each of known) if (hasBegun) stale.add(each);
         hasBegun = true;
         if (mine) check(data.jobIds);
@@ -161,9 +167,10 @@ export function watchJobs(options) {
     /** Takes over what a status says of a job; an end is told as an event. */
     function takeStatus(/** @type {any} */ body) {
       const { jobId, status } = body;
-      const before = stateOf(jobId);
       known.add(jobId);
-      const state = reduce(before, { name: "$status", data: body });
+      const before = stateOf(jobId);
+      const isBack = /queued|running/.test(status) && left.delete(jobId);
+      const state = reduce(isBack ? { ...before, ...connection } : before, { name: "$status", data: body });
       if (set(jobId, state)) changed();
       if (!state.outcome) return;
       if (!before.outcome) tell({ name: status === "succeeded" ? "complete" : "failed", data: body, jobId });
@@ -228,8 +235,9 @@ export function watchJobs(options) {
     isEnded = true;
     end.resolve(now());
   }
-  if (o.signal?.aborted) close();
   o.signal?.addEventListener("abort", close);
+  closed.then(() => o.signal?.removeEventListener("abort", close), () => {});
+  if (o.signal?.aborted) close();
 
   return {
     get jobs() {

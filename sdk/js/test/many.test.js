@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { watchJobs } from "../src/many.js";
 import { running, settled, World } from "./world.js";
@@ -222,6 +223,60 @@ test("polling finds new jobs of the caller, and none that ended long ago", async
   ];
   await world.seconds(7);
   assert.deepEqual([...jobs.jobs.keys()], ["new"]);
+});
+
+test("polling finds that a job of the caller has been retried", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a"]);
+  progress("a", 40);
+  fail("a");
+  assert.deepEqual([of(jobs, "a").outcome, of(jobs, "a").connection], ["failed", "closed"]);
+  world.answers = [listed(running({ jobId: "a", attempt: 2, progress: 5, updatedAt: world.later(9) }))];
+  await world.seconds(40);
+  const { outcome, progress: percent, connection, transport } = of(jobs, "a");
+  assert.deepEqual([outcome, percent, connection, transport], [null, 5, "reconnecting", "polling"]);
+  jobs.close();
+});
+
+test("what has ended of the caller's jobs is no part of a later connection", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a", "b"]);
+  progress("a", 40);
+  progress("b", 40);
+  finish("a", 1);
+  const ended = of(jobs, "a");
+  world.source.lose();
+  connect(["b"]);
+  progress("b", 50);
+  world.source.lose();
+  assert.equal(of(jobs, "a"), ended);
+  assert.deepEqual([ended.connection, of(jobs, "b").connection], ["closed", "reconnecting"]);
+  jobs.close();
+});
+
+test("an id that no job can have is denied, and harms no other", async () => {
+  const odd = ["a,b", "", "a&mine=active", "a#b", "a+b", "%61", "\ud800", "é", "x".repeat(129)];
+  const jobs = await watch({ jobs: [...odd, "a", 7] });
+  assert.equal(world.source.url.href, `${BASE}/stream?jobs=a,7&ping=1`);
+  assert.equal(world.sources.length, 1);
+  for (const id of odd) assert.deepEqual([of(jobs, id).connection, of(jobs, id).problem.status], ["denied", 404]);
+  connect(["a", "7"]);
+  finish("a");
+  finish("7");
+  assert.deepEqual([...(await jobs.closed).keys()], [...odd, "a", "7"]);
+  const none = await watch({ jobs: ["a b"] });
+  assert.equal((await none.closed).get("a b").connection, "denied");
+});
+
+test("a signal holds no jobs that have ended", async () => {
+  const { signal } = new AbortController();
+  const jobs = await live({ jobs: ["a", "b"], signal });
+  finish("a");
+  finish("b");
+  await jobs.closed;
+  (await live({ mine: "active", signal })).close();
+  await settled();
+  assert.equal(getEventListeners(signal, "abort").length, 0);
 });
 
 test("a job that is no longer among the caller's is asked about after a reconnect", async () => {
