@@ -75,7 +75,19 @@ export async function openShared(o, names, hear, lose, lastId) {
     seen = event[2] || seen;
     hear(event[0], event[1], event[2]);
   };
-  navigator.locks.request(key, { signal: stop.signal }, lead).catch(() => {});
+  /** A page whose cookies are blocked, or in a sandbox, has no locks although the browser does. */
+  async function goAlone() {
+    if (isLeader || stop.signal.aborted) return;
+    isLeader = true;
+    try {
+      source = await openStream(o, names, hear, lose, seen);
+    } catch {
+      lose(true);
+    }
+    if (stop.signal.aborted) source?.close();
+  }
+
+  navigator.locks.request(key, { signal: stop.signal }, lead).catch(goAlone);
   channel.postMessage({ hello: me });
   return {
     close() {
