@@ -1,4 +1,4 @@
-/** @import { Address, Call, Connect, Hear, Open, Problem, ProblemOf } from "./types.js" */
+/** @import { Address, Call, Connect, Hear, Open, Problem, ProblemOf, TokenOf } from "./types.js" */
 
 const PATIENCE = 6e3;
 const SLEPT = 2e3;
@@ -12,8 +12,13 @@ const CONTRACT = ["connected", "reset", "ping", "progress-update", "step-change"
 /** Calls that have not settled, of each function. @type {WeakMap<Function, Promise<string | null | undefined>>} */
 const tokens = new WeakMap();
 
-/** Coalesces calls of one function, because a refresh token may be valid once only. Fails if it never settles. */
-function tokenOf(/** @type {Function} */ give) {
+/**
+ * Coalesces calls of one function, because a refresh token may be valid once only. Fails if it never settles.
+ *
+ * @type {TokenOf}
+ */
+export async function tokenOf(give) {
+  if (typeof give !== "function") return give;
   let token = tokens.get(give);
   if (!token) {
     /** @type {any} */
@@ -35,7 +40,7 @@ export async function address(o, call, query) {
   const base = new URL(`${o.base}`.replace(/\/?$/, "/"), globalThis.location?.href);
   const url = new URL(o.url ?? `api/v1/jobs/${encodeURIComponent(`${jobId}`)}/status`, base);
   url.pathname = url.pathname.replace(/(\/(stream|status))?\/?$/, "/" + call);
-  const given = { ...query, sessionId, token: typeof token === "function" ? await tokenOf(token) : token };
+  const given = { ...query, sessionId, token: await tokenOf(token) };
   for (const [name, value] of Object.entries(given)) if (value) url.searchParams.set(name, value);
   return url;
 }

@@ -207,6 +207,8 @@ export {};
  * @typedef {(status: number, body: any) => Problem} ProblemOf
  */
 
+/** @typedef {(token: WatchOptions["token"]) => Promise<string | null | undefined>} TokenOf */
+
 /**
  * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
  *

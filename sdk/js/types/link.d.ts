@@ -1,5 +1,11 @@
-/** @import { Address, Call, Connect, Hear, Open, Problem, ProblemOf } from "./types.js" */
+/** @import { Address, Call, Connect, Hear, Open, Problem, ProblemOf, TokenOf } from "./types.js" */
 import type { Hear, ProblemOf } from "./types.js";
+/**
+ * Coalesces calls of one function, because a refresh token may be valid once only. Fails if it never settles.
+ *
+ * @type {TokenOf}
+ */
+export declare function tokenOf(give: string | (() => string | null | undefined | Promise<string | null | undefined>) | null | undefined): Promise<string | null | undefined>;
 /** @type {Address} */
 export declare function address(o: import("./types.js").Options, call: string, query: object | undefined): Promise<URL>;
 /** @type {ProblemOf} */

@@ -213,6 +213,7 @@ export type Connect = (o: Options & {
 };
 export type Address = (o: Options, call: string, query?: object) => Promise<URL>;
 export type ProblemOf = (status: number, body: any) => Problem;
+export type TokenOf = (token: WatchOptions["token"]) => Promise<string | null | undefined>;
 export type Call = (o: Options, call: string, method?: string) => Promise<{
     status: number;
     body: any;
@@ -400,6 +401,7 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  *
  * @typedef {(status: number, body: any) => Problem} ProblemOf
  */
+/** @typedef {(token: WatchOptions["token"]) => Promise<string | null | undefined>} TokenOf */
 /**
  * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
  *

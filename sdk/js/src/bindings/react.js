@@ -2,12 +2,9 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { initial, watchJob } from "../jobcast.js";
 import { watchJobs } from "../many.js";
+import { following, likeness } from "../options.js";
 
 const nothing = () => () => {};
-
-/** Calls the function of the latest render. */
-const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type {string} */ name) =>
-  (/** @type {unknown[]} */ ...given) => Object(options.current)[name]?.(...given);
 
 /**
  * What is opened with these options, for as long as a component is there and it is wanted.
@@ -17,9 +14,7 @@ const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type 
  * @param {boolean} isWanted
  */
 function useWatched(watch, options, isWanted) {
-  const { signal, EventSource, ...rest } = options;
-  const functions = Object.keys(rest).filter((name) => typeof rest[name] === "function");
-  const key = JSON.stringify([isWanted, rest, functions]);
+  const key = `${isWanted} ${likeness(options)}`;
   const latest = useRef(options);
   const [opened, setOpened] = useState(/** @type {{ key: string, watched: any } | null} */ (null));
 
@@ -28,8 +23,7 @@ function useWatched(watch, options, isWanted) {
   });
   useEffect(() => {
     if (!isWanted) return;
-    const called = Object.fromEntries(functions.map((name) => [name, newest(latest, name)]));
-    const watched = watch({ ...rest, ...called, signal, EventSource });
+    const watched = watch(following(options, () => latest.current));
     setOpened({ key, watched });
     return () => {
       setOpened(null);
