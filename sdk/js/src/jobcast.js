@@ -102,7 +102,7 @@ export function watchJob(options) {
     cancel: () => post("cancel"),
     retry: async () => {
       await post("retry");
-      link.wake();
+      link.again();
     },
     wake: link.wake,
     close: link.close,

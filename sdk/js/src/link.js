@@ -37,7 +37,9 @@ export async function tokenOf(give) {
 /** @type {Address} */
 export async function address(o, call, query) {
   const { jobId, token, session: sessionId } = o;
-  const base = new URL(`${o.base}`.replace(/\/?$/, "/"), globalThis.location?.href);
+  const { location: { href, origin } = {}, document } = /** @type {any} */ (globalThis);
+  const page = /^(about|blob):/.test(href) ? (document?.baseURI ?? origin) : href; // of a frame's srcdoc, or a worker
+  const base = new URL(`${o.base}`.replace(/\/?$/, "/"), page);
   const url = new URL(o.url ?? `api/v1/jobs/${encodeURIComponent(`${jobId}`)}/status`, base);
   url.pathname = url.pathname.replace(/(\/(stream|status))?\/?$/, "/" + call);
   const given = { ...query, sessionId, token: await tokenOf(token) };
@@ -82,7 +84,7 @@ export function connect(o, names, emit) {
   let source = none;
   let phase = "waiting";
   let [turn, asked, failures, refusals, watchdog, next, endedAt] = [0, 0, 0, 0, 0, 0, 0];
-  let [isPolling, isSuspect, isAnswered, hasBegun] = [false, false, false, false];
+  let [isPolling, isSuspect, isAnswered, hasBegun, isOver] = [false, false, false, false, false];
   let [heardAt, connectedAt, openAt, keepalive, pause] = [0, 0, 0, 15e3, FIRST_PAUSE];
   let [seen, lastId] = ["", ""];
   const page = new AbortController();
@@ -116,6 +118,7 @@ export function connect(o, names, emit) {
     const { outcome, progress, updatedAt } = emit({ name, data, id });
     if (!outcome) return;
     endedAt = updatedAt ?? 0;
+    isOver = true;
     end();
     if (outcome === "succeeded") page.abort();
     else if (progress === null) ask();
@@ -227,6 +230,7 @@ export function connect(o, names, emit) {
     const { status, body, wait } = await (o.poll ?? call)(o, "status");
     if (own !== asked) return;
     isAnswered = status === 200 && !!body?.jobId;
+    if (isOver && !isAnswered) return; // what has ended stays so, and is looked at again later
     if (isAnswered) {
       hasBegun = true;
       refusals = 0;
@@ -234,6 +238,7 @@ export function connect(o, names, emit) {
         const { outcome, updatedAt } = emit({ name: "$status", data: body });
         if (outcome) return updatedAt === endedAt ? end() : tell(outcome === "succeeded" ? "complete" : "failed", body);
       }
+      isOver = false;
       if (phase === "live") return say(phase);
       pause = body.updatedAt === seen ? Math.min(LONGEST_PAUSE, pause * 1.5) : FIRST_PAUSE;
       seen = body.updatedAt;
@@ -284,5 +289,10 @@ export function connect(o, names, emit) {
 
   on("abort", close, o.signal);
   if (o.signal?.aborted) close();
-  return { wake, close };
+  function again() {
+    isOver = false;
+    wake();
+  }
+
+  return { wake, again, close };
 }

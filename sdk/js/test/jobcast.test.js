@@ -252,6 +252,16 @@ for (const [options, expected] of [
   });
 }
 
+for (const href of ["about:srcdoc", "blob:https://app.example/7d2f"]) {
+  test(`a page without an address of its own (${href}) is of its parent's origin`, async () => {
+    location.href = href;
+    if (href === "about:srcdoc") document.baseURI = "https://app.example/below/";
+    location.origin = href.startsWith("blob") ? "https://app.example" : "null";
+    await world.watch();
+    assert.equal(world.source.url.href, "https://app.example/api/v1/jobs/j/stream?ping=1");
+  });
+}
+
 test("what an address says besides is kept", async () => {
   await world.watch({ jobId: undefined, url: "/api/v1/jobs/j/stream?sessionId=me" });
   assert.equal(world.source.url.searchParams.get("sessionId"), "me");

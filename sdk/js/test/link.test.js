@@ -458,6 +458,32 @@ test("a failed job that somebody has retried is watched again when the page is l
   assert.equal(await job.closed, "succeeded");
 });
 
+for (const answer of [unavailable, { status: 404 }, { status: 401 }, { status: 0 }]) {
+  test(`a failed job stays so, whatever a later look at it is answered (${answer.status})`, async () => {
+    const job = await world.live();
+    world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+    const { closed, state } = job;
+    world.answers = [answer];
+    world.document.dispatchEvent(new Event("visibilitychange"));
+    await world.seconds(600);
+    assert.deepEqual([world.requests.length, world.clock.count], [1, 0]);
+    assert.deepEqual([job.state, job.closed], [state, closed]);
+    job.close();
+  });
+}
+
+test("a job that was retried is looked for until the service answers", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+  world.answers = [{ status: 200, body: { jobId: "j" } }, unavailable, unavailable, { status: 200, body: running({ attempt: 2, updatedAt: world.later(9) }) }];
+  await job.retry();
+  await world.clock.run(1);
+  assert.equal(job.state.connection, "unavailable");
+  await world.seconds(20);
+  assert.deepEqual([job.state.attempt, world.open.length], [2, 1]);
+  job.close();
+});
+
 test("a job whose queue retries it is watched on", async () => {
   const job = await world.live();
   world.source.send("failed", { error: "No paper", errorCode: "X", willRetry: true }, `${world.clock.now + 1}-0`);
