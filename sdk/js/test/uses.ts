@@ -22,6 +22,12 @@ export const read = async (): Promise<string | null> => {
   return job.closed;
 };
 export const element = (own: JobProgress): string | null => own.state.step;
+const made = document.createElement("job-progress");
+Object.assign(made.options, { from: "start" });
+made.options = { token: async () => "token", onFileHashed: (data, event) => [data, event.name] };
+made.texts = { ...JobProgress.texts, lang: "de" };
+made.addEventListener("jobstate", ({ detail }) => detail.progress?.toFixed());
+document.querySelector("job-progress")?.cancel();
 export const rendered = useJob(null, { enabled: false, session: "me" }).progress;
 export const ref = useJobOfVue(() => "j", { session: "me" }).state.value.eta;
 export const store = jobStore({ jobId: "j" }).subscribe((state) => state.transport === "polling");
