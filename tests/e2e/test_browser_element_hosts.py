@@ -192,3 +192,30 @@ async def test_a_page_that_may_take_no_locks_has_a_stream_of_its_own(
         return (await service.metrics())["jobcast_streams"] == 0
 
     await eventually(nobody_watches)
+
+
+async def test_a_list_of_elements_announces_one_step_at_a_time_but_each_end(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    job_ids = [await jobs.create("report", session_id=SESSION) for _ in range(5)]
+    runs = [jobs.run(job_id) for job_id in job_ids]
+    for run in runs:
+        await run.start()
+        await run.progress(20, "Writing")
+    await page.clock.install(time=0)
+    await page.clock.pause_at(1000)
+    await shown(page, service, "".join(element(job_id) for job_id in job_ids))
+    hosts = page.locator("job-progress")
+    for at in range(len(runs)):
+        await expect(hosts.nth(at)).to_contain_text("Writing")
+    said = page.get_by_role("status").filter(has_text="Writing")
+    await page.clock.run_for(5000)
+    await expect(said).to_have_count(1)
+    await page.clock.run_for(10_000)
+    await expect(said).to_have_count(2)
+    for run in runs:
+        await run.complete()
+    for at in range(len(runs)):
+        await expect(hosts.nth(at)).to_have_attribute("state", "succeeded")
+    await page.clock.run_for(2000)
+    await expect(page.get_by_role("status").filter(has_text="Done")).to_have_count(len(runs))

@@ -6,6 +6,9 @@ import { following, likeness } from "./options.js";
 const SETTLE_MS = 1000;
 const BETWEEN_STEPS_MS = 10_000;
 
+/** When an element of the page has announced a step: a list of many would drown all else. */
+let stepSpokenAt = -Infinity;
+
 /** Texts of the element. Functions get values that are formatted for `lang`. */
 const english = {
   /** Of numbers and times. */
@@ -54,7 +57,6 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
   #isCancelling = false;
   #hasFailedToCancel = false;
   #spoken = "";
-  #spokenAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -223,23 +225,26 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     }
   }
 
+  #speak(/** @type {boolean} */ isState) {
+    const wait = isState ? 0 : untilStep();
+    this.#timer = wait > 0 ? setTimeout(() => this.#speak(isState), wait) : undefined;
+    if (this.#timer !== undefined) return;
+    if (!isState) stepSpokenAt = performance.now();
+    this.#part("live").textContent = this.#spoken;
+  }
+
   #waiting() {
     return this.#state.connection === "unavailable" ? "unavailable" : "reconnecting";
   }
 
-  /** Announces states after a moment, and steps at most every 10 s, for screen readers. */
+  /** Announces states after a moment, and a step of the page at most every 10 s, for screen readers. */
   #announce(/** @type {unknown[]} */ parts, /** @type {boolean} */ isState) {
     const text = parts.filter(Boolean).join(", ");
     if (!this.#job || text === this.#spoken) return;
     this.#spoken = text;
     if (this.#timer !== undefined && !isState) return;
     clearTimeout(this.#timer);
-    const due = isState ? SETTLE_MS : Math.max(SETTLE_MS, this.#spokenAt + BETWEEN_STEPS_MS - Date.now());
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (!isState) this.#spokenAt = Date.now();
-      this.#part("live").textContent = this.#spoken;
-    }, due);
+    this.#timer = setTimeout(() => this.#speak(isState), isState ? SETTLE_MS : Math.max(SETTLE_MS, untilStep()));
   }
 }
 
@@ -247,6 +252,8 @@ function set(/** @type {Element} */ element, /** @type {string} */ name, /** @ty
   if (value === null) element.removeAttribute(name);
   else element.setAttribute(name, String(value));
 }
+
+const untilStep = () => stepSpokenAt + BETWEEN_STEPS_MS - performance.now();
 
 /** Formats an estimate in one unit. */
 function duration(/** @type {number} */ seconds, /** @type {string} */ lang) {
