@@ -7,6 +7,7 @@ const MOST = 200;
 const RECENT = 300_000;
 const PAGE = 100;
 const SOON = 1e3;
+const LATER = 5e3;
 
 /** An EventSource that spares each comma two bytes: with 200 ids they would pass what nginx takes. */
 const plain = (/** @type {any} */ Source) =>
@@ -70,22 +71,34 @@ export function watchJobs(options) {
     return true;
   }
 
-  const groups = mine ? [[]] : Array.from({ length: Math.ceil(ids.length / MOST) }, (_, at) => ids.slice(at * MOST, (at + 1) * MOST));
+  const grouped = (/** @type {string[]} */ all) =>
+    Array.from({ length: Math.ceil(all.length / MOST) }, (_, at) => all.slice(at * MOST, (at + 1) * MOST));
+
+  const groups = mine ? [[]] : grouped(ids);
   let open = groups.length;
   /** Listed jobs that their queue retries: the stream that an attempt has ended on says nothing of the next. @type {Set<string>} */
   const retried = new Set();
   /** @type {any} */
   let again;
 
-  /** Watches a job on another stream, which is opened once its next attempt has begun. */
+  /** Streams of retried jobs. @type {ReturnType<typeof watch>[]} */
+  let further = [];
+
+  /**
+   * Watches a job on another stream, which is opened once its next attempt has begun. Jobs that are retried later join
+   * those that are on it: with a stream for each, a browser would run out of connections.
+   */
   function watchAgain(/** @type {string} */ id) {
     retried.add(id);
     if (retried.size > 1) return;
     open += 1;
-    again = setTimeout(() => {
-      links.push(watch([...retried], true));
+    const watchThem = () => {
+      const all = [...further.flatMap((link) => link.handOver()), ...retried];
       retried.clear();
-    }, SOON);
+      open += Math.ceil(all.length / MOST) - 1;
+      further = grouped(all).map((group) => watch(group, true));
+    };
+    again = setTimeout(watchThem, further.some((link) => !link.isOver()) ? LATER : SOON);
   }
 
   /** One stream, of listed jobs or of the caller's active ones. */
@@ -215,7 +228,20 @@ export function watchJobs(options) {
       return { status: 200, body: { jobId: true, status: done() ? "succeeded" : "running", updatedAt: newest }, wait: 0 };
     }
 
-    return connect(given, ["left", ...callbacks.keys(), ...[events ?? []].flat()], take);
+    const link = connect(given, ["left", ...callbacks.keys(), ...[events ?? []].flat()], take);
+    return {
+      ...link,
+      isOver: () => isOver,
+      /** Closes the stream for another, and returns the jobs that are still on it. */
+      handOver() {
+        const rest = isOver ? [] : group.filter((id) => !left.has(id));
+        if (!isOver) open -= 1;
+        isOver = true;
+        known.clear();
+        link.close();
+        return rest;
+      },
+    };
   }
 
   const links = groups.map((group) => watch(group));
@@ -229,7 +255,7 @@ export function watchJobs(options) {
       isEnded ||= !open;
       if (isEnded) end.resolve(now());
     }
-    links.forEach((link) => link.close());
+    for (const link of [...links, ...further]) link.close();
   };
   if (!links.length) {
     isEnded = true;
@@ -250,7 +276,9 @@ export function watchJobs(options) {
       return () => subscribers.delete(subscriber);
     },
     [Symbol.asyncIterator]: () => iterate(readers, () => isEnded, closed),
-    wake: () => links.forEach((link) => link.wake()),
+    wake() {
+      for (const link of [...links, ...further]) link.wake();
+    },
     close,
   };
 }

@@ -148,6 +148,55 @@ test("listed jobs that their queue retries are watched again, on one stream", as
   assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
 });
 
+test("jobs that are retried later join those that were retried before, on one stream", async () => {
+  const jobs = await live({ jobs: ["a", "b", "c"] });
+  progress("c", 30);
+  const first = world.source;
+  fail("a", { willRetry: true });
+  await world.seconds(1);
+  world.source.send("connected", { jobIds: ["a"], keepaliveSeconds: 15 });
+  progress("a", 10);
+  const told = (jobId, name, data) => first.send(name, { jobId, ...data });
+  told("b", "failed", { error: "no", errorCode: null, willRetry: true });
+  told("b", "left", { reason: "ended" });
+  assert.deepEqual([of(jobs, "b").outcome, world.open.length], [null, 2]);
+  await world.seconds(5);
+  assert.deepEqual([world.open.length, world.source.url.searchParams.get("jobs")], [2, "a,b"]);
+  assert.deepEqual([of(jobs, "a").progress, of(jobs, "c").connection], [10, "live"]);
+  connect();
+  progress("a", 20);
+  progress("b", 5);
+  assert.deepEqual(["a", "b", "c"].map((id) => [of(jobs, id).progress, of(jobs, id).connection]), [[20, "live"], [5, "live"], [30, "live"]]);
+  finish("a");
+  finish("b");
+  told("c", "complete", { result: null });
+  told("c", "left", { reason: "ended" });
+  assert.deepEqual([...(await jobs.closed).values()].map(({ outcome }) => outcome), Array(3).fill("succeeded"));
+  assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
+});
+
+test("more than 200 retried jobs take several streams", async () => {
+  const jobs = await watch({ jobs: ids(450) });
+  for (const source of world.sources.slice()) {
+    source.send("connected", { keepaliveSeconds: 15 });
+    for (const jobId of source.url.searchParams.get("jobs").split(",")) {
+      source.send("failed", { jobId, error: "no", errorCode: null, willRetry: true });
+      source.send("left", { jobId, reason: "ended" });
+    }
+  }
+  await world.seconds(1);
+  const asked = world.open.map(({ url }) => url.searchParams.get("jobs").split(",").length);
+  assert.deepEqual(asked, [200, 200, 50]);
+  for (const source of world.open) {
+    source.send("connected", { keepaliveSeconds: 15 });
+    for (const jobId of source.url.searchParams.get("jobs").split(",")) {
+      source.send("complete", { jobId, result: null });
+      source.send("left", { jobId, reason: "ended" });
+    }
+  }
+  assert.equal([...(await jobs.closed).values()].filter(({ outcome }) => outcome === "succeeded").length, 450);
+});
+
 test("who closes what waits for a retry is done", async () => {
   const jobs = await live();
   fail("a", { willRetry: true });
