@@ -54,7 +54,7 @@ export function watchJobs(options) {
 
   function changed() {
     shown = null;
-    for (const subscriber of subscribers) run(subscriber, now());
+    for (const subscriber of subscribers) if (subscriber) run(subscriber, now());
   }
 
   function tell(/** @type {ManyEvent} */ event) {
@@ -173,7 +173,9 @@ export function watchJobs(options) {
       const isEnd = /^(complete|failed)$/.test(name);
       const isBack = !isEnd && /closed|denied/.test(before.connection);
       left.delete(jobId);
-      if (set(jobId, reduce(isBack ? { ...before, ...connection } : before, { name, data }))) changed();
+      const state = reduce(isBack ? { ...before, ...connection } : before, { name, data });
+      if (name === "reset") states.set(jobId, state); // the snapshot follows immediately, and is shown in its place
+      else if (set(jobId, state)) changed();
       if (!isEnd || !before.outcome) tell({ name, data, jobId });
     }
 

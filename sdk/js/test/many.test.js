@@ -83,6 +83,17 @@ test("a change makes another map, and what did not change is the same", async ()
   assert.equal(jobs.told.maps.at(-1), jobs.jobs);
 });
 
+test("what is between a reset and its snapshot is not shown", async () => {
+  const jobs = await live();
+  jobs.told.maps.length = jobs.told.states.length = 0;
+  world.source.send("reset", { jobId: "a", attempt: 2, reason: "attempt" });
+  progress("a", 5);
+  assert.deepEqual(jobs.told.maps.map((map) => map.get("a").progress), [5]);
+  assert.deepEqual(jobs.told.states.map(([id, { progress: percent, attempt }]) => [id, percent, attempt]), [["a", 5, 2]]);
+  assert.deepEqual(jobs.told.events.slice(-2).map(([name]) => name), ["reset", "progress-update"]);
+  jobs.close();
+});
+
 test("a job of another owner is denied, and harms no other", async () => {
   const jobs = await live();
   world.source.send("left", { jobId: "b", reason: "not-found" });
