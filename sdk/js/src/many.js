@@ -20,8 +20,18 @@ const JOB_ID = /^[\w.-]{1,128}$/;
 
 const canonical = (id = "") => (/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id) ? id.toLowerCase() : id);
 
-/** What a job that left is denied for. */
-/** @type {Map<string, Problem>} */
+/**
+ * States that are known of listed jobs, by their ids.
+ *
+ * @param {string[]} listed
+ * @param {ReadonlyMap<string, JobState>} known
+ */
+export function knownOf(listed, known) {
+  const ids = listed.map((id) => canonical(`${id}`));
+  return new Map(ids.flatMap((id) => (known.has(id) ? [[id, /** @type {JobState} */ (known.get(id))]] : [])));
+}
+
+/** What a job that left is denied for. @type {Map<string, Problem>} */
 const denials = new Map([
   ["not-found", { status: 404, code: "JOB_NOT_FOUND", message: "Job not found or access denied" }],
   ["gone", { status: 404, code: "JOB_NOT_FOUND", message: "The job is gone" }],
@@ -33,7 +43,7 @@ const denials = new Map([
 export function watchJobs(options) {
   const o = { ...defaults, ...options };
   o.base ??= defaults.base;
-  const { onState, onEvent, onJobs, jobs: listed, mine, events, ...rest } = o;
+  const { onState, onEvent, onJobs, jobs: listed, mine, known, events, ...rest } = o;
   if (!listed === !mine) throw new TypeError("either jobs or mine");
   const named = [...new Set((listed ?? []).map((id) => canonical(`${id}`)))];
   const ids = named.filter((id) => JOB_ID.test(id));
@@ -41,7 +51,7 @@ export function watchJobs(options) {
   const readers = new Set([onEvent]);
   const subscribers = new Set([onJobs]);
   const unknown = { ...initial, connection: /** @type {const} */ ("denied"), problem: denials.get("not-found") ?? null };
-  const states = new Map(named.map((id) => [id, JOB_ID.test(id) ? initial : unknown]));
+  const states = new Map(named.map((id) => [id, JOB_ID.test(id) ? (known?.get(id) ?? initial) : unknown]));
   /** @type {Map<string, JobState> | null} */
   let shown = null;
   let isEnded = false;
@@ -103,9 +113,9 @@ export function watchJobs(options) {
 
   /** One stream, of listed jobs or of the caller's active ones. */
   function watch(/** @type {string[]} */ group, hasBegun = false) {
-    const known = new Set(group);
+    const members = new Set(group);
     /** Jobs of which nothing more comes on this stream. @type {Set<string>} */
-    const left = new Set();
+    const left = new Set(group.filter((id) => states.get(id)?.outcome === "succeeded"));
     /** Jobs whose state of before the stream was opened anew is still shown. @type {Set<string>} */
     const stale = new Set();
     let connection = {};
@@ -134,7 +144,7 @@ export function watchJobs(options) {
       if (name === "$link") return takeLink(data);
       if (name === "connected") {
         if (!mine) left.clear(); // of the caller's jobs only those come again that are active
-        for (const each of known) if (hasBegun) stale.add(each);
+        for (const each of members) if (hasBegun) stale.add(each);
         hasBegun = true;
         if (mine) check(data.jobIds);
       } else if (name === "left") {
@@ -145,7 +155,7 @@ export function watchJobs(options) {
         } else if (leave(id, data.reason)) changed();
         tell({ name, data, jobId: id });
       } else if (typeof id === "string") {
-        known.add(id);
+        members.add(id);
         if (stale.delete(id)) tell({ name: "reset", data: { reason: "reopened" }, jobId: id });
         apply({ name, data, jobId: id });
       }
@@ -155,7 +165,7 @@ export function watchJobs(options) {
     function takeLink(/** @type {any} */ data) {
       connection = data;
       let isOther = false;
-      for (const id of known) if (!left.has(id)) isOther = set(id, reduce(stateOf(id), { name: "$link", data })) || isOther;
+      for (const id of members) if (!left.has(id)) isOther = set(id, reduce(stateOf(id), { name: "$link", data })) || isOther;
       if (isOther) changed();
       if (/closed|denied/.test(data.connection) && !isOver) {
         isOver = true;
@@ -182,7 +192,7 @@ export function watchJobs(options) {
     /** Takes over what a status says of a job; an end is told as an event. */
     function takeStatus(/** @type {any} */ body) {
       const { jobId, status } = body;
-      known.add(jobId);
+      members.add(jobId);
       const before = stateOf(jobId);
       const isBack = /queued|running/.test(status) && left.delete(jobId);
       const state = reduce(isBack ? { ...before, ...connection } : before, { name: "$status", data: body });
@@ -202,12 +212,12 @@ export function watchJobs(options) {
 
     /** Asks for jobs that are believed to be active, and are not among those of the stream. */
     async function check(/** @type {string[]} */ on = []) {
-      for (const id of known) if (!stateOf(id).outcome && !on.includes(id)) await ask(id);
+      for (const id of members) if (!stateOf(id).outcome && !on.includes(id)) await ask(id);
     }
 
     /** Asks for the states of all, while no stream is live: one call a page, and one for each that has ended. */
     async function poll() {
-      const missing = new Set([...known].filter((id) => !left.has(id)));
+      const missing = new Set([...members].filter((id) => !left.has(id)));
       let cursor = "";
       let newest = "";
       for (let page = 0; page * PAGE < MOST; page += 1) {
@@ -239,7 +249,7 @@ export function watchJobs(options) {
         const rest = isOver ? [] : group.filter((id) => !left.has(id));
         if (!isOver) open -= 1;
         isOver = true;
-        known.clear();
+        members.clear();
         link.close();
         return rest;
       },

@@ -7,7 +7,7 @@ import { tokenOf } from "./link.js";
  * @param {Record<string, any> | null | undefined} options
  */
 export function likeness(options) {
-  const { signal, EventSource, ...rest } = options ?? {};
+  const { signal, EventSource, known, ...rest } = options ?? {};
   return JSON.stringify(rest, (_, value) => (typeof value === "function" ? "function" : value));
 }
 

@@ -110,6 +110,8 @@ export {};
  * @typedef {object} WatchManyOptions
  * @property {string[]} [jobs] their ids; more than 200 take several streams
  * @property {"active"} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
+ * @property {ReadonlyMap<string, JobState>} [known] states of listed jobs to begin with, as `jobs` of a handle that was
+ *   closed for one with another list
  * @property {WatchOptions["base"]} [base]
  * @property {WatchOptions["token"]} [token]
  * @property {WatchOptions["session"]} [session]

@@ -94,6 +94,21 @@ test("what is between a reset and its snapshot is not shown", async () => {
   jobs.close();
 });
 
+test("a list begins with what is known", async () => {
+  const before = await live();
+  finish("b", 7);
+  before.close();
+  const known = before.jobs;
+  const jobs = await watch({ jobs: ["a", "b", "c"], known });
+  assert.deepEqual([of(jobs, "a").progress, of(jobs, "a").connection], [40, "connecting"]);
+  assert.equal(of(jobs, "b"), known.get("b"));
+  assert.deepEqual([of(jobs, "c").progress, jobs.told.maps.length > 0], [null, true]);
+  connect(["a", "b", "c"]);
+  for (const jobId of ["a", "b", "c"]) finish(jobId, 7);
+  assert.deepEqual([...(await jobs.closed).values()].map(({ result }) => result), [7, 7, 7]);
+  assert.deepEqual(jobs.told.events.filter(([name]) => name === "complete").map(([, id]) => id), ["a", "c"]);
+});
+
 test("a job of another owner is denied, and harms no other", async () => {
   const jobs = await live();
   world.source.send("left", { jobId: "b", reason: "not-found" });

@@ -37,7 +37,7 @@ test("options that mean the same leave the job open, and their functions are tho
 test("a list that names the same jobs stays open", async () => {
   const given = ref({ jobs: ["a", "b"] });
   const scope = effectScope();
-  const states = scope.run(() => useJobs(() => ({ jobs: [...given.value.jobs], token: () => "t" })));
+  const states = scope.run(() => useJobs(() => ({ ...given.value, jobs: [...given.value.jobs], token: () => "t" })));
   await settled();
   world.source.send("connected", { jobIds: ["a", "b"], keepaliveSeconds: 15 });
   world.source.send("progress-update", { jobId: "a", progress: 40 });
@@ -45,6 +45,9 @@ test("a list that names the same jobs stays open", async () => {
   assert.deepEqual([world.sources.length, states.value.get("a").progress], [1, 40]);
   await changed(given, { jobs: ["a", "c"] });
   assert.deepEqual([world.open.length, world.source.url.searchParams.get("jobs")], [1, "a,c"]);
+  assert.deepEqual([states.value.get("a").progress, states.value.get("c").progress, states.value.size], [40, null, 2]);
+  await changed(given, { jobs: ["a", "c"], session: "other" });
+  assert.equal(states.value.get("a").progress, null);
   scope.stop();
   assert.equal(world.open.length, 0);
 });

@@ -159,6 +159,11 @@ export type WatchManyOptions = {
      * the caller's active jobs, and those that have just ended; new ones join by themselves
      */
     mine?: "active";
+    /**
+     * states of listed jobs to begin with, as `jobs` of a handle that was
+     * closed for one with another list
+     */
+    known?: ReadonlyMap<string, JobState>;
     base?: WatchOptions["base"];
     token?: WatchOptions["token"];
     session?: WatchOptions["session"];
@@ -319,6 +324,8 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * @typedef {object} WatchManyOptions
  * @property {string[]} [jobs] their ids; more than 200 take several streams
  * @property {"active"} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
+ * @property {ReadonlyMap<string, JobState>} [known] states of listed jobs to begin with, as `jobs` of a handle that was
+ *   closed for one with another list
  * @property {WatchOptions["base"]} [base]
  * @property {WatchOptions["token"]} [token]
  * @property {WatchOptions["session"]} [session]

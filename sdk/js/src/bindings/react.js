@@ -1,7 +1,7 @@
 /** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
-import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { initial, watchJob } from "../jobcast.js";
-import { watchJobs } from "../many.js";
+import { knownOf, watchJobs } from "../many.js";
 import { following, likeness } from "../options.js";
 
 const nothing = () => () => {};
@@ -76,6 +76,18 @@ const none = new Map();
  */
 export function useJobs(options) {
   const { enabled = true, ...rest } = options;
-  const jobs = /** @type {Jobs | null} */ (useWatched(watchJobs, rest, enabled && !!(rest.jobs || rest.mine)));
-  return useStore(jobs, () => jobs?.jobs ?? none, none);
+  const isWanted = enabled && !!(rest.jobs || rest.mine);
+  const besides = likeness({ ...rest, jobs: null });
+  const last = useRef({ besides, states: none });
+  const known = useMemo(
+    () => (isWanted && last.current.besides === besides ? knownOf(rest.jobs ?? [], last.current.states) : none),
+    [`${isWanted} ${likeness(rest)}`],
+  );
+  const jobs = /** @type {Jobs | null} */ (useWatched(watchJobs, { known, ...rest }, isWanted));
+  const states = useStore(jobs, () => jobs?.jobs ?? known, none);
+
+  useEffect(() => {
+    if (jobs || !isWanted) last.current = { besides, states };
+  });
+  return states;
 }

@@ -2,7 +2,7 @@
 /** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
 import { onScopeDispose, shallowRef, toValue, watch } from "vue";
 import { initial, watchJob } from "../jobcast.js";
-import { watchJobs } from "../many.js";
+import { knownOf, watchJobs } from "../many.js";
 import { following, likeness } from "../options.js";
 
 /**
@@ -56,6 +56,7 @@ export function useJobs(options) {
   const states = shallowRef(/** @type {ReadonlyMap<string, JobState>} */ (new Map()));
   /** @type {Jobs | undefined} */
   let jobs;
+  let besides = "";
 
   function close() {
     jobs?.close();
@@ -64,10 +65,14 @@ export function useJobs(options) {
 
   function open() {
     close();
-    states.value = new Map();
     const { enabled = true, ...rest } = toValue(options);
-    if (!enabled || !(rest.jobs || rest.mine) || !globalThis.document) return;
-    const own = (jobs = watchJobs(/** @type {ManyOptions} */ (following(rest, () => toValue(options)))));
+    const before = besides;
+    besides = likeness({ ...rest, jobs: null });
+    const isWanted = enabled && (rest.jobs || rest.mine) && globalThis.document;
+    const known = isWanted && besides === before ? knownOf(rest.jobs ?? [], states.value) : new Map();
+    states.value = known;
+    if (!isWanted) return;
+    const own = (jobs = watchJobs(/** @type {ManyOptions} */ (following({ known, ...rest }, () => toValue(options)))));
     own.subscribe((told) => own === jobs && (states.value = told));
   }
 

@@ -25,18 +25,27 @@ function List() {
   return <p data-testid="list">{[...jobs.values()].map(({ outcome, progress }) => outcome ?? progress).join()}</p>;
 }
 
+function Some({ jobs }) {
+  const states = useJobs({ jobs, session });
+  (globalThis.sizes ??= []).push(states.size);
+  return <p data-testid="some">{jobs.map((id) => states.get(id)?.progress).join()}</p>;
+}
+
 function App() {
   const [at, setAt] = useState(0);
   const [enabled, setEnabled] = useState(true);
   const [isThere, setIsThere] = useState(true);
   const [isList, setIsList] = useState(false);
+  const [some, setSome] = useState(0);
   return (
     <main>
       <button onClick={() => setAt(at + 1)}>Next</button>
       <button onClick={() => setEnabled(!enabled)}>Enabled</button>
       <button onClick={() => setIsThere(!isThere)}>There</button>
       <button onClick={() => setIsList(!isList)}>List</button>
+      <button onClick={() => setSome(some + 1)}>More</button>
       {isList && <List />}
+      {some > 0 && <Some jobs={ids.slice(0, some)} />}
       {isThere && <Job id={ids[at]} enabled={enabled} />}
     </main>
   );
