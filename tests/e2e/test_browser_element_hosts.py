@@ -155,6 +155,21 @@ async def test_a_screen_reader_hears_of_a_denied_job_what_the_page_shows(
     await expect(bar).to_have_attribute("aria-valuetext", "This job was not found.")
 
 
+async def test_forced_colours_are_those_of_the_reader_however_the_job_ends(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    await page.emulate_media(forced_colors="active")
+    job_id = await jobs.create("report", session_id=SESSION)
+    host = await shown(page, service, element(job_id) + "<p>Text</p>")
+    await page.evaluate("document.querySelector('p').style.color = 'Highlight'")
+    wanted = await page.evaluate("getComputedStyle(document.querySelector('p')).color")
+    run = jobs.run(job_id)
+    await run.start()
+    await run.fail("No paper")
+    await expect(host).to_have_attribute("state", "failed")
+    await expect(host.locator("[part=bar]")).to_have_css("background-color", wanted)
+
+
 async def test_a_cancel_that_fails_is_told_and_can_be_repeated(
     service: Service, jobs: jobcast.Jobs, page: Page
 ) -> None:

@@ -30,7 +30,7 @@ const STYLE = `
 }
 @media (forced-colors: active) {
   [part~=track] { border: 1px solid CanvasText; }
-  [part~=bar] { background: Highlight; forced-color-adjust: none; }
+  :host([state]) [part~=bar] { background: Highlight; forced-color-adjust: none; }
 }
 `;
 
