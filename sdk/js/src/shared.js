@@ -11,9 +11,10 @@ const STATE = new Set(["progress-update", "step-change", "complete", "failed"]);
  * @type {Open}
  */
 export async function openShared(o, names, hear, lose, lastId) {
-  if (!globalThis.navigator?.locks) return openStream(o, names, hear, lose, lastId); // not a secure context
+  // Not a secure context, or events of before a tab has joined, which no other tab keeps.
+  if (!globalThis.navigator?.locks || o.from) return openStream(o, names, hear, lose, lastId);
   const { href } = await address({ ...o, token: null }, "stream");
-  const key = `jobcast ${href} ${o.from} ${[...names].sort()}`;
+  const key = `jobcast ${href} ${[...names].sort()}`;
   const me = crypto.randomUUID();
   const stop = new AbortController();
   const channel = new BroadcastChannel(key);
