@@ -1,6 +1,7 @@
 /** @import { JobState, ManyEvent, Options, Problem, WatchJobs } from "./types.js" */
 import { callbacksOf, defaults, failure, iterate, run } from "./jobcast.js";
 import { call, connect } from "./link.js";
+import { canonical, JOB_ID } from "./listed.js";
 import { initial, reduce } from "./state.js";
 
 const MOST = 200;
@@ -8,28 +9,13 @@ const RECENT = 300_000;
 const PAGE = 100;
 const SOON = 1e3;
 const LATER = 5e3;
+const MOST_LEFT = 1000;
 
 /** An EventSource that spares each comma two bytes: with 200 ids they would pass what nginx takes. */
 const plain = (/** @type {any} */ Source) =>
   function (/** @type {URL} */ url, /** @type {EventSourceInit} */ init) {
     return new (Source ?? EventSource)(`${url}`.replaceAll("%2C", ","), init);
   };
-
-/** Any other id can't be one of a job. */
-const JOB_ID = /^[\w.-]{1,128}$/;
-
-const canonical = (id = "") => (/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(id) ? id.toLowerCase() : id);
-
-/**
- * States that are known of listed jobs, by their ids.
- *
- * @param {string[]} listed
- * @param {ReadonlyMap<string, JobState>} known
- */
-export function knownOf(listed, known) {
-  const ids = listed.map((id) => canonical(`${id}`));
-  return new Map(ids.flatMap((id) => (known.has(id) ? [[id, /** @type {JobState} */ (known.get(id))]] : [])));
-}
 
 /** What a job that left is denied for. @type {Map<string, Problem>} */
 const denials = new Map([
@@ -135,7 +121,13 @@ export function watchJobs(options) {
       left.add(id);
       stale.delete(id);
       const problem = denials.get(reason) ?? null;
+      if (mine && left.size > MOST_LEFT) forget([...left][0]);
       return set(id, { ...stateOf(id), connection: problem ? "denied" : "closed", problem });
+    }
+
+    /** Bounds what a page that is open for weeks keeps. */
+    function forget(/** @type {string} */ id) {
+      for (const each of [left, members, stale, states]) each.delete(id);
     }
 
     /** @type {Parameters<typeof connect>[2]} */

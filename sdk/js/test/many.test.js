@@ -329,6 +329,21 @@ test("what has ended of the caller's jobs is no part of a later connection", asy
   jobs.close();
 });
 
+test("of the caller's jobs the last thousand that have ended are kept", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a"]);
+  progress("a", 40);
+  for (const id of ids(1100)) {
+    progress(id, 10);
+    finish(id);
+  }
+  assert.equal(jobs.jobs.size, 1001);
+  assert.deepEqual([of(jobs, "a").progress, of(jobs, "job-99"), of(jobs, "job-100").outcome], [40, undefined, "succeeded"]);
+  world.source.lose();
+  assert.equal(jobs.jobs.size, 1001);
+  jobs.close();
+});
+
 test("an id that no job can have is denied, and harms no other", async () => {
   const odd = ["a,b", "", "a&mine=active", "a#b", "a+b", "%61", "\ud800", "é", "x".repeat(129)];
   const jobs = await watch({ jobs: [...odd, "a", 7] });

@@ -1,7 +1,8 @@
 /** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { initial, watchJob } from "../jobcast.js";
-import { knownOf, watchJobs } from "../many.js";
+import { knownOf } from "../listed.js";
+import { watchJobs } from "../many.js";
 import { following, likeness } from "../options.js";
 
 const nothing = () => () => {};

@@ -2,7 +2,8 @@
 /** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
 import { onScopeDispose, shallowRef, toValue, watch } from "vue";
 import { initial, watchJob } from "../jobcast.js";
-import { knownOf, watchJobs } from "../many.js";
+import { knownOf } from "../listed.js";
+import { watchJobs } from "../many.js";
 import { following, likeness } from "../options.js";
 
 /**
