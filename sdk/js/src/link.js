@@ -272,9 +272,14 @@ export function connect(o, names, emit) {
 
   const on = (name = "", act = wake, /** @type {any} */ target = globalThis) =>
     target?.addEventListener?.(name, act, page);
+  let [isLeft, wasOpen] = [false, false];
   on("pagehide", () => {
+    [isLeft, wasOpen] = [true, source !== none];
     stop();
-    on("pageshow");
+  });
+  on("pageshow", () => {
+    if (wasOpen) say();
+    if (isLeft) wake();
   });
   on("online");
   on("resume", wake, globalThis.document);

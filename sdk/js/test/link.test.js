@@ -419,6 +419,34 @@ test("a page that goes into the back/forward cache has no stream there, and one 
   assert.equal(job.state.connection, "live");
 });
 
+test("a page that comes back from the cache is not live before it has a stream", async () => {
+  const job = await world.live();
+  world.answers = [() => new Promise(() => {})];
+  world.window.dispatchEvent(new Event("pagehide"));
+  world.window.dispatchEvent(new Event("pageshow"));
+  await settled();
+  assert.equal(job.state.connection, "reconnecting");
+  job.close();
+});
+
+test("a page that goes in and out of the cache gathers no listeners", async () => {
+  let listeners = 0;
+  const add = globalThis.addEventListener;
+  globalThis.addEventListener = (...given) => {
+    listeners += 1;
+    add(...given);
+  };
+  const job = await world.live();
+  const before = listeners;
+  for (let round = 0; round < 20; round += 1) {
+    world.window.dispatchEvent(new Event("pagehide"));
+    world.window.dispatchEvent(new Event("pageshow"));
+    await world.clock.run(1);
+  }
+  assert.equal(listeners, before);
+  job.close();
+});
+
 test("an answer that comes after the page was left opens nothing", async () => {
   let answer;
   world.answers = [() => new Promise((resolve) => (answer = resolve))];
