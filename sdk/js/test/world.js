@@ -137,7 +137,7 @@ export class World {
   async #fetch(url, { method, headers }) {
     this.requests.push({ url, method: method ?? "GET", headers, at: this.clock.now });
     const next = this.answers.length > 1 ? this.answers.shift() : this.answers[0];
-    const answer = await (typeof next === "function" ? next() : next);
+    const answer = await (typeof next === "function" ? next(url) : next);
     const { status, body = {}, retryAfter = null, stream } = answer;
     if (status === 0) throw new TypeError("Failed to fetch");
     const { type = stream ? "text/event-stream; charset=utf-8" : "application/json" } = answer;
