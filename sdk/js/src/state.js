@@ -43,7 +43,8 @@ export function reduce(state, { name, data, id }) {
       const { status, attempt } = data;
       const lag = (state.updatedAt ?? 0) - Date.parse(data.updatedAt);
       if (attempt < (state.attempt ?? 0) || lag > 0) return state;
-      if (lag === 0 && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
+      const isNext = attempt > (state.attempt ?? attempt); // perhaps retried within the millisecond
+      if (lag === 0 && !isNext && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
       const kept = attempt === (state.attempt ?? attempt) ? state.fields : {};
       const now = { ...before, status, attempt, progress, step, eta, fields: kept, updatedAt: Date.parse(data.updatedAt) };
       return reduce(now, { name: status === "succeeded" ? "complete" : status, data });
