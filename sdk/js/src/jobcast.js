@@ -7,6 +7,12 @@ export { initial };
 /** Options of all jobs. @type {WatchOptions} */
 export const defaults = { base: "/" };
 
+/** Options that are undefined are the defaults. */
+export function withDefaults(/** @type {any} */ options) {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given), base: options.base ?? defaults.base };
+}
+
 export function callbacksOf(/** @type {object} */ options) {
   const named = Object.entries(options).filter(([key, value]) => /^on[A-Z]/.test(key) && value);
   return new Map(named.map(([key, value]) => [key.slice(2).replace(/\B[A-Z]/g, "-$&").toLowerCase(), value]));
@@ -38,8 +44,7 @@ export async function* iterate(readers, isEnded, closed) {
 
 /** @type {WatchJob} */
 export function watchJob(options) {
-  const o = { ...defaults, ...options };
-  o.base ??= defaults.base;
+  const o = /** @type {typeof options} */ (withDefaults(options));
   if (!o.jobId && !o.url) throw new TypeError("no jobId");
   const { onState, onEvent, events, ...rest } = o;
   const callbacks = callbacksOf(rest);

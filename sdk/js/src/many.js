@@ -1,5 +1,5 @@
 /** @import { JobState, ManyEvent, Options, Problem, WatchJobs } from "./types.js" */
-import { callbacksOf, defaults, failure, iterate, run } from "./jobcast.js";
+import { callbacksOf, failure, iterate, run, withDefaults } from "./jobcast.js";
 import { call, connect } from "./link.js";
 import { canonical, JOB_ID } from "./listed.js";
 import { initial, reduce } from "./state.js";
@@ -27,8 +27,7 @@ const denials = new Map([
 
 /** @type {WatchJobs} */
 export function watchJobs(options) {
-  const o = { ...defaults, ...options };
-  o.base ??= defaults.base;
+  const o = /** @type {typeof options} */ (withDefaults(options));
   const { onState, onEvent, onJobs, jobs: listed, mine, known, events, ...rest } = o;
   if (!listed === !mine) throw new TypeError("either jobs or mine");
   const named = [...new Set((listed ?? []).map((id) => canonical(`${id}`)))];

@@ -42,28 +42,28 @@ export {};
 
 /**
  * @typedef {object} WatchOptions
- * @property {string} [jobId]
- * @property {string | URL} [url] of the job's stream or status, instead of `jobId`
- * @property {string | URL} [base] address below which the service is. By default the root of the page's origin; in a
- *   module that the service itself has served, its own.
- * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>)} [token] a JWT. A
- *   function is called before each connection, so also when a token has expired.
- * @property {string} [session] session id
- * @property {boolean} [withCredentials] send cookies to another origin
- * @property {"start"} [from] begin with the attempt's first event instead of the job's state
- * @property {"all" | string[]} [events] custom events that have no callback. An EventSource hears only names that it
- *   knows: for `"all"` the stream is read by `fetch` instead.
- * @property {boolean} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
- * @property {AbortSignal} [signal]
- * @property {typeof EventSource} [EventSource] instead of the browser's
- * @property {(state: JobState) => void} [onState]
- * @property {(event: JobEvent) => void} [onEvent]
- * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onProgressUpdate]
- * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onStepChange]
- * @property {(data: { result: any }, event: JobEvent) => void} [onComplete]
- * @property {(data: { error: string, errorCode: string | null }, event: JobEvent) => void} [onFailed]
- * @property {(data: { reason: string, attempt?: number }, event: JobEvent) => void} [onReset]
- * @property {(data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void} [onLog]
+ * @property {string | undefined} [jobId]
+ * @property {string | URL | undefined} [url] of the job's stream or status, instead of `jobId`
+ * @property {string | URL | undefined} [base] address below which the service is. By default the root of the page's
+ *   origin; in a module that the service itself has served, its own.
+ * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>) | undefined} [token]
+ *   a JWT. A function is called before each connection, so also when a token has expired.
+ * @property {string | undefined} [session] session id
+ * @property {boolean | undefined} [withCredentials] send cookies to another origin
+ * @property {"start" | undefined} [from] begin with the attempt's first event instead of the job's state
+ * @property {"all" | string[] | undefined} [events] custom events that have no callback. An EventSource hears only
+ *   names that it knows: for `"all"` the stream is read by `fetch` instead.
+ * @property {boolean | undefined} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
+ * @property {AbortSignal | undefined} [signal]
+ * @property {typeof EventSource | undefined} [EventSource] instead of the browser's
+ * @property {((state: JobState) => void) | undefined} [onState]
+ * @property {((event: JobEvent) => void) | undefined} [onEvent]
+ * @property {((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined} [onProgressUpdate]
+ * @property {((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined} [onStepChange]
+ * @property {((data: { result: any }, event: JobEvent) => void) | undefined} [onComplete]
+ * @property {((data: { error: string, errorCode: string | null }, event: JobEvent) => void) | undefined} [onFailed]
+ * @property {((data: { reason: string, attempt?: number }, event: JobEvent) => void) | undefined} [onReset]
+ * @property {((data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void) | undefined} [onLog]
  */
 
 /**
@@ -108,20 +108,20 @@ export {};
  * Either `jobs` or `mine`. The other options are those of `watchJob`.
  *
  * @typedef {object} WatchManyOptions
- * @property {string[]} [jobs] their ids; more than 200 take several streams
- * @property {"active"} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
- * @property {ReadonlyMap<string, JobState>} [known] states of listed jobs to begin with, as `jobs` of a handle that was
+ * @property {string[] | undefined} [jobs] their ids; more than 200 take several streams
+ * @property {"active" | undefined} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
+ * @property {ReadonlyMap<string, JobState> | undefined} [known] states of listed jobs to begin with, as `jobs` of a handle that was
  *   closed for one with another list
- * @property {WatchOptions["base"]} [base]
- * @property {WatchOptions["token"]} [token]
- * @property {WatchOptions["session"]} [session]
- * @property {WatchOptions["withCredentials"]} [withCredentials]
- * @property {WatchOptions["events"]} [events]
- * @property {WatchOptions["signal"]} [signal]
- * @property {WatchOptions["EventSource"]} [EventSource]
- * @property {(jobs: ReadonlyMap<string, JobState>) => void} [onJobs]
- * @property {(state: JobState, jobId: string) => void} [onState]
- * @property {(event: ManyEvent) => void} [onEvent]
+ * @property {WatchOptions["base"] | undefined} [base]
+ * @property {WatchOptions["token"] | undefined} [token]
+ * @property {WatchOptions["session"] | undefined} [session]
+ * @property {WatchOptions["withCredentials"] | undefined} [withCredentials]
+ * @property {WatchOptions["events"] | undefined} [events]
+ * @property {WatchOptions["signal"] | undefined} [signal]
+ * @property {WatchOptions["EventSource"] | undefined} [EventSource]
+ * @property {((jobs: ReadonlyMap<string, JobState>) => void) | undefined} [onJobs]
+ * @property {((state: JobState, jobId: string) => void) | undefined} [onState]
+ * @property {((event: ManyEvent) => void) | undefined} [onEvent]
  */
 
 /**

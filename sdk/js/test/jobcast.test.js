@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { defaults, watchJob } from "../src/jobcast.js";
+import { watchJobs } from "../src/many.js";
 import { running, settled, World } from "./world.js";
 
 /** @type {World} */
@@ -279,6 +280,23 @@ test("defaults hold for all jobs that say nothing else", async () => {
     assert.equal(world.source.url.searchParams.get("token"), "own");
   } finally {
     Object.assign(defaults, { base: "/", token: undefined });
+  }
+});
+
+test("an option that is undefined is the default", async () => {
+  defaults.token = "all";
+  defaults.session = "mine";
+  try {
+    const job = await world.watch({ base: undefined, token: undefined, session: null });
+    assert.equal(world.source.url.href, "https://app.example/api/v1/jobs/j/stream?ping=1&token=all");
+    const jobs = watchJobs({ jobs: ["a"], token: undefined, session: null });
+    await settled();
+    assert.equal(world.source.url.href, "https://app.example/api/v1/stream?jobs=a&ping=1&token=all");
+    job.close();
+    jobs.close();
+  } finally {
+    delete defaults.token;
+    delete defaults.session;
   }
 });
 

@@ -10,6 +10,10 @@ import { useJob as useJobOfVue, useJobs as useJobsOfVue } from "jobcast/vue";
 
 defaults.token = async () => "token";
 const options: WatchOptions = { jobId: "j", events: ["page-done"], from: "start", onStepChange: ({ currentStep }) => currentStep };
+const maybe = (): string | undefined => undefined;
+watchJob({ jobId: "j", token: maybe(), session: maybe(), base: maybe(), signal: undefined, onState: undefined, onTick: undefined });
+watchJobs({ mine: "active", token: maybe(), onJobs: undefined });
+useJob(maybe(), { token: maybe(), enabled: true });
 export const job = watchJob({
   ...options,
   onState: (state: JobState) => state.progress?.toFixed(),
