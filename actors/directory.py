@@ -4,13 +4,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from types import TracebackType
 from typing import Final
 
 from actors.job_actor import JobActor, Questions, Subscriptions
 from actors.mailbox import Recipient
-from actors.messages import Deregister, Register, Retire, Verify
+from actors.messages import Deregister, Register, Replaced, Verify
 from actors.reminders import Reminders
 from actors.runtime import LoopInbox
 from schema.resume import Beginning
@@ -55,7 +54,7 @@ class Directory:
     def viewing(
         self, job_id: str, state: JobState, mailbox: Recipient, cursor: Beginning
     ) -> AbstractContextManager[None]:
-        """Return a context in which a job's events go into a mailbox.
+        """Register a mailbox for a job's events; it is deregistered when the context ends.
 
         Args:
             job_id: an existing job.
@@ -64,15 +63,17 @@ class Directory:
             mailbox: gets the snapshot or the missed events first.
             cursor: where the viewer's events begin.
         """
-        return _Viewing(partial(self.inbox_of, job_id, state), Register(mailbox, cursor))
+        inbox = self.inbox_of(job_id, state)
+        inbox.hand(Register(mailbox, cursor))
+        return _Viewing(inbox, mailbox)
 
     def inbox_of(self, job_id: str, state: JobState) -> LoopInbox:
         """Return the inbox of a job's actor, of a new one if there is none; see ``viewing``."""
         actor = self._actors.get(job_id)
         if actor is not None and actor.creation != state.creation:
-            # At once: its inbox may delay ``Retire``.
+            # At once: its inbox may delay ``Replaced``.
             self.forget(job_id, actor)
-            actor.actor_inbox.hand(Retire())
+            actor.actor_inbox.hand(Replaced())
             actor = None
         if actor is None:
             actor = JobActor.launch(job_id, self._subscriptions, self._questions, self, state)
@@ -133,19 +134,14 @@ class _Viewing:
     Without a base class of the library's, which would add an empty dict.
     """
 
-    __slots__ = ("_actor", "_inbox", "_mailbox", "_register")
+    __slots__ = ("_inbox", "_mailbox")
 
-    def __init__(self, actor: Callable[[], LoopInbox], register: Register) -> None:
-        self._actor: Callable[[], LoopInbox] | None = actor
-        self._register: Register | None = register
-        self._mailbox = register.mailbox
-        self._inbox: LoopInbox | None = None
+    def __init__(self, inbox: LoopInbox, mailbox: Recipient) -> None:
+        self._inbox = inbox
+        self._mailbox = mailbox
 
     def __enter__(self) -> None:
-        if self._actor is not None:
-            self._inbox = self._actor()
-            self._inbox.hand(self._register)
-            self._actor = self._register = None  # they hold the state, which is obsolete soon
+        pass
 
     def __exit__(
         self,
@@ -153,5 +149,4 @@ class _Viewing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._inbox is not None:
-            self._inbox.tell(Deregister(self._mailbox))
+        self._inbox.tell(Deregister(self._mailbox))

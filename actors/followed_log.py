@@ -23,7 +23,7 @@ from eventlog.outline import mark
 from eventlog.publication import decode_publication, may_be_logged
 from schema.entry import CREATED, Entry
 from schema.entry_id import is_after
-from schema.events import TERMINAL, InvalidEvent, Terminal
+from schema.events import TERMINAL_TYPES, InvalidEvent, Terminal
 from schema.resume import Reason
 from schema.sse import Frame, encode, encode_entry, encode_reset, encode_snapshot
 from schema.state import Creation, JobState, apply
@@ -67,8 +67,8 @@ class Dropped(Struct, frozen=True):
 class Milestone(Enum):
     """Changes that concern the viewers."""
 
-    KNOWN = "known"
-    """The state is known: waiting viewers can be admitted."""
+    CURRENT = "current"
+    """The state is current: waiting viewers can be admitted."""
 
     ATTEMPT_ENDED = "attempt-ended"
     """Live viewers got the end of their attempt; the next one has begun already."""
@@ -94,15 +94,15 @@ class FollowedLog:
     which the output was made.
 
     Args:
-        state: the job's state, just read. Of a finished one only the creation is used: the job
-            must have been retried since.
+        state: the job's state, just read. Of a finished one only the creation is used: the job may
+            have been retried since.
         is_bridged: whether a bridge appends the events of publish-only workers. Viewers then get
             the publications of those appends, and not the events themselves.
 
     Attributes:
         creation: distinguishes the job from others with its id; None if there was no state yet.
         state: the last known state.
-        known: whether viewers may get ``state``.
+        is_current: whether viewers may get ``state``.
         ended: whether the end of the job is known.
     """
 
@@ -110,7 +110,7 @@ class FollowedLog:
         *("_catching_up", "_deferred", "_deferred_at_read", "_following"),
         *("_is_bridged", "_last_verified", "_previous", "_read_again", "_reading"),
         *("_rolled_back", "_verifying"),
-        *("creation", "ended", "known", "state"),
+        *("creation", "ended", "is_current", "state"),
     )
 
     def __init__(
@@ -118,7 +118,7 @@ class FollowedLog:
     ) -> None:
         self._is_bridged = is_bridged
         self.state = None if state is None or state.finished else state
-        self.known = self.ended = False
+        self.is_current = self.ended = False
         self.creation: Creation | None = None if state is None else state.creation
         self._previous: JobState | None = None  # restored if the log denies the last event
         self._rolled_back = False
@@ -149,21 +149,21 @@ class FollowedLog:
     def subscribed(self) -> Iterator[Output]:
         """Handle a confirmed subscription: earlier publications may have been missed."""
         self._following = True
-        return self._catch_up()
+        return self.catch_up(has_more=False)
 
-    def caught_up(self, answer: CatchUp, *, whole: bool = True) -> Iterator[Output]:
+    def caught_up(self, answer: CatchUp, *, is_last: bool = True) -> Iterator[Output]:
         """Handle the answer to ``Read`` or ``ReadIfChanged``.
 
         Args:
             answer: the answer, or one part of a large one.
-            whole: whether this is the last part.
+            is_last: whether this is the last part.
         """
-        self._reading = not whole
+        self._reading = not is_last
         if self.ended:
             return
         known = self.state
         if answer.state is None or self._is_another(answer.state):
-            yield from self._lose()
+            yield from self.lose()
             return
         if known is None:
             self.creation = answer.state.creation
@@ -173,7 +173,7 @@ class FollowedLog:
                 yield encode_reset(known, Reason.UNKNOWN)
             self._previous, self._rolled_back = None, False
             yield from self._deliver_missed(known, answer.missed, answer.state.attempt)
-            if not whole:
+            if not is_last:
                 return
             yield from self._adopt(answer.state)
         elif self._previous is not None:
@@ -188,9 +188,22 @@ class FollowedLog:
         if not self.ended:
             yield from self._continue(more=answer.more)
 
-    def catch_up(self) -> Iterator[Output]:
-        """Read the log, which has more than is known."""
-        return self._catch_up(has_more=True)
+    def catch_up(self, *, has_more: bool = True) -> Iterator[Output]:
+        """Read the log.
+
+        Args:
+            has_more: whether it has more than is known.
+        """
+        self._catching_up = True
+        if self._reading:
+            self._read_again = True
+            return
+        self._reading = True
+        self._deferred_at_read = len(self._deferred)
+        if self.state is None or has_more:
+            yield Read(None if self.state is None else self.state.last)
+        else:
+            yield ReadIfChanged(self.state)
 
     def verify(self) -> Iterator[Output]:
         """Check whether the job still exists, unless it has changed since the preceding call.
@@ -212,15 +225,16 @@ class FollowedLog:
         if self.ended or self.state is None:
             return
         if answer.state is None or self._is_another(answer.state):
-            yield from self._lose()
+            yield from self.lose()
         elif mark(answer.state) == mark(self.state):
             self._previous = None  # the log has the last event
         elif not self._catching_up:
             yield from self.catch_up()
 
-    def stop_delivery(self) -> None:
-        """Accept no further publications."""
+    def lose(self) -> Iterator[Output]:
+        """Accept no further publications: the job has vanished, or another one has its id."""
         self._catching_up = True
+        yield Milestone.GONE
 
     def _unreadable(self, payload: bytes, why: str) -> Iterator[Output]:
         yield Dropped(why)
@@ -251,23 +265,11 @@ class FollowedLog:
             return encode_entry(entry)
         if entry.prev != state.last or not is_after(entry.id, state.last):
             return None
-        if type(entry.event) in TERMINAL:
+        if type(entry.event) in TERMINAL_TYPES:
             return None  # only the log ends a job: see ``eventlog.catch_up``
         self._previous = state
         self.state = apply(state, entry)
-        return encode(entry.name, entry.data, entry.id)
-
-    def _catch_up(self, *, has_more: bool = False) -> Iterator[Output]:
-        self._catching_up = True
-        if self._reading:
-            self._read_again = True
-            return
-        self._reading = True
-        self._deferred_at_read = len(self._deferred)
-        if self.state is None or has_more:
-            yield Read(None if self.state is None else self.state.last)
-        else:
-            yield ReadIfChanged(self.state)
+        return encode(entry.name, entry.data, entry.id)  # ``encode_entry`` would be one call more
 
     def _continue(self, *, more: bool) -> Iterator[Output]:
         """Read again if there is more, else handle the deferred publications.
@@ -279,8 +281,8 @@ class FollowedLog:
             yield from self.catch_up()
             return
         self._catching_up = False
-        self.known = True
-        yield Milestone.KNOWN
+        self.is_current = True
+        yield Milestone.CURRENT
         deferred, self._deferred = self._deferred, _NONE
         for number, (entry, attempt) in enumerate(deferred):
             precedes_read = number < self._deferred_at_read
@@ -341,12 +343,8 @@ class FollowedLog:
             yield from self._conclude()
 
     def _conclude(self) -> Iterator[Output]:
-        self.ended = self.known = True
+        self.ended = self.is_current = True
         yield Milestone.ENDED
-
-    def _lose(self) -> Iterator[Output]:
-        self.stop_delivery()
-        yield Milestone.GONE
 
     def _is_another(self, state: JobState) -> bool:
         """Say whether a state is another job's with the same id."""

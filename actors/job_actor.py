@@ -22,14 +22,13 @@ from actors.followed_log import (
 )
 from actors.mailbox import Ending, Recipient, conflate
 from actors.messages import (
-    CaughtUp,
     Deregister,
     Emptied,
     Expire,
     Forgotten,
     Register,
+    Replaced,
     Resumed,
-    Retire,
     Verified,
     Verify,
 )
@@ -114,7 +113,7 @@ class JobActor(LoopActor):
         self._log = FollowedLog(state, directory.is_bridged)
         self._audience = Audience()
         self.creation = self._log.creation
-        self._is_unlisted = False
+        self._is_forgotten = False
         self._has_logged_drop = False
 
     def on_start(self) -> None:
@@ -123,27 +122,26 @@ class JobActor(LoopActor):
 
     def on_stop(self) -> None:
         """Send the viewers back, if Pykka stopped this actor."""
-        self._release()
+        self._send_back()
 
     def on_failure(self, *_error: object) -> None:
         """Send the viewers back: a new actor reads everything from Redis."""
-        self._release()
+        self._send_back()
 
     def on_discard(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
         """Send back a viewer that registered while the actor was stopping."""
         if isinstance(message, Register | Resumed):
             message.mailbox.end(Ending.RETRY)
 
-    def on_receive(self, message: Any) -> None:  # noqa: ANN401 - a message is anything
+    def on_receive(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
         """Handle one message."""
-        if type(message) is not Published:
-            self._receive_other(message)
-        elif len(message.payloads) == 1:
-            self._do(self._log.published(message.payloads[0]), self._audience.broadcast)
-        else:
-            self._published_together(message.payloads)
-
-    def _receive_other(self, message: Any) -> None:  # noqa: ANN401, C901, PLR0912 - one case a message
+        if type(message) is Published:  # before the patterns, which take longer than the rest
+            payloads = message.payloads
+            if len(payloads) == 1:
+                self._do(self._log.published(payloads[0]), self._audience.broadcast)
+            else:
+                self._published_together(payloads)
+            return
         match message:
             case Register(mailbox, start):
                 self._register(mailbox, start)
@@ -153,22 +151,22 @@ class JobActor(LoopActor):
                 self._resumed(mailbox, answer)
             case Emptied(mailbox):
                 self._emptied(mailbox)
-            case CaughtUp(answer):
-                self._caught_up(answer)
+            case CatchUp():
+                self._caught_up(message)
             case Subscribed():
                 self._do(self._log.subscribed())
             case Verify():
                 self._do(self._log.verify())
             case Verified(answer):
                 self._do(self._log.verified(answer))
-            case Retire():
-                self._abandon()
+            case Replaced():
+                self._do(self._log.lose())
             case Forgotten():
-                self._is_unlisted = True
+                self._is_forgotten = True
                 self._stop_if_done()
             case Expire():
                 if not self._audience:
-                    self._retire()
+                    self._send_back_and_stop()
             case _:
                 super().on_receive(message)
 
@@ -188,11 +186,11 @@ class JobActor(LoopActor):
 
     def _caught_up(self, answer: CatchUp) -> None:
         part, rest = answer.split()
-        self._do(self._log.caught_up(part, whole=rest is None))
+        self._do(self._log.caught_up(part, is_last=rest is None))
         if rest is not None:
-            Pages.here().do(self.actor_inbox.tell, CaughtUp(rest))
+            Pages.here().do(self.actor_inbox.tell, rest)
 
-    def _do(
+    def _do(  # noqa: C901 - one case an output
         self, outputs: Iterable[Output], deliver: Callable[[Frame], object] | None = None
     ) -> None:
         """Carry out outputs of the followed log, in order.
@@ -202,36 +200,31 @@ class JobActor(LoopActor):
             deliver: takes the frames; broadcasts them if None.
         """
         deliver = deliver or self._audience.broadcast
+        job_id, inbox = self._job_id, self.actor_inbox
         for output in outputs:
             if type(output) is Frame:
                 deliver(output)
-            else:
-                self._do_other(output)
-
-    def _do_other(self, output: Output) -> None:
-        inbox = self.actor_inbox
-        match output:
-            case Read(cursor):
-                on_answer = partial(_send_as, inbox, CaughtUp)
-                self._questions.catch_up(self._job_id, cursor, on_answer, inbox.is_open)
-            case ReadIfChanged(known):
-                on_answer = partial(_send_as, inbox, CaughtUp)
-                self._questions.catch_up_if_changed(self._job_id, known, on_answer, inbox.is_open)
-            case CheckExistence(known):
-                on_answer = partial(_send_as, inbox, Verified)
-                self._questions.catch_up_if_changed(self._job_id, known, on_answer, inbox.is_open)
-            case Settle(event, known, attempt):
-                self._questions.settle(self._job_id, event, known, attempt)
-            case Dropped(why):
-                self._drop(why)
-            case Milestone.KNOWN:
-                self._admit_waiting()
-            case Milestone.ATTEMPT_ENDED:
-                self._audience.dismiss()
-            case Milestone.ENDED:
-                self._conclude()
-            case Milestone.GONE:
-                self._retire()
+                continue
+            match output:
+                case Read(cursor):
+                    self._questions.catch_up(job_id, cursor, inbox.hand, inbox.is_open)
+                case ReadIfChanged(known):
+                    self._questions.catch_up_if_changed(job_id, known, inbox.hand, inbox.is_open)
+                case CheckExistence(known):
+                    verified = partial(_hand_as, inbox, Verified)
+                    self._questions.catch_up_if_changed(job_id, known, verified, inbox.is_open)
+                case Settle(event, known, attempt):
+                    self._questions.settle(job_id, event, known, attempt)
+                case Dropped(why):
+                    self._drop(why)
+                case Milestone.CURRENT:
+                    self._admit_waiting()
+                case Milestone.ATTEMPT_ENDED:
+                    self._audience.dismiss()
+                case Milestone.ENDED:
+                    self._conclude()
+                case Milestone.GONE:
+                    self._send_back_and_stop()
 
     def _drop(self, why: str) -> None:
         self._directory.note_dropped()
@@ -242,7 +235,7 @@ class JobActor(LoopActor):
     def _register(self, mailbox: Recipient, start: Beginning) -> None:
         if mailbox.ending is not None:
             return
-        if not self._log.known:
+        if not self._log.is_current:
             self._audience.wait(mailbox, start)
         else:
             self._admit(mailbox, start)
@@ -267,7 +260,7 @@ class JobActor(LoopActor):
     def _read_page(self, mailbox: Recipient, resumption: Resumption) -> None:
         resumption.begin_page()
         inbox, at, most = self.actor_inbox, resumption.at, resumption.page_size
-        on_answer = partial(_send_as, inbox, partial(Resumed, mailbox))
+        on_answer = partial(_hand_as, inbox, partial(Resumed, mailbox))
         self._questions.catch_up(self._job_id, at, on_answer, inbox.is_open, most)
 
     def _send_state(self, mailbox: Recipient, start: Beginning) -> None:
@@ -290,7 +283,7 @@ class JobActor(LoopActor):
             return
         step = resumption.deliver(mailbox, answer, self._log.state)
         if step is Step.GONE:
-            self._abandon()
+            self._do(self._log.lose())
         elif step is Step.MORE:
             self._continue(mailbox, resumption)
         else:
@@ -341,24 +334,20 @@ class JobActor(LoopActor):
         self.actor_inbox.tell(Forgotten())
 
     def _stop_if_done(self) -> None:
-        if self._is_unlisted and not self._audience:
+        if self._is_forgotten and not self._audience:
             self.stop()
 
-    def _abandon(self) -> None:
-        """Stop: the job has vanished, or another one has its id."""
-        self._log.stop_delivery()
-        self._retire()
-
-    def _retire(self) -> None:
-        self._release()
+    def _send_back_and_stop(self) -> None:
+        self._send_back()
         self.stop()
 
-    def _release(self) -> None:
+    def _send_back(self) -> None:
+        """Send all viewers back, route none here, and unfollow the channel."""
         self._directory.forget(self._job_id, self)
         self._subscriptions.unfollow(self._job_id, self.actor_inbox)
         self._audience.send_back()
 
 
-def _send_as(inbox: LoopInbox, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
+def _hand_as(inbox: LoopInbox, kind: Callable[[CatchUp], object], answer: CatchUp) -> None:
     """Hand an answer to an actor as a message."""
     inbox.hand(kind(answer))

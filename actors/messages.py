@@ -1,6 +1,7 @@
 """The messages of a job's actor. Commands are imperative, facts are in the past tense.
 
-Those about its channel are in ``eventlog.channel``.
+Those about its channel are in ``eventlog.channel``. A ``CatchUp`` itself answers a read from the
+actor's cursor.
 """
 
 from msgspec import Struct
@@ -21,12 +22,6 @@ class Deregister(Struct, frozen=True):
     """Remove a viewer."""
 
     mailbox: Recipient
-
-
-class CaughtUp(Struct, frozen=True):
-    """The log was read from the actor's cursor."""
-
-    answer: CatchUp
 
 
 class Verify(Struct, frozen=True):
@@ -56,8 +51,8 @@ class Forgotten(Struct, frozen=True):
     """The directory no longer routes here; every earlier ``Register`` has been handled."""
 
 
-class Retire(Struct, frozen=True):
-    """Stop: another job with the same id has an actor of its own."""
+class Replaced(Struct, frozen=True):
+    """Another job with the same id has an actor of its own."""
 
 
 class Expire(Struct, frozen=True):

@@ -24,7 +24,6 @@ class BatchReader:
     def __init__(self, redis: Caller) -> None:
         self._redis = redis
         self._servers = redis.servers
-        self._is_cluster = not redis.servers.pubsub.together
         self._batches: dict[Server, ServerBatches] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -35,8 +34,8 @@ class BatchReader:
             self._spawn(self._call(question, reply))
             return
         batches = self._batches.get(server) or self._begin(server)
-        if not self._is_cluster:
-            batches.ask(question, reply)
+        if not self._servers.is_cluster:
+            batches.add(question, reply)
             return
 
         def handle(answer: Any) -> None:  # noqa: ANN401 - any answer
@@ -47,7 +46,7 @@ class BatchReader:
                 self._servers.refresh_soon()
             reply(answer)
 
-        batches.ask(question, handle)
+        batches.add(question, handle)
 
     async def close(self) -> None:
         """Wait for pending batches."""

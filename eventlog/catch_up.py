@@ -31,7 +31,8 @@ class CatchUp(Struct, frozen=True):
     Attributes:
         state: the state; None if there is no such job.
         missed: the first entries after the cursor, including log-only ones; None if the cursor is
-            not in the log. The last one of a finished job is its terminal entry.
+            not in the log. If the job has finished and there are no more, the last one is its
+            terminal entry.
         more: whether there are further entries after these.
         oldest: the oldest entry of the log, if the cursor is not in it but may have been.
     """
@@ -84,7 +85,7 @@ IsWanted = Callable[[], bool]
 async def decode_catch_up(
     state: JobState, log: Sequence[Any], cursor: str | None, most: int, note: Note
 ) -> CatchUp:
-    """Decode the reply of ``XRANGE log cursor + COUNT most + 1``.
+    """Decode a reply of ``XRANGE``: the entry at the cursor, and up to ``most`` after it.
 
     If the state says that the job has ended, and the log has no readable terminal entry, the end is
     made from the state.

@@ -69,9 +69,9 @@ class Question(Struct, frozen=True):
         if self.only_oldest:
             return _oldest(replies[0])
         log = replies[1] if len(replies) > 1 else ()
-        return await self._caught_up(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
+        return await self._decoded(dict(zip(STATE_FIELDS, replies[0], strict=True)), log)
 
-    async def _caught_up(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
+    async def _decoded(self, fields: dict[str, str | None], log: Any) -> CatchUp:  # noqa: ANN401 - a reply
         """Decode state and log. The state was read first: the log may be longer already."""
         if fields["status"] is None:
             return CatchUp(None)

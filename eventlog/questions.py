@@ -73,7 +73,7 @@ class Questions:
             pause_s: pause before a retry.
         """
         again = partial(self.catch_up_if_changed, job_id, known, on_answer, is_wanted)
-        self._reader.catch_up_if_changed(
+        self._reader.ask_if_changed(
             job_id, known, partial(_answered, on_answer, is_wanted, again, pause_s)
         )
 

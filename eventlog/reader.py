@@ -77,7 +77,7 @@ class Reader:
 
         self._batches.ask(Question(job_id, None, only_oldest=True), completed)
 
-    def catch_up_if_changed(self, job_id: str, known: JobState, on_read: OnRead) -> None:
+    def ask_if_changed(self, job_id: str, known: JobState, on_read: OnRead) -> None:
         """Read a job's state, and its entries if the state has changed, which is rare."""
         compare = partial(self._compare, job_id, known, on_read)
         self._batches.ask(Question(job_id, known.last, only_mark=True), compare)

@@ -39,8 +39,8 @@ class ServerBatches:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flushed = 0.0
 
-    def ask(self, question: Question, reply: Reply) -> None:
-        """Ask in the next batch; ``reply`` gets the answer."""
+    def add(self, question: Question, reply: Reply) -> None:
+        """Add a question to the next batch; ``reply`` gets the answer."""
         if not self._pending and self._idle:
             loop = asyncio.get_running_loop()
             loop.call_at(max(loop.time(), self._flushed + _PAUSE_S), self._flush)

@@ -69,6 +69,7 @@ class SubscriberConnection:
         self._subscribed = pubsub.subscribe.lower().encode()
         self._on_lost = on_lost
         self._on_misplaced = on_misplaced
+        self._outages = Outages(_log, "lost a subscriber connection: %s")
         self._connection: Connection | None = None
         self._changed: dict[bytes, None] = {}
         self._expected: dict[bytes, int] = {}  # pending confirmations, by name of the channel
@@ -101,7 +102,6 @@ class SubscriberConnection:
     async def run(self) -> None:
         """Keep a connection until cancelled, or until ``on_lost`` returns False."""
         pause_s = _FIRST_PAUSE_S
-        outages = Outages(_log, "lost a subscriber connection: %s")
         while True:
             try:
                 async with available():
@@ -112,7 +112,7 @@ class SubscriberConnection:
                     pause_s = _FIRST_PAUSE_S
             except LogUnavailable as error:
                 why = str(error)
-            outages.add(why)
+            self._outages.add(why)
             if not await self._on_lost(self):
                 return
             await asyncio.sleep(jittered(pause_s))
@@ -134,6 +134,7 @@ class SubscriberConnection:
                     return connection.lost.result()
                 if connection.heard_at < pinged and not connection.is_paused:
                     return "no answer to a ping"
+                self._outages.end("the subscriber connection is up again")
         finally:
             self._connection = None
             if self._retry is not None:

@@ -77,7 +77,7 @@ class Subscriptions:
         """Keep the connections until cancelled."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                if not self._pubsub.together:
+                if self._servers.is_cluster:
                     self._tasks.create_task(self._watch_moves())
                 while True:
                     await self._refresh_map()
@@ -155,7 +155,7 @@ class Subscriptions:
                 connection.unfollow(name)
 
     def _open(self, node: Server) -> None:
-        on_misplaced = None if self._pubsub.together else self._misplaced.set
+        on_misplaced = self._misplaced.set if self._servers.is_cluster else None
         connection = self._connections[node] = SubscriberConnection(
             node.connect, self._pubsub, self._lost, on_misplaced
         )

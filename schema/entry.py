@@ -17,7 +17,7 @@ from schema.events import (
     CONTROL_NAMES,
     MAX_EVENT_BYTES,
     NO_REASON,
-    TERMINAL,
+    TERMINAL_TYPES,
     Complete,
     CompleteData,
     Custom,
@@ -69,7 +69,7 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def is_terminal(self) -> bool:
         """Whether the entry ends its attempt."""
-        return type(self.event) in TERMINAL
+        return type(self.event) in TERMINAL_TYPES
 
 
 class _FullProgress(Struct, rename="camel", forbid_unknown_fields=True, gc=False):

@@ -203,7 +203,8 @@ class Custom(Struct, frozen=True):
 FrontendEvent = Connected | Reset | Ping | ProgressUpdate | StepChange | Complete | Failed | Log
 Event = ProgressUpdate | StepChange | Complete | Failed | Custom
 Terminal = Complete | Failed
-TERMINAL: Final = frozenset({Complete, Failed})
+TERMINAL_TYPES: Final = frozenset({Complete, Failed})
+"""``Terminal`` as a set: a test for membership is faster than ``isinstance``."""
 
 
 class InvalidEvent(ValueError):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from schema.entry import Entry
-from schema.events import Departure, LeftData, ResetData
+from schema.events import ConnectedData, Departure, LeftData, ManyConnectedData, ResetData
 from schema.resume import Reason
 from schema.state import JobState
 
@@ -75,6 +75,12 @@ def encode(name: str, data: bytes, entry_id: str | None = None) -> Frame:
 def encode_entry(entry: Entry) -> Frame:
     """Encode a log entry or a publication."""
     return encode(entry.name, entry.data, entry.id)
+
+
+def encode_greeting(connected: ConnectedData | ManyConnectedData) -> Frame:
+    """Encode what each stream begins with: ``: ok`` and ``connected``, as one frame."""
+    data = msgspec.json.encode(connected)
+    return raw_frame(OK + b"event: connected\ndata: %b\n\n" % data)
 
 
 def label(frame: Frame, job_id: str) -> Frame:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.whole_number import whole_number
+from jobcast._settings import parse_whole
 
 HOST: Final = "127.0.0.1"
 START_S: Final = 30.0
@@ -109,7 +109,7 @@ def port_of(text: str) -> int:
         ValueError: the text is no port number.
     """
     try:
-        return whole_number(text, _LAST_PORT)
+        return parse_whole(text, 1, _LAST_PORT)
     except ValueError:
         raise ValueError(f"{text!r} is no port") from None
 

@@ -26,7 +26,7 @@ class BullQueue:
 
     def __init__(self, name: str, redis: Caller) -> None:
         # In a Cluster all keys of a queue must be in one slot.
-        prefix = "bull" if redis.servers.pubsub.together else "{bull}"
+        prefix = "{bull}" if redis.servers.is_cluster else "bull"
         options: Any = {"connection": _Client(redis, f"{prefix}:{name}"), "prefix": prefix}
         self._queue = Queue(name, options)
 

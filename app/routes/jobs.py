@@ -7,8 +7,8 @@ from app.errors import BadRequest, Forbidden, NoQueue
 from app.openapi import EVERYBODY, WORKER, Operation, header, query
 from app.prefix import public_path
 from app.requests import as_json, body_as, identify, service, worker_grant
-from app.whole_number import whole_number
 from eventlog.errors import IdempotencyConflict, JobExists, NotCancellable, NotFailed
+from jobcast._settings import parse_whole
 from schema.http import (
     CreateJob,
     CreateJobAsWorker,
@@ -90,7 +90,7 @@ async def listing() -> Response:
     """List the caller's jobs, newest first."""
     identity = await identify()
     try:
-        limit = whole_number(request.args.get("limit", str(_PAGE)), _MAX_PAGE)
+        limit = parse_whole(request.args.get("limit", str(_PAGE)), 1, _MAX_PAGE)
     except ValueError:
         raise BadRequest(f"limit: a whole number from 1 to {_MAX_PAGE}") from None
     cursor = request.args.get("cursor")

@@ -5,7 +5,7 @@ from werkzeug.exceptions import NotFound
 
 from app.errors import BadRequest, ProcessFull, ServiceUnavailable, TooManyStreams
 from app.openapi import EVENT_STREAM, EVENTS, EVENTS_OF_MANY, Operation, header, query
-from app.streaming.decision import NoContent, Refusal, Replay
+from app.streaming.decision import NoContent, Refusal, WholeStream
 from app.streaming.middleware import decision_of
 from app.streaming.viewer import retry_block
 from eventlog.errors import LogUnavailable
@@ -78,7 +78,7 @@ async def stream_of_many() -> Response:
 
 def _answer() -> Response:
     match decision_of(request.scope):
-        case Replay(body):
+        case WholeStream(body):
             return _event_stream(body)
         case NoContent():
             return _no_content()

@@ -10,9 +10,9 @@ import random
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from actors.directory import Directory
@@ -36,7 +36,7 @@ from eventlog.reader import Reader
 from schema.events import ConnectedData, ManyConnectedData
 from schema.owner import Owner
 from schema.resume import Beginning, beginning
-from schema.sse import OK, Frame, encode, raw_frame
+from schema.sse import Frame, encode_greeting
 from schema.state import JobState
 
 _SPREAD: Final = 0.95
@@ -51,7 +51,7 @@ class LiveStream(Struct):
     place: Place
 
 
-class Replay(Struct):
+class WholeStream(Struct):
     """A complete response body."""
 
     body: bytes
@@ -67,9 +67,7 @@ class Refusal(Struct):
     error: Exception
 
 
-Decision = LiveStream | Replay | NoContent | Refusal
-
-_OK: Final = raw_frame(OK)
+Decision = LiveStream | WholeStream | NoContent | Refusal
 
 MANY: Final = ""
 """Stands for the job id of a stream of many jobs."""
@@ -129,29 +127,21 @@ class Streams:
                 return NoContent()
             missed = await replay(self._reader, job_id, state, start)
             if missed is not None:
-                return Replay(OK + self._connected(job_id).data + missed)
+                return WholeStream(self._greeting(job_id).data + missed)
         if self._viewers.draining:
             raise ServiceUnavailable
         place = self._limits.reserve(job_id, identity.owner)
         if request.method == "HEAD":
             place.free()
-            return Replay(OK + self._connected(job_id).data)
-        return LiveStream(self._viewer(request, job_id, state, start, identity), place)
+            return WholeStream(self._greeting(job_id).data)
+        watch = partial(self._watch, job_id, state, start)
+        return LiveStream(self._viewer(watch, request, identity), place)
 
-    def _viewer(
-        self,
-        request: RawRequest,
-        job_id: str,
-        state: JobState,
-        start: Beginning,
-        identity: Identity,
-    ) -> Viewer:
-        def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
-            mailbox.put(_OK)
-            mailbox.put(self._connected(job_id))
-            return self._directory.viewing(job_id, state, mailbox, start)
-
-        return self._viewer_of(watch, request, identity)
+    def _watch(
+        self, job_id: str, state: JobState, start: Beginning, mailbox: Mailbox
+    ) -> AbstractContextManager[None]:
+        mailbox.put(self._greeting(job_id))
+        return self._directory.viewing(job_id, state, mailbox, start)
 
     @with_deadline
     async def _decide_on_many(self, request: RawRequest) -> Decision:
@@ -163,21 +153,19 @@ class Streams:
         place = self._limits.reserve(None, identity.owner)
         if request.method == "HEAD":
             place.free()
-            return Replay(OK + self._connected_to_many(job_ids).data)
+            return WholeStream(self._greeting_of_many(job_ids).data)
+        is_open = selection.job_ids is None
+        watch = partial(self._watch_many, identity.owner, job_ids, is_open=is_open)
+        return LiveStream(self._viewer(watch, request, identity), place)
 
-        def watch(mailbox: Mailbox) -> AbstractContextManager[None]:
-            mailbox.put(_OK)
-            mailbox.put(self._connected_to_many(job_ids))
-            return Roster(
-                self._dependencies,
-                identity.owner,
-                job_ids,
-                mailbox,
-                is_open=selection.job_ids is None,
-                return_ms=int(1000 * self._settings.stream_max_age_s),
-            )
-
-        return LiveStream(self._viewer_of(watch, request, identity), place)
+    def _watch_many(
+        self, owner: Owner, job_ids: Sequence[str], mailbox: Mailbox, *, is_open: bool
+    ) -> AbstractContextManager[None]:
+        mailbox.put(self._greeting_of_many(job_ids))
+        return_ms = int(1000 * self._settings.stream_max_age_s)
+        return Roster(
+            self._dependencies, owner, job_ids, mailbox, is_open=is_open, return_ms=return_ms
+        )
 
     async def _jobs_of(self, selection: Selection, owner: Owner) -> Sequence[str]:
         """Return the jobs of a selection.
@@ -189,7 +177,7 @@ class Streams:
         await self._reader.outline(selection.job_ids[0])
         return selection.job_ids
 
-    def _viewer_of(self, watch: Watch, request: RawRequest, identity: Identity) -> Viewer:
+    def _viewer(self, watch: Watch, request: RawRequest, identity: Identity) -> Viewer:
         settings = self._settings
         lifetime_s = settings.stream_max_age_s * random.uniform(_SPREAD, 1)  # noqa: S311 - spread
         token_s = identity.lifetime_s()
@@ -201,15 +189,17 @@ class Streams:
             keepalive=PING_EVENT if request.args.get("ping") == "1" else COMMENT,
         )
 
-    def _connected_to_many(self, job_ids: Sequence[str]) -> Frame:
-        connected = ManyConnectedData(
-            secrets.token_hex(16), list(job_ids), self._max_age_s, self._keepalive_s
+    def _greeting(self, job_id: str) -> Frame:
+        return encode_greeting(
+            ConnectedData(secrets.token_hex(16), job_id, self._max_age_s, self._keepalive_s)
         )
-        return encode("connected", msgspec.json.encode(connected))
 
-    def _connected(self, job_id: str) -> Frame:
-        connected = ConnectedData(secrets.token_hex(16), job_id, self._max_age_s, self._keepalive_s)
-        return encode("connected", msgspec.json.encode(connected))
+    def _greeting_of_many(self, job_ids: Sequence[str]) -> Frame:
+        return encode_greeting(
+            ManyConnectedData(
+                secrets.token_hex(16), list(job_ids), self._max_age_s, self._keepalive_s
+            )
+        )
 
 
 def _plain(seconds: float) -> float:

@@ -65,7 +65,7 @@ class Limits:
 
 
 class Place:
-    """The place of one stream within the limits; also a context that frees it at its end."""
+    """The place of one stream within the limits."""
 
     __slots__ = ("_job_id", "_limits", "_owner")
 
@@ -77,12 +77,6 @@ class Place:
     def free(self) -> None:
         """Free the place."""
         self._limits.free(self._job_id, self._owner)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_error: object) -> None:
-        self.free()
 
 
 def _decrement(counter: Counter[str], name: str) -> None:

@@ -83,11 +83,11 @@ class StreamMiddleware:
             return
         head = self._head.of(scope["http_version"], request.headers.get("Origin"))
         del request  # or it would take memory while the stream is open
-        self._viewers.open(decision.viewer)
+        self._viewers.add(decision.viewer)
         try:
             await decision.viewer.serve(scope, receive, send, head)
         finally:
-            self._viewers.close(decision.viewer)
+            self._viewers.remove(decision.viewer)
             decision.place.free()
 
     def _job_of(self, scope: Scope) -> str | None:

@@ -30,9 +30,10 @@ class Outlet(Protocol):
         """Begin to write: first the frames in the mailbox, then those that follow."""
 
     def offer(self, frame: Frame) -> bool:
-        """Write a frame at once and return True, or start the pump and return False.
+        """Write a frame at once and return True, or return False: the mailbox must keep it.
 
-        Also True if the connection is closing: the frame needs no buffer.
+        It is written after ``attach``, by the pump if the connection does not take it now. Also
+        True if the connection is closing: the frame needs no buffer.
         """
 
     async def drain(self) -> None:

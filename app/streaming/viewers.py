@@ -46,7 +46,7 @@ class Viewers:
         """Count the open streams."""
         return len(self._open)
 
-    def open(self, viewer: Viewer) -> None:
+    def add(self, viewer: Viewer) -> None:
         """Add a stream, and schedule its keepalives."""
         self._open.add(viewer)
         if self.draining:
@@ -55,7 +55,7 @@ class Viewers:
         now = asyncio.get_running_loop().time()
         self._slots[int(now + self._settings.keepalive_s) + 1].append(viewer)
 
-    def close(self, viewer: Viewer) -> None:
+    def remove(self, viewer: Viewer) -> None:
         """Remove a stream."""
         self._open.discard(viewer)
         if not self._open and self._all_closed is not None:

@@ -52,7 +52,7 @@ class StalledRuns:
         self._grace_ms = round(grace_s * _MS)
         self._pause_s = grace_s / _CHECKS
         self._series: dict[str, _CheckSeries] = {}
-        self._failures = Outages(_log)
+        self._failures = Outages(_log, "can't tell whether a worker is lost: %s")
         self.stalled = 0
 
     async def run(self) -> None:
@@ -116,6 +116,5 @@ class StalledRuns:
         except Exception as error:  # noqa: BLE001 - one run must not keep the others from it
             is_expected = isinstance(error, LogUnavailable | Unreadable)
             self._failures.add(
-                f"job {run.job_id}: can't tell whether its worker is lost: {error}",
-                error=None if is_expected else error,
+                error, met_by=f"job {run.job_id}", error=None if is_expected else error
             )

@@ -41,15 +41,15 @@ class Sweeper:
         self._reader = reader
         self._appender = appender
         self._queue = queue
+        self._outages = Outages(_log, "can't sweep: %s")
 
     async def run(self) -> None:
         """Sweep at intervals until cancelled."""
-        outages = Outages(_log, "can't sweep: %s")
         while True:
             try:
                 await self.sweep(PATIENCE_S)
             except (LogUnavailable, Unreadable) as error:
-                outages.add(error)
+                self._outages.add(error)
             await asyncio.sleep(_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
     async def sweep(self, older_than_s: float) -> int:
@@ -76,12 +76,8 @@ class Sweeper:
                 _log.debug("job %s can't be swept: %s", job_id, error)
             except Exception as error:  # noqa: BLE001 - one job must not keep the others from it
                 is_expected = isinstance(error, LogUnavailable | Unreadable)
-                _log.log(
-                    logging.INFO if is_expected else logging.ERROR,
-                    "job %s can't be swept: %s",
-                    job_id,
-                    error,
-                    exc_info=not is_expected,
+                self._outages.add(
+                    error, met_by=f"job {job_id}", error=None if is_expected else error
                 )
                 if job_id not in overdue:
                     continue

@@ -10,12 +10,18 @@ from redis.asyncio import Redis
 
 from eventlog.bridge_watch import BridgeWatch
 from jobcast.redis.caller import Caller
-from tests.support.bridge_process import LEADS, BridgeProcess
+from tests.support.bridge_process import APPENDS, LEADS, BridgeProcess
 from tests.support.deployments import USER
 from tests.support.valkey import Valkey
 from tests.support.waiting import eventually, until
 
 QUEUE = {"JOBCAST_BRIDGE_BULLMQ": "render"}
+
+
+async def refused(redis: Redis, command: str) -> int:
+    """Return how often Redis has refused a command for want of a right."""
+    stats: Any = await redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{command}", {}).get("rejected_calls", 0))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -49,12 +55,9 @@ def test_it_waits_for_a_redis_that_is_not_there_yet() -> None:
 async def test_rights_that_are_missing_are_logged_once_with_their_cause(
     redis_client: Redis, valkey: Valkey
 ) -> None:
-    async def refused(command: str) -> int:
-        stats: Any = await redis_client.info("commandstats")
-        return int(stats.get(f"cmdstat_{command}", {}).get("rejected_calls", 0))
-
     async def are_refused_again() -> bool:
-        return await refused("psubscribe") >= 3 <= await refused("xrevrange")
+        counts = [await refused(redis_client, each) for each in ("psubscribe", "xrevrange")]
+        return min(counts) >= 3
 
     url = valkey.add_user("bridge", "secret", *USER, "allchannels", "-psubscribe", "-xrevrange")
     bridge = BridgeProcess(url, **QUEUE, JOBCAST_BRIDGE_PUBLICATIONS="1")
@@ -65,6 +68,33 @@ async def test_rights_that_are_missing_are_logged_once_with_their_cause(
     with bridge:
         assert bridge.log.count("not following, events are missed now: NOPERM") == 1
         assert bridge.log.count("Traceback") == 1
+
+
+async def test_the_documented_user_suffices(redis_client: Redis, valkey: Valkey) -> None:
+    url = valkey.add_user("documented", "secret", *USER)
+    with BridgeProcess(url, JOBCAST_BRIDGE_PUBLICATIONS="1") as bridge:
+        bridge.wait_for_log(APPENDS)
+        assert "NOPERM" not in bridge.log
+    assert await redis_client.exists("jobs:bridge")
+
+
+async def test_a_bridge_that_may_not_follow_leaves_the_events_to_the_services(
+    redis_client: Redis, valkey: Valkey
+) -> None:
+    url = valkey.add_user("bridge", "secret", *USER, "-psubscribe")
+    bridge = BridgeProcess(url, JOBCAST_BRIDGE_PUBLICATIONS="1")
+    bridge.start()
+    bridge.wait_for_log(LEADS)
+
+    async def is_refused_again() -> bool:
+        return await refused(redis_client, "psubscribe") >= 3
+
+    await eventually(is_refused_again)
+    assert not await redis_client.exists("jobs:bridge")
+    valkey.ask("ACL", "SETUSER", "bridge", "+psubscribe")
+    with bridge:
+        bridge.wait_for_log(APPENDS)
+        assert await redis_client.exists("jobs:bridge")
 
 
 async def test_a_service_leaves_events_to_a_bridge_from_the_moment_on_that_it_announces(

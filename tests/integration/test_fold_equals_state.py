@@ -5,6 +5,7 @@ short that checkpoints and cuts happen all the time.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from jobcast.protocol.names import new_job_id
 from jobcast.redis.caller import Caller
 from schema.entry import Entry, entry_from_log
 from schema.events import Complete, CompleteData, Failed, FailedData
-from schema.state import JobState, fold
+from schema.state import STATE_FIELDS, JobState, fold
 from tests.support.channel import Channel
 from tests.support.json_values import json_objects, json_values, texts
 from tests.support.stored import log_of, state_of
@@ -197,3 +198,25 @@ async def test_the_log_folds_to_the_state_and_refusals_leave_no_trace(  # noqa: 
             usual = data.draw(st.sampled_from([True, True, True, True, False]))
             await history.do(data.draw(st.sampled_from(USUAL[status] if usual else ALL)), data.draw)
             assert await redis_client.xlen(f"jobs:{{{job_id}}}:log") <= max_entries + 2
+
+
+async def test_every_field_of_the_state_is_set_by_a_call_and_folded(
+    jobs: jobcast.Jobs, redis_client: Redis
+) -> None:
+    """A field that is missing here is not drawn above either: add it to both."""
+    fields: set[str] = set()
+    for _ in range(2):
+        job_id = await jobs.create("report", user_id="u1", session_id="s1", input={"n": 1})
+        run = jobs.run(job_id)
+        await run.start()
+        await run.progress(40, "Writing", eta=3, phase="x")
+        await jobs.cancel(job_id)
+        with suppress(JobCancelled):
+            await run.log("cancelled")
+        fields |= (await state_of(redis_client, job_id)).keys()
+        await (run.fail("No disk", "disk-full") if "error" not in fields else run.complete(1))
+        state = await state_of(redis_client, job_id)
+        fields |= state.keys()
+        entries = [entry_from_log(*entry) for entry in await log_of(redis_client, job_id)]
+        assert comparable(fold(entries)) == comparable(JobState.from_hash(state))
+    assert set(STATE_FIELDS) <= fields

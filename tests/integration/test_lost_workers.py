@@ -424,7 +424,7 @@ async def test_a_run_that_fails_unexpectedly_stops_no_look_and_is_logged_once(
     async with looking_out(caller):
         await until_failed(redis_client, "j2")
         await until(lambda: tries >= 2)
-    assert caplog.text.count("job j1: can't tell whether its worker is lost") == 1
+    assert caplog.text.count("can't tell whether a worker is lost: job j1") == 1
 
 
 async def test_a_run_whose_job_cannot_be_read_leaves_the_index_and_stops_no_look(

@@ -276,7 +276,7 @@ async def test_a_look_says_that_redis_is_away() -> None:
 async def looked(reader: Reader, known: JobState) -> CatchUp:
     """Return what a look at ``j1`` says."""
     answered: asyncio.Future[CatchUp | ReadFailure] = asyncio.Future()
-    reader.catch_up_if_changed("j1", known, answered.set_result)
+    reader.ask_if_changed("j1", known, answered.set_result)
     answer = await answered
     if not isinstance(answer, CatchUp):
         raise answer

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.streaming import middleware
-from app.streaming.decision import Replay
+from app.streaming.decision import WholeStream
 from app.streaming.head import StreamHead
 from app.streaming.middleware import StreamMiddleware, decision_of
 from tests.support.hypercorn_server import serving
@@ -24,12 +24,12 @@ class Teller:
     def __init__(self) -> None:
         self.began = self.ended = False
 
-    async def decide(self, *_: object) -> Replay:
-        return Replay(MUCH)
+    async def decide(self, *_: object) -> WholeStream:
+        return WholeStream(MUCH)
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         decision = decision_of(scope)
-        assert isinstance(decision, Replay)
+        assert isinstance(decision, WholeStream)
         self.began = True
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": decision.body, "more_body": False})

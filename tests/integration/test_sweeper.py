@@ -304,3 +304,20 @@ async def test_two_sweepers_at_the_same_time_fail_a_job_once(
     assert sum(counts) == 10
     assert await left_over(redis) == []
     assert await waiting(redis) == []
+
+
+async def test_what_keeps_jobs_from_being_swept_is_logged_once(
+    service: Service, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await deny(redis, "queue")
+    for _ in range(2):
+        with pytest.raises(LogUnavailable):
+            await service.jobs.create(ME, REPORT, None)
+    for name in await redis.zrange("jobs:unconfirmed", 0, -1):
+        await redis.zincrby("jobs:unconfirmed", -60, str(name))
+    caplog.clear()
+    for _ in range(3):
+        assert await service.sweeper.sweep(30) == 0
+    assert [record.name for record in caplog.records].count("jobcast.sweeper") == 1
+    await allow(redis)
+    assert await service.sweeper.sweep(30) == 2

@@ -44,7 +44,7 @@ async def known(service: Service, jobs: jobcast.Jobs) -> JobState:
 
 async def looked(service: Service, known: JobState) -> CatchUp:
     answers: list[CatchUp | ReadFailure] = []
-    service.reader.catch_up_if_changed("nightly", known, answers.append)
+    service.reader.ask_if_changed("nightly", known, answers.append)
     await until(lambda: bool(answers))
     [answer] = answers
     assert isinstance(answer, CatchUp)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import jobcast
 from app import Settings, create_app
+from tests.support.architecture import is_part_of, ways
 from tests.support.function_calls import calls
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS
@@ -49,21 +50,21 @@ ON_THE_WAY = [
     *("Limits.reserve", "_owner_keys", "Limits._check_job", "Place.__init__"),
     *(
         "Streams._viewer",
-        "Streams._viewer_of",
         "Identity.lifetime_s",
         "Parameters.get",
         "Viewer.__init__",
     ),
-    *("Headers.get", "StreamHead.of", "Viewers.open", "Viewer.serve"),
+    *("Headers.get", "StreamHead.of", "Viewers.add", "Viewer.serve"),
     *("open_outlet", "server_behind", "begin_response"),
     *("TransportOutlet.__init__", "MailboxPump.__init__", "Mailbox.__init__"),
-    *("Streams._viewer.<locals>.watch", "Mailbox.put", "TransportOutlet.offer"),
-    *("Streams._connected", "encode", "Mailbox.put"),
-    *("Directory.viewing", "_Viewing.__init__", "_Viewing.__enter__", "Directory.inbox_of"),
-    *("JobState.creation", "LoopInbox.hand", "JobActor.on_receive"),
-    *("JobActor._receive_other", "JobActor._register", "JobActor._admit", "JobActor._send_state"),
+    *("Streams._watch", "Streams._greeting", "encode_greeting", "raw_frame", "chunked"),
+    *("Mailbox.put", "TransportOutlet.offer"),
+    *("Directory.viewing", "Directory.inbox_of", "JobState.creation"),
+    *("LoopInbox.hand", "JobActor.on_receive"),
+    *("JobActor._register", "JobActor._admit", "JobActor._send_state"),
     *("encode_snapshot", "JobState.snapshot", "encode_progress", "encode", "Mailbox.put"),
-    *("JobState.finished", "Audience.admit", "TransportOutlet.attach"),
+    *("JobState.finished", "Audience.admit", "_Viewing.__init__", "_Viewing.__enter__"),
+    "TransportOutlet.attach",
     *("Mailbox.take", "Mailbox._emptied", "Mailbox.__len__", "Viewer._wait_for_end"),
 ]
 """Which stream, who asks, whose job, where to begin, a place, the head, the outlet, the greeting,
@@ -108,3 +109,7 @@ async def test_an_arriving_viewer_passes_these_functions(valkey: Valkey) -> None
                 async with watching(url, job_id):
                     on_the_way = list(passed)
     assert on_the_way == ON_THE_WAY
+
+
+def test_the_page_describes_this_way() -> None:
+    assert is_part_of(ways()[2], ON_THE_WAY)

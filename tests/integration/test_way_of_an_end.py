@@ -13,6 +13,7 @@ from quart import Quart
 import jobcast
 from app import Settings, create_app
 from tests.integration.test_way_of_a_viewer import BESIDE, OURS, watching
+from tests.support.architecture import is_part_of, ways
 from tests.support.function_calls import calls
 from tests.support.hypercorn_server import serving
 from tests.support.sse import WAIT_SECONDS
@@ -24,22 +25,21 @@ ON_THE_WAY = [
     *("JobActor.on_receive", "FollowedLog.published"),
     *("decode_publication", "parse_event", "normalize_json", "_parse_complete"),
     *("FollowedLog._accept", "is_after", "JobActor._do", "FollowedLog._defer"),
-    *("FollowedLog.catch_up", "FollowedLog._catch_up", "JobActor._do_other"),
+    "FollowedLog.catch_up",
     *("Questions.catch_up", "Reader.ask", "BatchReader.ask", "state_key", "OneServer.known"),
-    *("ServerBatches.ask", "ServerBatches._flush"),
+    *("ServerBatches.add", "ServerBatches._flush"),
     *("ServerBatches._read", "ServerBatches._answer"),
     *("Question.commands", "state_key", "log_key", "packed"),
     *("_replies", "available", "Server.ask", "Server.open", "Connection.is_idle"),
     *("Connection.is_open", "Connection.ask"),
     *("Connection.get_buffer", "Connection.buffer_updated"),
-    *("Question.answer", "Question._caught_up", "_share"),
+    *("Question.answer", "Question._decoded", "_share"),
     *("JobState.from_hash", "_decode_strictly"),
     *("decode_catch_up", "position", "position", "position", "_decode_entries", "_decode_entry"),
     *("JobState.finished", "entry_from_log", "parse_event", "normalize_json", "_parse_complete"),
     *("Entry.is_terminal", "JobState.finished", "Complaints.substituted", "_reply"),
     *("Reader.ask.<locals>.handle", "CatchUp.may_be_trimmed", "_answered"),
-    *("_send_as", "LoopInbox.hand"),
-    *("JobActor.on_receive", "JobActor._receive_other", "JobActor._caught_up", "CatchUp.split"),
+    *("LoopInbox.hand", "JobActor.on_receive", "JobActor._caught_up", "CatchUp.split"),
     *("JobActor._do", "FollowedLog.caught_up", "FollowedLog._is_another", "JobState.creation"),
     *("FollowedLog._deliver_missed", "apply", "encode_entry", "encode"),
     *("Audience.broadcast", "Mailbox.put", "TransportOutlet.offer"),
@@ -48,7 +48,7 @@ ON_THE_WAY = [
 
 AFTERWARDS = [
     *("FollowedLog._conclude", "JobActor._conclude", "Directory.forget", "Subscriptions.unfollow"),
-    *("Audience.dismiss", "Mailbox.end", "Viewer._wake", "Viewers.close", "Place.free"),
+    *("Audience.dismiss", "Mailbox.end", "Viewer._wake", "Viewers.remove", "Place.free"),
     "JobActor._deregister",
 ]
 """What lets the viewer and the actor go; its order is that of the event loop."""
@@ -98,3 +98,7 @@ async def test_the_end_of_a_job_passes_these_functions(valkey: Valkey) -> None:
     first, shown = passed.index("Connection.buffer_updated"), passed.index("TransportOutlet.offer")
     assert passed[first : shown + 1] == ON_THE_WAY
     assert set(passed[shown:]) >= set(AFTERWARDS)
+
+
+def test_the_page_describes_this_way() -> None:
+    assert is_part_of(ways()[1], ON_THE_WAY)

@@ -1,6 +1,8 @@
 """Redis in each form in which it is deployed."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -9,9 +11,10 @@ from tests.support.sentinels import SentinelSet
 from tests.support.valkey import Valkey
 from tests.support.valkey_cluster import ValkeyCluster
 
-_KEYS: Final = ("~jobs:*", "~bull:*", "~{bull}:*", "&jobs:*")
-USER: Final = (*_KEYS, "+@all", "-@admin", "-@dangerous", "+info", "+role")
-"""The ACL rules of docs/deployment.md for the service's user."""
+_PAGE: Final = Path(__file__).parents[2] / "docs" / "deployment.md"
+(_RULES,) = re.findall(r"ACL SETUSER jobcast on >PASSWORD (.+)", _PAGE.read_text())
+USER: Final[Sequence[str]] = _RULES.split()
+"""The ACL rules of the page for the user of service, workers and bridge."""
 
 
 class Deployment:

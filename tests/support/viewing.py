@@ -99,8 +99,8 @@ class Visit:
         scope = {"type": "http", "http_version": "1.1", "method": "GET"}
         with ExitStack() as place:
             if viewers is not None:
-                viewers.open(self.viewer)
-                place.callback(viewers.close, self.viewer)
+                viewers.add(self.viewer)
+                place.callback(viewers.remove, self.viewer)
             await self.viewer.serve(scope, self._receive, self._send, {"type": START})
 
     async def _receive(self) -> dict[str, Any]:

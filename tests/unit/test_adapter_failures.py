@@ -10,8 +10,10 @@ from redis.exceptions import ResponseError
 
 from jobcast._errors import JobExists
 from jobcast._owner import Owner
+from jobcast.adapters._leniency import Notices, Outage
 from jobcast.adapters._report import is_changed
-from jobcast.adapters._task import Enqueueing, Notices, Outage, failing, will_retry
+from jobcast.adapters._task import failing, will_retry
+from jobcast.adapters._task_state import Enqueueing
 from jobcast.adapters.celery import Execution
 
 TOO_MUCH = "x" * 2_000_000

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.architecture import Row, functions_of, ways
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
@@ -26,7 +28,6 @@ LOOKS_LIKE_A_FILE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*|[\w./-]+\.(?:
 EXAMPLES = {"report.py"}
 """What a reader of the README writes."""
 
-ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 
 
@@ -60,19 +61,24 @@ def test_a_page_links_only_to_files_that_exist(page: Path) -> None:
             assert (page.parent / address).exists(), link
 
 
-def test_a_function_on_the_way_is_in_the_file_that_the_page_names() -> None:
-    tables = re.findall(r"\| step \| functions \| in \|\n.*\n((?:\|.*\n)+)", ARCHITECTURE)
-    assert len(tables) == 3
-    for row in "".join(tables).splitlines():
-        _, _, functions, where, _ = (re.findall(r"`([^`]+)`", cell) for cell in row.split("|"))
+@pytest.mark.parametrize("way", ways())
+def test_a_function_on_the_way_is_in_the_file_that_the_page_names(way: Sequence[Row]) -> None:
+    for functions, files in way:
         text = "".join(
             path.read_text()
             for path in CODE
-            for name in where
+            for name in files
             if path.as_posix().endswith(f"/{name}")
         )
-        for name in functions if where else ():  # else "as for progress"
+        for name in functions:
             assert re.search(rf"(?:def|class) {name.rpartition('.')[2]}\b", text), name
+
+
+def test_the_ways_can_be_read_aloud() -> None:
+    event, end, viewer = (len(functions_of(way)) for way in ways())
+    assert event <= 20
+    assert end <= 25
+    assert viewer <= 30
 
 
 def test_the_glossary_says_each_word_once() -> None:

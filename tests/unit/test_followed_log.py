@@ -157,7 +157,7 @@ class InAnyOrder(RuleBasedStateMachine):
         elif in_parts and answer.missed:
             first = CatchUp(answer.state, answer.missed[:1], answer.more)
             rest = CatchUp(answer.state, answer.missed[1:], answer.more)
-            self.take(self.follower.caught_up(first, whole=False))
+            self.take(self.follower.caught_up(first, is_last=False))
             self.take(self.follower.caught_up(rest))
         else:
             self.take(self.follower.caught_up(answer))
@@ -184,7 +184,7 @@ class InAnyOrder(RuleBasedStateMachine):
         for _ in range(3):
             self.come_to_rest()
             self.take(self.follower.verify())
-        assert self.follower.known
+        assert self.follower.is_current
         assert self.follower.ended == self.log.state.finished
         assert shown(known(self.follower)) == shown(self.log.state)
 
@@ -205,7 +205,7 @@ def follower(log: JobLog) -> FollowedLog:
     """Return one that knows the job, which was just started."""
     made = FollowedLog(log.state)
     assert list(made.subscribed()) == [ReadIfChanged(log.state)]
-    assert list(made.caught_up(log.read(log.last))) == [Milestone.KNOWN]
+    assert list(made.caught_up(log.read(log.last))) == [Milestone.CURRENT]
     assert [event.name for event in events(made.published(log.start()))] == ["step-change"]
     return made
 
@@ -240,14 +240,14 @@ def test_so_does_a_gap(follower: FollowedLog, log: JobLog) -> None:
     assert list(follower.published(log.progress(3))) == []
     outputs = list(follower.caught_up(log.read(last)))
     assert [event.data["progress"] for event in events(outputs)] == [1, 2, 3]
-    assert outputs[-1] is Milestone.KNOWN
+    assert outputs[-1] is Milestone.CURRENT
 
 
 def test_after_a_reconnect_it_asks_first_whether_anything_has_changed(
     follower: FollowedLog, log: JobLog
 ) -> None:
     assert list(follower.subscribed()) == [ReadIfChanged(known(follower))]
-    assert list(follower.caught_up(CatchUp(log.state, ()))) == [Milestone.KNOWN]
+    assert list(follower.caught_up(CatchUp(log.state, ()))) == [Milestone.CURRENT]
 
 
 def test_a_job_that_is_no_longer_as_it_was_known_is_read_at_once(
@@ -274,7 +274,7 @@ def test_the_state_before_an_event_is_kept_until_the_log_has_confirmed_the_event
     outputs = list(follower.caught_up(CatchUp(earlier)))  # the event was lost after all
     assert [event.name for event in events(outputs)] == ["reset", "progress-update"]
     assert known(follower) == earlier
-    assert outputs[-1] is Milestone.KNOWN
+    assert outputs[-1] is Milestone.CURRENT
 
 
 def test_the_state_is_what_it_was_when_the_output_was_made(
@@ -293,7 +293,7 @@ def test_an_invention_is_dropped_once_the_log_does_not_have_it(
 ) -> None:
     assert list(follower.published(publication("note", "{}", "9-9", "9-8"))) == [Read(log.last)]
     answered = list(follower.caught_up(log.read(log.last)))
-    assert answered == [Milestone.KNOWN, Dropped("id 9-9 is not in the log")]
+    assert answered == [Milestone.CURRENT, Dropped("id 9-9 is not in the log")]
 
 
 def test_what_is_only_published_is_left_to_a_bridge_as_long_as_there_is_one(log: JobLog) -> None:
@@ -303,7 +303,7 @@ def test_what_is_only_published_is_left_to_a_bridge_as_long_as_there_is_one(log:
     note = b'{"event": "note", "data": {}}'
     end = b'{"event": "failed", "data": {"error": "x"}}'
     assert list(follower.published(note)) == []  # nor is it kept for later
-    assert list(follower.caught_up(log.read(log.last))) == [Milestone.KNOWN]
+    assert list(follower.caught_up(log.read(log.last))) == [Milestone.CURRENT]
     for payload in (note, end):
         assert list(follower.published(payload)) == []
     assert [event.name for event in events(follower.published(log.start()))] == ["step-change"]

@@ -4,7 +4,7 @@ import pytest
 from pykka import ActorRegistry
 
 from actors.mailbox import Ending
-from actors.messages import CaughtUp, Deregister, Expire, Register
+from actors.messages import Deregister, Expire, Register, Verified
 from eventlog.channel import Published
 from tests.support.job_world import JobLog, Scene, Watcher, handled, publication, stop, stopped
 
@@ -118,7 +118,7 @@ async def test_a_failure_sends_all_viewers_back(
 ) -> None:
     live, waiting = await scene.live(), await scene.watch("0-7")
     monkeypatch.setattr(logging.getLogger("pykka"), "disabled", True)
-    await scene.tell(CaughtUp(None))  # type: ignore[arg-type]  # what it can't handle
+    await scene.tell(Verified(None))  # type: ignore[arg-type]  # what it can't handle
     assert (live.ending, waiting.ending) == (Ending.RETRY, Ending.RETRY)
     assert scene.registrar.forgotten[0] is scene.inbox
     assert scene.feed.inbox is None

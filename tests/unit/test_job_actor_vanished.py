@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.mailbox import Ending
-from actors.messages import Retire, Verify
+from actors.messages import Replaced, Verify
 from tests.support.job_world import JobLog, Scene, publication, stopped
 
 SECRET = '{"secret":true}'
@@ -299,7 +299,7 @@ async def test_an_actor_that_retires_passes_on_nothing_that_waits_in_its_inbox(
 ) -> None:
     live = await scene.live()
     late: Any = await scene.watch()
-    scene.inbox.tell(Retire())
+    scene.inbox.tell(Replaced())
     await scene.publish(publication("note", SECRET), publication("complete", "{}"), log.start())
     assert (live.ids, late.ids) == (["1-0"], ["1-0"])
     assert (live.ending, late.ending) == (Ending.RETRY, Ending.RETRY)

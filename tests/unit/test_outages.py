@@ -38,6 +38,16 @@ def test_the_next_outage_is_logged_again(
     assert caplog.messages == ["refused", "refused"]
 
 
+def test_the_end_of_an_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    outages = Outages(_log)
+    outages.end("back")
+    for _ in range(2):
+        outages.add("refused")
+        outages.end("back")
+        outages.end("back")
+    assert caplog.messages == ["refused", "back", "refused", "back"]
+
+
 def test_causes_that_never_recur_take_no_memory(caplog: pytest.LogCaptureFixture) -> None:
     outages = Outages(_log)
     for number in range(1000):

@@ -34,7 +34,7 @@ class AtOnce:
             asyncio.get_running_loop().call_later(0.002, self._answer)
         self._asked.append((cursor, answered, most))
 
-    def catch_up_if_changed(self, _job_id: str, known: JobState, answered: OnRead) -> None:
+    def ask_if_changed(self, _job_id: str, known: JobState, answered: OnRead) -> None:
         answered(CatchUp(known, ()))
 
     def _answer(self) -> None:

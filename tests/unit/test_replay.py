@@ -13,7 +13,7 @@ from app.auth import Authenticator
 from app.errors import ServiceUnavailable
 from app.raw_request import RawRequest
 from app.settings import Settings
-from app.streaming.decision import Decision, LiveStream, NoContent, Refusal, Replay, Streams
+from app.streaming.decision import Decision, LiveStream, NoContent, Refusal, Streams, WholeStream
 from app.streaming.replay import replay
 from app.streaming.viewer import COMMENT, PING_EVENT, Viewer
 from app.streaming.viewers import Viewers
@@ -142,7 +142,7 @@ def replaced(log: JobLog) -> Callable[[], object]:
 
 def told(decision: Decision) -> list[str]:
     """Return the names of the events of a whole stream."""
-    assert isinstance(decision, Replay)
+    assert isinstance(decision, WholeStream)
     parser = Parser()
     events = parser.feed(decision.body)
     assert not parser.retries
@@ -192,7 +192,7 @@ async def test_a_long_history_is_left_to_an_actor_whatever_a_page_holds(
         log.append("note", {"text": "x" * 120 * 1024})
     log.append("complete", {"result": "x" * 500 * 1024})
     decision = await Service(log).decide("1-0")
-    assert isinstance(decision, Replay) == is_replayed
+    assert isinstance(decision, WholeStream) == is_replayed
 
 
 @pytest.mark.parametrize(("cursor", "resets"), [(None, 0), ("2-0", 1)])
@@ -203,8 +203,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
     service.reading.before[1] = retried(log)
     decision = await service.decide(cursor)
     assert isinstance(decision, LiveStream)
-    with decision.place:
-        shown = await service.shown(decision.viewer)
+    shown = await service.shown(decision.viewer)
     assert [(event.name, event.id) for event in shown] == [
         ("connected", ""),
         *[("reset", "")] * resets,
@@ -237,8 +236,7 @@ async def test_who_comes_as_a_finished_job_is_retried_watches_the_new_attempt(
 async def test_pings_are_for_who_asks_for_them_with_a_1(query: bytes, keepalive: Frame) -> None:
     decision = await Service(JobLog()).decide(None, query=query)
     assert isinstance(decision, LiveStream)
-    with decision.place:
-        assert decision.viewer._keepalive is keepalive
+    assert decision.viewer._keepalive is keepalive
 
 
 async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_back(
@@ -249,7 +247,7 @@ async def test_who_comes_as_another_job_gets_the_id_of_a_finished_one_is_sent_ba
     decision = await service.decide(None)
     assert isinstance(decision, LiveStream)
     watcher = Watcher()
-    with decision.place, decision.viewer._watch(watcher.mailbox):
+    with decision.viewer._watch(watcher.mailbox):
         inbox = service.feed.inbox
         assert inbox is not None
         inbox.tell(Subscribed())

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schema.entry import salvage_entry
-from schema.events import NO_REASON, TERMINAL
+from schema.events import NO_REASON, Terminal
 from schema.http import JobStatus, JobSummary
 from schema.salvage import salvage, salvage_object
 from schema.sse import encode_snapshot
@@ -201,7 +201,7 @@ def test_any_state_is_readable_or_has_no_core(fields: dict[str, str | None]) -> 
     (event,) = Parser().feed(encode_snapshot(state).data)
     assert event.id == state.last
     if state.finished:
-        assert type(state.terminal_entry().event) in TERMINAL
+        assert isinstance(state.terminal_entry().event, Terminal)
 
 
 CONTRACT = {"progress": 5, "currentStep": "x", "estimatedTimeRemaining": 1}

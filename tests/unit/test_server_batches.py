@@ -12,7 +12,7 @@ from eventlog.batch_reader import BatchReader
 from eventlog.errors import LogUnavailable, UnreadableJob
 from eventlog.question import Question
 from eventlog.server_batches import ServerBatches
-from jobcast.protocol.names import PLAIN, SHARDED
+from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Replies
 from jobcast.redis.server import Server
 from tests.support.channel_server import ChannelServer
@@ -41,7 +41,7 @@ async def test_one_question_that_fails_in_a_way_not_foreseen_leaves_the_others_a
     for number in range(20):
         job_id = f"j{number}"
         question = Question(job_id, "1-0", only_mark=True)
-        batches.ask(question, partial(answers.__setitem__, job_id))
+        batches.add(question, partial(answers.__setitem__, job_id))
     await until(lambda: len(answers) == 20)
     assert isinstance(answers.pop(ODD), UnreadableJob)
     assert set(answers.values()) == {"1-0"}
@@ -64,7 +64,7 @@ async def test_all_who_find_a_server_unavailable_begin_to_look_for_another() -> 
         known=lambda _name: server,
         serving=lambda: [server],
         refresh_soon=refresh_soon,
-        pubsub=SHARDED,
+        is_cluster=True,
     )
     batches = BatchReader(cast("Any", SimpleNamespace(servers=servers)))
 

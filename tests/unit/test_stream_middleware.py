@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import create_app
 from app.settings import Settings
-from app.streaming.decision import MANY, Replay
+from app.streaming.decision import MANY, WholeStream
 from app.streaming.head import StreamHead
 from app.streaming.middleware import _KEY, StreamMiddleware
 from tests.support.service import SECRET
@@ -136,5 +136,5 @@ async def test_the_head_is_the_one_that_quart_gives_the_stream_of_a_finished_job
     async def listen(message: Any) -> None:  # noqa: ANN401 - ASGI's
         said.append(message)
 
-    await middleware._application({**asked, _KEY: Replay(b"")}, asyncio.Event().wait, listen)
+    await middleware._application({**asked, _KEY: WholeStream(b"")}, asyncio.Event().wait, listen)
     assert said[0] == StreamHead(origins).of(version, origin)

@@ -89,7 +89,9 @@ def test_a_mute_connection_is_given_up_within_3_seconds(begins_s: float) -> None
     in_virtual_time(scenario())
 
 
-def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_why_a_connection_was_lost_is_logged_and_that_it_is_up_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scenario() -> None:
         played = Played()
         async with running(played.connection):
@@ -104,12 +106,16 @@ def test_why_a_connection_was_lost_is_logged(caplog: pytest.LogCaptureFixture) -
                 await after(WAY_S)
             played.server.lose()  # no answer to that PING, which is not what is wrong
             await after(WAY_S)
+            played.server.mute = False
+            await after(10)
 
     with caplog.at_level(logging.WARNING):
         in_virtual_time(scenario())
-    assert [record.args for record in caplog.records] == [
-        ("no answer to a ping",),
-        ("Connection closed by server.",),
+    assert caplog.messages == [
+        "lost a subscriber connection: no answer to a ping",
+        "the subscriber connection is up again",
+        "lost a subscriber connection: Connection closed by server.",
+        "the subscriber connection is up again",
     ]
 
 

@@ -228,7 +228,7 @@ async def test_the_answers_of_a_batch_are_handed_on_a_few_at_a_time(
     monkeypatch.setattr(Server, "ask", ask)
     batches, rounds = ServerBatches(Server(ChannelServer(PLAIN).connect)), LoopTurns()
     for number in range(1000):
-        batches.ask(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
+        batches.add(Question(f"j{number}", "1-0", only_mark=True), rounds.note)
     await until(lambda: rounds.total == 1000)
     assert rounds.most <= 2 * 10
     await batches.close()
@@ -328,13 +328,13 @@ def test_keepalives_that_are_due_in_one_second_are_sent_a_few_at_a_time(
 def test_viewers_whose_time_is_over_at_once_are_ended_a_few_at_a_time() -> None:
     async def scenario() -> None:
         rounds, viewers = LoopTurns(), Viewers(Settings())
-        close = viewers.close
+        remove = viewers.remove
 
         def noted(viewer: Viewer) -> None:
             rounds.note()
-            close(viewer)
+            remove(viewer)
 
-        viewers.close = noted  # type: ignore[method-assign]
+        viewers.remove = noted  # type: ignore[method-assign]
         visits = [Visit(lifetime_s=30) for _ in range(1000)]
         for visit in visits:
             visit.begin(viewers)

@@ -25,6 +25,7 @@ from eventlog.subscriptions import Subscriptions
 from jobcast.protocol.names import PLAIN
 from jobcast.redis.connection import Connection, packed
 from jobcast.redis.servers import OneServer
+from tests.support.architecture import functions_of, ways
 from tests.support.channel_server import receive
 from tests.support.job_world import JOB, JobLog
 
@@ -189,3 +190,9 @@ async def test_an_event_is_handled_once_and_written_once_a_viewer(viewers: int, 
             assert parts.count("Audience._deliver_part") == math.ceil(viewers / PART)
             assert set(parts) == set(ONCE_A_PART)
         assert {transport.arrived().count(b"id: ") for transport in path.viewers} == {1}
+
+
+def test_the_page_describes_this_way() -> None:
+    way = ways()[0]
+    everything = [*ONCE_AN_EVENT, *ONCE_A_VIEWER[:2]]
+    assert list(functions_of(way)) == everything

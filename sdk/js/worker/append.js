@@ -7,8 +7,7 @@ export const SCRIPT = readFileSync(new URL("./append.lua", import.meta.url), "ut
 const DIGEST = createHash("sha1").update(SCRIPT).digest("hex");
 const ENDS = new Set(["complete", "fail"]);
 
-/** The fields of a job's state that `Append.isIn` needs. */
-export const TRACES = ["status", "cancel", "error", "errorCode", "retryToken"];
+const TRACES = ["status", "cancel", "error"];
 
 /**
  * One call of the append script, without its job, attempt and run.
@@ -37,8 +36,13 @@ export class Append {
     return ENDS.has(this.operation);
   }
 
+  /** The fields of the job's state that `isIn` needs. */
+  get traces() {
+    return [...TRACES, ...Object.keys(this.fields), ...this.cleared];
+  }
+
   /**
-   * Whether the job's state, its `TRACES`, shows that this `cancel`, `retry` or `abandon` was written.
+   * Whether the job's state, its `traces`, shows that this `cancel`, `retry` or `abandon` was written.
    *
    * For a caller that got no answer, and whose repeat was refused. Any cancellation of the job counts as a `cancel`. A
    * `retry` is recognized by its token (see `retried`) until another retry follows, an `abandon` by its failure.
@@ -47,7 +51,7 @@ export class Append {
    */
   isIn(stored) {
     /** @type {Record<string, string | null>} */
-    const state = Object.fromEntries(TRACES.map((name, n) => [name, stored[n]]));
+    const state = Object.fromEntries(this.traces.map((name, n) => [name, stored[n]]));
     const isFailed = state.status === "failed";
     if (this.operation === "cancel") return state.cancel === "1" || (isFailed && state.error === "Cancelled");
     const hasFields = Object.entries(this.fields).every(([name, value]) => state[name] === value);

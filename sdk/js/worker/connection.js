@@ -1,4 +1,4 @@
-import { withScript, answerOf, TRACES } from "./append.js";
+import { withScript, answerOf } from "./append.js";
 import { JobcastError, RedisUnavailable, refused } from "./errors.js";
 import { createdBy, creationOf, indexCommands, logKey, stateKey } from "./names.js";
 import { isRefusal } from "./retry.js";
@@ -102,7 +102,7 @@ export class Connection {
         await this.append(jobId, event, null, "", "");
       } catch (error) {
         const isRefusal = error instanceof JobcastError;
-        if (isRefusal && isUnanswered && event.isIn(await this.call("HMGET", stateKey(jobId), ...TRACES))) return;
+        if (isRefusal && isUnanswered && event.isIn(await this.call("HMGET", stateKey(jobId), ...event.traces))) return;
         isUnanswered ||= !isRefusal;
         throw error;
       }

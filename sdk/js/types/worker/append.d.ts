@@ -1,7 +1,5 @@
 /** The append script, the same as in the Python library and the service. */
 export declare const SCRIPT: string;
-/** The fields of a job's state that `Append.isIn` needs. */
-export declare const TRACES: string[];
 /**
  * One call of the append script, without its job, attempt and run.
  *
@@ -30,8 +28,10 @@ export declare class Append {
     });
     /** Whether it ends its run. */
     get isEnd(): boolean;
+    /** The fields of the job's state that `isIn` needs. */
+    get traces(): string[];
     /**
-     * Whether the job's state, its `TRACES`, shows that this `cancel`, `retry` or `abandon` was written.
+     * Whether the job's state, its `traces`, shows that this `cancel`, `retry` or `abandon` was written.
      *
      * For a caller that got no answer, and whose repeat was refused. Any cancellation of the job counts as a `cancel`. A
      * `retry` is recognized by its token (see `retried`) until another retry follows, an `abandon` by its failure.

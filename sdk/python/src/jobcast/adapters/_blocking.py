@@ -1,46 +1,37 @@
 """Runs the tasks of queues with blocking workers as jobs: see `jobcast.adapters`."""
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Unpack
+from typing import Unpack
 
 from redis.exceptions import RedisError
 
 from jobcast import _event
 from jobcast._errors import (
-    InvalidEvent,
     JobCancelled,
     JobcastError,
     JobExists,
-    JobFinished,
-    JobSuperseded,
     UnknownJob,
 )
-from jobcast._failure import text_of
 from jobcast._outbox import Answered
 from jobcast._owner import Owner
 from jobcast._retry import is_transient
 from jobcast.adapters._abort import Abort, OnCancel
-from jobcast.adapters._report import Report, read
+from jobcast.adapters._leniency import Leniency, Outage, logged
+from jobcast.adapters._report import Report
 from jobcast.adapters._task import (
     COMPLETED,
     END_FIELDS,
     MAX_STARTS,
     UNKNOWN,
     End,
-    Enqueueing,
-    Leniency,
-    Notices,
-    Outage,
-    Parts,
     Scope,
     Settings,
     Ticket,
-    completion,
     failing,
     will_retry,
 )
+from jobcast.adapters._task_state import REFUSED_STARTS, TaskRunState, TasksState, TaskState
 from jobcast.adapters._unsent import Unsent
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import new_job_id, state_key
@@ -50,27 +41,20 @@ from jobcast.sync._lease import Leases
 from jobcast.sync._run import Run
 from jobcast.sync._sender import Sender, Senders
 
-_log: Final = logging.getLogger("jobcast.adapters")
 
-
-class Tasks:
+class Tasks(TasksState):
     """Creates and runs the jobs of one queue's tasks, in one Redis; connects at first use."""
 
     def __init__(self, url: str, **settings: Unpack[Settings]) -> None:
-        parts = Parts.of(settings)
-        self.max_event_bytes = parts.bounds.max_event_bytes
-        enqueue_connection = Connection(url, try_s=parts.enqueue_s)
-        limits = parts.limits._replace(block_s=parts.enqueue_s)
-        self._creating = Jobs(
-            enqueue_connection, Leases(enqueue_connection, None), Senders(limits), parts.bounds
-        )
-        self._connection = Connection(url, try_s=parts.limits.block_s)
-        self._leases = Leases(self._connection, parts.lease_s)
-        self._senders = Senders(parts.limits)
-        self._jobs = Jobs(self._connection, self._leases, self._senders, parts.bounds)
-        self.notices = Notices()
-        self._outage = Outage()
-        self._enqueueing = Enqueueing(self.notices, self._outage)
+        super().__init__(settings)
+        bounds, limits, lease_s, enqueue_s = self._parts
+        connection = Connection(url, try_s=enqueue_s)
+        senders = Senders(limits._replace(block_s=enqueue_s))
+        self._creating = Jobs(connection, Leases(connection, None), senders, bounds)
+        self._connection = Connection(url, try_s=limits.block_s)
+        self._leases = Leases(self._connection, lease_s)
+        self._senders = Senders(limits)
+        self._jobs = Jobs(self._connection, self._leases, self._senders, bounds)
 
     def enqueued(self, task_id: str, name: str, owner: Owner | None = None) -> Ticket | None:
         """Create the job of a task before it is enqueued, and return the ticket to send with it.
@@ -101,7 +85,8 @@ class Tasks:
     def cancel(self, ticket: Ticket | None) -> None:
         """Cancel the job of a revoked task: a queued job fails, a running one is asked to stop."""
         if ticket is not None:
-            self._try(ticket.job_id, lambda: self._jobs.cancel(ticket.job_id))
+            with logged(ticket.job_id):
+                self._jobs.cancel(ticket.job_id)
 
     def end(
         self, ticket: Ticket | None, error: str, code: str | None, *, is_retried: bool = False
@@ -112,18 +97,16 @@ class Tasks:
         """
         if ticket is None:
             return
-        event = will_retry(error, code) if is_retried else failing(error, code)[0]
-
-        def end() -> None:
+        with logged(ticket.job_id):
+            event = will_retry(error, code) if is_retried else failing(error, code)[0]
             self._connection.append(ticket.job_id, event)
             if is_retried:
                 self._jobs.retry(ticket.job_id)
 
-        self._try(ticket.job_id, end)
-
     def retry(self, job_id: str) -> None:
         """Queue a failed job for its next attempt."""
-        self._try(job_id, lambda: self._jobs.retry(job_id))
+        with logged(job_id):
+            self._jobs.retry(job_id)
 
     def deliver(self, unsent: Unsent) -> bool:
         """Send what another process could not; return False if it must be kept: see `Unsent`."""
@@ -137,49 +120,31 @@ class Tasks:
         self._creating.close()
         self._jobs.close()
 
-    def _try(self, job_id: str, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except JobcastError as refusal:
-            _log.info("job %s: %s", job_id, refusal)
-        except Exception as error:  # noqa: BLE001 - the queue must go on
-            _log.warning("job %s: %s", job_id, error)
-
     def _created(self, ticket: Ticket) -> Ticket:
         try:
-            self._create(self._creating, ticket)
+            self._creating.create(ticket.type, **ticket.names)
         except JobExists:
             ticket = self._enqueueing.id_taken(ticket)
-            self._create(self._creating, ticket)
+            self._creating.create(ticket.type, **ticket.names)
         return ticket
-
-    @staticmethod
-    def _create(jobs: Jobs, ticket: Ticket) -> None:
-        jobs.create(
-            ticket.type,
-            user_id=ticket.user_id,
-            session_id=ticket.session_id,
-            job_id=ticket.job_id,
-        )
 
     def _is_cancelled_at_start(self, run: "TaskRun", ticket: Ticket, leniency: Leniency) -> bool:
         """Start the run, or silence it if it can't start; return whether the task must not run."""
-        try:
+        with leniency.silencing():
             for _ in range(MAX_STARTS):
                 try:
                     run.start()
-                except (UnknownJob, JobFinished, JobSuperseded) as refusal:
+                except REFUSED_STARTS as refusal:
                     outcome = self._after(refusal, ticket, leniency)
                     if outcome is not None:
                         return outcome
+                except JobCancelled:
+                    with leniency.silencing():
+                        run.end(_event.CANCELLED)
+                    return True
                 else:
                     return False
             leniency.silence("it could not be started")
-        except JobCancelled:
-            run.end(_event.CANCELLED)
-            return True
-        except Exception as error:  # noqa: BLE001 - the task runs in any case
-            leniency.silence(error)
         return False
 
     def _after(self, refusal: JobcastError, ticket: Ticket, leniency: Leniency) -> bool | None:
@@ -189,72 +154,40 @@ class Tasks:
             return True
         if isinstance(refusal, UnknownJob):
             # Redis was unavailable when the task was enqueued, or the job has expired.
-            self._create(self._jobs, ticket)
+            self._jobs.create(ticket.type, **ticket.names)
             return None
-        end = self._end_of(ticket.job_id)
-        if end.is_cancelled:
-            leniency.is_silenced = True
-            return True
-        if not end.is_failed:
-            leniency.silence(refusal)
-            return False
-        self.retry(ticket.job_id)  # the queue has redelivered the task
-        return None
-
-    def _end_of(self, job_id: str) -> End:
-        return End.of_state(self._connection.call("HMGET", state_key(job_id), *END_FIELDS))
+        reply = self._connection.call("HMGET", state_key(ticket.job_id), *END_FIELDS)
+        outcome = leniency.judge(End.of_state(reply), refusal)
+        if outcome is None:
+            self.retry(ticket.job_id)
+        return outcome
 
 
-class Task:
-    """One execution of a task.
-
-    ``is_cancelled`` is whether it must not run: its job was cancelled before, or the service queued
-    it for an attempt that is over.
-    """
+class Task(TaskState["TaskRun"]):
+    """One execution of a task, with its calls."""
 
     def __init__(
-        self,
-        tasks: Tasks,
-        run: "TaskRun",
-        leniency: Leniency,
-        scope: Scope,
-        *,
-        is_cancelled: bool,
+        self, tasks: Tasks, run: "TaskRun", leniency: Leniency, scope: Scope, *, is_cancelled: bool
     ) -> None:
-        self.run = run
-        self.is_cancelled = is_cancelled
+        super().__init__(tasks, run, leniency, scope, is_cancelled=is_cancelled)
         self._tasks = tasks
-        self._leniency = leniency
-        self._scope = scope
         self._is_retried = False
 
     def unsent(self) -> Unsent | None:
         """Return the events that are still buffered after the end; None if the end was written."""
         return Unsent.of(self.run, is_retried=self._is_retried)
 
-    @property
-    def is_followed(self) -> bool:
-        """Whether its events are sent."""
-        return not self._leniency.is_silenced
-
     def report(self, meta: object) -> None:
         """Forward a progress report. Raises `JobCancelled` if the job was asked to stop."""
-        if not self.is_followed:
-            return
-        try:
-            report = read(meta, self._complain)
+        with self._reporting():
+            report = self._report_of(meta)
             if report is not None:
                 self.run.take(report)
-        except JobCancelled:
-            raise
-        except Exception as error:  # noqa: BLE001 - it must not fail the task
-            self._complain(text_of(error))
 
     def complete(self, result: object) -> None:
         """Complete the job with the task's result, or null if that is too large or not JSON."""
-        event, problem = completion(result, self._tasks.max_event_bytes)
-        if problem is not None and self.is_followed:
-            self._tasks.notices.warn_once(problem, "job %s: %s", self.run.job_id, problem)
+        event, problem = self._completion_of(result)
+        if problem is not None:
             with suppress(Exception):
                 self.run.log(problem, "warning")
         self._end(event, COMPLETED)
@@ -275,27 +208,13 @@ class Task:
         """Fail the job with the error ``Cancelled``."""
         self._end(_event.CANCELLED)
 
-    def leave(self) -> None:
-        """Leave the job running, until another worker takes it over or its lease expires."""
-        self.run.stop_renewing()
-        self._scope.leave(self.run)
-
     def _end(self, event: Append, otherwise: Append | None = None) -> bool:
         """End the run, and return whether Redis has acknowledged the end."""
-        try:
-            if self.is_followed and not self.run.has_ended:
+        with self._ending():
+            if self._may_end:
                 self.run.end(event, otherwise)
                 return self.run.finished
-        except Exception as error:  # noqa: BLE001 - it must not fail the task
-            self._leniency.silence(error)
-        finally:
-            self.leave()
         return False
-
-    def _complain(self, what: str) -> None:
-        self._tasks.notices.warn_once(
-            f"report {what}", "job %s: a report was not forwarded whole: %s", self.run.job_id, what
-        )
 
 
 class TaskSender(Sender):
@@ -335,18 +254,13 @@ class TaskSender(Sender):
         self, event: Append, answered: Answered, otherwise: Append | None = None
     ) -> Answer | None:
         """Append an event; None if it was refused or is buffered, or the run is silenced."""
-        if self._leniency.is_silenced:
-            return None
-        try:
-            return super().send(event, answered, otherwise)
-        except InvalidEvent:
-            raise  # the caller's mistake; later events are not affected
-        except (JobcastError, RedisError) as error:
-            self._leniency.handle(error)
-            return None
+        with self._leniency.refusals():
+            if not self._leniency.is_silenced:
+                return super().send(event, answered, otherwise)
+        return None
 
 
-class TaskRun(Run):
+class TaskRun(Run, TaskRunState):
     """The run of a task. Its calls raise only `JobCancelled` and `InvalidEvent`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of `Tasks`
@@ -382,7 +296,6 @@ class TaskRun(Run):
         self._finish(event, otherwise)
 
     def stop_renewing(self) -> None:
-        """Stop renewing the lease, unless the end of the run is still buffered."""
         if self._lease is not None and not self._sender.has_end:
             self._lease.stop()
 

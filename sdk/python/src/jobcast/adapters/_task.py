@@ -1,17 +1,13 @@
 """What the blocking and the asyncio adapters share. Does no I/O."""
 
 import logging
-import math
 import re
-from collections.abc import Callable, Mapping
-from time import monotonic
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self, TypedDict
 from weakref import ref
 
-from redis.exceptions import RedisError
-
 from jobcast import _event
-from jobcast._errors import BufferFull, InvalidEvent
+from jobcast._errors import InvalidEvent
 from jobcast._failure import class_name, describe, presentable
 from jobcast._json import MAX_EVENT_BYTES
 from jobcast._outbox import Limits
@@ -27,7 +23,6 @@ from jobcast._settings import (
 )
 from jobcast.protocol.append import Answer, Append, Bounds, brief, shortened
 from jobcast.protocol.names import new_job_id, parse_job_id
-from jobcast.protocol.refusals import is_data_error
 
 HEADER: Final = "jobcast"
 """The key of the ticket in a message's headers, options or metadata."""
@@ -36,9 +31,6 @@ ENQUEUE_S: Final = 2.0
 """How long enqueueing a task waits for Jobcast's Redis by default."""
 BLOCK_S: Final = 2.0
 """How long a call in a task waits for Jobcast's Redis by default."""
-PAUSE_S: Final = 10.0
-"""For this long after an outage of Redis, nothing waits for it: runs start in the background, and
-workers create the jobs of tasks that are enqueued."""
 MAX_STARTS: Final = 3
 """Maximum tries per start: after a refusal, the job is created or queued for its next attempt."""
 
@@ -85,6 +77,14 @@ class Parts(NamedTuple):
         enqueue_s = settings.get("enqueue_s", ENQUEUE_S)
         check_seconds("enqueue_s", enqueue_s)
         return cls(bounds, limits, lease_s, enqueue_s)
+
+
+class Names(TypedDict):
+    """The names of a job and of its owner."""
+
+    user_id: str | None
+    session_id: str | None
+    job_id: str
 
 
 class Ticket(NamedTuple):
@@ -152,6 +152,11 @@ class Ticket(NamedTuple):
         """The job's owner."""
         return Owner(self.user_id, self.session_id)
 
+    @property
+    def names(self) -> Names:
+        """The arguments of `Jobs.create` beside the type."""
+        return {"user_id": self.user_id, "session_id": self.session_id, "job_id": self.job_id}
+
 
 END_FIELDS: Final = ("status", "error", "errorCode")
 
@@ -196,119 +201,6 @@ def owner_of(header: object) -> Owner | None:
     return None if owner.is_nobody or "id" in header else owner
 
 
-class Notices:
-    """Logs each warning once per process."""
-
-    def __init__(self) -> None:
-        self._warned: set[str] = set()
-
-    def warn_once(self, key: str, message: str, *arguments: object) -> None:
-        """Log a warning, unless one with this key was logged before."""
-        if key not in self._warned:
-            self._warned.add(key)
-            _log.warning(message, *arguments)
-
-
-class Outage:
-    """Remembers an outage of Redis, so that not every task waits for a timeout."""
-
-    def __init__(self) -> None:
-        self._until_s = -math.inf
-
-    def begin(self) -> None:
-        """Record that Redis did not answer in time."""
-        self._until_s = monotonic() + PAUSE_S
-
-    def note(self, error: RedisError) -> None:
-        """Record that Redis is unavailable, unless the error is about one job or its owner."""
-        if not is_data_error(str(error)):
-            self.begin()
-
-    @property
-    def is_on(self) -> bool:
-        """Whether Redis was unavailable in the last `PAUSE_S` seconds."""
-        return monotonic() < self._until_s
-
-
-class Enqueueing:
-    """Decides whether a task becomes a job when it is enqueued."""
-
-    def __init__(self, notices: Notices, outage: Outage) -> None:
-        self._notices = notices
-        self._outage = outage
-
-    def ticket(self, task_id: str, name: str, owner: Owner | None) -> Ticket | None:
-        """Return the ticket of a task; None if it has no owner."""
-        owner = current_owner.get() if owner is None else owner
-        if owner is None:
-            self._notices.warn_once(
-                "owner",
-                "%s is not followed: it has no owner. Enqueue it within"
-                " `with jobcast.owner(user_id=…)`, or `with jobcast.owner():` to say so."
-                " This is logged once.",
-                name,
-            )
-            return None
-        if owner.is_nobody:
-            return None
-        return Ticket.of_task(str(task_id), name, owner)
-
-    def creation_failed(self, ticket: Ticket, error: Exception) -> Ticket | None:
-        """Log that a job could not be created; return the ticket to send nevertheless, if any.
-
-        If Redis was unavailable, the worker creates the job from the ticket.
-        """
-        if isinstance(error, RedisError):
-            self._outage.note(error)
-            self._notices.warn_once(
-                "away", "Jobcast's Redis is unavailable; tasks are enqueued all the same: %s", error
-            )
-            return ticket
-        self._notices.warn_once(
-            f"refused {error}", "%s (%s) is not followed: %s", ticket.type, ticket.job_id, error
-        )
-        return None
-
-    def id_taken(self, ticket: Ticket) -> Ticket:
-        """Log that a task's id is taken by another job; return a ticket with a new job id."""
-        other = ticket.with_new_id()
-        self._notices.warn_once(
-            "doubled",
-            "there is a job %s already: the task that was enqueued with its id is job %s",
-            ticket.job_id,
-            other.job_id,
-        )
-        return other
-
-
-class Leniency:
-    """Handles the refusals of a run, so that they don't fail its task.
-
-    ``is_silenced`` is whether the run sends nothing, from its start or after a refusal.
-    """
-
-    def __init__(self, job_id: str, notices: Notices, *, is_silenced: bool) -> None:
-        self._job_id = job_id
-        self._notices = notices
-        self.is_silenced = is_silenced
-
-    def handle(self, error: Exception) -> None:
-        """Log a refusal, and silence the run, unless only its buffer was full."""
-        if isinstance(error, BufferFull):
-            self._notices.warn_once(f"full {self._job_id}", "job %s: %s", self._job_id, error)
-            return
-        self.silence(error)
-
-    def silence(self, why: object) -> None:
-        """Stop sending the events of the run, and log why."""
-        if not self.is_silenced:
-            self.is_silenced = True
-            # An error of Redis concerns all jobs, so it is logged once.
-            key = f"{why}" if isinstance(why, RedisError) else self._job_id
-            message = "job %s is not followed any more: %s"
-            self._notices.warn_once(f"silent {key}", message, self._job_id, why)
-
-
 class Scope:
     """The context of one execution of a task: its run, and the owner of what the task enqueues.
 
@@ -330,14 +222,6 @@ class Scope:
         run.finished = True
         running.set(self._run_before)
         current_owner.set(self._owner_before)
-
-
-def quietly(call: Callable[..., object], *arguments: object, **named: object) -> None:
-    """Call a function of the queue, and log what it raises, so that it does not fail the task."""
-    try:
-        call(*arguments, **named)
-    except Exception:  # noqa: BLE001 - whatever the queue raises
-        _log.exception("%s failed", call)
 
 
 def type_of(name: str) -> str:

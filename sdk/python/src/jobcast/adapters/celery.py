@@ -32,6 +32,7 @@ from jobcast._errors import JobCancelled
 from jobcast._failure import text_of
 from jobcast.adapters._abort import OnCancel
 from jobcast.adapters._blocking import Task, Tasks
+from jobcast.adapters._leniency import quietly
 from jobcast.adapters._task import (
     HEADER,
     Settings,
@@ -39,7 +40,6 @@ from jobcast.adapters._task import (
     failure_of,
     owned_by,
     owner_of,
-    quietly,
 )
 
 __all__ = ["install", "owned_by"]

@@ -28,8 +28,9 @@ from rq.job import JobStatus, Retry
 
 from jobcast._errors import JobCancelled
 from jobcast.adapters._blocking import Task, Tasks
+from jobcast.adapters._leniency import Notices
 from jobcast.adapters._report import KNOWN, is_changed
-from jobcast.adapters._task import HEADER, Notices, Settings, Ticket, owned_by, owner_of
+from jobcast.adapters._task import HEADER, Settings, Ticket, owned_by, owner_of
 from jobcast.adapters._unsent import Unsent
 
 __all__ = ["Job", "Queue", "install", "owned_by"]

@@ -25,7 +25,8 @@ class PatternSubscriber:
 
     ``pattern`` returns the pattern for the number of the database. ``on_pause`` is called every
     1.5 s. ``since`` is when it first connected, as an entry id by the clock of Redis.
-    ``connections`` counts the subscriptions that Redis has confirmed.
+    ``connections`` counts the subscriptions that Redis has confirmed; ``following`` is set while
+    there is one.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class PatternSubscriber:
         self._connection: Connection | None = None
         self.since = ""
         self.connections = 0
+        self.following = asyncio.Event()
 
     def pause(self) -> None:
         """Stop reading until `resume`."""
@@ -91,6 +93,7 @@ class PatternSubscriber:
                 self._on_pause()
         finally:
             self._connection = None
+            self.following.clear()
             await connection.close()
 
     def _deliver(self, pushes: Replies) -> None:
@@ -102,4 +105,5 @@ class PatternSubscriber:
                 self._receive(push[2], push[3])
             elif push[0] == b"psubscribe":
                 self.connections += 1
+                self.following.set()
                 _log.info("%s: following", self._name)

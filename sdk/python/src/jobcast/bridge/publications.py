@@ -93,17 +93,20 @@ class Publications:
     async def lead(self) -> None:
         """Append the received events, until cancelled."""
         self._places.clear()
+        await self._subscriber.following.wait()
         await self._presence.announce()
         self._is_leading = True
         try:
             for job_id in tuple(self._held):
                 self._begin(job_id)
-            has_begun = False
+            was_active = False
             while True:
-                if self._presence.is_active and not has_begun:
-                    has_begun = True
+                if self._presence.is_active and not was_active:
                     _log.info("publications: appending")
+                was_active = self._presence.is_active
                 await asyncio.sleep(self._leadership.pause_s)
+                # Without a subscription the announcement expires, and the services deliver again.
+                await self._subscriber.following.wait()
                 await self._announce()
         finally:
             self._is_leading = False

@@ -57,8 +57,7 @@ class PubSub(NamedTuple):
     ``channel_format`` is the format of a job's channel (``append.lua`` builds the same name).
     ``publish``, ``subscribe`` and ``unsubscribe`` are commands; the push that confirms a
     subscription has the name of ``subscribe`` in lower case. ``message`` is the push with a
-    publication. ``together`` says whether one command may name channels of several jobs, which a
-    Cluster does not allow.
+    publication. ``together`` says whether one command may name channels of several jobs.
     """
 
     channel_format: str

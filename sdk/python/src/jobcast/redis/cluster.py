@@ -39,6 +39,7 @@ class Cluster:
     pause. The node that had a slot names the new one in its ``MOVED`` reply.
     """
 
+    is_cluster = True
     pubsub = SHARDED
     fails_over = True
 

@@ -43,12 +43,14 @@ class Redirect(NamedTuple):
 class Servers(Protocol):
     """The assignment of keys to servers.
 
-    The only interface behind which a single server, Sentinels and a Cluster differ. ``pubsub`` has
-    the commands for publishing and subscribing. ``fails_over`` says whether another server takes
-    over from an unavailable one, so that waiting for it is worthwhile. ``timeout_s`` is the timeout
-    of a call in seconds.
+    The only interface behind which a single server, Sentinels and a Cluster differ. ``is_cluster``
+    says whether keys are on several servers and may move. ``pubsub`` has the commands for
+    publishing and subscribing. ``fails_over`` says whether another server takes over from an
+    unavailable one, so that waiting for it is worthwhile. ``timeout_s`` is the timeout of a call in
+    seconds.
     """
 
+    is_cluster: bool
     pubsub: PubSub
     fails_over: bool
     timeout_s: float
@@ -93,6 +95,7 @@ class Servers(Protocol):
 class OneServer:
     """A single server."""
 
+    is_cluster = False
     pubsub = PLAIN
     fails_over = False
 
