@@ -103,6 +103,8 @@ export function watchJobs(options) {
     const left = new Set(group.filter((id) => states.get(id)?.outcome === "succeeded"));
     /** Jobs whose state of before the stream was opened anew is still shown. @type {Set<string>} */
     const stale = new Set();
+    /** Jobs that a stream of the caller's was opened without. @type {Set<string>} */
+    let absent = new Set();
     let connection = {};
     let isOver = false;
 
@@ -126,7 +128,7 @@ export function watchJobs(options) {
 
     /** Bounds what a page that is open for weeks keeps. */
     function forget(/** @type {string} */ id) {
-      for (const each of [left, members, stale, states]) each.delete(id);
+      for (const each of [left, members, stale, absent, states]) each.delete(id);
     }
 
     /** @type {Parameters<typeof connect>[2]} */
@@ -174,6 +176,7 @@ export function watchJobs(options) {
       const isEnd = /^(complete|failed)$/.test(name);
       const isBack = !isEnd && /closed|denied/.test(before.connection);
       left.delete(jobId);
+      absent.delete(jobId);
       const state = reduce(isBack ? { ...before, ...connection } : before, { name, data });
       if (name === "reset") states.set(jobId, state); // the snapshot follows immediately, and is shown in its place
       else if (set(jobId, state)) changed();
@@ -193,17 +196,23 @@ export function watchJobs(options) {
       if (leave(jobId, "ended")) changed();
     }
 
-    /** Asks for the status of one job. */
+    /** Asks for the status of one job; returns whether that was answered. */
     async function ask(id = "") {
       const one = { ...given, url: undefined, jobId: id };
       const { status, body } = await call(one, "status");
       if (status === 200 && body?.jobId) takeStatus(body);
       else if (status === 404 && leave(id, "not-found")) changed();
+      return status === 200;
     }
 
     /** Asks for jobs that are believed to be active, and are not among those of the stream. */
     async function check(/** @type {string[]} */ on = []) {
-      for (const id of members) if (!stateOf(id).outcome && !on.includes(id)) await ask(id);
+      const joined = new Set(on);
+      absent = new Set([...members].filter((id) => !stateOf(id).outcome && !joined.has(id)));
+      for (const id of absent) {
+        // One that is active has made room for others.
+        if ((await ask(id)) && absent.has(id) && !stateOf(id).outcome && leave(id, "displaced")) changed();
+      }
     }
 
     /** Asks for the states of all, while no stream is live: one call a page, and one for each that has ended. */

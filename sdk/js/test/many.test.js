@@ -380,6 +380,26 @@ test("a job that is no longer among the caller's is asked about after a reconnec
   assert.deepEqual([of(jobs, "a").outcome, of(jobs, "a").result], ["succeeded", 7]);
 });
 
+test("a job of the caller that has made room for others is not live", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a", "b"]);
+  progress("a", 40);
+  progress("b", 40);
+  world.source.send("left", { jobId: "a", reason: "displaced" });
+  assert.equal(of(jobs, "a").connection, "closed");
+  world.source.lose();
+  world.answers = [
+    { status: 200, body: running({ jobId: "a", progress: 60, updatedAt: world.later(9) }) },
+    { status: 200, body: running({ jobId: "b", progress: 60, updatedAt: world.later(9) }) },
+  ];
+  connect([]);
+  await settled();
+  for (const id of ["a", "b"]) assert.deepEqual([of(jobs, id).progress, of(jobs, id).connection], [60, "closed"]);
+  progress("b", 70);
+  assert.deepEqual([of(jobs, "b").progress, of(jobs, "b").connection], [70, "live"]);
+  jobs.close();
+});
+
 test("who may not watch is told why", async () => {
   const jobs = await watch({ jobs: ["a"], token: "x" });
   world.answers = [{ status: 401, body: { code: "UNAUTHORIZED", message: "No" } }];
