@@ -58,12 +58,21 @@ export function useJob(jobId, options = {}) {
   const given = { ...rest, ...(jobId && { jobId }) };
   const job = /** @type {Job | null} */ (useWatched(watchJob, given, enabled && !!(jobId || rest.url)));
   const state = useStore(job, () => job?.state ?? initial, initial);
-  return {
-    ...state,
-    cancel: async () => job?.cancel(),
-    retry: async () => job?.retry(),
-    wake: () => job?.wake(),
-  };
+  const latest = useRef(job);
+  // The same functions at each render, so that an effect may depend on them.
+  const calls = useMemo(
+    () => ({
+      cancel: async () => latest.current?.cancel(),
+      retry: async () => latest.current?.retry(),
+      wake: () => latest.current?.wake(),
+    }),
+    [],
+  );
+
+  useEffect(() => {
+    latest.current = job;
+  });
+  return { ...state, ...calls };
 }
 
 /** @type {ReadonlyMap<string, JobState>} */

@@ -1,4 +1,4 @@
-import { StrictMode, useState } from "react";
+import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { useJob, useJobs } from "jobcast/react";
 
@@ -7,6 +7,7 @@ const [session, ...ids] = location.hash.slice(1).split(",");
 function Job({ id, enabled }) {
   const [ticks, setTicks] = useState(0);
   const job = useJob(id, { session, enabled, onTick: () => setTicks((count) => count + 1) });
+  useEffect(() => () => (globalThis.changes = (globalThis.changes ?? 0) + 1), [job.cancel, job.retry, job.wake]);
   return (
     <section>
       <progress value={job.progress ?? 0} max="100" />
