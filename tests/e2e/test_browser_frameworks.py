@@ -101,7 +101,9 @@ async def test_an_app_shows_a_job_to_its_end_and_through_a_retry(
         await second.progress(70)
         await expect(progress).to_have_text("70")
     await expect(status).to_have_text("succeeded")
-    assert not await page.evaluate("globalThis.changes"), "an effect that depends on a call ran anew"
+    assert not await page.evaluate("globalThis.changes"), (
+        "an effect that depends on a call ran anew"
+    )
     assert problems == []
 
 
