@@ -107,7 +107,7 @@ export function watchJob(options) {
     cancel: () => post("cancel"),
     retry: async () => {
       await post("retry");
-      link.again();
+      link.wake();
     },
     wake: link.wake,
     close: link.close,

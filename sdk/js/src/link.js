@@ -294,10 +294,11 @@ export function connect(o, names, emit) {
 
   on("abort", close, o.signal);
   if (o.signal?.aborted) close();
-  function again() {
+  /** Whoever calls this knows that a job was retried, or wants to. */
+  function insist() {
     isOver = false;
     wake();
   }
 
-  return { wake, again, close };
+  return { wake: insist, close };
 }

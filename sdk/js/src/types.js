@@ -191,9 +191,9 @@ export {};
  * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
  *   back/forward cache, so `pagehide` closes it.
  *
- * `poll` takes the place of the status request, for many jobs. `again` says that an ended job was retried.
+ * `poll` takes the place of the status request, for many jobs.
  *
- * @typedef {(o: Options & { poll?: any }, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, again(): void, close(): void }} Connect
+ * @typedef {(o: Options & { poll?: any }, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */
 
 /**

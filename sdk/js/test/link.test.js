@@ -500,6 +500,16 @@ for (const answer of [unavailable, { status: 404 }, { status: 401 }, { status: 0
   });
 }
 
+test("a failed job that the page wants to be looked at is looked for until the service answers", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+  world.answers = [unavailable, { status: 200, body: running({ attempt: 2, updatedAt: world.later(9) }) }];
+  job.wake();
+  await world.seconds(20);
+  assert.deepEqual([job.state.attempt, world.open.length], [2, 1]);
+  job.close();
+});
+
 test("a job that was retried is looked for until the service answers", async () => {
   const job = await world.live();
   world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);

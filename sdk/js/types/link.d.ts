@@ -25,6 +25,5 @@ export declare function connect(o: import("./types.js").WatchOptions & {
     poll?: any;
 }, names: string[], emit: (event: import("./types.js").JobEvent) => import("./types.js").JobState): {
     wake(): void;
-    again(): void;
     close(): void;
 };

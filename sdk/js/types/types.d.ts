@@ -213,7 +213,6 @@ export type Connect = (o: Options & {
     poll?: any;
 }, names: string[], emit: (event: JobEvent) => JobState) => {
     wake(): void;
-    again(): void;
     close(): void;
 };
 export type Address = (o: Options, call: string, query?: object) => Promise<URL>;
@@ -393,9 +392,9 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
  *   back/forward cache, so `pagehide` closes it.
  *
- * `poll` takes the place of the status request, for many jobs. `again` says that an ended job was retried.
+ * `poll` takes the place of the status request, for many jobs.
  *
- * @typedef {(o: Options & { poll?: any }, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, again(): void, close(): void }} Connect
+ * @typedef {(o: Options & { poll?: any }, names: string[], emit: (event: JobEvent) => JobState) => { wake(): void, close(): void }} Connect
  */
 /**
  * The address of a job's `stream`, `status`, `cancel` or `retry`, with who asks: in the query, because an EventSource
