@@ -1,10 +1,9 @@
 /** @import { JobState, ManyEvent, Options, Problem, WatchJobs } from "./types.js" */
 import { callbacksOf, failure, iterate, run, withDefaults } from "./jobcast.js";
 import { call, connect } from "./link.js";
-import { canonical, JOB_ID } from "./listed.js";
+import { canonical, grouped, JOB_ID, MOST } from "./listed.js";
 import { initial, reduce } from "./state.js";
 
-const MOST = 200;
 const RECENT = 300_000;
 const PAGE = 100;
 const SOON = 1e3;
@@ -66,9 +65,6 @@ export function watchJobs(options) {
     return true;
   }
 
-  const grouped = (/** @type {string[]} */ all) =>
-    Array.from({ length: Math.ceil(all.length / MOST) }, (_, at) => all.slice(at * MOST, (at + 1) * MOST));
-
   const groups = mine ? [[]] : grouped(ids);
   let open = groups.length;
   /** Listed jobs that their queue retries: the stream that an attempt has ended on says nothing of the next. @type {Set<string>} */
@@ -88,10 +84,10 @@ export function watchJobs(options) {
     if (retried.size > 1) return;
     open += 1;
     const watchThem = () => {
-      const all = [...further.flatMap((link) => link.handOver()), ...retried];
+      const all = grouped([...further.flatMap((link) => link.handOver()), ...retried]);
       retried.clear();
-      open += Math.ceil(all.length / MOST) - 1;
-      further = grouped(all).map((group) => watch(group, true));
+      open += all.length - 1;
+      further = all.map((group) => watch(group, true));
     };
     again = setTimeout(watchThem, further.some((link) => !link.isOver()) ? LATER : SOON);
   }

@@ -132,6 +132,19 @@ test("more than 200 jobs take several streams", async () => {
   assert.equal((await jobs.closed).size, 450);
 });
 
+test("jobs with long ids take as many streams as their addresses need", async () => {
+  const long = Array.from({ length: 200 }, (_, at) => `${at}-`.padEnd(128, "x"));
+  const jobs = await watch({ jobs: long });
+  assert.deepEqual(world.sources.flatMap(({ url }) => url.searchParams.get("jobs").split(",")), long);
+  assert.ok(world.sources.every(({ url }) => url.href.length < 7600));
+  assert.equal(world.sources.length, 4);
+  jobs.close();
+  const uuids = Array.from({ length: 200 }, () => crypto.randomUUID());
+  const before = world.sources.length;
+  (await watch({ jobs: uuids })).close();
+  assert.equal(world.sources.length, before + 1);
+});
+
 test("the caller's jobs join and leave by themselves, and a retried one comes again", async () => {
   const jobs = await watch({ mine: "active" });
   assert.equal(world.source.url.href, `${BASE}/stream?mine=active&ping=1`);

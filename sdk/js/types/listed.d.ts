@@ -4,6 +4,10 @@ import type { JobState } from "./types.js";
 export declare const JOB_ID: RegExp;
 /** The service answers with a UUID in lower case. */
 export declare const canonical: (id?: string) => string;
+/** How many jobs a stream may have. */
+export declare const MOST = 200;
+/** The jobs of each stream. */
+export declare function grouped(/** @type {string[]} */ ids: string[]): string[][];
 /**
  * States that are known of listed jobs, by their ids.
  *
