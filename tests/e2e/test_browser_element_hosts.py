@@ -174,6 +174,8 @@ async def test_a_cancel_that_fails_is_told_and_can_be_repeated(
     service: Service, jobs: jobcast.Jobs, page: Page
 ) -> None:
     job_id = await jobs.create("report", session_id=SESSION)
+    await page.clock.install(time=0)
+    await page.clock.pause_at(1000)
     host = await shown(page, service, element(job_id))
     await expect(host).to_have_attribute("state", "queued")
 
@@ -184,7 +186,10 @@ async def test_a_cancel_that_fails_is_told_and_can_be_repeated(
     note = host.locator("[part=note]")
     await page.get_by_role("button", name="Cancel").click()
     await expect(note).to_have_text("This could not be cancelled. Please try again.")
+    await page.clock.run_for(2000)
     await expect(page.get_by_role("status")).to_contain_text("could not be cancelled")
+    await page.clock.run_for(10_000)
+    await expect(note).to_be_empty()
     await page.unroute("**/cancel**")
     await page.get_by_role("button", name="Cancel").click()
     await expect(host).to_have_attribute("state", "cancelled")

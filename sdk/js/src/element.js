@@ -5,6 +5,7 @@ import { following, likeness } from "./options.js";
 
 const SETTLE_MS = 1000;
 const BETWEEN_STEPS_MS = 10_000;
+const NOTE_MS = 10_000;
 
 /** When an element of the page has announced a step: a list of many would drown all else. */
 let stepSpokenAt = -Infinity;
@@ -123,6 +124,10 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
     if (!this.#hasFailedToCancel) return;
     this.#isCancelling = false;
     this.#draw();
+    setTimeout(() => {
+      this.#hasFailedToCancel = false;
+      this.#draw();
+    }, NOTE_MS);
   }
 
   /** Takes a property that was set before the module was loaded, and so hides the accessor of its name. */
