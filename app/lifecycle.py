@@ -36,6 +36,7 @@ from eventlog.reader import Reader
 from eventlog.redis_calls import connect
 from eventlog.runs import Runs
 from eventlog.subscriptions import Subscriptions
+from jobcast._logging import log_to_stderr
 from jobcast.redis.caller import Caller
 from jobcast.redis.outages import Outages
 
@@ -119,7 +120,7 @@ def build(settings: Settings) -> Service:
         streams=streams,
         sweeper=Sweeper(records, reader, appender, queue),
         stalled_runs=stalled_runs,
-        probe=Probe(redis),
+        probe=Probe(redis, subscriptions),
         metrics=Metrics(
             viewers,
             directory,
@@ -138,6 +139,7 @@ def attach(app: Quart, service: Service) -> None:
 
     @app.before_serving
     async def start() -> None:
+        log_to_stderr("jobcast")  # not before: the server may configure logging as it starts
         refusal = await service.redis.servers.refusal()
         if refusal is not None:
             raise InvalidSettings(f"{variable('redis_url')}: Redis refuses it: {refusal}")

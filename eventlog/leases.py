@@ -112,10 +112,12 @@ class Leases:
         }
         if len(by_server) < len(keys):
             self._servers.refresh_soon()
+        else:
+            self._outages.end("leases can be renewed again")
         index = self._servers.known(LEASES_KEY)
         index_ms = None if index is None else by_server.get(index.name)
         if index_ms is None:
-            raise LogUnavailable("The server that has the index of leases is unavailable")
+            raise LogUnavailable("The server with the index of leases can't be written to")
         return Times(index_ms, by_server)
 
     def server_of(self, run: LeasedRun) -> str | None:

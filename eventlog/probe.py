@@ -1,4 +1,4 @@
-"""Checks whether Redis answers, and whether its user may publish."""
+"""Checks whether Redis answers, and whether its user may publish and subscribe."""
 
 import asyncio
 import logging
@@ -6,8 +6,10 @@ from typing import Final
 
 from hiredis import ReplyError
 
+from eventlog.channel import Published, Subscribed
 from eventlog.errors import LogUnavailable
 from eventlog.redis_calls import available
+from eventlog.subscriptions import Subscriptions
 from jobcast.redis.caller import Caller
 from jobcast.redis.connection import packed
 from jobcast.redis.outages import Outages
@@ -21,8 +23,9 @@ _UNUSED: Final = "."
 class Probe:
     """Probes Redis."""
 
-    def __init__(self, redis: Caller) -> None:
+    def __init__(self, redis: Caller, subscriptions: Subscriptions) -> None:
         self._redis = redis
+        self._subscriptions = subscriptions
         self.may_publish: bool | None = None
 
     async def answers(self) -> bool:
@@ -35,7 +38,12 @@ class Probe:
         return True
 
     async def run(self) -> None:
-        """Publish an empty message on an unused channel once; log an error if an ACL refuses it."""
+        """Subscribe to an unused channel once, and publish an empty message on it.
+
+        If an ACL refuses the first, the subscriber connection is lost, as for any channel: that is
+        logged, and the service is not ready. If it refuses the second, an error is logged.
+        """
+        self._subscriptions.follow(_UNUSED, self)
         pubsub = self._redis.servers.pubsub
         channel = pubsub.channel(_UNUSED)
         outages = Outages(_log, "redis can't be probed: %s")
@@ -54,3 +62,8 @@ class Probe:
                 _log.error("this Redis user may not publish on jobs:*:events: %s", reply)
             else:
                 await asyncio.sleep(_PAUSE_S)
+
+    def hand(self, message: Published | Subscribed, /) -> None:
+        """Stop to follow the channel; called when the subscription is confirmed."""
+        if isinstance(message, Subscribed):
+            self._subscriptions.unfollow(_UNUSED, self)

@@ -9,7 +9,7 @@ from eventlog.errors import LogUnavailable, Unreadable
 from jobcast.protocol.refusals import is_data_error
 from jobcast.redis.address import parse_address
 from jobcast.redis.caller import Caller
-from jobcast.redis.connection import FAILURES
+from jobcast.redis.connection import FAILURES, REFUSED
 
 COMMAND_TIMEOUT_S: Final = 1.4
 """Timeout of a command: callers of the service are promised an answer within 2 s."""
@@ -33,7 +33,7 @@ async def available() -> AsyncIterator[None]:
 
     Raises:
         Unreadable: a key has the wrong type.
-        LogUnavailable: Redis did not answer in time, or is unavailable.
+        LogUnavailable: Redis did not answer in time, is unavailable, or refuses the command.
     """
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT_S):
@@ -41,5 +41,7 @@ async def available() -> AsyncIterator[None]:
     except FAILURES as error:
         if is_data_error(str(error)):
             raise Unreadable(f"{Unreadable.text} ({error})") from error
+        if isinstance(error, REFUSED):
+            raise LogUnavailable(f"Redis refuses it: {error}") from error
         cause = ": ".join(filter(None, (type(error).__name__, str(error))))
         raise LogUnavailable(f"{LogUnavailable.text} ({cause})") from error

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
+from jobcast._logging import log_to_stderr
 from worker.queue import RedisRefuses
 from worker.registry import registry
 from worker.service import Worker
@@ -29,7 +30,7 @@ def main(modules: Sequence[str]) -> int:
         return _refused(error)
     if not modules:
         return _refused("name the modules that register job functions: python -m worker MODULE…")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr()
     logging.captureWarnings(capture=True)
     _raise_limit()
     try:

@@ -148,6 +148,25 @@ async def test_a_right_that_is_missing_is_logged_once_and_missed_no_more_once_gr
             assert len(lines) == 1, service.log
 
 
+async def test_a_service_that_may_not_subscribe_is_not_ready_before_a_viewer_comes(
+    own_valkey: Valkey,
+) -> None:
+    with Service(own_valkey.add_user("deaf", "secret", *USER, "-subscribe")) as service:
+
+        async def is_deaf() -> bool:
+            async with service.client(None) as client:
+                is_ready = (await client.get("/readyz")).status_code == 200
+            return not is_ready and "lost a subscriber connection: NOPERM" in service.log
+
+        async def is_subscribed_no_more() -> bool:
+            metrics = await service.metrics()
+            return metrics["jobcast_subscribed"] == 1 and metrics["jobcast_channels"] == 0
+
+        await eventually(is_deaf)
+        own_valkey.ask("ACL", "SETUSER", "deaf", "+subscribe")
+        await eventually(is_subscribed_no_more)
+
+
 def test_a_password_that_changes_ends_no_worker_that_runs(own_valkey: Valkey) -> None:
     url = own_valkey.add_user("worker", "old", *USER)
     with WorkerProcess(url) as worker:

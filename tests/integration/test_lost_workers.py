@@ -269,15 +269,25 @@ async def test_a_clock_that_leaps_past_a_long_lease_fails_only_whose_workers_are
         await caller.aclose()
 
 
-async def test_a_redis_without_memory_is_away_for_renewals_too() -> None:
+async def test_a_redis_without_memory_is_away_for_renewals_too_and_said_to_be_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with Valkey() as own:
         caller = connect(own.url)
         leases = Leases(caller)
         await leases.check()
-        own.ask("CONFIG", "SET", "maxmemory", "1")
-        with pytest.raises(LogUnavailable):
+        for _ in range(2):
+            own.ask("CONFIG", "SET", "maxmemory", "1")
+            for _ in range(2):
+                with pytest.raises(LogUnavailable):
+                    await leases.check()
+            own.ask("CONFIG", "SET", "maxmemory", "0")
             await leases.check()
         await caller.aclose()
+    (begins, ends, begins_anew, ends_anew) = caplog.messages
+    assert begins == begins_anew
+    assert "lets no lease be renewed: Redis refuses it: command not allowed when used mem" in begins
+    assert ends == ends_anew == "leases can be renewed again"
 
 
 @pytest.mark.parametrize("form", ["plain", "user", "sentinel"])

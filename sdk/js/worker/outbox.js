@@ -8,6 +8,9 @@ import { isTransient } from "./retry.js";
 
 /** @typedef {(event: Append, answer: Answer) => void} Answered is called with an event that was written */
 
+/** Whether an outage of Redis was reported that lasts. */
+let isOut = false;
+
 /** One buffered event, and its outcome. */
 export class Waiting {
   /** Its sequence number; 0 until it is first sent. */
@@ -129,6 +132,7 @@ export class Outbox {
 
   /** Removes the first event, which was written. @param {Answer} answer */
   answered(answer) {
+    isOut = false;
     const waiting = this.#pop();
     waiting.answered?.(waiting.event, answer);
     waiting.end(answer);
@@ -143,7 +147,11 @@ export class Outbox {
    */
   judge(error) {
     const first = this.waiting[0];
-    if (isTransient(error)) return "later";
+    if (isTransient(error)) {
+      if (!isOut) process.emitWarning(`Redis takes no events, so they wait here: ${textOf(error)}`, "JobcastWarning");
+      isOut = true;
+      return "later";
+    }
     if (error instanceof JobNotRunning && this.#start && !first.followsRestart) {
       first.followsRestart = true; // a second refusal is final
       first.number = 0; // the start needs a lower one

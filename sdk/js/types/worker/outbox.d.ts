@@ -1,9 +1,6 @@
 import type { Answer, Append } from "./append.js";
 import type { Limits } from "./settings.js";
 export type Answered = (event: Append, answer: Answer) => void;
-/** @import { Answer, Append } from "./append.js" */
-/** @import { Limits } from "./settings.js" */
-/** @typedef {(event: Append, answer: Answer) => void} Answered is called with an event that was written */
 /** One buffered event, and its outcome. */
 export declare class Waiting {
     event: Append;

@@ -23,8 +23,10 @@ from jobcast._errors import (
 )
 from jobcast._retry import is_transient
 from jobcast.protocol.append import Answer, Append, brief
+from jobcast.redis.outages import Outages
 
 _log: Final = logging.getLogger("jobcast")
+_outages: Final = Outages(_log, "Redis takes no events, so they wait in this process: %s")
 
 
 _FINAL: Final = (JobFinished, JobSuperseded, UnknownJob)
@@ -200,6 +202,7 @@ class Outbox:
 
     def answered(self, answer: Answer) -> None:
         """Remove the first event, which was written."""
+        _outages.end("Redis takes events again")
         waiting = self.pop()
         if waiting.answered is not None:
             waiting.answered(waiting.event, answer)
@@ -210,6 +213,7 @@ class Outbox:
         first = self.waiting[0]
         self.record_refusal(error)
         if is_transient(error):
+            _outages.add(error)
             return Verdict.LATER
         if isinstance(error, JobNotRunning) and self._start and not first.follows_restart:
             first.follows_restart = True  # so that a second refusal is final

@@ -14,7 +14,10 @@ Each module needs the library of its queue. What an adapter does:
 
 1. Before a message is sent, call ``ticket = tasks.enqueued(task_id, task_name, owner)``. Unless the
    ticket is None, send ``ticket.to_header()`` with the message, under `_task.HEADER`. Do so only
-   for the first message: when a retry sends the message again, it keeps its header.
+   for the first message: when a retry sends the message again, it keeps its header. If the queue
+   copies headers to the messages of other tasks, give both ``to_header`` and ``from_header`` the
+   task's id. A queue whose callers set headers may also take the owner from them (`_task.owned_by`
+   and `owner_of`).
 2. In the worker, in the task's context right before it runs, call ``task =
    tasks.begin(Ticket.from_header(header), on_cancel)``. Do so for a message without a header too:
    its run accepts every call and sends nothing, so tasks need no check. Keep a reference to
@@ -27,12 +30,19 @@ Each module needs the library of its queue. What an adapter does:
    call (`_report` lists the keys). It raises `JobCancelled` in the task if the job was asked to
    stop, and nothing else.
 4. When it has ended, call one of ``task.complete(result)``, ``task.fail(error)``,
-   ``task.retry(error)`` (the queue will run the task again), ``task.cancel()`` (the queue or a
-   `JobCancelled` aborted it; ``task.fail`` of a `JobCancelled` does the same) and ``task.leave()``
-   (another worker will take the job over). Each also restores the context that `begin` changed.
+   ``task.retry(error, in_s=…)`` (the queue will run the task again, in so many seconds),
+   ``task.cancel()`` (the queue or a `JobCancelled` aborted it; ``task.fail`` of a `JobCancelled`
+   does the same) and ``task.leave()`` (another worker will take the job over). Each also restores
+   the context that `begin` changed, so call it after the queue has enqueued what follows the task:
+   that inherits the owner. The queue must not run a task again that raised `JobCancelled`; if it
+   retries every exception, prevent that.
 5. From outside the worker, call ``tasks.cancel(ticket)`` when the queue revokes a task that may not
    have begun, and ``tasks.end(ticket, error, code)`` when the queue detects that the worker's
-   process died. Otherwise the job fails with ``STALLED`` when its lease expires.
+   process died (with ``is_retried`` if it runs the task again). Otherwise the job fails with
+   ``STALLED`` when its lease expires.
+6. Close the connections with ``tasks.close()`` or ``await tasks.aclose()`` when the worker ends. A
+   queue with a process for each task stores what the process could not send for the next one: see
+   `_unsent`.
 
 Only ``report`` raises. With `_asyncio.Tasks`, await all of them but ``leave``.
 """

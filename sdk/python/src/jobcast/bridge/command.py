@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 
+from jobcast._logging import log_to_stderr
 from jobcast.bridge.process import Bridge, RedisRefuses
 from jobcast.bridge.settings import InvalidSettings, Settings
 
 
 def main() -> int:
     """Run a bridge; return the exit code: 0 after a signal, 2 for invalid settings or URLs."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr()
     logging.captureWarnings(capture=True)
     try:
         asyncio.run(_serve(Settings.from_environment(os.environ)))

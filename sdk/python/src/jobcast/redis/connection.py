@@ -14,7 +14,7 @@ from typing import Any, Final, Self, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Reply = Any
@@ -25,6 +25,9 @@ Deliver = Callable[[Replies], None]
 
 FAILURES: Final = (RedisError, OSError, TimeoutError)
 """What a call raises when Redis is unavailable or answers with an error."""
+
+REFUSED: Final = ResponseError
+"""The one of these that is an answer of Redis."""
 
 IDLE_S: Final = 0.01
 """Idle seconds after which a call first lets the event loop process what has arrived; shorter than
