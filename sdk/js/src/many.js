@@ -101,6 +101,9 @@ export function watchJobs(options) {
     const stale = new Set();
     /** Jobs that a stream of the caller's was opened without. @type {Set<string>} */
     let absent = new Set();
+    /** Number of the last event of each job: what a status says of earlier is old. @type {Map<string, number>} */
+    const told = new Map();
+    let count = 0;
     let connection = {};
     let isOver = false;
 
@@ -124,7 +127,7 @@ export function watchJobs(options) {
 
     /** Bounds what a page that is open for weeks keeps. */
     function forget(/** @type {string} */ id) {
-      for (const each of [left, members, stale, absent, states]) each.delete(id);
+      for (const each of [left, members, stale, absent, told, states]) each.delete(id);
     }
 
     /** @type {Parameters<typeof connect>[2]} */
@@ -137,6 +140,7 @@ export function watchJobs(options) {
         hasBegun = true;
         if (mine) check(data.jobIds);
       } else if (name === "left") {
+        told.set(id, ++count);
         const { status, outcome } = stateOf(id);
         if (!mine && data.reason === "ended" && status === "failed" && !outcome) {
           left.add(id);
@@ -173,15 +177,17 @@ export function watchJobs(options) {
       const isBack = !isEnd && /closed|denied/.test(before.connection);
       left.delete(jobId);
       absent.delete(jobId);
+      told.set(jobId, ++count);
       const state = reduce(isBack ? { ...before, ...connection } : before, { name, data });
       if (name === "reset") states.set(jobId, state); // the snapshot follows immediately, and is shown in its place
       else if (set(jobId, state)) changed();
       if (!isEnd || !before.outcome) tell({ name, data, jobId });
     }
 
-    /** Takes over what a status says of a job; an end is told as an event. */
-    function takeStatus(/** @type {any} */ body) {
+    /** Takes over what a status says of a job that was asked for after so many events; an end is told as an event. */
+    function takeStatus(/** @type {any} */ body, /** @type {number} */ since) {
       const { jobId, status } = body;
+      if ((told.get(jobId) ?? 0) > since) return;
       members.add(jobId);
       const before = stateOf(jobId);
       const isBack = /queued|running/.test(status) && left.delete(jobId);
@@ -195,9 +201,10 @@ export function watchJobs(options) {
     /** Asks for the status of one job; returns whether that was answered. */
     async function ask(id = "") {
       const one = { ...given, url: undefined, jobId: id };
+      const since = count;
       const { status, body } = await call(one, "status");
-      if (status === 200 && body?.jobId) takeStatus(body);
-      else if (status === 404 && leave(id, "not-found")) changed();
+      if (status === 200 && body?.jobId) takeStatus(body, since);
+      else if (status === 404 && (told.get(id) ?? 0) <= since && leave(id, "not-found")) changed();
       return status === 200;
     }
 
@@ -217,6 +224,7 @@ export function watchJobs(options) {
       let cursor = "";
       let newest = "";
       for (let page = 0; page * PAGE < MOST; page += 1) {
+        const since = count;
         const url = `api/v1?limit=${PAGE}${cursor && `&cursor=${cursor}`}`;
         const { status, body, wait } = await call({ ...given, url }, "jobs");
         if (status !== 200 || !body?.jobs) return { status, body, wait };
@@ -226,7 +234,7 @@ export function watchJobs(options) {
           if (mine ? !(isActive || isRecent) && !missing.has(job.jobId) : !missing.has(job.jobId)) continue;
           missing.delete(job.jobId);
           if (job.updatedAt > newest) newest = job.updatedAt;
-          if (isActive) takeStatus(job);
+          if (isActive) takeStatus(job, since);
           else if (!stateOf(job.jobId).outcome) await ask(job.jobId);
         }
         cursor = body.cursor;

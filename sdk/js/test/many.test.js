@@ -301,6 +301,25 @@ test("a mute stream is polled around: by the list, and by the status of what has
   assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
 });
 
+for (const mine of [undefined, "active"]) {
+  test(`a status that was asked for before newer events changes nothing (${mine ?? "listed"})`, async () => {
+    const jobs = await watch(mine ? { mine } : { jobs: ["a", "b"] });
+    const answers = [];
+    world.answers = [() => new Promise((resolve) => answers.push(resolve))];
+    await world.seconds(7);
+    assert.equal(answers.length, 1);
+    connect();
+    progress("a", 80);
+    finish("b", 7);
+    const old = (jobId) => running({ jobId, progress: 60, updatedAt: world.later() });
+    answers[0](listed(old("a"), old("b")));
+    await settled();
+    assert.deepEqual([of(jobs, "a").progress, of(jobs, "a").connection], [80, "live"]);
+    assert.deepEqual([of(jobs, "b").outcome, of(jobs, "b").result, of(jobs, "b").connection], ["succeeded", 7, "closed"]);
+    jobs.close();
+  });
+}
+
 test("polling finds new jobs of the caller, and none that ended long ago", async () => {
   const jobs = await watch({ mine: "active" });
   world.answers = [
