@@ -117,7 +117,8 @@ class IdUsedAgain(KeysDeleted):
         async with jobcast.connect(self.world.valkey.url) as jobs:
             await jobs.create("anything", session_id="stranger", job_id=job_id)
             await self.command("PUBLISH", PLAIN.channel(job_id), said)
-            with suppress(jobcast.JobSuperseded):  # by the worker of the deleted job, if it was killed too
+            # The worker of the deleted job takes it over, if it was killed too.
+            with suppress(jobcast.JobSuperseded):
                 async with jobs.run(job_id) as run:
                     await run.step(FOREIGN)
                     await after(self.length_s / 2)
