@@ -135,6 +135,19 @@ async def test_a_token_that_expires_is_asked_for_again(
     assert all(text not in service.log for text in given)
 
 
+async def test_a_page_that_could_not_load_what_tokens_need_calls_their_function_all_the_same(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    async def fresh() -> str:
+        return token(USER)
+
+    await page.expose_function("freshToken", fresh)
+    await page.route("**/token.js", lambda route: route.abort())
+    job_id = await jobs.create("anything", user_id=USER)
+    watched = await Watched.job(page, service.url, job_id, token="function")
+    await watched.until_live()
+
+
 @pytest.mark.parametrize(("session", "code"), [("another", "JOB_NOT_FOUND"), ("", "UNAUTHORIZED")])
 async def test_a_job_that_may_not_be_watched_is_told_apart(
     service: Service, jobs: jobcast.Jobs, page: Page, session: str, code: str

@@ -39,7 +39,7 @@ function parser(lastId, dispatch, pause) {
  *
  * @type {Open}
  */
-export async function openFetched(o, _names, hear, lose, lastId) {
+export async function open(o, _names, hear, lose, lastId) {
   const stop = new AbortController();
   const { signal } = stop;
   let seen = lastId;

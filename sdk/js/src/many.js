@@ -26,7 +26,7 @@ const denials = new Map([
 
 /** @type {WatchJobs} */
 export function watchJobs(options) {
-  const o = /** @type {typeof options} */ (withDefaults(options));
+  const o = withDefaults(options);
   const { onState, onEvent, onJobs, jobs: listed, mine, known, events, ...rest } = o;
   if (!listed === !mine) throw new TypeError("either jobs or mine");
   const named = [...new Set((listed ?? []).map((id) => canonical(`${id}`)))];
@@ -202,10 +202,10 @@ export function watchJobs(options) {
     async function ask(id = "") {
       const one = { ...given, url: undefined, jobId: id };
       const since = count;
-      const { status, body } = await call(one, "status");
-      if (status === 200 && body?.jobId) takeStatus(body, since);
-      else if (status === 404 && (told.get(id) ?? 0) <= since && leave(id, "not-found")) changed();
-      return status === 200;
+      const { body, problem } = await call(one, "status");
+      if (body?.jobId && !problem) takeStatus(body, since);
+      else if (problem?.status === 404 && (told.get(id) ?? 0) <= since && leave(id, "not-found")) changed();
+      return !problem;
     }
 
     /** Asks for jobs that are believed to be active, and are not among those of the stream. */
@@ -226,9 +226,10 @@ export function watchJobs(options) {
       for (let page = 0; page * PAGE < MOST; page += 1) {
         const since = count;
         const url = `api/v1?limit=${PAGE}${cursor && `&cursor=${cursor}`}`;
-        const { status, body, wait } = await call({ ...given, url }, "jobs");
-        if (status !== 200 || !body?.jobs) return { status, body, wait };
-        for (const job of body.jobs) {
+        const answered = await call({ ...given, url }, "jobs");
+        const { body, problem } = answered;
+        if (problem) return answered;
+        for (const job of body.jobs ?? []) {
           const isRecent = Date.now() - Date.parse(job.updatedAt) < RECENT;
           const isActive = /queued|running/.test(job.status);
           if (mine ? !(isActive || isRecent) && !missing.has(job.jobId) : !missing.has(job.jobId)) continue;
@@ -241,7 +242,7 @@ export function watchJobs(options) {
         if (!cursor) break;
       }
       for (const id of missing) if (!stateOf(id).outcome) await ask(id);
-      return { status: 200, body: { jobId: true, status: done() ? "succeeded" : "running", updatedAt: newest }, wait: 0 };
+      return { body: { jobId: true, status: done() ? "succeeded" : "running", updatedAt: newest }, problem: null };
     }
 
     const link = connect(given, ["left", ...callbacks.keys(), ...[events ?? []].flat()], take);
@@ -291,7 +292,7 @@ export function watchJobs(options) {
       run(subscriber, now());
       return () => subscribers.delete(subscriber);
     },
-    [Symbol.asyncIterator]: () => iterate(readers, () => isEnded, closed),
+    [Symbol.asyncIterator]: () => iterate(readers, closed),
     wake() {
       for (const link of [...links, ...further]) link.wake();
     },

@@ -1,5 +1,5 @@
 // Of components, which may be given new objects and functions at each render that mean the same.
-import { tokenOf } from "./link.js";
+import { tokenOf } from "./token.js";
 
 /**
  * A text that is equal for options that watch the same. A function counts only as being there.

@@ -10,7 +10,8 @@ const STATE = new Set(["progress-update", "step-change", "complete", "failed"]);
  *
  * @type {Open}
  */
-export async function openShared(o, names, hear, lose, lastId) {
+export async function open(options, names, hear, lose, lastId) {
+  const o = { ...options, shareAcrossTabs: false };
   // Not a secure context, or events of before a tab has joined, which no other tab keeps.
   if (!globalThis.navigator?.locks || o.from) return openStream(o, names, hear, lose, lastId);
   const { href } = await address({ ...o, token: null }, "stream");

@@ -1,5 +1,8 @@
 // A page without a browser: its clock, its network and its events, all moved by the test.
 import { watchJob } from "../src/jobcast.js";
+// Modules that are loaded when they are needed: here they are loaded before, because the clock does not wait for it.
+import "../src/reading.js";
+import "../src/token.js";
 
 const START = 1_732_382_400_000;
 

@@ -202,8 +202,10 @@ export type ManyHandle = {
 export type Jobs = ManyHandle & AsyncIterable<ManyEvent>;
 export type WatchJobs = (options: ManyOptions) => Jobs;
 export type Reduce = (state: JobState, event: JobEvent) => JobState;
-export type Iterate = (readers: Set<any>, isEnded: () => boolean, closed: Promise<any>) => AsyncGenerator<any, void>;
+export type Iterate = (readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>;
+export type Reading = (waiting: any[], readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>;
 export type Hear = (name: string, data: any, id?: string) => void;
+export type Say = (connection?: JobState["connection"], problem?: Problem | null) => void;
 export type Lose = (isClosed: boolean) => void;
 export type Source = {
     close(): void;
@@ -216,12 +218,16 @@ export type Connect = (o: Options & {
     close(): void;
 };
 export type Address = (o: Options, call: string, query?: object) => Promise<URL>;
-export type ProblemOf = (status: number, body: any) => Problem;
+export type WithDefaults = <T extends {
+    base?: unknown;
+}>(options: T) => T;
+export type Run = (act: any, ...given: any[]) => Promise<any>;
+export type Failure = (problem: Problem) => Error & Problem;
 export type TokenOf = (token: WatchOptions["token"]) => Promise<string | null | undefined>;
 export type Call = (o: Options, call: string, method?: string) => Promise<{
-    status: number;
-    body: any;
-    wait: number;
+    body?: any;
+    problem: any;
+    wait?: number;
 }>;
 /** @typedef {"succeeded" | "failed" | "cancelled" | "stalled"} Outcome */
 /**
@@ -358,16 +364,22 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
 /**
  * The state after an event. `$status` is the answer to a status request and `$link` what the client says of its
  * connection; no event of a job can have such a name. A status may be older than events received meanwhile. The same
- * object means that nothing has changed. The snapshot of a queued job equals that of a just started one.
+ * object means that nothing has changed. A retry may come within the millisecond of the failure. The snapshot of a queued job equals that of a just started one.
  *
  * @typedef {(state: JobState, event: JobEvent) => JobState} Reduce
  */
 /**
- * Yields what readers get from its first step on, until the end.
+ * Yields what readers get from its first step on, until the end. Loads most of itself then.
  *
- * @typedef {(readers: Set<any>, isEnded: () => boolean, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
+ * @typedef {(readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
+ */
+/**
+ * Yields what is in an array, to which readers add events, until the end.
+ *
+ * @typedef {(waiting: any[], readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>} Reading
  */
 /** @typedef {(name: string, data: any, id?: string) => void} Hear */
+/** @typedef {(connection?: JobState["connection"], problem?: Problem | null) => void} Say */
 /** @typedef {(isClosed: boolean) => void} Lose gets whether the source has given up */
 /** @typedef {{ close(): void }} Source */
 /**
@@ -389,6 +401,9 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * - A timer that fires later than `SLEPT` was suspended, or the clock jumped: silence proves nothing then.
  * - A final status is ignored while a stream reconnects, because the stream also has the events before the end.
  * - A new EventSource can't send Last-Event-ID, so it is announced by a `reset`.
+ * - The clock may be put back: a stream is never waited for longer than `LONGEST_WAIT`.
+ * - A job that has ended stays so (`isOver`) if a later look at it fails. `wake` of the page's asks until it is answered:
+ *   the job may have been retried.
  * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
  *   back/forward cache, so `pagehide` closes it.
  *
@@ -403,13 +418,21 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * @typedef {(o: Options, call: string, query?: object) => Promise<URL>} Address
  */
 /**
- * What an answer says of a failure. A proxy answers with a page, or with JSON of its own.
+ * Options that are undefined are the defaults.
  *
- * @typedef {(status: number, body: any) => Problem} ProblemOf
+ * @typedef {<T extends { base?: unknown }>(options: T) => T} WithDefaults
  */
-/** @typedef {(token: WatchOptions["token"]) => Promise<string | null | undefined>} TokenOf */
+/** @typedef {(act: any, ...given: any[]) => Promise<any>} Run */
+/** @typedef {(problem: Problem) => Error & Problem} Failure */
 /**
- * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
+ * Gives the token. `token.js` is loaded for a function only. Browsers remember for the life of a page that an import
+ * failed, so a function is called without it then.
  *
- * @typedef {(o: Options, call: string, method?: string) => Promise<{ status: number, body: any, wait: number }>} Call
+ * @typedef {(token: WatchOptions["token"]) => Promise<string | null | undefined>} TokenOf
+ */
+/**
+ * Calls the service. Never rejects: `problem` says why there is no answer of the service. It may come from a proxy, which
+ * answers with a page, or with JSON of its own. `wait` is the answer's `Retry-After` in ms.
+ *
+ * @typedef {(o: Options, call: string, method?: string) => Promise<{ body?: any, problem: any, wait?: number }>} Call
  */
