@@ -4,6 +4,7 @@ These entries are cached for 5 minutes. They import the actual modules by URLs t
 version and are cached forever, so all modules of a page have the same version.
 """
 
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -24,20 +25,25 @@ export { defaults, initial, watchJob } from "./jobcast.js";
 """
 """Sets the service's URL to where this module was loaded from."""
 
-_CORE: Final = ("state.js", "link.js", "jobcast.js")
-"""Modules that others import. The entries list them too, so that browsers load them in parallel."""
-
 _FOLDER: Final = Path(__file__).parent.parent / "browser"
 _MODULES: Final = {
     "index.js": _INDEX,
     **{path.name: path.read_text() for path in sorted(_FOLDER.glob("*.js"))},
 }
 _VERSION: Final = sha256(repr(_MODULES).encode()).hexdigest()[:12]
+_IMPORT: Final = re.compile(r'^(?:import|export) .*?"\./(.+?)";$', re.MULTILINE)
+
+
+def _imported(*names: str) -> set[str]:
+    """Return all modules that browsers load with these."""
+    found = {each for name in names for each in _IMPORT.findall(_MODULES[name])}
+    return found | _imported(*found) if found else found
 
 
 def _entry(*names: str) -> str:
+    """Return a module that exports others; it names all others, to be loaded in parallel."""
     lines = [
-        *(f'import "./jobcast@{_VERSION}/{name}";\n' for name in _CORE),
+        *(f'import "./jobcast@{_VERSION}/{name}";\n' for name in sorted(_imported(*names))),
         *(f'export * from "./jobcast@{_VERSION}/{name}";\n' for name in names),
     ]
     return "".join(lines)

@@ -1,14 +1,12 @@
 """``watchJob`` in Chromium, against the real service, through what befalls a page."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
-from playwright.async_api import Error as PlaywrightError
 
 import jobcast
 from tests.support.expiring import LIVES_S
@@ -17,7 +15,6 @@ from tests.support.nginx import BINARY, Nginx
 from tests.support.proxy import Proxy
 from tests.support.service import SESSION, Service, token
 from tests.support.valkey import HOST
-from tests.support.waiting import eventually
 from tests.support.watched import HAS_BEEN, Watched
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -138,6 +135,19 @@ async def test_a_token_that_expires_is_asked_for_again(
     assert all(text not in service.log for text in given)
 
 
+async def test_a_page_that_could_not_load_what_tokens_need_calls_their_function_all_the_same(
+    service: Service, jobs: jobcast.Jobs, page: Page
+) -> None:
+    async def fresh() -> str:
+        return token(USER)
+
+    await page.expose_function("freshToken", fresh)
+    await page.route("**/token.js", lambda route: route.abort())
+    job_id = await jobs.create("anything", user_id=USER)
+    watched = await Watched.job(page, service.url, job_id, token="function")
+    await watched.until_live()
+
+
 @pytest.mark.parametrize(("session", "code"), [("another", "JOB_NOT_FOUND"), ("", "UNAUTHORIZED")])
 async def test_a_job_that_may_not_be_watched_is_told_apart(
     service: Service, jobs: jobcast.Jobs, page: Page, session: str, code: str
@@ -229,66 +239,3 @@ async def test_a_job_that_is_retried_under_an_open_page_is_watched_again(
         await watched.until("state.progress === 5")
     await watched.until("state.outcome === 'succeeded'")
     assert await page.evaluate("watched.job.closed") == "succeeded"
-
-
-async def test_ten_tabs_share_one_stream_and_another_leads_when_the_leader_goes(
-    service: Service, jobs: jobcast.Jobs, context: BrowserContext
-) -> None:
-    job_id = await jobs.create("anything", session_id=SESSION)
-    tabs = []
-    for _ in range(10):
-        page = await context.new_page()
-        tabs.append(await watch(page, service, job_id, shareAcrossTabs=True, events=["tick"]))
-    for tab in tabs:
-        await tab.until_live()
-    assert await _watched_by(service, 1)
-    run = jobs.run(job_id)
-    await run.start()
-    for n in range(3):
-        await run.emit("tick", {"n": n})
-        for tab in tabs:
-            await tab.heard("tick", n + 1)
-        await tabs.pop(0).page.close()  # it came first, so it leads
-        for tab in tabs:
-            await tab.heard("reset", n + 1)
-    await run.progress(70)
-    for tab in tabs:
-        await tab.until("state.progress === 70")
-    assert await _watched_by(service, 1)
-    await run.complete({"ok": 1})
-    for tab in tabs:
-        assert await tab.outcome() == "succeeded"
-        assert (await tab.state)["result"] == {"ok": 1}
-        # To them the change of leader was a reset, and no more.
-        assert {state["transport"] for state in await tab.states} == {"stream"}
-
-
-async def test_another_tab_leads_when_the_page_of_the_leader_crashes(
-    service: Service, jobs: jobcast.Jobs, context: BrowserContext
-) -> None:
-    job_id = await jobs.create("anything", session_id=SESSION)
-    tabs = []
-    for _ in range(3):
-        page = await context.new_page()
-        tabs.append(await watch(page, service, job_id, shareAcrossTabs=True, events=["tick"]))
-    for tab in tabs:
-        await tab.until_live()
-    leader = tabs.pop(0).page  # it came first, so it leads
-    async with leader.expect_event("crash"):
-        with contextlib.suppress(PlaywrightError):  # the navigation ends with the page
-            await leader.goto("chrome://crash")
-    for tab in tabs:
-        await tab.heard("reset", 1)
-    run = jobs.run(job_id)
-    await run.start()
-    await run.emit("tick", {"n": 0})
-    for tab in tabs:
-        await tab.heard("tick", 1)
-    await eventually(lambda: _watched_by(service, 1))
-    await run.complete()
-    for tab in tabs:
-        assert await tab.outcome() == "succeeded"
-
-
-async def _watched_by(service: Service, viewers: int) -> bool:
-    return (await service.metrics())["jobcast_streams"] == viewers

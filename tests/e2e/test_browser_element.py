@@ -6,25 +6,18 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import BrowserContext, Locator, Page, Route, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 import jobcast
 from jobcast.adapters._asyncio import Tasks
 from tests.support.axe import faults_of
+from tests.support.element import element, shown
 from tests.support.service import SESSION, Service
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Scheme = Literal["light", "dark"]
-HTML: Final = """<!doctype html>
-<html lang="{lang}" dir="{dir}"><meta charset="utf-8"><title>A page of mine</title>
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'self'">
-<meta name="color-scheme" content="light dark">
-<script type="module" src="/jobcast-element.js"></script>
-<main>{body}</main></html>"""
-
 STATES: Final = """
 window.states = [];
 addEventListener("jobstate", ({ target }) => states.push(target.getAttribute("state")));
@@ -38,30 +31,12 @@ async def jobs(redis_url: str) -> AsyncIterator[jobcast.Jobs]:
         yield connected
 
 
-async def shown(
-    page: Page, service: Service, body: str, *, lang: str = "en", direction: str = "ltr"
-) -> Locator:
-    """Open a page of the service's origin that consists of this, and return its element."""
-
-    async def answer(route: Route) -> None:
-        text = HTML.format(body=body, lang=lang, dir=direction)
-        await route.fulfill(content_type="text/html", body=text)
-
-    await page.route("**/mine", answer)
-    await page.goto(f"{service.url}/mine")
-    return page.locator("job-progress")
-
-
 async def is_cancelled(run: jobcast.Run) -> bool:
     try:
         await run.progress(30)
     except jobcast.JobCancelled:
         return True
     return False
-
-
-def element(job_id: str, more: str = "", inner: str = "") -> str:
-    return f'<job-progress job="{job_id}" session="{SESSION}" {more}>{inner}</job-progress>'
 
 
 async def test_a_tag_shows_a_job_from_its_beginning_to_its_result(

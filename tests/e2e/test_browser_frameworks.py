@@ -101,6 +101,9 @@ async def test_an_app_shows_a_job_to_its_end_and_through_a_retry(
         await second.progress(70)
         await expect(progress).to_have_text("70")
     await expect(status).to_have_text("succeeded")
+    assert not await page.evaluate("globalThis.changes"), (
+        "an effect that depends on a call ran anew"
+    )
     assert problems == []
 
 
@@ -145,6 +148,28 @@ async def test_an_app_lists_the_jobs_of_its_user_on_one_stream(
     await expect(shown).to_have_text("0,0,succeeded")
     await page.get_by_role("button", name="List").click()
     await eventually(lambda: has_streams(service, 0))
+    assert problems == []
+
+
+@pytest.mark.parametrize("app", ["react", "react18", "vue"], indirect=True)
+async def test_a_list_that_gets_longer_keeps_what_it_shows(
+    service: Service, jobs: jobcast.Jobs, page: Page, app: Path
+) -> None:
+    job_ids = [await jobs.create("report", session_id=SESSION) for _ in range(3)]
+    for job_id, progress in zip(job_ids, (10, 20, 30), strict=True):
+        run = jobs.run(job_id)
+        await run.start()
+        await run.progress(progress)
+    problems = await opened(page, service, app, *job_ids)
+    more, some = page.get_by_role("button", name="More"), page.get_by_test_id("some")
+    await more.click()
+    await expect(some).to_have_text("10")
+    await page.evaluate("sizes.length = 0")
+    for shown in ("10,20", "10,20,30"):
+        await more.click()
+        await expect(some).to_have_text(shown)
+    assert 0 not in await page.evaluate("sizes")
+    await eventually(lambda: has_streams(service, 2))  # that of the job above the list, too
     assert problems == []
 
 

@@ -44,11 +44,28 @@ async def test_an_entry_is_short_lived_and_all_that_it_leads_to_is_for_ever(
         assert answer.headers["cache-control"] == f"public, {kept}"
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
+async def test_an_entry_names_all_that_is_loaded_with_it_so_that_it_is_loaded_in_parallel(
+    service: Service, entry: str
+) -> None:
+    async with service.client(None) as client:
+        text = (await client.get(entry)).text
+        found = await modules(client, entry)
+    when_needed = ["/shared.js", "/fetched.js", "/reading.js"]
+    if "/options.js" not in text:  # which imports it
+        when_needed.append("/token.js")
+    later = {name for name in found if name.endswith(tuple(when_needed))}
+    assert {urljoin(entry, name) for name in re.findall('"(.+?)"', text)} == {*found} - later - {
+        entry
+    }
+
+
 async def test_the_modules_are_those_of_the_npm_package(service: Service) -> None:
     async with service.client(None) as client:
         found = await modules(client, "/jobcast.js")
     names = {address.rpartition("/")[2] for address in found}
     assert {"jobcast.js", "link.js", "state.js", "shared.js", "fetched.js"} <= names
+    assert {"reading.js", "token.js"} <= names
     for address, answer in found.items():
         name = address.rpartition("/")[2]
         if "@" in address and name != "index.js":

@@ -55,8 +55,11 @@ def test_its_types_hold_and_are_those_that_are_committed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("project", ["test", "test/worker"])
-def test_a_project_in_typescript_sees_them(project: str) -> None:
-    run(installed() / ".bin" / "tsc", "-p", project)
+@pytest.mark.parametrize("resolution", [("nodenext", "nodenext"), ("esnext", "bundler")])
+def test_a_project_in_typescript_sees_them(project: str, resolution: tuple[str, str]) -> None:
+    module, how = resolution
+    tsc = installed() / ".bin" / "tsc"
+    run(tsc, "-p", project, "--module", module, "--moduleResolution", how)
 
 
 def test_the_core_is_small_as_it_is_shipped() -> None:

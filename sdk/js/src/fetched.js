@@ -4,11 +4,42 @@ import { address } from "./link.js";
 const RETRY_MS = 3000;
 
 /**
+ * Parses the text of an event stream as the HTML standard says. Returns what takes the chunks.
+ *
+ * A carriage return at the end of a chunk may be half of a line end, and waits for the next chunk.
+ *
+ * @param {string} lastId
+ * @param {(name: string, data: string, id: string) => void} dispatch
+ * @param {(ms: number) => void} pause
+ */
+function parser(lastId, dispatch, pause) {
+  let [rest, name, id] = ["", "", lastId];
+  let data = /** @type {string[]} */ ([]);
+
+  function take(/** @type {string} */ line) {
+    const [, field, text = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
+    if (line === "") {
+      dispatch(name, data.join("\n"), id);
+      [name, data] = ["", []];
+    } else if (field === "id" && !text.includes("\0")) id = text;
+    else if (field === "event") name = text;
+    else if (field === "data") data.push(text);
+    else if (field === "retry" && /^\d{1,6}$/.test(text)) pause(Number(text));
+  }
+
+  return (/** @type {string} */ chunk) => {
+    const lines = (rest + chunk).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() ?? "";
+    lines.forEach(take);
+  };
+}
+
+/**
  * Reads a stream with fetch, which receives events of any name and can send a Last-Event-ID.
  *
  * @type {Open}
  */
-export async function openFetched(o, _names, hear, lose, lastId) {
+export async function open(o, _names, hear, lose, lastId) {
   const stop = new AbortController();
   const { signal } = stop;
   let seen = lastId;
@@ -21,25 +52,25 @@ export async function openFetched(o, _names, hear, lose, lastId) {
       credentials: o.withCredentials ? "include" : "same-origin",
       signal,
     });
-    if (answer.status !== 200 || !answer.body) return false;
+    const isStream = /^text\/event-stream\b/i.test(answer.headers.get("content-type") ?? "");
+    if (answer.status !== 200 || !isStream || !answer.body) return false;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let [rest, name, data] = ["", "", ""];
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return true;
-      const lines = (rest + value).split(/\r?\n/);
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const [, field, text] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
-        if (field === "id") seen = text;
-        else if (field === "event") name = text;
-        else if (field === "data") data = text;
-        else if (field === "retry") retry = Number(text);
-        else if (line === "") {
-          if (data && !signal.aborted) hear(name, JSON.parse(data), seen);
-          [name, data] = ["", ""];
-        }
+    const take = parser(
+      seen,
+      (name, data, id) => {
+        seen = id; // only now: of an event that is cut off, the id may have arrived
+        if (data && !signal.aborted) hear(name, JSON.parse(data), id);
+      },
+      (ms) => (retry = ms),
+    );
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return true;
+        take(value);
       }
+    } finally {
+      reader.cancel().catch(() => {});
     }
   }
 

@@ -1,63 +1,55 @@
-/** @import { Iterate, JobEvent, Problem, WatchJob, WatchOptions } from "./types.js" */
+/** @import * as T from "./types.js" */
 import { call, connect } from "./link.js";
 import { initial, reduce } from "./state.js";
 
 export { initial };
 
-/** Options of all jobs. @type {WatchOptions} */
+/** @type {T.WatchOptions} */
 export const defaults = { base: "/" };
 
-export function callbacksOf(/** @type {object} */ options) {
-  const named = Object.entries(options).filter(([key, value]) => /^on[A-Z]/.test(key) && value);
-  return new Map(named.map(([key, value]) => [key.slice(2).replace(/\B[A-Z]/g, "-$&").toLowerCase(), value]));
+/** @type {T.WithDefaults} */
+export function withDefaults(options) {
+  const given = Object.entries(options).filter(([name, value]) => value !== undefined && (value !== null || name !== "base"));
+  return Object.assign({ ...options, ...defaults }, Object.fromEntries(given));
 }
 
-export const run = async (/** @type {any} */ act, /** @type {any[]} */ ...given) => act?.(...given);
+/** @type {T.Run} */
+export const run = async (act, ...given) => act?.(...given);
 
-/** @param {Problem} problem */
-export const failure = (problem) => Object.assign(new Error(problem.message), problem);
+export function callbacksOf(/** @type {object} */ options) {
+  const given = Object.entries(options).filter(([name, value]) => value && /^on[A-Z]/.test(name));
+  return new Map(given.map(([name, value]) => [name.replace(/[A-Z]/g, "-$&").toLowerCase().slice(3), value]));
+}
 
-/** @type {Iterate} */
-export async function* iterate(readers, isEnded, closed) {
+/** @type {T.Failure} */
+export const failure = (problem) => Object.assign(Error(problem.message), problem);
+
+/** @type {T.Iterate} */
+export async function* iterate(readers, closed) {
   const waiting = /** @type {any[]} */ ([]);
-  let ring = (_ = 0) => {};
-  const reader = (/** @type {any} */ event) => ring(waiting.push(event));
+  const reader = (event = null) => waiting.push(event);
   readers.add(reader);
-  closed.catch(() => {}).then(() => ring());
   try {
-    while (waiting.length || !isEnded()) {
-      const rung = new Promise((go) => (ring = go));
-      yield* waiting.splice(0);
-      if (!isEnded() && !waiting.length) await rung;
-    }
-    await closed;
+    yield* (await import("./reading.js")).reading(waiting, readers, closed);
   } finally {
     readers.delete(reader);
   }
 }
 
-/** @type {WatchJob} */
+/** @type {T.WatchJob} */
 export function watchJob(options) {
-  const o = { ...defaults, ...options };
-  o.base ??= defaults.base;
-  if (!o.jobId && !o.url) throw new TypeError("no jobId");
+  const o = withDefaults(options);
+  if (!o.jobId && !o.url) throw TypeError("no jobId");
   const { onState, onEvent, events, ...rest } = o;
   const callbacks = callbacksOf(rest);
   const readers = new Set([onEvent]);
   const subscribers = new Set([onState]);
   let state = initial;
   let shown = state;
-  let isEnded = false;
-  /** @type {any} */
-  let end;
+  let isEnded = true;
+  let [end, closed] = /** @type {any[]} */ ([]);
 
-  function renew() {
-    const promise = new Promise((resolve, reject) => (end = { resolve, reject }));
-    promise.catch(() => {});
-    end.promise = promise;
-  }
-
-  function take(/** @type {JobEvent} */ event) {
+  function take(/** @type {T.JobEvent} */ event) {
     const { name, data } = event;
     state = reduce(state, event);
     const before = shown;
@@ -67,45 +59,39 @@ export function watchJob(options) {
       run(callbacks.get(name), data, event);
     }
     if (shown !== before) for (const subscriber of subscribers) run(subscriber, shown);
-    const { problem, connection } = state;
-    if (isEnded !== /closed|denied/.test(connection)) {
+    if (isEnded !== /closed|denied/.test(state.connection)) {
       isEnded = !isEnded;
-      if (!isEnded) renew();
-      else if (problem) end.reject(failure(problem));
+      if (!isEnded) closed = new Promise((resolve, reject) => (end = { resolve, reject }));
+      else if (state.problem) end.reject(failure(state.problem));
       else end.resolve(state.outcome);
+      closed.catch(() => {});
     }
     return state;
   }
 
   async function post(name = "") {
-    const { status, body } = await call(o, name, "POST");
-    if (status !== 200) throw failure({ ...body, status });
+    const { problem } = await call(o, name, "POST");
+    if (problem) throw failure(problem);
   }
 
-  renew();
-  const link = connect(o, [...callbacks.keys(), ...[events ?? []].flat()], take);
-  if (o.signal?.aborted) link.close();
-  o.signal?.addEventListener("abort", link.close);
+  const link = connect(o, [...callbacks.keys()].concat(events ?? []), take);
 
   return {
+    ...link,
     get state() {
       return shown;
     },
     get closed() {
-      return end.promise;
+      return closed;
     },
     subscribe(subscriber) {
-      subscribers.add(subscriber);
-      run(subscriber, shown);
-      return () => subscribers.delete(subscriber);
+      const own = subscriber.bind(null);
+      subscribers.add(own);
+      run(own, shown);
+      return () => subscribers.delete(own);
     },
-    [Symbol.asyncIterator]: () => iterate(readers, () => isEnded, end.promise),
+    [Symbol.asyncIterator]: () => iterate(readers, closed),
     cancel: () => post("cancel"),
-    retry: async () => {
-      await post("retry");
-      link.wake();
-    },
-    wake: link.wake,
-    close: link.close,
+    retry: () => post("retry").then(link.wake),
   };
 }

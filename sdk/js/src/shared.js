@@ -10,10 +10,12 @@ const STATE = new Set(["progress-update", "step-change", "complete", "failed"]);
  *
  * @type {Open}
  */
-export async function openShared(o, names, hear, lose, lastId) {
-  if (!globalThis.navigator?.locks) return openStream(o, names, hear, lose, lastId); // not a secure context
+export async function open(options, names, hear, lose, lastId) {
+  const o = { ...options, shareAcrossTabs: false };
+  // Not a secure context, or events of before a tab has joined, which no other tab keeps.
+  if (!globalThis.navigator?.locks || o.from) return openStream(o, names, hear, lose, lastId);
   const { href } = await address({ ...o, token: null }, "stream");
-  const key = `jobcast ${href} ${o.from} ${[...names].sort()}`;
+  const key = `jobcast ${href} ${[...names].sort()}`;
   const me = crypto.randomUUID();
   const stop = new AbortController();
   const channel = new BroadcastChannel(key);
@@ -75,7 +77,19 @@ export async function openShared(o, names, hear, lose, lastId) {
     seen = event[2] || seen;
     hear(event[0], event[1], event[2]);
   };
-  navigator.locks.request(key, { signal: stop.signal }, lead).catch(() => {});
+  /** A page whose cookies are blocked, or in a sandbox, has no locks although the browser does. */
+  async function goAlone() {
+    if (isLeader || stop.signal.aborted) return;
+    isLeader = true;
+    try {
+      source = await openStream(o, names, hear, lose, seen);
+    } catch {
+      lose(true);
+    }
+    if (stop.signal.aborted) source?.close();
+  }
+
+  navigator.locks.request(key, { signal: stop.signal }, lead).catch(goAlone);
   channel.postMessage({ hello: me });
   return {
     close() {

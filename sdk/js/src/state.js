@@ -38,14 +38,15 @@ export function reduce(state, { name, data, id }) {
     case "reset":
       return { ...before, attempt: data.attempt ?? state.attempt };
     case "$link":
-      return Object.entries(data).every(([key, value]) => Object(state)[key] === value) ? state : { ...state, ...data };
+      return JSON.stringify({ ...state, ...data }) === JSON.stringify(state) ? state : { ...state, ...data };
     case "$status": {
       const { status, attempt } = data;
-      const lag = (state.updatedAt ?? 0) - Date.parse(data.updatedAt);
-      if (attempt < (state.attempt ?? 0) || lag > 0) return state;
-      if (lag === 0 && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
-      const kept = attempt === (state.attempt ?? attempt) ? state.fields : {};
-      const now = { ...before, status, attempt, progress, step, eta, fields: kept, updatedAt: Date.parse(data.updatedAt) };
+      const at = Date.parse(data.updatedAt);
+      const last = state.updatedAt ?? 0;
+      const known = state.attempt ?? attempt;
+      if (attempt < known || at < last) return state;
+      if (at === last && attempt === known && /queued|running/.test(status)) return state.attempt ? state : { ...state, attempt };
+      const now = { ...before, status, attempt, progress, step, eta, fields: attempt === known ? state.fields : {}, updatedAt: at };
       return reduce(now, { name: status === "succeeded" ? "complete" : status, data });
     }
     default:

@@ -42,28 +42,28 @@ export {};
 
 /**
  * @typedef {object} WatchOptions
- * @property {string} [jobId]
- * @property {string | URL} [url] of the job's stream or status, instead of `jobId`
- * @property {string | URL} [base] address below which the service is. By default the root of the page's origin; in a
- *   module that the service itself has served, its own.
- * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>)} [token] a JWT. A
- *   function is called before each connection, so also when a token has expired.
- * @property {string} [session] session id
- * @property {boolean} [withCredentials] send cookies to another origin
- * @property {"start"} [from] begin with the attempt's first event instead of the job's state
- * @property {"all" | string[]} [events] custom events that have no callback. An EventSource hears only names that it
- *   knows: for `"all"` the stream is read by `fetch` instead.
- * @property {boolean} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
- * @property {AbortSignal} [signal]
- * @property {typeof EventSource} [EventSource] instead of the browser's
- * @property {(state: JobState) => void} [onState]
- * @property {(event: JobEvent) => void} [onEvent]
- * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onProgressUpdate]
- * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onStepChange]
- * @property {(data: { result: any }, event: JobEvent) => void} [onComplete]
- * @property {(data: { error: string, errorCode: string | null }, event: JobEvent) => void} [onFailed]
- * @property {(data: { reason: string, attempt?: number }, event: JobEvent) => void} [onReset]
- * @property {(data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void} [onLog]
+ * @property {string | undefined} [jobId]
+ * @property {string | URL | undefined} [url] of the job's stream or status, instead of `jobId`
+ * @property {string | URL | undefined} [base] address below which the service is. By default the root of the page's
+ *   origin; in a module that the service itself has served, its own.
+ * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>) | undefined} [token]
+ *   a JWT. A function is called before each connection, so also when a token has expired.
+ * @property {string | undefined} [session] session id
+ * @property {boolean | undefined} [withCredentials] send cookies to another origin
+ * @property {"start" | undefined} [from] begin with the attempt's first event instead of the job's state
+ * @property {"all" | string[] | undefined} [events] custom events that have no callback. An EventSource hears only
+ *   names that it knows: for `"all"` the stream is read by `fetch` instead.
+ * @property {boolean | undefined} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
+ * @property {AbortSignal | undefined} [signal]
+ * @property {typeof EventSource | undefined} [EventSource] instead of the browser's
+ * @property {((state: JobState) => void) | undefined} [onState]
+ * @property {((event: JobEvent) => void) | undefined} [onEvent]
+ * @property {((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined} [onProgressUpdate]
+ * @property {((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined} [onStepChange]
+ * @property {((data: { result: any }, event: JobEvent) => void) | undefined} [onComplete]
+ * @property {((data: { error: string, errorCode: string | null }, event: JobEvent) => void) | undefined} [onFailed]
+ * @property {((data: { reason: string, attempt?: number }, event: JobEvent) => void) | undefined} [onReset]
+ * @property {((data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void) | undefined} [onLog]
  */
 
 /**
@@ -108,18 +108,20 @@ export {};
  * Either `jobs` or `mine`. The other options are those of `watchJob`.
  *
  * @typedef {object} WatchManyOptions
- * @property {string[]} [jobs] their ids; more than 200 take several streams
- * @property {"active"} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
- * @property {WatchOptions["base"]} [base]
- * @property {WatchOptions["token"]} [token]
- * @property {WatchOptions["session"]} [session]
- * @property {WatchOptions["withCredentials"]} [withCredentials]
- * @property {WatchOptions["events"]} [events]
- * @property {WatchOptions["signal"]} [signal]
- * @property {WatchOptions["EventSource"]} [EventSource]
- * @property {(jobs: ReadonlyMap<string, JobState>) => void} [onJobs]
- * @property {(state: JobState, jobId: string) => void} [onState]
- * @property {(event: ManyEvent) => void} [onEvent]
+ * @property {string[] | undefined} [jobs] their ids; more than 200 take several streams
+ * @property {"active" | undefined} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
+ * @property {ReadonlyMap<string, JobState> | undefined} [known] states of listed jobs to begin with, as `jobs` of a handle that was
+ *   closed for one with another list
+ * @property {WatchOptions["base"] | undefined} [base]
+ * @property {WatchOptions["token"] | undefined} [token]
+ * @property {WatchOptions["session"] | undefined} [session]
+ * @property {WatchOptions["withCredentials"] | undefined} [withCredentials]
+ * @property {WatchOptions["events"] | undefined} [events]
+ * @property {WatchOptions["signal"] | undefined} [signal]
+ * @property {WatchOptions["EventSource"] | undefined} [EventSource]
+ * @property {((jobs: ReadonlyMap<string, JobState>) => void) | undefined} [onJobs]
+ * @property {((state: JobState, jobId: string) => void) | undefined} [onState]
+ * @property {((event: ManyEvent) => void) | undefined} [onEvent]
  */
 
 /**
@@ -151,18 +153,25 @@ export {};
 /**
  * The state after an event. `$status` is the answer to a status request and `$link` what the client says of its
  * connection; no event of a job can have such a name. A status may be older than events received meanwhile. The same
- * object means that nothing has changed. The snapshot of a queued job equals that of a just started one.
+ * object means that nothing has changed. A retry may come within the millisecond of the failure. The snapshot of a queued job equals that of a just started one.
  *
  * @typedef {(state: JobState, event: JobEvent) => JobState} Reduce
  */
 
 /**
- * Yields what readers get from its first step on, until the end.
+ * Yields what readers get from its first step on, until the end. Loads most of itself then.
  *
- * @typedef {(readers: Set<any>, isEnded: () => boolean, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
+ * @typedef {(readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
+ */
+
+/**
+ * Yields what is in an array, to which readers add events, until the end.
+ *
+ * @typedef {(waiting: any[], readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>} Reading
  */
 
 /** @typedef {(name: string, data: any, id?: string) => void} Hear */
+/** @typedef {(connection?: JobState["connection"], problem?: Problem | null) => void} Say */
 /** @typedef {(isClosed: boolean) => void} Lose gets whether the source has given up */
 /** @typedef {{ close(): void }} Source */
 
@@ -186,6 +195,9 @@ export {};
  * - A timer that fires later than `SLEPT` was suspended, or the clock jumped: silence proves nothing then.
  * - A final status is ignored while a stream reconnects, because the stream also has the events before the end.
  * - A new EventSource can't send Last-Event-ID, so it is announced by a `reset`.
+ * - The clock may be put back: a stream is never waited for longer than `LONGEST_WAIT`.
+ * - A job that has ended stays so (`isOver`) if a later look at it fails. `wake` of the page's asks until it is answered:
+ *   the job may have been retried.
  * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
  *   back/forward cache, so `pagehide` closes it.
  *
@@ -202,7 +214,24 @@ export {};
  */
 
 /**
- * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
+ * Options that are undefined are the defaults.
  *
- * @typedef {(o: Options, call: string, method?: string) => Promise<{ status: number, body: any, wait: number }>} Call
+ * @typedef {<T extends { base?: unknown }>(options: T) => T} WithDefaults
+ */
+
+/** @typedef {(act: any, ...given: any[]) => Promise<any>} Run */
+/** @typedef {(problem: Problem) => Error & Problem} Failure */
+
+/**
+ * Gives the token. `token.js` is loaded for a function only. Browsers remember for the life of a page that an import
+ * failed, so a function is called without it then.
+ *
+ * @typedef {(token: WatchOptions["token"]) => Promise<string | null | undefined>} TokenOf
+ */
+
+/**
+ * Calls the service. Never rejects: `problem` says why there is no answer of the service. It may come from a proxy, which
+ * answers with a page, or with JSON of its own. `wait` is the answer's `Retry-After` in ms.
+ *
+ * @typedef {(o: Options, call: string, method?: string) => Promise<{ body?: any, problem: any, wait?: number }>} Call
  */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { settled, World } from "./world.js";
+import { running, settled, World } from "./world.js";
 
 /** @type {World} */
 let world;
@@ -12,10 +12,15 @@ afterEach(() => world.end());
 /** A response whose bytes the test sends. */
 function stream() {
   let controller;
-  const body = new ReadableStream({ start: (own) => void (controller = own) });
+  let isLeft = false;
+  const body = new ReadableStream({
+    start: (own) => void (controller = own),
+    cancel: () => void (isLeft = true),
+  });
   const encoder = new TextEncoder();
   return {
     answer: { status: 200, stream: body },
+    isLeft: () => isLeft,
     send: async (text) => {
       controller.enqueue(typeof text === "string" ? encoder.encode(text) : text);
       await arrived();
@@ -68,6 +73,62 @@ test("it does not matter how bytes are cut", async () => {
     await first.send(new Uint8Array([byte]));
   }
   assert.deepEqual([job.state.progress, job.state.step], [40, "Grüße"]);
+});
+
+test("an event that is cut off is requested again", async () => {
+  const { first, job } = await watch();
+  await first.send(HEAD + PROGRESS + 'id: 6-0\nevent: file-hashed\ndata: {"n":');
+  const second = stream();
+  world.answers = [second.answer];
+  await first.end();
+  await world.seconds(4);
+  await arrived();
+  assert.equal(world.requests.at(-1).headers["last-event-id"], "5-0");
+  await second.send(HEAD + 'id: 6-0\nevent: file-hashed\ndata: {"n":6}\n\n');
+  assert.deepEqual(job.told.events.at(-1), { name: "file-hashed", data: { n: 6 }, id: "6-0" });
+  job.close();
+});
+
+test("lines may end in any way of the standard, and data may have several", async () => {
+  const { first, job } = await watch();
+  const frame = 'id: 6-0\nevent: lines\ndata: {"text":\ndata:"x"}\nunknown: 1\nid: bad\0\n\n';
+  for (const [at, end] of ["\r", "\r\n", "\n"].entries()) {
+    const text = (at ? "" : "\ufeff" + HEAD) + frame.replace("6-0", `6-${at}`);
+    for (const byte of new TextEncoder().encode(text.replaceAll("\n", end))) await first.send(new Uint8Array([byte]));
+  }
+  assert.deepEqual(
+    job.told.events.slice(1).map(({ name, data, id }) => [name, data.text, id]),
+    [0, 1, 2].map((at) => ["lines", "x", `6-${at}`]),
+  );
+  job.close();
+});
+
+test("a retry that is no number of milliseconds changes nothing", async () => {
+  const { first, job } = await watch();
+  await first.send(HEAD + "retry: soon\n\nretry: 9999999999\n\n");
+  await first.end();
+  await world.seconds(2.9);
+  assert.equal(world.requests.length, 1);
+  await world.seconds(0.2);
+  assert.equal(world.requests.length, 2);
+  job.close();
+});
+
+test("a page in place of the stream is a refusal", async () => {
+  const page = stream();
+  world.answers = [{ ...page.answer, type: "text/html" }, { status: 200, body: running() }];
+  const job = await world.watch({ events: "all" });
+  await asked(1);
+  await world.seconds(1);
+  assert.deepEqual([job.state.progress, job.state.connection], [41, "reconnecting"]);
+  job.close();
+});
+
+test("a stream that can't be read is left", async () => {
+  const { first, job } = await watch();
+  await first.send(HEAD + "id: 6-0\nevent: log\ndata: {no JSON}\n\n");
+  assert.ok(first.isLeft());
+  job.close();
 });
 
 test("pings keep it alive", async () => {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { defaults, watchJob } from "../src/jobcast.js";
+import { watchJobs } from "../src/many.js";
 import { running, settled, World } from "./world.js";
 
 /** @type {World} */
@@ -192,7 +194,48 @@ test("a call that is refused says why", async () => {
   await assert.rejects(job.cancel(), { status: 0, code: "UNREACHABLE" });
 });
 
+for (const [answer, problem] of [
+  [{ status: 502, type: "text/html" }, { status: 502, code: "UNKNOWN", message: "The service answered 502" }],
+  [{ status: 403, body: { message: "Forbidden" } }, { status: 403, code: "UNKNOWN", message: "Forbidden" }],
+  [{ status: 500, body: "No" }, { status: 500, code: "UNKNOWN", message: "The service answered 500" }],
+  [{ status: 200, type: "text/html" }, { status: 200, code: "UNKNOWN", message: "The service answered 200" }],
+]) {
+  test(`a call that is answered by another than the service fails: ${JSON.stringify(answer)}`, async () => {
+    const job = await world.live();
+    world.answers = [answer];
+    await assert.rejects(job.cancel(), problem);
+    await assert.rejects(job.retry(), problem);
+    job.close();
+  });
+}
+
+test("a signal holds no job that has ended or was closed", async () => {
+  const { signal } = new AbortController();
+  const own = await world.live({ signal });
+  world.source.send("complete", { result: 1 });
+  await own.closed;
+  (await world.live({ signal })).close();
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+});
+
+test("a function that subscribes twice ends once what it began", async () => {
+  const told = [];
+  const subscriber = ({ progress }) => told.push(progress);
+  const job = await world.live({ onState: subscriber });
+  const [first, second] = [job.subscribe(subscriber), job.subscribe(subscriber)];
+  first();
+  first();
+  told.length = 0;
+  world.source.progress(50);
+  assert.deepEqual(told, [50, 50]);
+  second();
+  world.source.progress(60);
+  assert.deepEqual(told, [50, 50, 60]);
+});
+
 for (const [options, expected] of [
+  [{ jobId: "stream" }, "https://app.example/api/v1/jobs/stream/stream"],
+  [{ jobId: "status" }, "https://app.example/api/v1/jobs/status/stream"],
   [{ jobId: "a.b_c-1" }, "https://app.example/api/v1/jobs/a.b_c-1/stream"],
   [{ jobId: "a/b?c" }, "https://app.example/api/v1/jobs/a%2Fb%3Fc/stream"],
   [{ jobId: "j", base: "https://jobs.example/below" }, "https://jobs.example/below/api/v1/jobs/j/stream"],
@@ -207,6 +250,16 @@ for (const [options, expected] of [
     await world.watch({ jobId: undefined, ...options });
     const { origin, pathname } = world.source.url;
     assert.equal(origin + pathname, expected);
+  });
+}
+
+for (const href of ["about:srcdoc", "blob:https://app.example/7d2f"]) {
+  test(`a page without an address of its own (${href}) is of its parent's origin`, async () => {
+    location.href = href;
+    if (href === "about:srcdoc") document.baseURI = "https://app.example/below/";
+    location.origin = href.startsWith("blob") ? "https://app.example" : "null";
+    await world.watch();
+    assert.equal(world.source.url.href, "https://app.example/api/v1/jobs/j/stream?ping=1");
   });
 }
 
@@ -227,6 +280,23 @@ test("defaults hold for all jobs that say nothing else", async () => {
     assert.equal(world.source.url.searchParams.get("token"), "own");
   } finally {
     Object.assign(defaults, { base: "/", token: undefined });
+  }
+});
+
+test("an option that is undefined is the default", async () => {
+  defaults.token = "all";
+  defaults.session = "mine";
+  try {
+    const job = await world.watch({ base: undefined, token: undefined, session: null });
+    assert.equal(world.source.url.href, "https://app.example/api/v1/jobs/j/stream?ping=1&token=all");
+    const jobs = watchJobs({ jobs: ["a"], token: undefined, session: null });
+    await settled();
+    assert.equal(world.source.url.href, "https://app.example/api/v1/stream?jobs=a&ping=1&token=all");
+    job.close();
+    jobs.close();
+  } finally {
+    delete defaults.token;
+    delete defaults.session;
   }
 });
 

@@ -199,6 +199,44 @@ test("a Retry-After that is a date makes no loop", async () => {
   assert.equal(world.requests.length, 3);
 });
 
+test("a Retry-After of years makes no loop, and no wait of years", async () => {
+  world.answers = [{ status: 503, retryAfter: "4000000000" }];
+  const job = await world.watch();
+  world.source.refuse();
+  await world.seconds(590);
+  assert.equal(world.requests.length, 1);
+  await world.seconds(20);
+  assert.equal(world.requests.length, 2);
+  job.close();
+});
+
+test("a clock that is put back while the service is unavailable delays nothing", async () => {
+  world.answers = [unavailable, { status: 200, body: running() }];
+  const job = await world.watch();
+  world.source.refuse();
+  await world.clock.run(1);
+  const real = Date.now;
+  Date.now = () => real() - 86_400_000;
+  await world.seconds(4);
+  assert.equal(world.open.length, 1);
+  world.source.connect();
+  assert.equal(job.state.connection, "live");
+  job.close();
+});
+
+test("a clock that is put back after a mute stream does not keep the next one on trial", async () => {
+  const job = await world.live();
+  await world.seconds(60);
+  assert.equal(job.state.transport, "polling");
+  world.source.connect();
+  const real = Date.now;
+  Date.now = () => real() - 86_400_000;
+  await world.seconds(2);
+  world.source.send("ping");
+  assert.deepEqual([job.state.connection, job.state.transport], ["live", "stream"]);
+  job.close();
+});
+
 test("back-off grows to a minute, at random", async () => {
   await world.watch();
   world.answers = [unavailable];
@@ -251,6 +289,33 @@ test("a token that can't be had is tried for again", async () => {
   await world.seconds(10);
   world.source.connect();
   assert.equal(job.state.connection, "live");
+});
+
+test("calls of a token function coalesce, so that what it refreshes is refreshed once", async () => {
+  let calls = 0;
+  let give;
+  const token = () => {
+    calls += 1;
+    return new Promise((resolve) => (give = resolve));
+  };
+  const jobs = [await world.watch({ token }), await world.watch({ token })];
+  await world.seconds(20);
+  assert.equal(calls, 1);
+  give("t");
+  await settled();
+  assert.deepEqual(world.sources.map(({ url }) => url.searchParams.get("token")), ["t", "t"]);
+  assert.ok(world.requests.every(({ url }) => url.searchParams.get("token") === "t"));
+  jobs.forEach((job) => job.close());
+});
+
+test("a token function that never settles is called again", async () => {
+  const given = [new Promise(() => {}), "t"];
+  const job = await world.watch({ token: () => given.shift() ?? "t" });
+  await world.seconds(30);
+  assert.deepEqual([job.state.connection, job.state.problem.message], ["unavailable", "Error: No token in time"]);
+  await world.seconds(4);
+  assert.equal(world.source.url.searchParams.get("token"), "t");
+  job.close();
 });
 
 test("a new stream, which can't resume, voids what was gathered", async () => {
@@ -354,6 +419,34 @@ test("a page that goes into the back/forward cache has no stream there, and one 
   assert.equal(job.state.connection, "live");
 });
 
+test("a page that comes back from the cache is not live before it has a stream", async () => {
+  const job = await world.live();
+  world.answers = [() => new Promise(() => {})];
+  world.window.dispatchEvent(new Event("pagehide"));
+  world.window.dispatchEvent(new Event("pageshow"));
+  await settled();
+  assert.equal(job.state.connection, "reconnecting");
+  job.close();
+});
+
+test("a page that goes in and out of the cache gathers no listeners", async () => {
+  let listeners = 0;
+  const add = globalThis.addEventListener;
+  globalThis.addEventListener = (...given) => {
+    listeners += 1;
+    add(...given);
+  };
+  const job = await world.live();
+  const before = listeners;
+  for (let round = 0; round < 20; round += 1) {
+    world.window.dispatchEvent(new Event("pagehide"));
+    world.window.dispatchEvent(new Event("pageshow"));
+    await world.clock.run(1);
+  }
+  assert.equal(listeners, before);
+  job.close();
+});
+
 test("an answer that comes after the page was left opens nothing", async () => {
   let answer;
   world.answers = [() => new Promise((resolve) => (answer = resolve))];
@@ -391,6 +484,42 @@ test("a failed job that somebody has retried is watched again when the page is l
   world.source.connect();
   world.source.send("complete", { result: 1 });
   assert.equal(await job.closed, "succeeded");
+});
+
+for (const answer of [unavailable, { status: 404 }, { status: 401 }, { status: 0 }]) {
+  test(`a failed job stays so, whatever a later look at it is answered (${answer.status})`, async () => {
+    const job = await world.live();
+    world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+    const { closed, state } = job;
+    world.answers = [answer];
+    world.document.dispatchEvent(new Event("visibilitychange"));
+    await world.seconds(600);
+    assert.deepEqual([world.requests.length, world.clock.count], [1, 0]);
+    assert.deepEqual([job.state, job.closed], [state, closed]);
+    job.close();
+  });
+}
+
+test("a failed job that the page wants to be looked at is looked for until the service answers", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+  world.answers = [unavailable, { status: 200, body: running({ attempt: 2, updatedAt: world.later(9) }) }];
+  job.wake();
+  await world.seconds(20);
+  assert.deepEqual([job.state.attempt, world.open.length], [2, 1]);
+  job.close();
+});
+
+test("a job that was retried is looked for until the service answers", async () => {
+  const job = await world.live();
+  world.source.send("failed", { error: "No paper", errorCode: null }, `${world.clock.now + 1}-0`);
+  world.answers = [{ status: 200, body: { jobId: "j" } }, unavailable, unavailable, { status: 200, body: running({ attempt: 2, updatedAt: world.later(9) }) }];
+  await job.retry();
+  await world.clock.run(1);
+  assert.equal(job.state.connection, "unavailable");
+  await world.seconds(20);
+  assert.deepEqual([job.state.attempt, world.open.length], [2, 1]);
+  job.close();
 });
 
 test("a job whose queue retries it is watched on", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { watchJobs } from "../src/many.js";
 import { running, settled, World } from "./world.js";
@@ -82,6 +83,32 @@ test("a change makes another map, and what did not change is the same", async ()
   assert.equal(jobs.told.maps.at(-1), jobs.jobs);
 });
 
+test("what is between a reset and its snapshot is not shown", async () => {
+  const jobs = await live();
+  jobs.told.maps.length = jobs.told.states.length = 0;
+  world.source.send("reset", { jobId: "a", attempt: 2, reason: "attempt" });
+  progress("a", 5);
+  assert.deepEqual(jobs.told.maps.map((map) => map.get("a").progress), [5]);
+  assert.deepEqual(jobs.told.states.map(([id, { progress: percent, attempt }]) => [id, percent, attempt]), [["a", 5, 2]]);
+  assert.deepEqual(jobs.told.events.slice(-2).map(([name]) => name), ["reset", "progress-update"]);
+  jobs.close();
+});
+
+test("a list begins with what is known", async () => {
+  const before = await live();
+  finish("b", 7);
+  before.close();
+  const known = before.jobs;
+  const jobs = await watch({ jobs: ["a", "b", "c"], known });
+  assert.deepEqual([of(jobs, "a").progress, of(jobs, "a").connection], [40, "connecting"]);
+  assert.equal(of(jobs, "b"), known.get("b"));
+  assert.deepEqual([of(jobs, "c").progress, jobs.told.maps.length > 0], [null, true]);
+  connect(["a", "b", "c"]);
+  for (const jobId of ["a", "b", "c"]) finish(jobId, 7);
+  assert.deepEqual([...(await jobs.closed).values()].map(({ result }) => result), [7, 7, 7]);
+  assert.deepEqual(jobs.told.events.filter(([name]) => name === "complete").map(([, id]) => id), ["a", "c"]);
+});
+
 test("a job of another owner is denied, and harms no other", async () => {
   const jobs = await live();
   world.source.send("left", { jobId: "b", reason: "not-found" });
@@ -103,6 +130,19 @@ test("more than 200 jobs take several streams", async () => {
     }
   }
   assert.equal((await jobs.closed).size, 450);
+});
+
+test("jobs with long ids take as many streams as their addresses need", async () => {
+  const long = Array.from({ length: 200 }, (_, at) => `${at}-`.padEnd(128, "x"));
+  const jobs = await watch({ jobs: long });
+  assert.deepEqual(world.sources.flatMap(({ url }) => url.searchParams.get("jobs").split(",")), long);
+  assert.ok(world.sources.every(({ url }) => url.href.length < 7600));
+  assert.equal(world.sources.length, 4);
+  jobs.close();
+  const uuids = Array.from({ length: 200 }, () => crypto.randomUUID());
+  const before = world.sources.length;
+  (await watch({ jobs: uuids })).close();
+  assert.equal(world.sources.length, before + 1);
 });
 
 test("the caller's jobs join and leave by themselves, and a retried one comes again", async () => {
@@ -145,6 +185,55 @@ test("listed jobs that their queue retries are watched again, on one stream", as
   fail("b");
   assert.deepEqual([...(await jobs.closed)].map(([id, each]) => [id, each.outcome]), [["a", "succeeded"], ["b", "failed"]]);
   assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
+});
+
+test("jobs that are retried later join those that were retried before, on one stream", async () => {
+  const jobs = await live({ jobs: ["a", "b", "c"] });
+  progress("c", 30);
+  const first = world.source;
+  fail("a", { willRetry: true });
+  await world.seconds(1);
+  world.source.send("connected", { jobIds: ["a"], keepaliveSeconds: 15 });
+  progress("a", 10);
+  const told = (jobId, name, data) => first.send(name, { jobId, ...data });
+  told("b", "failed", { error: "no", errorCode: null, willRetry: true });
+  told("b", "left", { reason: "ended" });
+  assert.deepEqual([of(jobs, "b").outcome, world.open.length], [null, 2]);
+  await world.seconds(5);
+  assert.deepEqual([world.open.length, world.source.url.searchParams.get("jobs")], [2, "a,b"]);
+  assert.deepEqual([of(jobs, "a").progress, of(jobs, "c").connection], [10, "live"]);
+  connect();
+  progress("a", 20);
+  progress("b", 5);
+  assert.deepEqual(["a", "b", "c"].map((id) => [of(jobs, id).progress, of(jobs, id).connection]), [[20, "live"], [5, "live"], [30, "live"]]);
+  finish("a");
+  finish("b");
+  told("c", "complete", { result: null });
+  told("c", "left", { reason: "ended" });
+  assert.deepEqual([...(await jobs.closed).values()].map(({ outcome }) => outcome), Array(3).fill("succeeded"));
+  assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
+});
+
+test("more than 200 retried jobs take several streams", async () => {
+  const jobs = await watch({ jobs: ids(450) });
+  for (const source of world.sources.slice()) {
+    source.send("connected", { keepaliveSeconds: 15 });
+    for (const jobId of source.url.searchParams.get("jobs").split(",")) {
+      source.send("failed", { jobId, error: "no", errorCode: null, willRetry: true });
+      source.send("left", { jobId, reason: "ended" });
+    }
+  }
+  await world.seconds(1);
+  const asked = world.open.map(({ url }) => url.searchParams.get("jobs").split(",").length);
+  assert.deepEqual(asked, [200, 200, 50]);
+  for (const source of world.open) {
+    source.send("connected", { keepaliveSeconds: 15 });
+    for (const jobId of source.url.searchParams.get("jobs").split(",")) {
+      source.send("complete", { jobId, result: null });
+      source.send("left", { jobId, reason: "ended" });
+    }
+  }
+  assert.equal([...(await jobs.closed).values()].filter(({ outcome }) => outcome === "succeeded").length, 450);
 });
 
 test("who closes what waits for a retry is done", async () => {
@@ -212,6 +301,25 @@ test("a mute stream is polled around: by the list, and by the status of what has
   assert.deepEqual([world.open.length, world.clock.count], [0, 0]);
 });
 
+for (const mine of [undefined, "active"]) {
+  test(`a status that was asked for before newer events changes nothing (${mine ?? "listed"})`, async () => {
+    const jobs = await watch(mine ? { mine } : { jobs: ["a", "b"] });
+    const answers = [];
+    world.answers = [() => new Promise((resolve) => answers.push(resolve))];
+    await world.seconds(7);
+    assert.equal(answers.length, 1);
+    connect();
+    progress("a", 80);
+    finish("b", 7);
+    const old = (jobId) => running({ jobId, progress: 60, updatedAt: world.later() });
+    answers[0](listed(old("a"), old("b")));
+    await settled();
+    assert.deepEqual([of(jobs, "a").progress, of(jobs, "a").connection], [80, "live"]);
+    assert.deepEqual([of(jobs, "b").outcome, of(jobs, "b").result, of(jobs, "b").connection], ["succeeded", 7, "closed"]);
+    jobs.close();
+  });
+}
+
 test("polling finds new jobs of the caller, and none that ended long ago", async () => {
   const jobs = await watch({ mine: "active" });
   world.answers = [
@@ -224,6 +332,75 @@ test("polling finds new jobs of the caller, and none that ended long ago", async
   assert.deepEqual([...jobs.jobs.keys()], ["new"]);
 });
 
+test("polling finds that a job of the caller has been retried", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a"]);
+  progress("a", 40);
+  fail("a");
+  assert.deepEqual([of(jobs, "a").outcome, of(jobs, "a").connection], ["failed", "closed"]);
+  world.answers = [listed(running({ jobId: "a", attempt: 2, progress: 5, updatedAt: world.later(9) }))];
+  await world.seconds(40);
+  const { outcome, progress: percent, connection, transport } = of(jobs, "a");
+  assert.deepEqual([outcome, percent, connection, transport], [null, 5, "reconnecting", "polling"]);
+  jobs.close();
+});
+
+test("what has ended of the caller's jobs is no part of a later connection", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a", "b"]);
+  progress("a", 40);
+  progress("b", 40);
+  finish("a", 1);
+  const ended = of(jobs, "a");
+  world.source.lose();
+  connect(["b"]);
+  progress("b", 50);
+  world.source.lose();
+  assert.equal(of(jobs, "a"), ended);
+  assert.deepEqual([ended.connection, of(jobs, "b").connection], ["closed", "reconnecting"]);
+  jobs.close();
+});
+
+test("of the caller's jobs the last thousand that have ended are kept", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a"]);
+  progress("a", 40);
+  for (const id of ids(1100)) {
+    progress(id, 10);
+    finish(id);
+  }
+  assert.equal(jobs.jobs.size, 1001);
+  assert.deepEqual([of(jobs, "a").progress, of(jobs, "job-99"), of(jobs, "job-100").outcome], [40, undefined, "succeeded"]);
+  world.source.lose();
+  assert.equal(jobs.jobs.size, 1001);
+  jobs.close();
+});
+
+test("an id that no job can have is denied, and harms no other", async () => {
+  const odd = ["a,b", "", "a&mine=active", "a#b", "a+b", "%61", "\ud800", "é", "x".repeat(129)];
+  const jobs = await watch({ jobs: [...odd, "a", 7] });
+  assert.equal(world.source.url.href, `${BASE}/stream?jobs=a,7&ping=1`);
+  assert.equal(world.sources.length, 1);
+  for (const id of odd) assert.deepEqual([of(jobs, id).connection, of(jobs, id).problem.status], ["denied", 404]);
+  connect(["a", "7"]);
+  finish("a");
+  finish("7");
+  assert.deepEqual([...(await jobs.closed).keys()], [...odd, "a", "7"]);
+  const none = await watch({ jobs: ["a b"] });
+  assert.equal((await none.closed).get("a b").connection, "denied");
+});
+
+test("a signal holds no jobs that have ended", async () => {
+  const { signal } = new AbortController();
+  const jobs = await live({ jobs: ["a", "b"], signal });
+  finish("a");
+  finish("b");
+  await jobs.closed;
+  (await live({ mine: "active", signal })).close();
+  await settled();
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+});
+
 test("a job that is no longer among the caller's is asked about after a reconnect", async () => {
   const jobs = await watch({ mine: "active" });
   connect(["a"]);
@@ -233,6 +410,26 @@ test("a job that is no longer among the caller's is asked about after a reconnec
   connect([]);
   await settled();
   assert.deepEqual([of(jobs, "a").outcome, of(jobs, "a").result], ["succeeded", 7]);
+});
+
+test("a job of the caller that has made room for others is not live", async () => {
+  const jobs = await watch({ mine: "active" });
+  connect(["a", "b"]);
+  progress("a", 40);
+  progress("b", 40);
+  world.source.send("left", { jobId: "a", reason: "displaced" });
+  assert.equal(of(jobs, "a").connection, "closed");
+  world.source.lose();
+  world.answers = [
+    { status: 200, body: running({ jobId: "a", progress: 60, updatedAt: world.later(9) }) },
+    { status: 200, body: running({ jobId: "b", progress: 60, updatedAt: world.later(9) }) },
+  ];
+  connect([]);
+  await settled();
+  for (const id of ["a", "b"]) assert.deepEqual([of(jobs, id).progress, of(jobs, id).connection], [60, "closed"]);
+  progress("b", 70);
+  assert.deepEqual([of(jobs, "b").progress, of(jobs, "b").connection], [70, "live"]);
+  jobs.close();
 });
 
 test("who may not watch is told why", async () => {

@@ -70,6 +70,15 @@ test("a status of an attempt that a reset has ended changes nothing", () => {
   assert.equal(fold([status(500, { status: "failed", attempt: 1, error: "No", errorCode: null })], second), second);
 });
 
+test("a status of the next attempt counts, also if the retry came within the millisecond", () => {
+  const status = { name: "$status", data: { status: "running", attempt: 1, progress: 5, updatedAt: new Date(7).toISOString() } };
+  const failed = reduce(reduce(initial, status), { name: "failed", data: { error: "No", errorCode: null }, id: "8-0" });
+  const data = { status: "queued", attempt: 2, progress: 0, updatedAt: new Date(8).toISOString() };
+  const next = reduce(failed, { name: "$status", data });
+  assert.deepEqual([next.status, next.outcome, next.attempt], ["queued", null, 2]);
+  assert.equal(reduce(failed, { name: "$status", data: { ...data, attempt: 1 } }), failed);
+});
+
 test("the status of a finished job completes the picture of a viewer who came for its end", () => {
   const late = fold([event("failed", { error: "No paper", errorCode: null }, 100)]);
   const state = fold([status(100, { status: "failed", progress: 70, currentStep: "Page 7", error: "No paper", attempt: 2 })], late);

@@ -10,6 +10,10 @@ import { useJob as useJobOfVue, useJobs as useJobsOfVue } from "jobcast/vue";
 
 defaults.token = async () => "token";
 const options: WatchOptions = { jobId: "j", events: ["page-done"], from: "start", onStepChange: ({ currentStep }) => currentStep };
+const maybe = (): string | undefined => undefined;
+watchJob({ jobId: "j", token: maybe(), session: maybe(), base: maybe(), signal: undefined, onState: undefined, onTick: undefined });
+watchJobs({ mine: "active", token: maybe(), onJobs: undefined });
+useJob(maybe(), { token: maybe(), enabled: true });
 export const job = watchJob({
   ...options,
   onState: (state: JobState) => state.progress?.toFixed(),
@@ -22,6 +26,12 @@ export const read = async (): Promise<string | null> => {
   return job.closed;
 };
 export const element = (own: JobProgress): string | null => own.state.step;
+const made = document.createElement("job-progress");
+Object.assign(made.options, { from: "start" });
+made.options = { token: async () => "token", onFileHashed: (data, event) => [data, event.name] };
+made.texts = { ...JobProgress.texts, lang: "de" };
+made.addEventListener("jobstate", ({ detail }) => detail.progress?.toFixed());
+document.querySelector("job-progress")?.cancel();
 export const rendered = useJob(null, { enabled: false, session: "me" }).progress;
 export const ref = useJobOfVue(() => "j", { session: "me" }).state.value.eta;
 export const store = jobStore({ jobId: "j" }).subscribe((state) => state.transport === "polling");

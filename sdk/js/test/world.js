@@ -1,5 +1,8 @@
 // A page without a browser: its clock, its network and its events, all moved by the test.
 import { watchJob } from "../src/jobcast.js";
+// Modules that are loaded when they are needed: here they are loaded before, because the clock does not wait for it.
+import "../src/reading.js";
+import "../src/token.js";
 
 const START = 1_732_382_400_000;
 
@@ -137,11 +140,12 @@ export class World {
   async #fetch(url, { method, headers }) {
     this.requests.push({ url, method: method ?? "GET", headers, at: this.clock.now });
     const next = this.answers.length > 1 ? this.answers.shift() : this.answers[0];
-    const answer = await (typeof next === "function" ? next() : next);
+    const answer = await (typeof next === "function" ? next(url) : next);
     const { status, body = {}, retryAfter = null, stream } = answer;
     if (status === 0) throw new TypeError("Failed to fetch");
-    const given = new Headers(retryAfter ? { "retry-after": retryAfter } : {});
-    return { status, headers: given, body: stream, json: async () => body };
+    const { type = stream ? "text/event-stream; charset=utf-8" : "application/json" } = answer;
+    const given = new Headers({ "content-type": type, ...(retryAfter && { "retry-after": retryAfter }) });
+    return { status, headers: given, body: stream, json: async () => (type === "text/html" ? JSON.parse("<p>") : body) };
   }
 
   /** The newest EventSource. */

@@ -29,6 +29,7 @@ export declare class JobProgress extends JobProgress_base {
         stalled: string;
         cancel: string;
         cancelling: string;
+        notCancelled: string;
         /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
         step: (/** @type {JobState} */ { step }: JobState) => string | null;
         eta: (/** @type {string} */ time: string) => string;
@@ -58,6 +59,7 @@ export declare class JobProgress extends JobProgress_base {
         stalled: string;
         cancel: string;
         cancelling: string;
+        notCancelled: string;
         /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
         step: (/** @type {JobState} */ { step }: JobState) => string | null;
         eta: (/** @type {string} */ time: string) => string;
@@ -80,6 +82,7 @@ export declare class JobProgress extends JobProgress_base {
         stalled: string;
         cancel: string;
         cancelling: string;
+        notCancelled: string;
         /** The displayed step; `fields` has `stepKey` and `stepParams` for translations. */
         step: (/** @type {JobState} */ { step }: JobState) => string | null;
         eta: (/** @type {string} */ time: string) => string;
@@ -87,6 +90,7 @@ export declare class JobProgress extends JobProgress_base {
     connectedCallback(): void;
     disconnectedCallback(): void;
     attributeChangedCallback(): void;
+    adoptedCallback(): void;
     cancel(): Promise<void>;
 }
 export {};

@@ -3,4 +3,4 @@
  *
  * @type {Open}
  */
-export declare function openFetched(o: import("./types.js").Options, _names: string[], hear: import("./types.js").Hear, lose: import("./types.js").Lose, lastId: string): Promise<import("./types.js").Source>;
+export declare function open(o: import("./types.js").Options, _names: string[], hear: import("./types.js").Hear, lose: import("./types.js").Lose, lastId: string): Promise<import("./types.js").Source>;

@@ -1,13 +1,18 @@
-import type { Problem, WatchOptions } from "./types.js";
+import type * as T from "./types.js";
 import { initial } from "./state.js";
 export { initial };
-/** Options of all jobs. @type {WatchOptions} */
-export declare const defaults: WatchOptions;
+/** @type {T.WatchOptions} */
+export declare const defaults: T.WatchOptions;
+/** @type {T.WithDefaults} */
+export declare function withDefaults<T extends {
+    base?: unknown;
+}>(options: T): T;
+/** @type {T.Run} */
+export declare const run: T.Run;
 export declare function callbacksOf(/** @type {object} */ options: object): Map<string, any>;
-export declare const run: (/** @type {any} */ act: any, /** @type {any[]} */ ...given: any[]) => Promise<any>;
-/** @param {Problem} problem */
-export declare const failure: (problem: Problem) => Error & Problem;
-/** @type {Iterate} */
-export declare function iterate(readers: Set<any>, isEnded: () => boolean, closed: Promise<any>): AsyncGenerator<any, void, any>;
-/** @type {WatchJob} */
-export declare function watchJob(options: import("./types.js").Options): import("./types.js").Job;
+/** @type {T.Failure} */
+export declare const failure: T.Failure;
+/** @type {T.Iterate} */
+export declare function iterate(readers: Set<any>, closed: Promise<any>): AsyncGenerator<any, void, any>;
+/** @type {T.WatchJob} */
+export declare function watchJob(options: T.Options): T.Job;

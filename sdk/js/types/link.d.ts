@@ -1,21 +1,21 @@
-/** @import { Address, Call, Connect, Hear, Open } from "./types.js" */
-import type { Hear } from "./types.js";
-/** @type {Address} */
-export declare function address(o: import("./types.js").Options, call: string, query: object | undefined): Promise<URL>;
-/** @type {Call} */
-export declare function call(o: import("./types.js").Options, name: string, method: string | undefined): Promise<{
-    status: number;
-    body: any;
-    wait: number;
+/** @import * as T from "./types.js" */
+import type * as T from "./types.js";
+/** @type {T.Address} */
+export declare function address(o: T.Options, call: string, query: object | undefined): Promise<URL>;
+/** @type {T.Call} */
+export declare function call(o: T.Options, name: string, method: string | undefined): Promise<{
+    body?: any;
+    problem: any;
+    wait?: number;
 }>;
-/** @type {Open} */
-export declare function openStream(o: import("./types.js").Options, names: string[], hear: Hear, lose: import("./types.js").Lose, lastId: string): Promise<import("./types.js").Source>;
-/** @type {Connect} */
-export declare function connect(o: import("./types.js").WatchOptions & {
-    [callback: `on${string}`]: ((data: any, event: import("./types.js").JobEvent) => void) | undefined;
+/** @type {T.Open} */
+export declare function openStream(o: T.Options, names: string[], hear: T.Hear, lose: T.Lose, lastId: string): Promise<T.Source>;
+/** @type {T.Connect} */
+export declare function connect(o: T.WatchOptions & {
+    [callback: `on${string}`]: ((data: any, event: T.JobEvent) => void) | undefined;
 } & {
     poll?: any;
-}, names: string[], emit: (event: import("./types.js").JobEvent) => import("./types.js").JobState): {
+}, names: string[], emit: (event: T.JobEvent) => T.JobState): {
     wake(): void;
     close(): void;
 };

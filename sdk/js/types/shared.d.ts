@@ -6,4 +6,4 @@ import type { Hear, Source } from "./types.js";
  *
  * @type {Open}
  */
-export declare function openShared(o: import("./types.js").Options, names: string[], hear: Hear, lose: import("./types.js").Lose, lastId: string): Promise<Source>;
+export declare function open(options: import("./types.js").Options, names: string[], hear: Hear, lose: import("./types.js").Lose, lastId: string): Promise<Source>;

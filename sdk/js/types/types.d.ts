@@ -54,68 +54,67 @@ export type JobEvent = {
     id?: string;
 };
 export type WatchOptions = {
-    jobId?: string;
+    jobId?: string | undefined;
     /**
      * of the job's stream or status, instead of `jobId`
      */
-    url?: string | URL;
+    url?: string | URL | undefined;
     /**
-     * address below which the service is. By default the root of the page's origin; in a
-     * module that the service itself has served, its own.
+     * address below which the service is. By default the root of the page's
+     * origin; in a module that the service itself has served, its own.
      */
-    base?: string | URL;
+    base?: string | URL | undefined;
     /**
-     * a JWT. A
-     * function is called before each connection, so also when a token has expired.
+     * a JWT. A function is called before each connection, so also when a token has expired.
      */
-    token?: string | null | (() => string | null | undefined | Promise<string | null | undefined>);
+    token?: string | null | (() => string | null | undefined | Promise<string | null | undefined>) | undefined;
     /**
      * session id
      */
-    session?: string;
+    session?: string | undefined;
     /**
      * send cookies to another origin
      */
-    withCredentials?: boolean;
+    withCredentials?: boolean | undefined;
     /**
      * begin with the attempt's first event instead of the job's state
      */
-    from?: "start";
+    from?: "start" | undefined;
     /**
-     * custom events that have no callback. An EventSource hears only names that it
-     * knows: for `"all"` the stream is read by `fetch` instead.
+     * custom events that have no callback. An EventSource hears only
+     * names that it knows: for `"all"` the stream is read by `fetch` instead.
      */
-    events?: "all" | string[];
+    events?: "all" | string[] | undefined;
     /**
      * have one stream for all tabs of this origin that watch the job
      */
-    shareAcrossTabs?: boolean;
-    signal?: AbortSignal;
+    shareAcrossTabs?: boolean | undefined;
+    signal?: AbortSignal | undefined;
     /**
      * instead of the browser's
      */
-    EventSource?: typeof EventSource;
-    onState?: (state: JobState) => void;
-    onEvent?: (event: JobEvent) => void;
-    onProgressUpdate?: (data: import("../events.js").ProgressData, event: JobEvent) => void;
-    onStepChange?: (data: import("../events.js").ProgressData, event: JobEvent) => void;
-    onComplete?: (data: {
+    EventSource?: typeof EventSource | undefined;
+    onState?: ((state: JobState) => void) | undefined;
+    onEvent?: ((event: JobEvent) => void) | undefined;
+    onProgressUpdate?: ((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined;
+    onStepChange?: ((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined;
+    onComplete?: ((data: {
         result: any;
-    }, event: JobEvent) => void;
-    onFailed?: (data: {
+    }, event: JobEvent) => void) | undefined;
+    onFailed?: ((data: {
         error: string;
         errorCode: string | null;
-    }, event: JobEvent) => void;
-    onReset?: (data: {
+    }, event: JobEvent) => void) | undefined;
+    onReset?: ((data: {
         reason: string;
         attempt?: number;
-    }, event: JobEvent) => void;
-    onLog?: (data: {
+    }, event: JobEvent) => void) | undefined;
+    onLog?: ((data: {
         text: string;
         level?: string;
         time?: string;
         [field: string]: any;
-    }, event: JobEvent) => void;
+    }, event: JobEvent) => void) | undefined;
 };
 export type Options = WatchOptions & {
     [callback: `on${string}`]: ((data: any, event: JobEvent) => void) | undefined;
@@ -154,21 +153,26 @@ export type WatchManyOptions = {
     /**
      * their ids; more than 200 take several streams
      */
-    jobs?: string[];
+    jobs?: string[] | undefined;
     /**
      * the caller's active jobs, and those that have just ended; new ones join by themselves
      */
-    mine?: "active";
-    base?: WatchOptions["base"];
-    token?: WatchOptions["token"];
-    session?: WatchOptions["session"];
-    withCredentials?: WatchOptions["withCredentials"];
-    events?: WatchOptions["events"];
-    signal?: WatchOptions["signal"];
-    EventSource?: WatchOptions["EventSource"];
-    onJobs?: (jobs: ReadonlyMap<string, JobState>) => void;
-    onState?: (state: JobState, jobId: string) => void;
-    onEvent?: (event: ManyEvent) => void;
+    mine?: "active" | undefined;
+    /**
+     * states of listed jobs to begin with, as `jobs` of a handle that was
+     * closed for one with another list
+     */
+    known?: ReadonlyMap<string, JobState> | undefined;
+    base?: WatchOptions["base"] | undefined;
+    token?: WatchOptions["token"] | undefined;
+    session?: WatchOptions["session"] | undefined;
+    withCredentials?: WatchOptions["withCredentials"] | undefined;
+    events?: WatchOptions["events"] | undefined;
+    signal?: WatchOptions["signal"] | undefined;
+    EventSource?: WatchOptions["EventSource"] | undefined;
+    onJobs?: ((jobs: ReadonlyMap<string, JobState>) => void) | undefined;
+    onState?: ((state: JobState, jobId: string) => void) | undefined;
+    onEvent?: ((event: ManyEvent) => void) | undefined;
 };
 export type ManyOptions = WatchManyOptions & {
     [callback: `on${string}`]: ((data: any, event: any) => void) | undefined;
@@ -198,8 +202,10 @@ export type ManyHandle = {
 export type Jobs = ManyHandle & AsyncIterable<ManyEvent>;
 export type WatchJobs = (options: ManyOptions) => Jobs;
 export type Reduce = (state: JobState, event: JobEvent) => JobState;
-export type Iterate = (readers: Set<any>, isEnded: () => boolean, closed: Promise<any>) => AsyncGenerator<any, void>;
+export type Iterate = (readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>;
+export type Reading = (waiting: any[], readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>;
 export type Hear = (name: string, data: any, id?: string) => void;
+export type Say = (connection?: JobState["connection"], problem?: Problem | null) => void;
 export type Lose = (isClosed: boolean) => void;
 export type Source = {
     close(): void;
@@ -212,10 +218,16 @@ export type Connect = (o: Options & {
     close(): void;
 };
 export type Address = (o: Options, call: string, query?: object) => Promise<URL>;
+export type WithDefaults = <T extends {
+    base?: unknown;
+}>(options: T) => T;
+export type Run = (act: any, ...given: any[]) => Promise<any>;
+export type Failure = (problem: Problem) => Error & Problem;
+export type TokenOf = (token: WatchOptions["token"]) => Promise<string | null | undefined>;
 export type Call = (o: Options, call: string, method?: string) => Promise<{
-    status: number;
-    body: any;
-    wait: number;
+    body?: any;
+    problem: any;
+    wait?: number;
 }>;
 /** @typedef {"succeeded" | "failed" | "cancelled" | "stalled"} Outcome */
 /**
@@ -254,28 +266,28 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  */
 /**
  * @typedef {object} WatchOptions
- * @property {string} [jobId]
- * @property {string | URL} [url] of the job's stream or status, instead of `jobId`
- * @property {string | URL} [base] address below which the service is. By default the root of the page's origin; in a
- *   module that the service itself has served, its own.
- * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>)} [token] a JWT. A
- *   function is called before each connection, so also when a token has expired.
- * @property {string} [session] session id
- * @property {boolean} [withCredentials] send cookies to another origin
- * @property {"start"} [from] begin with the attempt's first event instead of the job's state
- * @property {"all" | string[]} [events] custom events that have no callback. An EventSource hears only names that it
- *   knows: for `"all"` the stream is read by `fetch` instead.
- * @property {boolean} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
- * @property {AbortSignal} [signal]
- * @property {typeof EventSource} [EventSource] instead of the browser's
- * @property {(state: JobState) => void} [onState]
- * @property {(event: JobEvent) => void} [onEvent]
- * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onProgressUpdate]
- * @property {(data: import("../events.js").ProgressData, event: JobEvent) => void} [onStepChange]
- * @property {(data: { result: any }, event: JobEvent) => void} [onComplete]
- * @property {(data: { error: string, errorCode: string | null }, event: JobEvent) => void} [onFailed]
- * @property {(data: { reason: string, attempt?: number }, event: JobEvent) => void} [onReset]
- * @property {(data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void} [onLog]
+ * @property {string | undefined} [jobId]
+ * @property {string | URL | undefined} [url] of the job's stream or status, instead of `jobId`
+ * @property {string | URL | undefined} [base] address below which the service is. By default the root of the page's
+ *   origin; in a module that the service itself has served, its own.
+ * @property {string | null | (() => string | null | undefined | Promise<string | null | undefined>) | undefined} [token]
+ *   a JWT. A function is called before each connection, so also when a token has expired.
+ * @property {string | undefined} [session] session id
+ * @property {boolean | undefined} [withCredentials] send cookies to another origin
+ * @property {"start" | undefined} [from] begin with the attempt's first event instead of the job's state
+ * @property {"all" | string[] | undefined} [events] custom events that have no callback. An EventSource hears only
+ *   names that it knows: for `"all"` the stream is read by `fetch` instead.
+ * @property {boolean | undefined} [shareAcrossTabs] have one stream for all tabs of this origin that watch the job
+ * @property {AbortSignal | undefined} [signal]
+ * @property {typeof EventSource | undefined} [EventSource] instead of the browser's
+ * @property {((state: JobState) => void) | undefined} [onState]
+ * @property {((event: JobEvent) => void) | undefined} [onEvent]
+ * @property {((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined} [onProgressUpdate]
+ * @property {((data: import("../events.js").ProgressData, event: JobEvent) => void) | undefined} [onStepChange]
+ * @property {((data: { result: any }, event: JobEvent) => void) | undefined} [onComplete]
+ * @property {((data: { error: string, errorCode: string | null }, event: JobEvent) => void) | undefined} [onFailed]
+ * @property {((data: { reason: string, attempt?: number }, event: JobEvent) => void) | undefined} [onReset]
+ * @property {((data: { text: string, level?: string, time?: string, [field: string]: any }, event: JobEvent) => void) | undefined} [onLog]
  */
 /**
  * Besides, each of the worker's own events may have a callback: `onFileHashed` for `file-hashed`.
@@ -314,18 +326,20 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * Either `jobs` or `mine`. The other options are those of `watchJob`.
  *
  * @typedef {object} WatchManyOptions
- * @property {string[]} [jobs] their ids; more than 200 take several streams
- * @property {"active"} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
- * @property {WatchOptions["base"]} [base]
- * @property {WatchOptions["token"]} [token]
- * @property {WatchOptions["session"]} [session]
- * @property {WatchOptions["withCredentials"]} [withCredentials]
- * @property {WatchOptions["events"]} [events]
- * @property {WatchOptions["signal"]} [signal]
- * @property {WatchOptions["EventSource"]} [EventSource]
- * @property {(jobs: ReadonlyMap<string, JobState>) => void} [onJobs]
- * @property {(state: JobState, jobId: string) => void} [onState]
- * @property {(event: ManyEvent) => void} [onEvent]
+ * @property {string[] | undefined} [jobs] their ids; more than 200 take several streams
+ * @property {"active" | undefined} [mine] the caller's active jobs, and those that have just ended; new ones join by themselves
+ * @property {ReadonlyMap<string, JobState> | undefined} [known] states of listed jobs to begin with, as `jobs` of a handle that was
+ *   closed for one with another list
+ * @property {WatchOptions["base"] | undefined} [base]
+ * @property {WatchOptions["token"] | undefined} [token]
+ * @property {WatchOptions["session"] | undefined} [session]
+ * @property {WatchOptions["withCredentials"] | undefined} [withCredentials]
+ * @property {WatchOptions["events"] | undefined} [events]
+ * @property {WatchOptions["signal"] | undefined} [signal]
+ * @property {WatchOptions["EventSource"] | undefined} [EventSource]
+ * @property {((jobs: ReadonlyMap<string, JobState>) => void) | undefined} [onJobs]
+ * @property {((state: JobState, jobId: string) => void) | undefined} [onState]
+ * @property {((event: ManyEvent) => void) | undefined} [onEvent]
  */
 /**
  * Besides, a callback for each event by its name, as `onComplete`, `onLeft` or `onFileHashed`: with its data and itself.
@@ -350,16 +364,22 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
 /**
  * The state after an event. `$status` is the answer to a status request and `$link` what the client says of its
  * connection; no event of a job can have such a name. A status may be older than events received meanwhile. The same
- * object means that nothing has changed. The snapshot of a queued job equals that of a just started one.
+ * object means that nothing has changed. A retry may come within the millisecond of the failure. The snapshot of a queued job equals that of a just started one.
  *
  * @typedef {(state: JobState, event: JobEvent) => JobState} Reduce
  */
 /**
- * Yields what readers get from its first step on, until the end.
+ * Yields what readers get from its first step on, until the end. Loads most of itself then.
  *
- * @typedef {(readers: Set<any>, isEnded: () => boolean, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
+ * @typedef {(readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>} Iterate
+ */
+/**
+ * Yields what is in an array, to which readers add events, until the end.
+ *
+ * @typedef {(waiting: any[], readers: Set<any>, closed: Promise<any>) => AsyncGenerator<any, void>} Reading
  */
 /** @typedef {(name: string, data: any, id?: string) => void} Hear */
+/** @typedef {(connection?: JobState["connection"], problem?: Problem | null) => void} Say */
 /** @typedef {(isClosed: boolean) => void} Lose gets whether the source has given up */
 /** @typedef {{ close(): void }} Source */
 /**
@@ -381,6 +401,9 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * - A timer that fires later than `SLEPT` was suspended, or the clock jumped: silence proves nothing then.
  * - A final status is ignored while a stream reconnects, because the stream also has the events before the end.
  * - A new EventSource can't send Last-Event-ID, so it is announced by a `reset`.
+ * - The clock may be put back: a stream is never waited for longer than `LONGEST_WAIT`.
+ * - A job that has ended stays so (`isOver`) if a later look at it fails. `wake` of the page's asks until it is answered:
+ *   the job may have been retried.
  * - Back-off has jitter, because an outage hits all pages at once. A page with an open stream is not eligible for the
  *   back/forward cache, so `pagehide` closes it.
  *
@@ -395,7 +418,21 @@ export type Call = (o: Options, call: string, method?: string) => Promise<{
  * @typedef {(o: Options, call: string, query?: object) => Promise<URL>} Address
  */
 /**
- * Calls the service. Never rejects: `status` is 0 without an answer; `wait` is its `Retry-After` in ms.
+ * Options that are undefined are the defaults.
  *
- * @typedef {(o: Options, call: string, method?: string) => Promise<{ status: number, body: any, wait: number }>} Call
+ * @typedef {<T extends { base?: unknown }>(options: T) => T} WithDefaults
+ */
+/** @typedef {(act: any, ...given: any[]) => Promise<any>} Run */
+/** @typedef {(problem: Problem) => Error & Problem} Failure */
+/**
+ * Gives the token. `token.js` is loaded for a function only. Browsers remember for the life of a page that an import
+ * failed, so a function is called without it then.
+ *
+ * @typedef {(token: WatchOptions["token"]) => Promise<string | null | undefined>} TokenOf
+ */
+/**
+ * Calls the service. Never rejects: `problem` says why there is no answer of the service. It may come from a proxy, which
+ * answers with a page, or with JSON of its own. `wait` is the answer's `Retry-After` in ms.
+ *
+ * @typedef {(o: Options, call: string, method?: string) => Promise<{ body?: any, problem: any, wait?: number }>} Call
  */

@@ -1,13 +1,11 @@
 /** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
-import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { initial, watchJob } from "../jobcast.js";
+import { knownOf } from "../listed.js";
 import { watchJobs } from "../many.js";
+import { following, likeness } from "../options.js";
 
 const nothing = () => () => {};
-
-/** Calls the function of the latest render. */
-const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type {string} */ name) =>
-  (/** @type {unknown[]} */ ...given) => Object(options.current)[name]?.(...given);
 
 /**
  * What is opened with these options, for as long as a component is there and it is wanted.
@@ -17,9 +15,7 @@ const newest = (/** @type {{ current: Partial<Options> }} */ options, /** @type 
  * @param {boolean} isWanted
  */
 function useWatched(watch, options, isWanted) {
-  const { signal, EventSource, ...rest } = options;
-  const functions = Object.keys(rest).filter((name) => typeof rest[name] === "function");
-  const key = JSON.stringify([isWanted, rest, functions]);
+  const key = `${isWanted} ${likeness(options)}`;
   const latest = useRef(options);
   const [opened, setOpened] = useState(/** @type {{ key: string, watched: any } | null} */ (null));
 
@@ -28,8 +24,7 @@ function useWatched(watch, options, isWanted) {
   });
   useEffect(() => {
     if (!isWanted) return;
-    const called = Object.fromEntries(functions.map((name) => [name, newest(latest, name)]));
-    const watched = watch({ ...rest, ...called, signal, EventSource });
+    const watched = watch(following(options, () => latest.current));
     setOpened({ key, watched });
     return () => {
       setOpened(null);
@@ -63,12 +58,21 @@ export function useJob(jobId, options = {}) {
   const given = { ...rest, ...(jobId && { jobId }) };
   const job = /** @type {Job | null} */ (useWatched(watchJob, given, enabled && !!(jobId || rest.url)));
   const state = useStore(job, () => job?.state ?? initial, initial);
-  return {
-    ...state,
-    cancel: async () => job?.cancel(),
-    retry: async () => job?.retry(),
-    wake: () => job?.wake(),
-  };
+  const latest = useRef(job);
+  // The same functions at each render, so that an effect may depend on them.
+  const calls = useMemo(
+    () => ({
+      cancel: async () => latest.current?.cancel(),
+      retry: async () => latest.current?.retry(),
+      wake: () => latest.current?.wake(),
+    }),
+    [],
+  );
+
+  useEffect(() => {
+    latest.current = job;
+  });
+  return { ...state, ...calls };
 }
 
 /** @type {ReadonlyMap<string, JobState>} */
@@ -82,6 +86,18 @@ const none = new Map();
  */
 export function useJobs(options) {
   const { enabled = true, ...rest } = options;
-  const jobs = /** @type {Jobs | null} */ (useWatched(watchJobs, rest, enabled && !!(rest.jobs || rest.mine)));
-  return useStore(jobs, () => jobs?.jobs ?? none, none);
+  const isWanted = enabled && !!(rest.jobs || rest.mine);
+  const besides = likeness({ ...rest, jobs: null });
+  const last = useRef({ besides, states: none });
+  const known = useMemo(
+    () => (isWanted && last.current.besides === besides ? knownOf(rest.jobs ?? [], last.current.states) : none),
+    [`${isWanted} ${likeness(rest)}`],
+  );
+  const jobs = /** @type {Jobs | null} */ (useWatched(watchJobs, { known, ...rest }, isWanted));
+  const states = useStore(jobs, () => jobs?.jobs ?? known, none);
+
+  useEffect(() => {
+    if (jobs || !isWanted) last.current = { besides, states };
+  });
+  return states;
 }

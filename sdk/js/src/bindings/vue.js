@@ -2,14 +2,16 @@
 /** @import { Job, Jobs, JobState, ManyOptions, Options } from "../types.js" */
 import { onScopeDispose, shallowRef, toValue, watch } from "vue";
 import { initial, watchJob } from "../jobcast.js";
+import { knownOf } from "../listed.js";
 import { watchJobs } from "../many.js";
+import { following, likeness } from "../options.js";
 
 /**
  * Watches a job for as long as a component, or another scope of effects, is there; on a server it watches none.
  *
  * @param {MaybeRefOrGetter<string | null | undefined>} jobId
- * @param {MaybeRefOrGetter<Partial<Options> & { enabled?: boolean }>} [options] as of `watchJob`; others open the job
- *   anew
+ * @param {MaybeRefOrGetter<Partial<Options> & { enabled?: boolean }>} [options] as of `watchJob`; functions may
+ *   be other ones later; other values open the job anew
  * @returns {{ state: Readonly<ShallowRef<JobState>>, cancel(): Promise<void>, retry(): Promise<void>, wake(): void }}
  */
 export function useJob(jobId, options = {}) {
@@ -30,11 +32,11 @@ export function useJob(jobId, options = {}) {
     const { enabled = true, ...rest } = toValue(options);
     const id = toValue(jobId);
     if (!enabled || !(id || rest.url) || !globalThis.document) return;
-    job = watchJob({ ...rest, ...(id && { jobId: id }) });
+    job = watchJob(following({ ...rest, ...(id && { jobId: id }) }, () => toValue(options)));
     end = /** @type {() => void} */ (job.subscribe((told) => (state.value = told)));
   }
 
-  watch([() => toValue(jobId), () => toValue(options)], open, { immediate: true });
+  watch(() => `${toValue(jobId)} ${likeness(toValue(options))}`, open, { immediate: true });
   onScopeDispose(close);
   return {
     state,
@@ -47,14 +49,15 @@ export function useJob(jobId, options = {}) {
 /**
  * Watches many jobs on one stream, as `useJob` watches one.
  *
- * @param {MaybeRefOrGetter<Partial<ManyOptions> & { enabled?: boolean }>} options as of `watchJobs`; others open the
- *   stream anew
+ * @param {MaybeRefOrGetter<Partial<ManyOptions> & { enabled?: boolean }>} options as of `watchJobs`; functions may
+ *   be other ones later; other values open the stream anew
  * @returns {Readonly<ShallowRef<ReadonlyMap<string, JobState>>>} the states by id
  */
 export function useJobs(options) {
   const states = shallowRef(/** @type {ReadonlyMap<string, JobState>} */ (new Map()));
   /** @type {Jobs | undefined} */
   let jobs;
+  let besides = "";
 
   function close() {
     jobs?.close();
@@ -63,14 +66,18 @@ export function useJobs(options) {
 
   function open() {
     close();
-    states.value = new Map();
     const { enabled = true, ...rest } = toValue(options);
-    if (!enabled || !(rest.jobs || rest.mine) || !globalThis.document) return;
-    const own = (jobs = watchJobs(rest));
+    const before = besides;
+    besides = likeness({ ...rest, jobs: null });
+    const isWanted = enabled && (rest.jobs || rest.mine) && globalThis.document;
+    const known = isWanted && besides === before ? knownOf(rest.jobs ?? [], states.value) : new Map();
+    states.value = known;
+    if (!isWanted) return;
+    const own = (jobs = watchJobs(/** @type {ManyOptions} */ (following({ known, ...rest }, () => toValue(options)))));
     own.subscribe((told) => own === jobs && (states.value = told));
   }
 
-  watch(() => toValue(options), open, { immediate: true });
+  watch(() => likeness(toValue(options)), open, { immediate: true });
   onScopeDispose(close);
   return states;
 }

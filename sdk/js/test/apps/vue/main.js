@@ -1,4 +1,4 @@
-import { createApp, ref } from "vue/dist/vue.esm-bundler.js";
+import { createApp, ref, watchEffect } from "vue/dist/vue.esm-bundler.js";
 import { useJob, useJobs } from "jobcast/vue";
 
 const [session, ...ids] = location.hash.slice(1).split(",");
@@ -26,15 +26,27 @@ const List = {
   template: `<p data-testid="list">{{ [...jobs.values()].map(({ outcome, progress }) => outcome ?? progress).join() }}</p>`,
 };
 
+const Some = {
+  props: ["jobs"],
+  setup(props) {
+    const states = useJobs(() => ({ jobs: props.jobs, session }));
+    watchEffect(() => (globalThis.sizes ??= []).push(states.value.size));
+    return { states };
+  },
+  template: `<p data-testid="some">{{ jobs.map((id) => states.get(id)?.progress).join() }}</p>`,
+};
+
 createApp({
-  components: { Job, List },
-  setup: () => ({ ids, at: ref(0), enabled: ref(true), isThere: ref(true), isList: ref(false) }),
+  components: { Job, List, Some },
+  setup: () => ({ ids, at: ref(0), enabled: ref(true), isThere: ref(true), isList: ref(false), some: ref(0) }),
   template: `<main>
     <button @click="at += 1">Next</button>
     <button @click="enabled = !enabled">Enabled</button>
     <button @click="isThere = !isThere">There</button>
     <button @click="isList = !isList">List</button>
+    <button @click="some += 1">More</button>
     <List v-if="isList" />
+    <Some v-if="some" :jobs="ids.slice(0, some)" />
     <Job v-if="isThere" :id="ids[at]" :enabled="enabled" />
   </main>`,
 }).mount("#app");
