@@ -70,12 +70,12 @@ class Lease:
         """Start renewing the lease."""
         self._kept.add(self)
         self._renewal = renew
-        self._wait_for_next(renew)
+        self._wait_for_next()
 
     def resume(self) -> None:
         """Renew the lease in the running event loop, from now on, unless that was stopped."""
-        if self in self._kept and self._renewal is not None:
-            self._wait(0, self._renewal)
+        if self in self._kept:
+            self._wait(0)
 
     def stop(self) -> None:
         """Stop renewing the lease: it expires unless the run has ended."""
@@ -90,21 +90,21 @@ class Lease:
         self.stop()
         self._connection.send(LEASES_KEY, "ZREM", LEASES_KEY, self._member)
 
-    def _wait(self, delay_s: float, renew: Renewal) -> None:
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin, renew)
+    def _wait(self, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin)
 
-    def _wait_for_next(self, renew: Renewal) -> None:
-        self._wait(min(self._length_ms / 1000 / RENEWALS, MAX_INTERVAL_S), renew)
+    def _wait_for_next(self) -> None:
+        self._wait(min(self._length_ms / 1000 / RENEWALS, MAX_INTERVAL_S))
 
-    def _wait_to_try_again(self, renew: Renewal) -> None:
+    def _wait_to_try_again(self) -> None:
         pause_s = min(self._length_ms / 1000 / TRIES, MAX_PAUSE_S)
-        self._wait(jittered(pause_s), renew)
+        self._wait(jittered(pause_s))
 
-    def _begin(self, renew: Renewal) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._renew(renew))
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._renew())
 
-    async def _renew(self, renew: Renewal) -> None:
-        call = renew()
+    async def _renew(self) -> None:
+        call = None if self._renewal is None else self._renewal()
         if call is None:
             self.stop()
             return
@@ -117,13 +117,13 @@ class Lease:
             self.end()
         except RedisError as error:
             OUTAGES.add(error)
-            self._wait_to_try_again(renew)
+            self._wait_to_try_again()
         except Exception:  # noqa: BLE001 - a live run must not be taken for lost
             _log.exception("job %s: its lease could not be renewed", self._job_id)
-            self._wait_to_try_again(renew)
+            self._wait_to_try_again()
         else:
             OUTAGES.end(RENEWED)
-            self._wait_for_next(renew)
+            self._wait_for_next()
 
 
 class Leases:

@@ -28,6 +28,7 @@ class Reports(RunState):
     """A run as far as it reports; `Run` adds how it starts and ends."""
 
     _lease: Lease | None
+    _sender: Sender
 
     def __init__(self, sender: Sender, senders: Senders, job_id: str, attempt: int | None) -> None:
         super().__init__(job_id, attempt, senders.limits.interval_s)

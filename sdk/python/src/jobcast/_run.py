@@ -67,11 +67,6 @@ class Run(Reports):
         super().__init__(Sender(connection, job_id, attempt, senders), senders, job_id, attempt)
         self._leases = leases
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether this run has completed or failed the job, acknowledged or not."""
-        return self.finished or self._sender.has_end
-
     async def start(self) -> str:
         """Start the job, or take it over from an earlier run of the same attempt.
 
@@ -131,8 +126,7 @@ class Run(Reports):
         try:
             return await self._leave(error)
         finally:
-            if self._lease is not None and not self._sender.has_end:
-                self._lease.stop()
+            self._stop_renewing()
 
     async def _leave(self, error: BaseException | None) -> bool:
         if not self.has_ended:

@@ -53,8 +53,18 @@ class Lease(Protocol):
         """Remove the run from the index of leases."""
 
 
+class Sender(Protocol):
+    """Sends the events of a run."""
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the run's end is still buffered."""
+
+
 class RunState(ABC):
     """What a run knows about its job."""
+
+    _sender: Sender
 
     job_id: str
     """The job's id."""
@@ -85,9 +95,9 @@ class RunState(ABC):
         self._lease: Lease | None = None
 
     @property
-    @abstractmethod
     def has_ended(self) -> bool:
         """Whether this run has completed or failed the job, acknowledged or not."""
+        return self.finished or self._sender.has_end
 
     @abstractmethod
     def note(
@@ -103,6 +113,11 @@ class RunState(ABC):
         In a run of asyncio the event loop sends it. ``level`` is what `enter` returned, for a bar
         that may contain others. Raises `JobCancelled` if the job was asked to stop.
         """
+
+    def _stop_renewing(self) -> None:
+        """Stop renewing the lease, unless the end of the run is still buffered."""
+        if self._lease is not None and not self._sender.has_end:
+            self._lease.stop()
 
     def enter(self) -> Level:
         """Begin a bar that is reported by `note`, within the current loop."""

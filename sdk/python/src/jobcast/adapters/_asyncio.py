@@ -36,7 +36,7 @@ from jobcast.adapters._task import (
     failing,
     will_retry,
 )
-from jobcast.adapters._task_state import REFUSED_STARTS, TaskRunState, TasksState, TaskState
+from jobcast.adapters._task_state import REFUSED_STARTS, TasksState, TaskState
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import new_job_id, state_key
 
@@ -162,14 +162,8 @@ class Tasks(TasksState):
         return outcome
 
 
-class Task(TaskState["TaskRun"]):
+class Task(TaskState[Tasks, "TaskRun"]):
     """One execution of a task, with its calls."""
-
-    def __init__(
-        self, tasks: Tasks, run: "TaskRun", leniency: Leniency, scope: Scope, *, is_cancelled: bool
-    ) -> None:
-        super().__init__(tasks, run, leniency, scope, is_cancelled=is_cancelled)
-        self._tasks = tasks
 
     async def report(self, meta: object) -> None:
         """Forward a progress report. Raises `JobCancelled` if the job was asked to stop."""
@@ -254,7 +248,7 @@ class TaskSender(Sender):
         return None
 
 
-class TaskRun(Run, TaskRunState):
+class TaskRun(Run):
     """The run of a task. Its calls raise only `JobCancelled` and `InvalidEvent`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of `Tasks`
@@ -288,10 +282,6 @@ class TaskRun(Run, TaskRunState):
     async def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         await self._settle(event, otherwise)
-
-    def stop_renewing(self) -> None:
-        if self._lease is not None and not self._sender.has_end:
-            self._lease.stop()
 
     async def _renew(self, lease_ms: int) -> None:
         await super()._renew(lease_ms)

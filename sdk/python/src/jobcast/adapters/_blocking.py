@@ -31,7 +31,7 @@ from jobcast.adapters._task import (
     failing,
     will_retry,
 )
-from jobcast.adapters._task_state import REFUSED_STARTS, TaskRunState, TasksState, TaskState
+from jobcast.adapters._task_state import REFUSED_STARTS, TasksState, TaskState
 from jobcast.adapters._unsent import Unsent
 from jobcast.protocol.append import Answer, Append
 from jobcast.protocol.names import new_job_id, state_key
@@ -171,15 +171,10 @@ class Tasks(TasksState):
         return outcome
 
 
-class Task(TaskState["TaskRun"]):
+class Task(TaskState[Tasks, "TaskRun"]):
     """One execution of a task, with its calls."""
 
-    def __init__(
-        self, tasks: Tasks, run: "TaskRun", leniency: Leniency, scope: Scope, *, is_cancelled: bool
-    ) -> None:
-        super().__init__(tasks, run, leniency, scope, is_cancelled=is_cancelled)
-        self._tasks = tasks
-        self._is_retried = False
+    _is_retried = False
 
     def unsent(self) -> Unsent | None:
         """Return the events that are still buffered after the end; None if the end was written."""
@@ -268,7 +263,7 @@ class TaskSender(Sender):
         return None
 
 
-class TaskRun(Run, TaskRunState):
+class TaskRun(Run):
     """The run of a task. Its calls raise only `JobCancelled` and `InvalidEvent`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of `Tasks`
@@ -302,10 +297,6 @@ class TaskRun(Run, TaskRunState):
     def end(self, event: Append, otherwise: Append | None = None) -> None:
         """End the run with ``event``, or ``otherwise`` if the first is too large for the job."""
         self._settle(event, otherwise)
-
-    def stop_renewing(self) -> None:
-        if self._lease is not None and not self._sender.has_end:
-            self._lease.stop()
 
     def _renew(self, lease_ms: int) -> None:
         super()._renew(lease_ms)

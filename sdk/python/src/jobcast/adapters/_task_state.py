@@ -1,6 +1,5 @@
 """What the blocking and the asyncio adapters do around their calls of the library. Does no I/O."""
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
@@ -87,18 +86,11 @@ class TasksState:
         self._enqueueing = Enqueueing(self.notices, self._outage)
 
 
-class TaskRunState(RunState):
-    """What `TaskState` needs of the run of a task."""
-
-    @abstractmethod
-    def stop_renewing(self) -> None:
-        """Stop renewing the lease, unless the end of the run is still buffered."""
+T = TypeVar("T", bound=TasksState)
+R = TypeVar("R", bound=RunState)
 
 
-R = TypeVar("R", bound=TaskRunState)
-
-
-class TaskState(Generic[R]):
+class TaskState(Generic[T, R]):
     """One execution of a task.
 
     ``is_cancelled`` is whether it must not run: its job was cancelled before, or the service queued
@@ -106,13 +98,11 @@ class TaskState(Generic[R]):
     """
 
     def __init__(
-        self, tasks: TasksState, run: R, leniency: Leniency, scope: Scope, *, is_cancelled: bool
+        self, tasks: T, run: R, leniency: Leniency, scope: Scope, *, is_cancelled: bool
     ) -> None:
         self.run = run
         self.is_cancelled = is_cancelled
-        self._notices = tasks.notices
-        self._max_event_bytes = tasks.max_event_bytes
-        self._time_limits = tasks.time_limits
+        self._tasks = tasks
         self._leniency = leniency
         self._scope = scope
 
@@ -123,7 +113,7 @@ class TaskState(Generic[R]):
 
     def leave(self) -> None:
         """Leave the job running, until another worker takes it over or its lease expires."""
-        self.run.stop_renewing()
+        self.run._stop_renewing()  # noqa: SLF001 - internal to the library
         self._scope.leave(self.run)
 
     @contextmanager
@@ -136,7 +126,7 @@ class TaskState(Generic[R]):
             yield
         except JobCancelled:
             raise
-        except self._time_limits:
+        except self._tasks.time_limits:
             raise
         except Exception as error:  # noqa: BLE001 - of any kind
             self._complain(text_of(error))
@@ -160,13 +150,13 @@ class TaskState(Generic[R]):
 
     def _completion_of(self, result: object) -> tuple[Append, str | None]:
         """Return the event that completes the job, and a log line if it lacks the result."""
-        event, problem = completion(result, self._max_event_bytes)
+        event, problem = completion(result, self._tasks.max_event_bytes)
         if problem is None or not self.is_followed:
             return event, None
-        self._notices.warn_once(problem, "job %s: %s", self.run.job_id, problem)
+        self._tasks.notices.warn_once(problem, "job %s: %s", self.run.job_id, problem)
         return event, problem
 
     def _complain(self, what: str) -> None:
-        self._notices.warn_once(
+        self._tasks.notices.warn_once(
             f"report {what}", "job %s: a report was not forwarded whole: %s", self.run.job_id, what
         )

@@ -38,6 +38,8 @@ class Run(RunState):
     A background thread renews its lease, however long the caller computes.
     """
 
+    _sender: Sender
+
     def __init__(
         self,
         connection: Connection,
@@ -51,11 +53,6 @@ class Run(RunState):
         self._leases = leases
         self._senders = senders
         self._is_due = False
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether this run has completed or failed the job, acknowledged or not."""
-        return self.finished or self._sender.has_end
 
     def start(self) -> str:
         """Start the job, or take it over from an earlier run: see `jobcast.Run.start`."""
@@ -211,8 +208,7 @@ class Run(RunState):
                     self._fail_with(error)
             return is_cancellation(error)
         finally:
-            if self._lease is not None and not self._sender.has_end:
-                self._lease.stop()
+            self._stop_renewing()
 
     def _complete(self) -> None:
         try:
