@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { running, settled, World } from "./world.js";
+import { PageLife, running, settled } from "./world.js";
 
 const DAY = 86_400_000;
 const faults = {
@@ -15,8 +15,7 @@ const faults = {
 const tokens = { given: () => "t", late: () => new Promise(() => {}), rejected: () => Promise.reject(new Error("offline")) };
 
 /** A job that runs, fails and is retried, and the page that watches it. */
-class Life {
-  world = new World();
+class Life extends PageLife {
   #real = Date.now;
   #leap = 0;
   #job = { status: "running", attempt: 1, progress: 0, updatedAt: this.world.clock.now };
@@ -105,23 +104,8 @@ class Life {
     this.#leap += ms;
   }
 
-  wait(seconds) {
-    return this.world.seconds(seconds);
-  }
-
-  show() {
-    this.world.document.dispatchEvent(new Event("visibilitychange"));
-  }
-
   online() {
     this.world.window.dispatchEvent(new Event("online"));
-  }
-
-  async cache(seconds) {
-    this.world.window.dispatchEvent(new Event("pagehide"));
-    assert.equal(this.world.open.length, 0);
-    await this.world.seconds(seconds);
-    this.world.window.dispatchEvent(new Event("pageshow"));
   }
 
   async step([name, ...given]) {

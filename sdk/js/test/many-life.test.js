@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { watchJobs } from "../src/many.js";
-import { running, settled, World } from "./world.js";
+import { PageLife, running, settled } from "./world.js";
 
 const RECENT = 300_000;
 const listed = ["a", "b", "c"];
@@ -15,13 +15,13 @@ const faults = {
 };
 
 /** Some jobs, the service that sends their events, and the page that watches them. */
-class Life {
-  world = new World();
+class Life extends PageLife {
   #jobs = new Map();
   #fault = null;
   #mine;
 
   constructor(mine) {
+    super();
     this.#mine = mine;
     for (const id of listed) this.#jobs.set(id, { status: "running", attempt: 1, progress: 0, updatedAt: this.world.clock.now });
   }
@@ -124,21 +124,6 @@ class Life {
 
   fault(kind) {
     this.#fault = faults[kind];
-  }
-
-  wait(seconds) {
-    return this.world.seconds(seconds);
-  }
-
-  show() {
-    this.world.document.dispatchEvent(new Event("visibilitychange"));
-  }
-
-  async cache(seconds) {
-    this.world.window.dispatchEvent(new Event("pagehide"));
-    assert.equal(this.world.open.length, 0);
-    await this.world.seconds(seconds);
-    this.world.window.dispatchEvent(new Event("pageshow"));
   }
 
   async step([name, ...given]) {

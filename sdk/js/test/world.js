@@ -1,4 +1,5 @@
 // A page without a browser: its clock, its network and its events, all moved by the test.
+import assert from "node:assert/strict";
 import { watchJob } from "../src/jobcast.js";
 // Modules that are loaded when they are needed: here they are loaded before, because the clock does not wait for it.
 import "../src/reading.js";
@@ -189,6 +190,26 @@ export class World {
 
   later(ms = 0) {
     return new Date(this.clock.now + ms).toISOString();
+  }
+}
+
+/** What befalls a page. */
+export class PageLife {
+  world = new World();
+
+  wait(seconds) {
+    return this.world.seconds(seconds);
+  }
+
+  show() {
+    this.world.document.dispatchEvent(new Event("visibilitychange"));
+  }
+
+  async cache(seconds) {
+    this.world.window.dispatchEvent(new Event("pagehide"));
+    assert.equal(this.world.open.length, 0);
+    await this.world.seconds(seconds);
+    this.world.window.dispatchEvent(new Event("pageshow"));
   }
 }
 
